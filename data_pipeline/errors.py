@@ -1,0 +1,63 @@
+"""Every error this product raises on purpose, as one tree.
+
+    BaserewardError                 the cure is in the message: fact, value, likely cause, what to change
+    ├── UserError                   exit code 2: the caller can fix it before anything runs
+    │   ├── RecipeError             an unknown key, a wrong type, a value out of range
+    │   └── MissingInput            a file, folder or source that is not there
+    ├── RunError                    exit code 1: a run that started could not finish
+    │   └── CorruptData             bytes on disk differ from what their manifest says
+    └── RecordError                 one record is refused; it goes to quarantine with `reason`
+
+`ValueError` is for wrong arguments to a library function, `assert` for our own mistakes.
+"""
+
+__all__ = [
+    "BaserewardError",
+    "CorruptData",
+    "MissingInput",
+    "RecipeError",
+    "RecordError",
+    "RunError",
+    "UserError",
+]
+
+
+class BaserewardError(Exception):
+    """The root: catch this to catch everything the product raises on purpose."""
+
+
+class UserError(BaserewardError):
+    """Something the caller can fix before anything runs (exit code 2)."""
+
+
+class RecipeError(UserError):
+    """A recipe or an override is wrong: unknown key, wrong type, value out of range."""
+
+
+class MissingInput(UserError):
+    """A file, folder, source or field that the caller named is not there."""
+
+
+class RunError(BaserewardError):
+    """A run that started could not finish (exit code 1)."""
+
+
+class CorruptData(RunError):
+    """Bytes on disk differ from what their manifest promises."""
+
+
+class RecordError(BaserewardError):
+    """One record is refused.
+
+    Args:
+        reason: a stable, countable word such as ``"empty_response"``; quarantine counts by it.
+        detail: the offending value, for the person who reads the quarantine.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type["RecordError"], tuple[str, str]]:
+        return (RecordError, (self.reason, self.detail))

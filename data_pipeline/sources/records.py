@@ -1,0 +1,33 @@
+"""A source's Comparisons as its adapter gives them, read once from the first file to the last."""
+
+from collections.abc import Iterator
+
+from data_pipeline import storage
+from data_pipeline.comparison import Comparison
+from data_pipeline.config import SourceConfig
+from data_pipeline.errors import MissingInput, RecordError
+from data_pipeline.sources.readers import read_rows
+from data_pipeline.sources.registry import adapter_of
+
+__all__ = ["comparisons_of"]
+
+
+def comparisons_of(source: SourceConfig, data_root: str) -> Iterator[Comparison]:
+    """Comparisons in the order of the files; records that the adapter refuses are left out (preprocessing counts them).
+
+    Raises:
+        MissingInput: the source has no files, or its shape is unknown.
+    """
+    adapter = adapter_of(source.shape)
+    pattern = storage.join(data_root, source.path)
+    files = storage.list_files(pattern)
+    if not files:
+        raise MissingInput(f"source {source.name!r} has no files at {pattern!r}: check its path and data_root")
+    for url in files:
+        for row, record in read_rows(url, 0, source.limit):
+            if isinstance(record, RecordError):
+                continue
+            try:
+                yield adapter(record, source, row)
+            except RecordError:
+                continue

@@ -1,0 +1,19 @@
+"""What every test shares: nothing is written to the user's home, and nothing is sent anywhere."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tokens go to a temporary folder; one a process, because Ray keeps the first token it reads."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        patch.setenv("DO_NOT_TRACK", "true")
+        patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_ADDRESS", "MLFLOW_TRACKING_URI"):
+            if name in os.environ:
+                patch.delenv(name)
+        yield

@@ -1,0 +1,44 @@
+"""The chat format of Qwen2.5-VL as a Jinja template, for everything that loads the model folder with transformers."""
+
+import json
+
+__all__ = ["chat_template"]
+
+# Without a system turn in front the default one is added. A turn's content is a string, or a list of items: an item
+# with "image", "image_url" or type image is an image span, one with "video" or type video a video span, and one with
+# "text" is text.
+_TEMPLATE = """\
+{%- for message in messages %}
+    {%- if loop.first and message['role'] != 'system' %}
+        {{- '<|im_start|>system\\n' + DEFAULT_SYSTEM_PROMPT + '<|im_end|>\\n' }}
+    {%- endif %}
+    {{- '<|im_start|>' + message['role'] + '\\n' }}
+    {%- if message['content'] is string %}
+        {{- message['content'] }}
+    {%- else %}
+        {%- for item in message['content'] %}
+            {%- if item['type'] == 'image' or 'image' in item or 'image_url' in item %}
+                {{- '<|vision_start|><|image_pad|><|vision_end|>' }}
+            {%- elif item['type'] == 'video' or 'video' in item %}
+                {{- '<|vision_start|><|video_pad|><|vision_end|>' }}
+            {%- elif 'text' in item %}
+                {{- item['text'] }}
+            {%- endif %}
+        {%- endfor %}
+    {%- endif %}
+    {{- '<|im_end|>\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\\n' }}
+{%- endif %}
+"""
+
+
+def chat_template(system_prompt: str = "You are a helpful assistant.") -> str:
+    """The text of ``chat_template.jinja``.
+
+    Args:
+        system_prompt: the system turn of a chat that begins without one.
+    """
+    # A JSON string is a valid Jinja string literal, quotes and line breaks included.
+    return _TEMPLATE.replace("DEFAULT_SYSTEM_PROMPT", json.dumps(system_prompt, ensure_ascii=False))

@@ -1,0 +1,81 @@
+"""What cleaning refuses, what counts as the same, and the split."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from data_pipeline.clean import check, content_key, split_of
+from data_pipeline.comparison import Comparison, ImageSlot, MediaRef, Response, Turn
+from data_pipeline.config import SplitConfig
+from data_pipeline.errors import RecordError
+
+GOOD = Comparison(
+    id="1",
+    source="s",
+    prompt=(Turn("user", (ImageSlot(0), "What is it?")),),
+    responses=(Response(("A bus.",), 0), Response(("A dog.",), 1)),
+    media=(MediaRef(path="a.png"),),
+)
+
+
+def answers(*texts: str, ranks: tuple[int, ...] = (0, 1, 2, 3)) -> tuple[Response, ...]:
+    return tuple(Response((text,), rank) for text, rank in zip(texts, ranks, strict=False))
+
+
+def test_a_good_one_passes() -> None:
+    check(GOOD)
+    check(replace(GOOD, responses=answers("same", "same", "other", ranks=(0, 0, 1))))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"responses": answers("a")}, "fewer_than_two_responses"),
+        ({"prompt": ()}, "empty_prompt"),
+        ({"prompt": (Turn("system", ("Be brief.",)), Turn("user", (" \n",)))}, "empty_prompt"),
+        ({"responses": answers("a", " ")}, "empty_response"),
+        ({"responses": answers("a", "a ")}, "identical_responses"),
+        ({"responses": answers("a", "a", ranks=(0, 0))}, "identical_responses"),
+        ({"responses": answers("a", "b", "a")}, "identical_responses"),
+        ({"responses": answers("a", "b", ranks=(0, 0))}, "no_preference"),
+        ({"media": ()}, "image_slot_mismatch"),
+        ({"media": (MediaRef(path="a"), MediaRef(path="b"))}, "image_slot_mismatch"),
+        ({"prompt": (Turn("tool", ("x",)),)}, "unknown_role"),
+        ({"split": "test"}, "unknown_split"),
+        ({"responses": answers("a", "half \ud83d")}, "invalid_text"),
+    ],
+)
+def test_refusals(change: dict[str, Any], reason: str) -> None:
+    with pytest.raises(RecordError) as caught:
+        check(replace(GOOD, **change))
+    assert caught.value.reason == reason
+
+
+def test_content_key_is_content_and_nothing_else() -> None:
+    key = content_key(GOOD, ["h1"])
+    assert key == content_key(replace(GOOD, id="2", source="t", responses=GOOD.responses[::-1]), ["h1"])
+    assert key != content_key(GOOD, ["h2"])
+    assert key != content_key(replace(GOOD, prompt=(Turn("user", ("What is it?", ImageSlot(0))),)), ["h1"])
+    assert key != content_key(replace(GOOD, responses=answers("A bus.", "A dog.", ranks=(1, 0))), ["h1"])
+
+
+def test_split_goes_by_image_or_prompt() -> None:
+    config = SplitConfig(heldout_fraction=0.5)
+    other_question = replace(GOOD, prompt=(Turn("user", (ImageSlot(0), "Why?")),))
+    text = [replace(GOOD, prompt=(Turn("user", (f"Question {i}",)),), media=()) for i in range(400)]
+    assert {split_of(GOOD, [f"h{i}"], config) for i in range(40)} == {"train", "heldout"}
+    for i in range(40):
+        assert split_of(GOOD, [f"h{i}"], config) == split_of(other_question, [f"h{i}"], config)
+    spaced = replace(text[0], prompt=(Turn("user", (" Question\n 0 ",)),), responses=answers("x", "y"))
+    assert split_of(spaced, [], config) == split_of(text[0], [], config)
+    assert 160 < sum(split_of(one, [], config) == "heldout" for one in text) < 240
+
+
+@pytest.mark.parametrize(("fraction", "split"), [(0.0, "train"), (1.0, "heldout")])
+def test_split_bounds_seed_and_own_split(fraction: float, split: str) -> None:
+    config = SplitConfig(heldout_fraction=fraction)
+    assert split_of(GOOD, ["h"], config) == split
+    assert split_of(replace(GOOD, split="train"), ["h"], config) == "train"
+    one, two = (SplitConfig(heldout_fraction=0.5, seed=seed) for seed in (0, 1))
+    assert [split_of(GOOD, [str(i)], one) for i in range(60)] != [split_of(GOOD, [str(i)], two) for i in range(60)]

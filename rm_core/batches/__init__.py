@@ -1,0 +1,7 @@
+"""Prepared Comparisons -> the packed rows that the model reads.
+
+rows.arrow -> `sizes.PlanningTable`  lengths of every Comparison, no data read
+           -> `plan.Plan`            step i -> its Comparisons, packed under the budgets, dealt to ranks (pure)
+           -> `packed.PackedBatch`   tokens, M-RoPE positions, block layout, pixels (`positions`, `pixels`)
+           -> `loader.PackLoader`    the rows of one rank, prepared ahead by threads
+"""

@@ -1,0 +1,57 @@
+"""Where the Comparisons of a packed row stand, and who may attend to whom.
+
+A row is a sequence of Comparisons, each laid out as [prefix | response 1 | ... | response K].
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["Block", "BlockLayout", "block_mask"]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Where one Comparison stands in the row, in tokens."""
+
+    start: int
+    prefix_length: int
+    response_lengths: tuple[int, ...]
+
+    @property
+    def length(self) -> int:
+        return self.prefix_length + sum(self.response_lengths)
+
+    @property
+    def stop(self) -> int:
+        return self.start + self.length
+
+
+@dataclass(slots=True)
+class BlockLayout:
+    """The blocks of a row in order, covering it without gaps. Given to the backbone in place of an attention mask."""
+
+    blocks: tuple[Block, ...]
+    _masks: dict[tuple[Any, ...], Tensor] = field(default_factory=dict)
+
+    @property
+    def num_tokens(self) -> int:
+        return self.blocks[-1].stop if self.blocks else 0
+
+    def mask(self, block: Block, device: torch.device) -> Tensor:
+        """Bool [L, L]: True where the query (row) may see the key (column). Made once a batch, used by every layer."""
+        key = (block.prefix_length, block.response_lengths, device)
+        if key not in self._masks:
+            self._masks[key] = block_mask(block, device)
+        return self._masks[key]
+
+
+def block_mask(block: Block, device: torch.device) -> Tensor:
+    """The rule as a matrix: causal, and (key in the prefix, or key in the query's own response)."""
+    lengths = torch.tensor((block.prefix_length, *block.response_lengths), device=device)
+    segment = torch.repeat_interleave(torch.arange(len(lengths), device=device), lengths)
+    token = torch.arange(block.length, device=device)
+    causal = token[:, None] >= token[None, :]
+    return causal & ((segment[None, :] == 0) | (segment[:, None] == segment[None, :]))

@@ -1,0 +1,41 @@
+"""What a recipe may say about the model."""
+
+from dataclasses import dataclass
+
+__all__ = ["HeadConfig", "InitModelConfig"]
+
+
+@dataclass(kw_only=True)
+class HeadConfig:
+    """The reward head: hidden state of a response's last token -> scalar. Computed in float32."""
+
+    layers: int = 2
+    """Linear layers, 1 to 5; the paper's best is 2."""
+    activation: str = "silu"
+    """Between the layers: none, tanh, silu, relu or gelu."""
+    width: int | None = None
+    """Units of every hidden layer; unset: the backbone's hidden size."""
+    dropout: float = 0.0
+    """Share of the units dropped before each layer while training, 0 to 1."""
+    bias: bool = True
+    """Whether the hidden layers have a bias; the last never has, a pairwise objective could not learn it."""
+
+
+@dataclass(kw_only=True)
+class InitModelConfig:
+    """Write a random-weight backbone with tokenizer and processor (`basereward init-model`)."""
+
+    output: str = "model"
+    """The folder to write; it is complete once it holds ``model.json``."""
+    shape: str = "tiny"
+    """A size by name: tiny, mid, 3b, 7b, 32b or 72b."""
+    tokenizer: str | None = None
+    """A folder with ``tokenizer.json`` to copy; unset: train a byte-level BPE on the recipe's sources."""
+    vocab_size: int = 1024
+    """Entries of a trained tokenizer, special tokens included."""
+    max_training_records: int = 20_000
+    """Records of the sources that a trained tokenizer is trained on, at most."""
+    seed: int = 0
+    """Seed of the weights."""
+    dtype: str = "float32"
+    """Type of the weights on disk: float32 or bfloat16."""

@@ -1,0 +1,128 @@
+"""A reward model as a folder: what `save` writes, `load_reward_model` reads and scores the same with.
+
+config.json, model*.safetensors        the backbone, readable by Transformers as Qwen2.5-VL
+reward_head.safetensors, .json         the head's weights and its HeadConfig
+tokenizer.json, ..., preprocessor_config.json   copied from the folder that training started from
+model.json                             written last: format version, files with sha256, lineage
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import Qwen2_5_VLModel
+
+from data_pipeline.errors import CorruptData, MissingInput
+from data_pipeline.storage import sha256_of, write_atomic
+from rm_core.model.backbone import load_backbone
+from rm_core.model.config import HeadConfig
+from rm_core.model.reward_model import RewardModel
+
+__all__ = ["PROCESSOR_FILES", "finish_folder", "has_head", "is_complete", "load_reward_model", "save_reward_model"]
+
+FORMAT_VERSION = 1
+MARKER = "model.json"
+PROCESSOR_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "preprocessor_config.json",
+    "vocab.json",
+    "merges.txt",
+)
+_HEAD_WEIGHTS, _HEAD_CONFIG = "reward_head.safetensors", "reward_head.json"
+
+
+def save_reward_model(
+    folder: str,
+    backbone: Qwen2_5_VLModel,
+    head_config: HeadConfig,
+    weights: Mapping[str, Tensor],
+    *,
+    processor_from: str,
+    lineage: Mapping[str, Any],
+) -> None:
+    """Write a complete reward-model folder.
+
+    Args:
+        backbone: gives the config; its own weights are not read (under ZeRO-3 they are shards).
+        weights: the consolidated state of the `RewardModel`, names starting with ``backbone.`` or ``head.``.
+        processor_from: the folder whose tokenizer and processor files are copied.
+    """
+    os.makedirs(folder, exist_ok=True)
+    parts: dict[str, dict[str, Tensor]] = {"backbone.": {}, "head.": {}}
+    for name, tensor in weights.items():
+        prefix = next(prefix for prefix in parts if name.startswith(prefix))
+        parts[prefix][name.removeprefix(prefix)] = tensor.contiguous()
+    backbone.save_pretrained(folder, state_dict=parts["backbone."])
+    save_file(parts["head."], os.path.join(folder, _HEAD_WEIGHTS))
+    write_atomic(os.path.join(folder, _HEAD_CONFIG), _json(asdict(head_config)))
+    for name in PROCESSOR_FILES:
+        if os.path.exists(source := os.path.join(processor_from, name)):
+            shutil.copyfile(source, os.path.join(folder, name))
+    finish_folder(folder, lineage)
+
+
+def finish_folder(folder: str, lineage: Mapping[str, Any]) -> None:
+    """Write the marker that makes the folder complete: every file with its checksum."""
+    files = {name: sha256_of(os.path.join(folder, name)) for name in sorted(os.listdir(folder)) if name != MARKER}
+    marker = {"format_version": FORMAT_VERSION, "files": files, "lineage": dict(lineage)}
+    write_atomic(os.path.join(folder, MARKER), _json(marker))
+
+
+def is_complete(folder: str) -> bool:
+    """Whether `folder` was finished by us."""
+    return os.path.isfile(os.path.join(folder, MARKER))
+
+
+def has_head(folder: str) -> bool:
+    """Whether `folder` holds a trained reward head."""
+    return os.path.isfile(os.path.join(folder, _HEAD_WEIGHTS))
+
+
+def load_reward_model(folder: str, *, dtype: torch.dtype = torch.float32) -> RewardModel:
+    """The exported reward model of `folder`, in evaluation mode.
+
+    Raises:
+        MissingInput: no reward head there.
+        CorruptData: a file differs from its checksum, or weights are missing or empty.
+    """
+    if not has_head(folder):
+        raise MissingInput(f"{folder!r} holds no {_HEAD_WEIGHTS}: name the folder that training exported")
+    verify_folder(folder)
+    with open(os.path.join(folder, _HEAD_CONFIG), encoding="utf8") as file:
+        head_config = HeadConfig(**json.load(file))
+    model = RewardModel(load_backbone(folder, dtype=dtype), head_config)
+    model.head.load_state_dict(load_file(os.path.join(folder, _HEAD_WEIGHTS)))
+    empty = [name for name, tensor in model.state_dict().items() if tensor.numel() == 0]
+    if empty:
+        raise CorruptData(f"{folder!r} holds empty weights: {empty[:3]}")
+    return model.eval()
+
+
+def verify_folder(folder: str) -> dict[str, Any]:
+    """Check every file against the marker's checksum; returns the lineage.
+
+    Raises:
+        CorruptData: not complete, or a file differs.
+    """
+    if not is_complete(folder):
+        raise CorruptData(f"{folder!r} has no {MARKER}: its export was cut off; export it again")
+    with open(os.path.join(folder, MARKER), encoding="utf8") as file:
+        marker = json.load(file)
+    for name, expected in marker["files"].items():
+        path = os.path.join(folder, name)
+        if not os.path.isfile(path) or sha256_of(path) != expected:
+            raise CorruptData(f"{path!r} is missing or differs from the checksum in {MARKER}")
+    lineage: dict[str, Any] = marker["lineage"]
+    return lineage
+
+
+def _json(value: object) -> bytes:
+    return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode("utf8")

@@ -1,0 +1,58 @@
+"""Positions and patches equal Transformers' own."""
+
+import numpy as np
+import pytest
+import torch
+from toys import IMAGE_TOKEN, toy_comparison, toy_image, toy_reward_model
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from rm_core.batches.pixels import patches_of, patchify
+from rm_core.batches.positions import comparison_positions, segment_positions
+
+
+def test_the_docstring_example() -> None:
+    ids = np.array([9, IMAGE_TOKEN, IMAGE_TOKEN, IMAGE_TOKEN, IMAGE_TOKEN, 9], dtype=np.int32)
+    positions, after = segment_positions(ids, [(2, 2)], image_token=IMAGE_TOKEN, start=0)
+    assert positions.tolist() == [[0, 1, 1, 1, 1, 3], [0, 1, 1, 2, 2, 3], [0, 1, 2, 1, 2, 3]]
+    assert after == 4
+
+
+@pytest.mark.parametrize("images", [(), (toy_image(0),), (toy_image(0, 84, 56), toy_image(1, 28, 112))])
+def test_positions_of_each_response_equal_those_of_its_own_row(images: tuple) -> None:
+    item = toy_comparison(5, images=images, ranks=(0, 1, 2))
+    grids = [(image.height // 28, image.width // 28) for image in images]
+    packed = comparison_positions(item.prefix_ids, item.response_ids, grids, image_token=IMAGE_TOKEN)
+    backbone, start = toy_reward_model().backbone, len(item.prefix_ids)
+    for ids in item.response_ids:
+        row = torch.from_numpy(np.concatenate([item.prefix_ids, ids])).long()[None]
+        grid = torch.tensor([image.grid for image in images]) if images else None
+        expected, _ = backbone.get_rope_index(
+            row, mm_token_type_ids=(row == IMAGE_TOKEN).int(), image_grid_thw=grid, attention_mask=torch.ones_like(row)
+        )
+        own = np.concatenate([packed[:, : len(item.prefix_ids)], packed[:, start : start + len(ids)]], axis=1)
+        assert own.tolist() == expected[:, 0].tolist()
+        start += len(ids)
+
+
+def test_a_grid_that_does_not_match_its_span_is_refused() -> None:
+    ids = np.array([9, IMAGE_TOKEN, IMAGE_TOKEN, 9], dtype=np.int32)
+    with pytest.raises(ValueError, match="no image of matching size"):
+        segment_positions(ids, [(2, 2)], image_token=IMAGE_TOKEN, start=0)
+    with pytest.raises(ValueError, match="more images than image spans"):
+        segment_positions(ids, [(1, 2), (1, 2)], image_token=IMAGE_TOKEN, start=0)
+
+
+@pytest.mark.parametrize(("height", "width"), [(56, 56), (84, 140), (28, 280)])
+def test_patches_equal_the_hugging_face_processor(height: int, width: int) -> None:
+    pixels = np.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    processor = Qwen2VLImageProcessorPil(size={"shortest_edge": 784, "longest_edge": 1_003_520})
+    theirs = processor(images=[pixels], return_tensors="np")
+    assert theirs["image_grid_thw"].tolist() == [[1, height // 14, width // 14]]
+    np.testing.assert_allclose(patchify(pixels), theirs["pixel_values"], atol=1e-5)
+
+
+def test_a_blank_image_keeps_its_shape_and_loses_its_content() -> None:
+    image = toy_image(3, 56, 84)
+    blank = patches_of(image, blank=True)
+    assert blank.shape == patches_of(image).shape == (image.num_patches, 1176)
+    assert np.ptp(blank.reshape(-1, 3, 392), axis=(0, 2)).max() == 0

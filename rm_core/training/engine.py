@@ -1,0 +1,161 @@
+"""The one door to DeepSpeed.
+
+`ZeroEngine` is what the trainer sees: run the model, back-propagate one packed row, take the step, save, load, gather.
+Accumulation is ours ("unmanaged" in DeepSpeed's words): a step has as many rows as its plan says, not a fixed number.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+if not torch.cuda.is_available():  # before DeepSpeed is imported, which otherwise searches and warns
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")
+
+import deepspeed
+from deepspeed.accelerator import get_accelerator
+from torch import Tensor, nn
+
+from rm_core.training.checkpoint import DataOnlyCheckpointEngine
+from rm_core.training.config import TrainConfig, check_train_config
+
+__all__ = ["ZeroEngine"]
+
+ParameterGroups = list[dict[str, Any]]
+_TAG = "state"
+
+
+class ZeroEngine:
+    """A model under DeepSpeed ZeRO; made on every rank after `torch.distributed` is initialised.
+
+    Args:
+        model: the whole model, equal on all ranks.
+        scale: step -> share of the peak learning rate.
+        make_optimizer: parameter groups -> optimiser; AdamW as the recipe says, unless given.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        config: TrainConfig,
+        scale: Callable[[int], float],
+        *,
+        make_optimizer: Callable[[ParameterGroups], torch.optim.Optimizer] | None = None,
+    ) -> None:
+        logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
+        # Plain gloo between CPU ranks: DeepSpeed's shared-memory kernel would be compiled on first use on every host.
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+        deepspeed.init_distributed(dist_init_required=False)
+        groups = parameter_groups(model, config.optimizer.weight_decay)
+        optimizer = adamw(groups, config) if make_optimizer is None else make_optimizer(groups)
+        self._engine, *_ = deepspeed.initialize(
+            model=model,
+            optimizer=optimizer,
+            lr_scheduler=lambda wrapped: torch.optim.lr_scheduler.LambdaLR(wrapped, scale),
+            config=deepspeed_config(config),
+        )
+        self._engine.checkpoint_engine = DataOnlyCheckpointEngine()
+        self._zero_stage = config.zero.stage
+        self._norm = float("nan")
+        if config.zero.stage == 0:
+            optimizer.register_step_pre_hook(lambda *_: self._clip(model, config.optimizer.max_grad_norm))
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device(get_accelerator().current_device_name())
+
+    @property
+    def world_size(self) -> int:
+        return int(self._engine.world_size)
+
+    @property
+    def world_rank(self) -> int:
+        return int(self._engine.global_rank)
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate that the next step takes."""
+        return float(self._engine.get_lr()[0])
+
+    def forward(self, batch: object) -> Tensor:
+        """Run the model on one packed row."""
+        rewards: Tensor = self._engine(batch)
+        return rewards
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradient of `loss` to the step's. DeepSpeed averages over ranks, so a sum over ranks needs
+        `loss` times the world size.
+        """
+        self._engine.backward(loss)
+
+    def step(self) -> float:
+        """Reduce, clip, update, advance the schedule; returns the gradient norm before clipping."""
+        self._engine.step()
+        return self._norm if self._zero_stage == 0 else float(self._engine.get_global_grad_norm())
+
+    def _clip(self, model: nn.Module, max_norm: float) -> None:
+        """Stage 0 only, where DeepSpeed clips without telling the norm; gradients are reduced already."""
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm if max_norm > 0 else float("inf"))
+        self._norm = float(norm)
+
+    def save(self, folder: str) -> None:
+        """Write this rank's shards below `folder`; a collective call."""
+        self._engine.save_checkpoint(folder, tag=_TAG, save_latest=False)
+
+    def load(self, folder: str) -> None:
+        """Read what `save` wrote with the same number of ranks and the same stage; a collective call."""
+        path, _ = self._engine.load_checkpoint(folder, tag=_TAG)
+        if path is None:
+            raise FileNotFoundError(f"no ZeRO checkpoint in {os.path.join(folder, _TAG)!r}")
+
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """Consolidated weights on the CPU, one parameter at a time; a collective call, data on world rank 0 only."""
+        for name, parameter in self._engine.module.named_parameters():
+            with deepspeed.zero.GatheredParameters([parameter], enabled=self._zero_stage == 3):
+                if self.world_rank == 0:
+                    yield name, parameter.detach().cpu().clone()
+
+
+def adamw(groups: ParameterGroups, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW as the recipe says, fused where the parameters are on a GPU."""
+    return torch.optim.AdamW(
+        groups,
+        lr=config.optimizer.learning_rate,
+        betas=(config.optimizer.beta1, config.optimizer.beta2),
+        eps=config.optimizer.epsilon,
+        fused=torch.cuda.is_available() and not config.zero.offload_optimizer,
+    )
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> ParameterGroups:
+    """Matrices decay; vectors (biases, norms) do not."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    matrices = [parameter for parameter in trained if parameter.ndim >= 2]
+    vectors = [parameter for parameter in trained if parameter.ndim < 2]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+
+
+def deepspeed_config(config: TrainConfig) -> dict[str, Any]:
+    """DeepSpeed's own configuration for `config`."""
+    check_train_config(config)
+    zero: dict[str, Any] = {"stage": config.zero.stage}
+    if config.zero.offload_optimizer:
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": True}
+    if config.zero.offload_parameters:
+        zero["offload_param"] = {"device": "cpu", "pin_memory": True}
+    if config.zero.stage in (1, 3):
+        zero["overlap_comm"] = False  # DeepSpeed allows caller-owned accumulation with overlap at stage 2 only
+    return {
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": 1,
+        "managed_gradient_accumulation": False,
+        "gradient_clipping": 0.0 if config.zero.stage == 0 else config.optimizer.max_grad_norm,
+        "bf16": {"enabled": config.precision == "bf16"},
+        "data_types": {"grad_accum_dtype": "fp32"},
+        "zero_optimization": zero,
+        "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,
+        "steps_per_print": 1_000_000_000,
+    }

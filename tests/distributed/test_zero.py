@@ -1,0 +1,189 @@
+"""Every ZeRO stage trains, resumes and matches one process, on data that mixes images and text."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from distributed_ranks import run_ranks
+from toys import IMAGE_TOKEN, toy_comparison, toy_image, toy_reward_model
+
+from data_pipeline.encode import EncodedComparison
+from data_pipeline.errors import RecipeError
+from rm_core.batches.loader import PackLoader
+from rm_core.batches.packed import collate
+from rm_core.batches.plan import PackBudget, Plan
+from rm_core.batches.sizes import PlanningTable, num_ordered_pairs
+from rm_core.objectives.pairwise import bradley_terry
+from rm_core.training.config import OptimizerConfig, TrainConfig, ZeroConfig
+from rm_core.training.engine import ZeroEngine, deepspeed_config
+from rm_core.training.trainer import Hooks, Trainer
+
+NUM_STEPS, GLOBAL_BATCH, LEARNING_RATE = 4, 5, 1e-2
+CASES = [(0, "fp32"), (1, "fp32"), (2, "fp32"), (3, "fp32"), (1, "bf16"), (2, "bf16"), (3, "bf16")]
+
+
+class ToyData:
+    """Twelve Comparisons in memory: half with images, K = 2 to 4, with ties."""
+
+    def __init__(self) -> None:
+        ranks = [(0, 1), (1, 0, 2), (0, 1, 1, 2), (1, 0)]
+        self.items = [
+            toy_comparison(seed, images=(toy_image(seed),) if seed % 2 else (), ranks=ranks[seed % 4])
+            for seed in range(12)
+        ]
+
+    def encoded(self, index: int) -> EncodedComparison:
+        return self.items[index]
+
+    def table(self) -> PlanningTable:
+        tokens = [len(item.prefix_ids) + sum(map(len, item.response_ids)) for item in self.items]
+        patches = [sum(image.num_patches for image in item.images) for item in self.items]
+        pairs = [num_ordered_pairs(list(item.ranks)) for item in self.items]
+        return PlanningTable(
+            np.arange(12), np.array(tokens), np.array(patches), np.array(pairs), np.array(tokens, dtype=float),
+            tuple(item.id for item in self.items),
+        )  # fmt: skip
+
+
+def make_plan(table: PlanningTable) -> Plan:
+    budget = PackBudget(tokens=60, patches=40)
+    return Plan(table, seed=0, global_batch=GLOBAL_BATCH, num_steps=NUM_STEPS, budget=budget)
+
+
+def config_of(stage: int, precision: str) -> TrainConfig:
+    return TrainConfig(
+        precision=precision,
+        zero=ZeroConfig(stage=stage),
+        optimizer=OptimizerConfig(learning_rate=LEARNING_RATE, max_grad_norm=0.5),
+        log_every=1,
+        checkpoint_every=2,
+    )
+
+
+def train(stage: int, precision: str, folder: str, resume: str | None) -> dict[str, Any]:
+    """One training on this rank; what rank 0 logged and the final weights."""
+    config, data, points = config_of(stage, precision), ToyData(), []
+    model = toy_reward_model()
+    engine = ZeroEngine(model, config, lambda step: 1.0 / (step + 1))
+    table = data.table()
+    loader = PackLoader(
+        data, table, make_plan(table), rank=engine.world_rank, world_size=engine.world_size,
+        image_token=IMAGE_TOKEN, prefetch=2,
+    )  # fmt: skip
+
+    def log(step: int, metrics: Mapping[str, float]) -> None:
+        points.append((step, dict(metrics)))
+
+    hooks = Hooks(
+        begin=lambda steps: None, log=log, save=lambda step, write: write(f"{folder}/{stage}-{precision}-{step}")
+    )
+    trainer = Trainer(engine, loader, config, hooks, NUM_STEPS)
+    if resume is not None:
+        trainer.resume(f"{resume}/{stage}-{precision}-2")
+    trainer.run()
+    return {"points": points, "weights": dict(engine.weights())}
+
+
+def train_and_resume(folder: str) -> dict[tuple[int, str], tuple[dict[str, Any], dict[str, Any]]]:
+    """Every case: a whole training, and one that starts at the whole one's checkpoint of step 2."""
+    return {
+        case: (train(*case, f"{folder}/whole", None), train(*case, f"{folder}/resumed", f"{folder}/whole"))
+        for case in CASES
+    }
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("zero")
+    return run_ranks(train_and_resume, 2, folder / "results", str(folder))[0]
+
+
+@pytest.fixture(scope="module")
+def reference() -> tuple[list[tuple[float, float]], dict[str, torch.Tensor]]:
+    """The same steps by PyTorch alone: one process, one Comparison a row, no DeepSpeed."""
+    data, model, series = ToyData(), toy_reward_model(), []
+    plan = make_plan(data.table())
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.0)
+    for index in range(NUM_STEPS):
+        step = plan.step(index)
+        optimizer.param_groups[0]["lr"] = LEARNING_RATE / (index + 1)
+        optimizer.zero_grad()
+        losses = []
+        for row in step.rows:
+            batch = collate([data.items[row]], image_token=IMAGE_TOKEN)
+            losses.append(bradley_terry(model(batch), batch.pairs).sum / step.num_pairs)
+        torch.stack(losses).sum().backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+        optimizer.step()
+        series.append((float(torch.stack(losses).sum().detach()), float(norm)))
+    return series, {name: value.detach() for name, value in model.named_parameters()}
+
+
+@pytest.mark.parametrize(("stage", "precision"), CASES)
+def test_training_matches_one_process(stage: int, precision: str, runs: Any, reference: Any) -> None:
+    whole, _ = runs[stage, precision]
+    series, weights = reference
+    tolerance = 1e-4 if precision == "fp32" else 0.15
+    for (_, metrics), (loss, norm) in zip(whole["points"], series, strict=True):
+        assert metrics["train/loss"] == pytest.approx(loss, rel=tolerance)
+        assert metrics["train/grad_norm"] == pytest.approx(norm, rel=tolerance)
+    assert whole["weights"].keys() == weights.keys()
+    if precision == "fp32":
+        for name, value in weights.items():
+            torch.testing.assert_close(whole["weights"][name], value, rtol=1e-3, atol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize(("stage", "precision"), CASES)
+def test_resuming_gives_the_same_losses_and_weights_bit_for_bit(stage: int, precision: str, runs: Any) -> None:
+    whole, resumed = runs[stage, precision]
+    exact = ["train/loss", "train/accuracy", "train/grad_norm", "train/learning_rate", "train/margin", "train/epoch"]
+    assert [step for step, _ in resumed["points"]] == [3, 4]
+    for (_, ours), (_, theirs) in zip(resumed["points"], whole["points"][2:], strict=True):
+        assert {name: ours[name] for name in exact} == {name: theirs[name] for name in exact}
+    for name, value in whole["weights"].items():
+        assert torch.equal(resumed["weights"][name], value), name
+
+
+def mixed_gradient(stage: int) -> dict[str, torch.Tensor]:
+    """Rank 0 has images only, rank 1 text only and then an idle turn; the weights after one plain step of size 1."""
+    model = toy_reward_model()
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    optimizer = OptimizerConfig(learning_rate=1.0, max_grad_norm=0.0)
+    config = TrainConfig(precision="fp32", zero=ZeroConfig(stage=stage), optimizer=optimizer)
+    engine = ZeroEngine(model, config, lambda step: 1.0, make_optimizer=lambda groups: torch.optim.SGD(groups, lr=1.0))
+    turns = mixed_turns()[engine.world_rank]
+    for items in turns:
+        batch = collate(items, image_token=IMAGE_TOKEN)
+        loss = bradley_terry(engine.forward(batch), batch.pairs)
+        engine.backward(loss.sum * engine.world_size / 7)
+    engine.step()
+    return {name: before[name] - value for name, value in engine.weights()}
+
+
+def mixed_turns() -> list[list[list[EncodedComparison]]]:
+    items = ToyData().items
+    images = [item for item in items if item.images][:4]
+    text = [item for item in items if not item.images][:2]
+    return [[images[:1], images[1:2]], [text, []]]
+
+
+@pytest.mark.parametrize("stage", [3])
+def test_images_on_one_rank_and_text_on_the_other_finish_with_the_single_process_gradient(
+    stage: int, tmp_path: Path
+) -> None:
+    found = run_ranks(mixed_gradient, 2, tmp_path, stage)[0]
+    model = toy_reward_model()
+    for turns in mixed_turns():
+        for items in turns:
+            batch = collate(items, image_token=IMAGE_TOKEN)
+            (bradley_terry(model(batch), batch.pairs).sum / 7).backward()
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(found[name], parameter.grad, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_bf16_without_master_weights_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"train\.zero\.stage=0"):
+        deepspeed_config(config_of(0, "bf16"))

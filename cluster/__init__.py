@@ -1,0 +1,9 @@
+"""Where things run. Knows neither data nor rewards.
+
+`session.ray_session` gives a verb its cluster, in this order:
+
+1. an address given: check within seconds that something answers there, then connect; the packages of the caller
+   travel along as `py_modules`, so that workers on other hosts import the same code;
+2. no address: write a private token, start a cluster of this machine's CPUs and GPUs with the dashboard on 127.0.0.1;
+3. at the end: disconnect, and stop only what step 2 started.
+"""

@@ -1,0 +1,197 @@
+"""A Ray cluster for the length of a `with` block: an existing one by address, or one started here."""
+
+import logging
+import os
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import AuthenticationError
+
+__all__ = ["ClusterInfo", "ClusterUnavailable", "ray_session", "token_file"]
+
+CONNECT_TIMEOUT_S = 5.0
+DEFAULT_GCS_PORT = 6379
+OBJECT_STORE_BYTES = 500_000_000  # a started cluster moves paths and counts between processes, never data
+
+# Read by Ray at import or start. `setdefault`: what the caller has exported wins.
+QUIET_ENV = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_USAGE_STATS_PROMPT_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+}
+
+_QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+_SET_HERE: set[str] = set()  # variables of this process that an earlier `_start` set, so not the caller's own
+
+
+class ClusterUnavailable(Exception):
+    """No Ray cluster can be had at the address asked for; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class ClusterInfo:
+    """What a verb may know of the cluster it runs on."""
+
+    started_here: bool
+    dashboard_url: str | None
+    """``http://host:port``; None where the cluster has no dashboard."""
+    num_cpus: int
+    num_gpus: int
+    token_file: Path | None
+    """The file with the token that the dashboard asks for; None where the caller's own settings decide."""
+
+
+@contextmanager
+def ray_session(
+    address: str | None,
+    *,
+    num_cpus: int | None = None,
+    dashboard_port: int | None = None,
+    packages: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+) -> Iterator[ClusterInfo]:
+    """Connect to the cluster at `address`, or start one on this machine, for the length of the block.
+
+    Args:
+        address: ``host:port`` or ``auto`` of an existing cluster; None starts one.
+        num_cpus: CPUs of a started cluster; None: all of this machine. Not used with `address`.
+        dashboard_port: port of a started cluster's dashboard; None: 8265, or the next free one.
+        packages: names of importable packages that workers of an existing cluster get a copy of.
+        env: environment variables of every worker.
+
+    Raises:
+        ClusterUnavailable: nothing answers at `address`, or it refuses the token.
+    """
+    for name, value in QUIET_ENV.items():
+        os.environ.setdefault(name, value)
+    # Ray replaces the process's SIGTERM handler; the command line's own one (exit code 143) has to stay.
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    sigterm_handler = signal.getsignal(signal.SIGTERM) if in_main_thread else None
+    token = None
+    if address is None:
+        token = _start(num_cpus, dashboard_port, env or {})
+    else:
+        _connect(address, packages, env or {})
+    if in_main_thread:
+        signal.signal(signal.SIGTERM, sigterm_handler)
+    try:
+        yield _describe(started_here=address is None, token=token)
+    finally:
+        ray.shutdown()
+
+
+def token_file() -> Path:
+    """The file with the token of clusters started here: readable by this user only, made once and kept."""
+    state_home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(state_home) / "basereward" / "ray_token"
+
+
+def _start(num_cpus: int | None, dashboard_port: int | None, env: Mapping[str, str]) -> Path | None:
+    """Start a cluster on this machine; the file of its token, or None where the caller brought a token.
+
+    Ray reads RAY_AUTH_MODE when it is imported and, where that is unset, switches tokens on for every cluster that
+    `ray.init` starts; so only the token's place is set here, because Ray's own default file is readable by everyone.
+    """
+    token = None
+    if not ({"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & (os.environ.keys() - _SET_HERE)):
+        token = token_file()
+        _ensure_token(token)
+        os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
+        _SET_HERE.add("RAY_AUTH_TOKEN_PATH")
+    ray.init(
+        address="local",
+        num_cpus=num_cpus,
+        include_dashboard=True,
+        dashboard_host="127.0.0.1",
+        dashboard_port=dashboard_port,
+        object_store_memory=OBJECT_STORE_BYTES,
+        runtime_env={"env_vars": dict(env)} if env else None,
+        **_QUIET,
+    )
+    return token
+
+
+def _connect(address: str, packages: Sequence[str], env: Mapping[str, str]) -> None:
+    """Connect to an existing cluster; inside a submitted Ray job the job's own runtime environment holds the code."""
+    _check_reachable(address)
+    runtime_env: dict[str, Any] = {"env_vars": dict(env)} if env else {}
+    if packages and "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ:
+        runtime_env["py_modules"] = [_package_folder(package) for package in packages]
+        runtime_env["excludes"] = ["__pycache__/", "*.pyc"]
+    try:
+        ray.init(address=address, runtime_env=runtime_env or None, **_QUIET)
+    except AuthenticationError as error:
+        message = f"the Ray cluster at {address!r} refuses this token: set RAY_AUTH_TOKEN_PATH to a file with its token"
+        raise ClusterUnavailable(message) from error
+    except (ConnectionError, TimeoutError, ValueError, RuntimeError) as error:
+        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        message = (
+            f"can't join the Ray cluster at {address!r} ({first_line}): run on one of its nodes, or by `ray job submit`"
+        )
+        raise ClusterUnavailable(message) from error
+
+
+def _describe(*, started_here: bool, token: Path | None) -> ClusterInfo:
+    resources = ray.cluster_resources()
+    dashboard = ray.get_runtime_context().worker.node.address_info.get("webui_url")
+    return ClusterInfo(
+        started_here=started_here,
+        dashboard_url=f"http://{dashboard}" if dashboard else None,
+        num_cpus=int(resources.get("CPU", 0)),
+        num_gpus=int(resources.get("GPU", 0)),
+        token_file=token,
+    )
+
+
+def _ensure_token(path: Path) -> None:
+    """Write a random token with mode 600 unless one is there; two processes at once agree on the first one's."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.exists():
+        path.chmod(0o600)
+        return
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_hex(32))
+    try:
+        os.link(draft, path)  # fails where the other process was first: its token counts
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+
+
+def _check_reachable(address: str) -> None:
+    """Fail in seconds where Ray itself would retry for a minute."""
+    if address == "auto":
+        return
+    if "://" in address:
+        message = f"address {address!r}: give host:port of the head, on a node of the cluster; ray:// can't train"
+        raise ClusterUnavailable(message)
+    host, _, port = address.rpartition(":") if ":" in address else (address, "", str(DEFAULT_GCS_PORT))
+    if not host or not port.isdigit():
+        raise ClusterUnavailable(f"address {address!r} is not host:port, for example 10.0.0.5:{DEFAULT_GCS_PORT}")
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
+    except (OSError, OverflowError) as error:
+        message = f"no Ray cluster answers at {address!r} ({error}): check the address, or leave --address out"
+        raise ClusterUnavailable(message) from error
+
+
+def _package_folder(package: str) -> str:
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ClusterUnavailable(
+            f"package {package!r} is not installed here, so it can't be sent to the cluster's workers"
+        )
+    return str(Path(next(iter(spec.submodule_search_locations))))

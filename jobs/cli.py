@@ -1,0 +1,185 @@
+"""`basereward VERB [RECIPE] [key=value ...]`: parse, load the recipe, call the verb, turn errors into exit codes.
+
+Exit codes: 0 done; 1 a run failed; 2 the caller can fix it (one line says how); 130 Ctrl-C; 143 ended by SIGTERM.
+"""
+
+import argparse
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+from data_pipeline.errors import RecipeError, RunError, UserError
+
+if TYPE_CHECKING:
+    from jobs.config import Recipe
+
+__all__ = ["VERBS", "Verb", "main"]
+
+EXIT_FAILED = 1
+EXIT_USER = 2
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One thing the command can do."""
+
+    summary: str
+    target: str
+    """``module:function``, imported only when the verb is called."""
+    example: str
+    default_recipe: str | None = None
+
+    def load(self) -> "Callable[[Recipe], None]":
+        """Import the verb's function."""
+        module, _, function = self.target.partition(":")
+        loaded: Callable[[Recipe], None] = getattr(import_module(module), function)
+        return loaded
+
+
+VERBS: dict[str, Verb] = {
+    "init-model": Verb(
+        "write a model folder with random weights, a tokenizer and a processor",
+        "jobs.init_model:run",
+        "basereward init-model demo init_model.shape=tiny",
+    ),
+    "preprocess": Verb(
+        "turn raw preference records into checked, tokenised Arrow shards",
+        "jobs.preprocess:run",
+        "basereward preprocess demo preprocess.workers=4",
+    ),
+    "train": Verb(
+        "train a reward model on prepared shards",
+        "jobs.train:run",
+        "basereward train demo train.zero.stage=3 train.num_workers=2",
+    ),
+    "evaluate": Verb(
+        "measure a reward model on held-out Comparisons and write a report",
+        "jobs.evaluate:run",
+        "basereward evaluate demo evaluate.split=heldout",
+    ),
+    "score": Verb(
+        "add rewards to JSON lines",
+        "jobs.score:run",
+        "basereward score demo score.input=mine.jsonl score.output=scored.jsonl",
+    ),
+    "demo": Verb(
+        "run the whole way on synthetic data: records, shards, training, report",
+        "jobs.demo:run",
+        "basereward demo",
+        default_recipe="demo",
+    ),
+}
+
+
+class Terminated(BaseException):
+    """SIGTERM came in; unwinds the stack so that sessions and files are closed."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code."""
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv)
+    if any(word.startswith("-") or "=" not in word for word in rest):
+        parser.error(f"unknown arguments: {' '.join(rest)}")
+    if arguments.verb is None:
+        parser.print_help()
+        return EXIT_USER
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        _run(arguments, [*arguments.words, *rest])  # argparse leaves over what stands behind an option
+    except UserError as error:
+        return _report(error, EXIT_USER, debug=arguments.debug)
+    except RunError as error:
+        return _report(error, EXIT_FAILED, debug=arguments.debug)
+    except KeyboardInterrupt:
+        _complain("stopped by Ctrl-C; the same command goes on from what is finished")
+        return EXIT_INTERRUPTED
+    except Terminated:
+        _complain("ended by SIGTERM; the same command goes on from what is finished")
+        return EXIT_TERMINATED
+    except Exception:  # an unexpected failure is shown in full: its cause is not known beforehand
+        traceback.print_exc()
+        return EXIT_FAILED
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    return 0
+
+
+def _run(arguments: argparse.Namespace, words: list[str]) -> None:
+    from jobs.recipe_file import load_recipe, packaged_recipes
+
+    verb = VERBS[arguments.verb]
+    named = words[0] if words and "=" not in words[0] else None
+    overrides = words[1:] if named is not None else words
+    recipe_name = named or verb.default_recipe
+    if recipe_name is None:
+        names = ", ".join(packaged_recipes())
+        raise RecipeError(f"{arguments.verb} needs a recipe: one of {names}, or the path of a .yaml file")
+    recipe = load_recipe(recipe_name, overrides)
+    if arguments.address is not None:
+        recipe.cluster.address = arguments.address
+    verb.load()(recipe)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="basereward",
+        description="Train multimodal reward models from human preferences.",
+        epilog="example: basereward demo",
+    )
+    parser.add_argument("--version", action="version", version=f"basereward {_version()}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
+    for name, verb in VERBS.items():
+        optional = f"; default: {verb.default_recipe}" if verb.default_recipe else ""
+        child = verbs.add_parser(
+            name,
+            help=verb.summary,
+            description=f"{verb.summary[0].upper()}{verb.summary[1:]}.",
+            epilog=f"example: {verb.example}",
+            usage=f"basereward {name} [RECIPE] [key=value ...] [--address A] [--debug]",
+        )
+        child.add_argument(
+            "words",
+            nargs="*",
+            metavar="RECIPE key=value",
+            help=f"a packaged recipe's name or a .yaml path{optional}; then overrides, such as run_dir=runs/mine",
+        )
+        child.add_argument(
+            "--address", metavar="A", help="a running Ray cluster, host:port or auto; default: start one"
+        )
+        child.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
+    return parser
+
+
+def _version() -> str:
+    try:
+        return version("basereward")
+    except PackageNotFoundError:
+        return "(not installed: run `make install`)"
+
+
+def _report(error: Exception, code: int, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    _complain(f"error: {error}")
+    return code
+
+
+def _complain(message: str) -> None:
+    print(f"basereward: {message}", file=sys.stderr)
+
+
+def _terminate(_signum: int, _frame: FrameType | None) -> NoReturn:
+    raise Terminated
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""`basereward evaluate`: an exported model + one split of prepared data -> report.json, report.html, MLflow metrics.
+
+Numbers go to the MLflow run of the model's training where the tracking store has it.
+"""
+
+import os
+from dataclasses import replace
+
+import numpy as np
+
+from data_pipeline.dataset import PreparedData
+from data_pipeline.errors import RunError
+from jobs.config import EvaluateConfig, Recipe
+from jobs.ray_job import open_cluster
+from jobs.scoring_actors import ScoringJob, scored_rows
+from jobs.terminal import progress, table
+from jobs.tracking import Tracker
+from rm_core.evaluation.metrics import evaluate
+from rm_core.evaluation.report import write_report
+from rm_core.evaluation.results import EvaluationReport
+from rm_core.evaluation.scored import ScoredComparison
+from rm_core.model.folder import verify_folder
+
+__all__ = ["run"]
+
+_CHUNK = 64
+
+
+def run(recipe: Recipe) -> None:
+    """Evaluate `recipe.evaluate.model` and write its report.
+
+    Raises:
+        UserError: data or model are not there.
+        RunError: the split is empty, a reward is not finite, or a scoring process died.
+    """
+    config = absolute_paths(recipe.evaluate)
+    lineage = verify_folder(config.model)
+    data = PreparedData.open(config.data)
+    report = evaluate(
+        score_split(recipe, config, data),
+        confidence=config.confidence,
+        bootstrap_samples=config.bootstrap_samples,
+        seed=config.seed,
+    )
+    facts = {
+        "model": recipe.evaluate.model,
+        "recipe of the model": str(lineage.get("recipe", "unknown")),
+        "data": f"{recipe.evaluate.data}, split {config.split}",
+        "data fingerprint": data.manifest.fingerprint,
+    }
+    write_report(config.output, report, title=f"Evaluation of {recipe.name}", facts=facts)
+    track(recipe, config, report)
+    show(recipe, report)
+
+
+def absolute_paths(config: EvaluateConfig) -> EvaluateConfig:
+    """Actors may run in another folder, so local paths are made absolute."""
+    paths = {key: getattr(config, key) for key in ("model", "data", "output")}
+    return replace(config, **{key: path if "://" in path else os.path.abspath(path) for key, path in paths.items()})
+
+
+def score_split(recipe: Recipe, config: EvaluateConfig, data: PreparedData) -> list[ScoredComparison]:
+    """Every Comparison of the split, each scored once, in the order of the data."""
+    rows = data.split_indices(config.split)[: config.limit]
+    if len(rows) == 0:
+        splits = sorted(set(data.rows["split"].to_pylist()))
+        raise RunError(f"split {config.split!r} of {config.data} holds no Comparison; it has {', '.join(splits)}")
+    chunks = [chunk.tolist() for chunk in np.array_split(rows, -(-len(rows) // _CHUNK))]
+    job = ScoringJob(
+        model=config.model, token_budget=config.token_budget, patch_budget=config.patch_budget, data=config.data
+    )
+    scored: list[ScoredComparison] = []
+    with open_cluster(recipe.cluster) as cluster, progress("evaluate", len(rows)) as advance:
+        for chunk in scored_rows(job, cluster, chunks, blank_images=config.blank_images):
+            scored += chunk
+            advance(len(scored), "Comparisons")
+    return scored
+
+
+def track(recipe: Recipe, config: EvaluateConfig, report: EvaluationReport) -> None:
+    """Log numbers and files to the model's training run, or to a run of this evaluation's own."""
+    of_training = os.path.dirname(config.model)
+    own_run = not os.path.exists(os.path.join(of_training, "job_state.json"))
+    tracker = Tracker(recipe.tracking, run_dir=config.output if own_run else of_training, run_name=recipe.name)
+    tracker.log_metrics({f"eval/{name.replace('source/', '')}": value for name, value in report.numbers().items()})
+    tracker.log_file(os.path.join(config.output, "report.json"), "evaluation")
+    tracker.log_file(os.path.join(config.output, "report.html"), "evaluation")
+    tracker.finish()
+
+
+def show(recipe: Recipe, report: EvaluationReport) -> None:
+    """The headline numbers for the terminal."""
+    overall = report.overall.accuracy
+    interval = f"{overall.interval.low:.3f} to {overall.interval.high:.3f}"
+    rows = [
+        ("Comparisons", f"{report.num_comparisons:,}"),
+        ("pair accuracy", f"{overall.value:.3f}  ({interval})"),
+        ("length-only baseline", f"{report.overall.length_only.value:.3f}"),
+    ]
+    if report.blank_images is not None:
+        rows.append(("image part", f"{report.blank_images.real.value:.3f}"))
+        rows.append(("image part, images blanked", f"{report.blank_images.blank.value:.3f}"))
+    rows.append(("report", os.path.join(recipe.evaluate.output, "report.html")))
+    table(f"Evaluation of {recipe.name}, split {recipe.evaluate.split}", rows)

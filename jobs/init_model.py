@@ -1,0 +1,57 @@
+"""`basereward init-model`: write a random-weight backbone folder with a tokenizer and a processor.
+
+Without `init_model.tokenizer`, a byte-level BPE is trained on the texts of the recipe's sources, read by the same
+adapters as preprocessing. Runs in the driver; a finished folder is left as it is.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+
+from data_pipeline.comparison import Comparison, text_of
+from data_pipeline.errors import MissingInput
+from data_pipeline.sources.records import comparisons_of
+from data_pipeline.tokenizer import train_tokenizer
+from jobs.config import Recipe
+from jobs.terminal import say
+from rm_core.model.folder import is_complete
+from rm_core.model.initialise import initialise_model
+
+__all__ = ["run"]
+
+
+def run(recipe: Recipe) -> None:
+    """Write `recipe.init_model.output`.
+
+    Raises:
+        UserError: unknown shape, missing tokenizer, or no source to train one on.
+    """
+    config = recipe.init_model
+    if is_complete(config.output):
+        say(f"{config.output} is finished already: nothing to do")
+        return
+
+    def train(folder: str) -> None:
+        train_tokenizer(_texts(recipe), config.vocab_size, folder)
+
+    num_parameters = initialise_model(config, recipe.preprocess.encode, train_tokenizer=train)
+    say(f"{config.output}: {config.shape}, {num_parameters:,} parameters, random weights of seed {config.seed}")
+
+
+def _texts(recipe: Recipe) -> Iterator[str]:
+    """Prompts and responses of the first records of every source, an equal share each."""
+    sources = recipe.preprocess.sources
+    if not sources:
+        raise MissingInput(
+            "preprocess.sources is empty: name a data set to train a tokenizer on, or init_model.tokenizer"
+        )
+    share = max(1, recipe.init_model.max_training_records // len(sources))
+    for source in sources:
+        for comparison in islice(comparisons_of(source, recipe.preprocess.data_root), share):
+            yield from _texts_of(comparison)
+
+
+def _texts_of(comparison: Comparison) -> Iterator[str]:
+    for turn in comparison.prompt:
+        yield f"{turn.role}\n{text_of(turn.parts)}"
+    for response in comparison.responses:
+        yield response.text

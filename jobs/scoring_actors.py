@@ -1,0 +1,92 @@
+"""Reward models as Ray actors: one a GPU, or one a CPU, that each load the model once and score chunk after chunk."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import torch
+from ray.exceptions import RayActorError, RayTaskError
+from ray.util import ActorPool
+
+from cluster.session import ClusterInfo
+from data_pipeline.dataset import PreparedData
+from data_pipeline.encode import EncodedComparison
+from data_pipeline.errors import BaserewardError, RunError
+from rm_core.batches.plan import PackBudget
+from rm_core.evaluation.predict import score_rows
+from rm_core.evaluation.scored import ScoredComparison
+from rm_core.serving.scorer import Scorer
+
+__all__ = ["ScoringJob", "scored_chunks", "scored_rows"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringJob:
+    """What an actor is made with."""
+
+    model: str
+    token_budget: int
+    patch_budget: int
+    data: str | None = None
+    """The prepared data that row numbers point into; None where Comparisons are sent whole."""
+
+
+class ScoringActor:
+    """A loaded model in a process of its own."""
+
+    def __init__(self, job: ScoringJob) -> None:
+        if not torch.cuda.is_available():
+            torch.set_num_threads(1)
+        self._scorer = Scorer(job.model, PackBudget(tokens=job.token_budget, patches=job.patch_budget))
+        self._data = None if job.data is None else PreparedData.open(job.data)
+
+    def rows(self, rows: Sequence[int], blank_images: bool) -> list[ScoredComparison]:
+        """Score rows of the job's prepared data."""
+        assert self._data is not None
+        return [one for chunk in score_rows(self._scorer, self._data, rows, blank_images=blank_images) for one in chunk]
+
+    def comparisons(self, items: Sequence[EncodedComparison]) -> list[tuple[float, ...]]:
+        """Score Comparisons sent whole."""
+        return self._scorer.score(items)
+
+
+def scored_rows(
+    job: ScoringJob, cluster: ClusterInfo, chunks: Sequence[Sequence[int]], *, blank_images: bool
+) -> Iterator[list[ScoredComparison]]:
+    """The chunks' scores, in the order of the chunks."""
+    pool = _pool(job, cluster, len(chunks))
+    return _ended(pool.map(lambda actor, chunk: actor.rows.remote(chunk, blank_images), list(chunks)))
+
+
+def scored_chunks(
+    job: ScoringJob, cluster: ClusterInfo, chunks: Sequence[Sequence[EncodedComparison]]
+) -> Iterator[list[tuple[float, ...]]]:
+    """The chunks' rewards, in the order of the chunks."""
+    pool = _pool(job, cluster, len(chunks))
+    return _ended(pool.map(lambda actor, chunk: actor.comparisons.remote(chunk), list(chunks)))
+
+
+def _pool(job: ScoringJob, cluster: ClusterInfo, num_chunks: int) -> Any:
+    """One actor a GPU, or one a CPU; no more than there are chunks."""
+    on_gpu = cluster.num_gpus > 0
+    size = max(1, min(num_chunks, cluster.num_gpus if on_gpu else cluster.num_cpus))
+    actor = ray.remote(num_cpus=1, num_gpus=1 if on_gpu else 0)(ScoringActor)
+    return ActorPool([actor.remote(job) for _ in range(size)])
+
+
+def _ended(results: Iterator[Any]) -> Iterator[Any]:
+    """The results; an actor's error of ours comes as it was raised, without the remote traceback.
+
+    Raises:
+        RunError: an actor's process died.
+    """
+    try:
+        yield from results
+    except RayTaskError as error:
+        if isinstance(error.cause, BaserewardError):
+            raise error.cause from None
+        raise
+    except RayActorError as error:
+        message = "a scoring process died, most likely out of memory: lower token_budget or cluster.num_cpus"
+        raise RunError(message) from error

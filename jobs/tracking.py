@@ -1,0 +1,266 @@
+"""The only door to MLflow: the driver's `Tracker` and world rank 0's `MetricLogger`.
+
+The driver makes one run, or takes up the one that ``<run_dir>/job_state.json`` names, and hands ``(uri, run_id)`` to
+world rank 0, which logs points by step. Names are grouped: ``train/``, ``eval/``, ``system/``.
+"""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+# Read when mlflow is imported: nothing is sent anywhere.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DO_NOT_TRACK", "true")
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModel, LoggedModelOutput, Metric, Param
+from mlflow.exceptions import MlflowException
+
+from data_pipeline import storage
+from data_pipeline.errors import MissingInput, RunError
+from jobs.config import TrackingConfig
+
+__all__ = ["MetricLogger", "Tracker", "absolute_uri"]
+
+MAX_PARAM_CHARS = 6000  # of a parameter's value
+MAX_TAG_CHARS = 8000
+MAX_DIGEST_CHARS = 36
+PARAMS_A_BATCH = 100
+METRICS_A_BATCH = 1000
+SQLITE = "sqlite:///"
+MODEL_VERSIONS_TAG = "mlflow.modelVersions"  # where the UI looks for a logged model's registered versions
+
+# Creating a store prints one INFO line for each of its migrations.
+for _name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking", "sqlalchemy"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+
+def absolute_uri(uri: str) -> str:
+    """`uri` with an SQLite path made absolute, for processes that run in another folder; its folder is made."""
+    if not uri.startswith(SQLITE):
+        return uri
+    path = Path(uri.removeprefix(SQLITE)).absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return f"{SQLITE}{path}"
+
+
+class Tracker:
+    """One MLflow run, written by the driver. `uri` and `run_id` are what a `MetricLogger` needs."""
+
+    def __init__(self, config: TrackingConfig, *, run_dir: str, run_name: str) -> None:
+        """Take up the run that ``<run_dir>/job_state.json`` names, or make one and write its id there.
+
+        Raises:
+            MissingInput: the store doesn't know the run that the state names.
+            RunError: the store can't be reached.
+        """
+        self.uri = absolute_uri(config.uri)
+        self._client = MlflowClient(tracking_uri=self.uri)
+        self._state_url = storage.join(run_dir, "job_state.json")
+        state = self._read_state()
+        try:
+            self._experiment_id = self._experiment(config)
+            run_id = state.get("mlflow_run_id")
+            self.resumed = run_id is not None
+            if run_id is None:
+                run_id = self._client.create_run(self._experiment_id, run_name=run_name).info.run_id
+                self._write_state(mlflow_run_id=run_id)
+            else:
+                self._client.update_run(run_id, status="RUNNING")
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                message = f"{self._state_url} names MLflow run {run_id}, which {config.uri} doesn't have: "
+                raise MissingInput(
+                    f"{message}set tracking.uri to its store, or remove that file to begin anew"
+                ) from error
+            raise RunError(f"tracking.uri={config.uri}: {str(error).splitlines()[0]}") from error
+        self.run_id: str = run_id
+
+    def log_params(self, params: Mapping[str, str]) -> None:
+        """Log the flat resolved config; a value that differs from an earlier attempt's becomes tag ``resumed.KEY``."""
+        earlier = self._client.get_run(self.run_id).data.params
+        values = {key: _shorten(value, MAX_PARAM_CHARS) for key, value in params.items()}
+        fresh = iter([Param(key, value) for key, value in values.items() if key not in earlier])
+        while batch := list(islice(fresh, PARAMS_A_BATCH)):
+            self._client.log_batch(self.run_id, params=batch)
+        self.set_tags({f"resumed.{key}": value for key, value in values.items() if earlier.get(key, value) != value})
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags, for example ``recipe``, ``git_commit``, ``data_fingerprint``; the newest value counts."""
+        for key, value in tags.items():
+            self._client.set_tag(self.run_id, key, _shorten(value, MAX_TAG_CHARS))
+
+    def log_dataset(
+        self, *, name: str, fingerprint: str, source: str, profile: Mapping[str, object], context: str
+    ) -> None:
+        """Make prepared data an input of the run.
+
+        Args:
+            name: what the UI shows.
+            fingerprint: the manifest's sha256; MLflow keeps its first 36 characters as the digest.
+            source: the folder of the data.
+            profile: counts, shown as JSON.
+            context: what it is used for: ``training`` or ``evaluation``.
+        """
+        dataset = Dataset(
+            name=name,
+            digest=fingerprint[:MAX_DIGEST_CHARS],
+            source_type="local" if "://" not in source else source.partition("://")[0],
+            source=json.dumps({"uri": source}),
+            profile=json.dumps(profile, sort_keys=True),
+        )
+        self._client.log_inputs(self.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
+
+    def log_metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Log one point of each metric, for example ``eval/accuracy``; points of a step that is there are left out."""
+        with MetricLogger(self.uri, self.run_id) as logger:
+            logger.log(step, values)
+
+    def log_file(self, path: str | Path, folder: str | None = None) -> None:
+        """Copy a local file, or everything in a local folder, to the run's artifacts below `folder`.
+
+        Raises:
+            MissingInput: there is nothing at `path`.
+        """
+        if not Path(path).exists():
+            raise MissingInput(f"no file or folder {str(path)!r} to log to MLflow: the step that writes it has not run")
+        if Path(path).is_dir():
+            self._client.log_artifacts(self.run_id, str(path), folder)
+        else:
+            self._client.log_artifact(self.run_id, str(path), folder)
+
+    def log_text(self, text: str, name: str) -> None:
+        """Write `text` to artifact `name`, for example ``config/recipe.yaml``."""
+        self._client.log_text(self.run_id, text, name)
+
+    def log_model(self, folder: str | Path, *, name: str, step: int, register_as: str | None = None) -> str:
+        """Log an exported model as the run's output, once; a restart that logs it again gets the first id.
+
+        Args:
+            folder: local folder with weights, config and processor.
+            name: what the UI shows.
+            step: the optimiser step the weights are from.
+            register_as: also make it a new version of this registered model.
+
+        Returns:
+            The id of the logged model.
+        """
+        key = f"mlflow_model_{name}_{step}"
+        if known := self._read_state().get(key):
+            return known
+        model = self._client.create_logged_model(self._experiment_id, name=name, source_run_id=self.run_id)
+        self._client.log_model_artifacts(model.model_id, str(folder))
+        self._client.finalize_logged_model(model.model_id, "READY")
+        self._client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step)])
+        if register_as is not None:
+            self._register(register_as, model)
+        self._write_state(**{key: model.model_id})
+        return str(model.model_id)
+
+    def finish(self, status: str = "FINISHED") -> None:
+        """End the run: FINISHED, FAILED or KILLED."""
+        self._client.set_terminated(self.run_id, status)
+
+    def _register(self, registered: str, model: LoggedModel) -> None:
+        try:
+            self._client.create_registered_model(registered)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        # The files' own place, not models:/ID: MLflow 3.17 looks that up in the process's default store.
+        version = self._client.create_model_version(
+            registered, source=model.artifact_location, run_id=self.run_id, model_id=model.model_id
+        )
+        link = json.dumps([{"name": registered, "version": version.version}])
+        self._client.set_logged_model_tags(model.model_id, {MODEL_VERSIONS_TAG: link})
+
+    def _experiment(self, config: TrackingConfig) -> str:
+        found = self._client.get_experiment_by_name(config.experiment)
+        if found is not None:
+            return str(found.experiment_id)
+        location = config.artifacts
+        if location is None and self.uri.startswith(SQLITE):
+            location = (Path(self.uri.removeprefix(SQLITE)).parent / "mlartifacts").as_uri()
+        return str(self._client.create_experiment(config.experiment, artifact_location=location))
+
+    def _read_state(self) -> dict[str, str]:
+        if not storage.exists(self._state_url):
+            return {}
+        state: dict[str, str] = json.loads(storage.read_bytes(self._state_url))
+        return state
+
+    def _write_state(self, **changes: str) -> None:
+        state = self._read_state() | changes
+        storage.write_atomic(self._state_url, json.dumps(state, indent=2, sort_keys=True).encode())
+
+
+class MetricLogger:
+    """Points by step, for world rank 0: buffered, and never twice after a restart.
+
+    A restart repeats the steps since the last checkpoint; points that the store has of them are left out, name by name.
+    """
+
+    def __init__(self, uri: str, run_id: str, last_step: int | None = None, *, flush_interval_s: float = 5.0) -> None:
+        """Look up where each metric of the run ends.
+
+        Args:
+            uri: `Tracker.uri`.
+            run_id: `Tracker.run_id`.
+            last_step: points up to this step are left out whatever the store has; None: the store decides.
+            flush_interval_s: a point waits at most this long, in seconds, until the next `log`.
+        """
+        self._client = MlflowClient(tracking_uri=uri)
+        self._run_id = run_id
+        self._floor = -1 if last_step is None else last_step
+        self._flush_interval_s = flush_interval_s
+        self._flushed_s = time.monotonic()
+        self._buffer: list[Metric] = []
+        names = self._client.get_run(run_id).data.metrics
+        self._last = {name: max(m.step for m in self._client.get_metric_history(run_id, name)) for name in names}
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Add one point of each metric at `step`; names are ``group/name``.
+
+        Raises:
+            ValueError: a name without its group.
+        """
+        now_ms = int(time.time() * 1000)
+        for name, value in values.items():
+            if "/" not in name:
+                raise ValueError(f"metric {name!r} has no group: write train/{name}, eval/{name} or system/{name}")
+            if step > max(self._floor, self._last.get(name, -1)):
+                self._buffer.append(Metric(name, float(value), now_ms, step))
+                self._last[name] = step
+        due = time.monotonic() - self._flushed_s >= self._flush_interval_s
+        if due or len(self._buffer) >= METRICS_A_BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        for batch in _batches(self._buffer, METRICS_A_BATCH):
+            self._client.log_batch(self._run_id, metrics=batch)
+        self._buffer.clear()
+        self._flushed_s = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.flush()
+
+
+def _batches(metrics: list[Metric], size: int) -> Iterator[list[Metric]]:
+    for start in range(0, len(metrics), size):
+        yield metrics[start : start + size]
+
+
+def _shorten(value: str, limit: int) -> str:
+    return value if len(value) <= limit else value[: limit - 1] + "…"

@@ -1,0 +1,125 @@
+"""`basereward train`: prepared shards + a model folder -> a trained, tracked, exported reward model.
+
+    driver: check recipe and plan -> one MLflow run -> Ray Train group -> log the exported model
+    each worker: `rm_core.training.worker.train_rank`, with Ray's checkpoints and MLflow handed in as hooks
+
+A finished training is left as it is; a killed one goes on from its last checkpoint, in the same MLflow run.
+"""
+
+import os
+from dataclasses import replace
+
+from cluster.session import ClusterInfo
+from data_pipeline.dataset import PreparedData
+from data_pipeline.errors import RecipeError
+from jobs.config import Recipe, to_flat_params, to_yaml
+from jobs.ray_job import open_cluster
+from jobs.source_version import git_commit
+from jobs.terminal import say, table
+from jobs.tracking import Tracker
+from jobs.train_board import follow, start_board
+from jobs.train_group import GroupJob, fit_group
+from jobs.train_state import claim_output
+from rm_core.model.folder import is_complete, verify_folder
+from rm_core.training.config import TrainConfig, check_train_config
+from rm_core.training.planning import make_plan
+
+__all__ = ["export_folder", "run"]
+
+
+def export_folder(config: TrainConfig) -> str:
+    """Where the finished model of a training goes."""
+    return os.path.join(config.output, "export")
+
+
+def run(recipe: Recipe) -> None:
+    """Train `recipe.train` into its output folder.
+
+    Raises:
+        UserError: a recipe value, the data or the model folder is wrong, or the cluster is too small.
+        RunError: the training failed, more often than `max_failures` allows.
+    """
+    config = absolute_paths(recipe.train)
+    check_train_config(config)
+    verify_folder(config.model) if is_complete(config.model) else None
+    data = PreparedData.open(config.data)
+    _, plan = make_plan(config, data)
+    claim_output(config, data.manifest.fingerprint)
+    if is_complete(export_folder(config)):
+        say(f"{recipe.train.output} is finished already: nothing to do")
+        return
+    tracker = start_tracking(recipe, config, data)
+    try:
+        with open_cluster(recipe.cluster) as cluster:
+            check_capacity(config, cluster)
+            board = start_board()
+            job = GroupJob(
+                config=config,
+                export_to=export_folder(config),
+                lineage=lineage(recipe, data, tracker),
+                tracking_uri=tracker.uri,
+                run_id=tracker.run_id,
+                use_gpu=cluster.num_gpus > 0,
+            )
+            with follow(board, plan.num_steps):
+                fit_group(job, board)
+    except BaseException as error:
+        tracker.finish("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
+    tracker.log_model(export_folder(config), name=recipe.name, step=plan.num_steps)
+    tracker.finish()
+    table(
+        f"Trained {recipe.name}",
+        [
+            ("optimiser steps", str(plan.num_steps)),
+            ("model", recipe.train.output + "/export"),
+            ("MLflow run", tracker.run_id),
+        ],
+    )
+
+
+def absolute_paths(config: TrainConfig) -> TrainConfig:
+    """Workers may run in another folder, so local paths are made absolute; ``s3://`` stays."""
+    paths = {key: getattr(config, key) for key in ("model", "data", "output")}
+    return replace(config, **{key: path if "://" in path else os.path.abspath(path) for key, path in paths.items()})
+
+
+def start_tracking(recipe: Recipe, config: TrainConfig, data: PreparedData) -> Tracker:
+    """The training's MLflow run: made by the first attempt, taken up by later ones."""
+    tracker = Tracker(recipe.tracking, run_dir=config.output, run_name=recipe.name)
+    tracker.log_params(to_flat_params(recipe))
+    tracker.log_text(to_yaml(recipe), "config/recipe.yaml")
+    manifest = data.manifest
+    tags = {"recipe": recipe.name, "data_fingerprint": manifest.fingerprint}
+    tracker.set_tags(tags | ({"git_commit": commit} if (commit := git_commit()) else {}))
+    profile = {"seen": manifest.counts.seen, "kept": manifest.counts.kept, "refused": manifest.counts.refused}
+    tracker.log_dataset(
+        name=recipe.name, fingerprint=manifest.fingerprint, source=config.data, profile=profile, context="training"
+    )
+    return tracker
+
+
+def lineage(recipe: Recipe, data: PreparedData, tracker: Tracker) -> dict[str, object]:
+    """What the exported model says of its origin."""
+    return {
+        "recipe": recipe.name,
+        "data_fingerprint": data.manifest.fingerprint,
+        "mlflow_run_id": tracker.run_id,
+        "config": to_flat_params(recipe, ["train"]),
+    }
+
+
+def check_capacity(config: TrainConfig, cluster: ClusterInfo) -> None:
+    """Refuse a group that the cluster could never place; Ray would wait for ever."""
+    if cluster.num_gpus > 0:
+        if cluster.num_gpus < config.num_workers:
+            raise RecipeError(
+                f"train.num_workers={config.num_workers} needs as many GPUs, the cluster has {cluster.num_gpus}"
+            )
+        return
+    needed = config.num_workers * config.threads_per_worker
+    if needed > cluster.num_cpus:
+        raise RecipeError(
+            f"train.num_workers={config.num_workers} with threads_per_worker={config.threads_per_worker} need {needed} "
+            f"CPUs, the cluster has {cluster.num_cpus}: lower one of them, or set cluster.num_cpus={needed}"
+        )

@@ -1,0 +1,133 @@
+"""The door to Ray Train: a group of workers that restarts from its last checkpoint, and what each worker runs."""
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# Read by Ray Train when it is imported.
+os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
+
+import ray
+from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, get_checkpoint, get_context
+from ray.train import report as ray_report
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
+
+from data_pipeline.errors import BaserewardError, RunError
+from jobs.tracking import MetricLogger
+from rm_core.training.config import TrainConfig
+
+__all__ = ["GroupJob", "fit_group"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupJob:
+    """What every worker is told."""
+
+    config: TrainConfig
+    export_to: str
+    lineage: Mapping[str, object]
+    tracking_uri: str
+    run_id: str
+    use_gpu: bool
+
+
+def fit_group(job: GroupJob, board: Any) -> None:
+    """Run the group to its end on the open cluster.
+
+    Raises:
+        RunError: a rank met an error that a restart cannot cure, or the group died more than `max_failures` times.
+    """
+    config = job.config
+    trainer = TorchTrainer(
+        _worker,
+        train_loop_config={"job": job, "board": board},
+        torch_config=TorchConfig(backend="nccl" if job.use_gpu else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=config.num_workers,
+            use_gpu=job.use_gpu,
+            resources_per_worker=None if job.use_gpu else {"CPU": config.threads_per_worker},
+        ),
+        run_config=RunConfig(
+            name="ray",
+            storage_path=config.output,
+            failure_config=FailureConfig(max_failures=config.max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=config.keep_checkpoints),
+        ),
+    )
+    try:
+        trainer.fit()
+    except TrainingFailedError as error:
+        raise RunError(f"training failed {_attempts(board)} times, last: {_cause(error)}") from error
+    failure = ray.get(board.read.remote()).failure
+    if failure is not None:
+        raise RunError(failure)
+
+
+def _attempts(board: Any) -> int:
+    return max(1, len(ray.get(board.read.remote()).resumed_from))
+
+
+def _cause(error: TrainingFailedError) -> str:
+    """The last line of the first worker's traceback: what happened, in one line."""
+    failures = error.worker_failures if isinstance(error, WorkerGroupError) else {}
+    first = next(iter(failures.values()), error)
+    return str(first).strip().splitlines()[-1]
+
+
+def _worker(arguments: dict[str, Any]) -> None:
+    """One worker: train, unless an earlier attempt failed for good."""
+    job, board = arguments["job"], arguments["board"]
+    if ray.get(board.begin.remote()) is not None:
+        return
+    try:
+        _train(job, board)
+    except BaserewardError as error:
+        # A restart would meet it again: tell the driver, and let Ray end the other ranks.
+        ray.get(board.fail.remote(str(error)))
+        raise
+
+
+def _train(job: GroupJob, board: Any) -> None:
+    from rm_core.training.trainer import Hooks
+    from rm_core.training.worker import train_rank
+
+    checkpoint = get_checkpoint()
+    if get_context().get_world_rank() != 0:
+        hooks = Hooks(begin=lambda steps: None, log=lambda steps, metrics: None, save=_save)
+        _from_checkpoint(checkpoint, lambda folder: train_rank(job.config, hooks, checkpoint=folder, **_export(job)))
+        return
+    with MetricLogger(job.tracking_uri, job.run_id) as logger:
+
+        def log(steps_done: int, metrics: Mapping[str, float]) -> None:
+            logger.log(steps_done, metrics)
+            note = f"loss {metrics['train/loss']:.3f}, accuracy {metrics['train/accuracy']:.3f}"
+            board.advance.remote(steps_done, f"{note}, {metrics['system/comparisons_per_s']:.0f} comparisons/s")
+
+        def save(steps_done: int, write: Callable[[str], None]) -> None:
+            logger.flush()
+            _save(steps_done, write)
+
+        hooks = Hooks(begin=lambda steps: ray.get(board.started.remote(steps)), log=log, save=save)
+        _from_checkpoint(checkpoint, lambda folder: train_rank(job.config, hooks, checkpoint=folder, **_export(job)))
+
+
+def _export(job: GroupJob) -> dict[str, Any]:
+    return {"export_to": job.export_to, "lineage": job.lineage}
+
+
+def _from_checkpoint(checkpoint: Checkpoint | None, train: Callable[[str | None], None]) -> None:
+    if checkpoint is None:
+        train(None)
+        return
+    with checkpoint.as_directory() as folder:
+        train(folder)
+
+
+def _save(steps_done: int, write: Callable[[str], None]) -> None:
+    """Every rank writes its shards into a folder of its own; Ray joins them into one checkpoint, or keeps none."""
+    with tempfile.TemporaryDirectory(prefix="basereward-checkpoint-") as folder:
+        write(folder)
+        ray_report({"steps_done": steps_done}, checkpoint=Checkpoint.from_directory(folder))

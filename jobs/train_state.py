@@ -1,0 +1,47 @@
+"""An output folder belongs to one training: the settings that shape its result are written there first."""
+
+import json
+import os
+from dataclasses import asdict
+from typing import Any
+
+from data_pipeline.errors import RecipeError
+from data_pipeline.storage import exists, read_bytes, write_atomic
+from rm_core.training.config import TrainConfig
+
+__all__ = ["claim_output"]
+
+# What may change between two attempts at one training without changing its result.
+_FREE = {"output", "model", "data", "log_every", "keep_checkpoints", "checkpoint_every", "max_failures", "prefetch"}
+
+
+def claim_output(config: TrainConfig, data_fingerprint: str) -> None:
+    """Write the identity of the training into `config.output`, or compare it with the one that is there.
+
+    Raises:
+        RecipeError: the folder holds a training with other settings or data; names the first difference.
+    """
+    url = os.path.join(config.output, "training.json")
+    identity = _flat({"data_fingerprint": data_fingerprint, **_shaping(config)})
+    if not exists(url):
+        write_atomic(url, (json.dumps(identity, indent=2, sort_keys=True) + "\n").encode())
+        return
+    earlier = json.loads(read_bytes(url))
+    for key in sorted(identity.keys() | earlier.keys()):
+        if identity.get(key) != earlier.get(key):
+            raise RecipeError(
+                f"{config.output} holds another training ({key} was {earlier.get(key)!r}, now {identity.get(key)!r}): "
+                "choose another train.output, or remove that folder"
+            )
+
+
+def _shaping(config: TrainConfig) -> dict[str, Any]:
+    return {key: value for key, value in asdict(config).items() if key not in _FREE}
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        name = f"{prefix}{key}"
+        flat.update(_flat(item, f"{name}.") if isinstance(item, dict) else {name: item})
+    return flat

@@ -1,0 +1,110 @@
+"""MLflow on a real SQLite store: one run over restarts, no point twice, everything where the UI looks for it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from data_pipeline.errors import MissingInput
+from jobs.config import TrackingConfig
+from jobs.tracking import MetricLogger, Tracker, absolute_uri
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("store") / "below" / "mlflow.db"
+
+
+def make(store: Path, run_dir: Path) -> Tracker:
+    return Tracker(TrackingConfig(uri=f"sqlite:///{store}"), run_dir=str(run_dir), run_name="mine")
+
+
+def test_one_run_over_restarts(store: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    first = make(store, tmp_path)
+    first.log_params({"train.seed": "0", "long": "x" * 7000} | {f"many.{i}": str(i) for i in range(250)})
+    first.finish("FAILED")
+    second = make(store, tmp_path)
+    second.log_params({"train.seed": "1", "many.3": "3", "new": "n"})
+    second.set_tags({"recipe": "demo"})
+    run = MlflowClient(second.uri).get_run(first.run_id)
+    assert (first.resumed, second.resumed, second.run_id) == (False, True, first.run_id)
+    assert run.info.status == "RUNNING"
+    assert len(run.data.params) == 253
+    assert run.data.params["train.seed"] == "0"
+    assert len(run.data.params["long"]) == 6000
+    assert {k: v for k, v in run.data.tags.items() if not k.startswith("mlflow.")} == {
+        "recipe": "demo",
+        "resumed.train.seed": "1",
+    }
+    out = capfd.readouterr()
+    assert "alembic" not in out.out + out.err
+
+
+def test_no_point_twice_after_a_restart(store: Path, tmp_path: Path) -> None:
+    tracker = make(store, tmp_path)
+    with MetricLogger(tracker.uri, tracker.run_id) as logger:
+        for step in range(1, 8):
+            logger.log(step, {"train/loss": 1 / step})
+        logger.log(5, {"eval/accuracy": 0.5})
+    with MetricLogger(tracker.uri, tracker.run_id) as logger:  # from the checkpoint of step 4
+        for step in range(5, 11):
+            logger.log(step, {"train/loss": 1 / step})
+        logger.log(10, {"eval/accuracy": 0.75})
+    with MetricLogger(tracker.uri, tracker.run_id, last_step=12) as logger:
+        logger.log(12, {"train/loss": 9.0})
+    client = MlflowClient(tracker.uri)
+    history = client.get_metric_history(tracker.run_id, "train/loss")
+    assert [(point.step, point.value) for point in history] == [(step, 1 / step) for step in range(1, 11)]
+    assert [point.step for point in client.get_metric_history(tracker.run_id, "eval/accuracy")] == [5, 10]
+
+
+def test_more_points_than_a_batch_holds(store: Path, tmp_path: Path) -> None:
+    tracker = make(store, tmp_path)
+    with MetricLogger(tracker.uri, tracker.run_id, flush_interval_s=3600) as logger:
+        logger.log(1, {f"system/m{i}": float(i) for i in range(1205)})
+    assert len(MlflowClient(tracker.uri).get_run(tracker.run_id).data.metrics) == 1205
+
+
+def test_metric_without_group_is_refused(store: Path, tmp_path: Path) -> None:
+    tracker = make(store, tmp_path)
+    with pytest.raises(ValueError, match="train/loss"):
+        tracker.log_metrics({"loss": 1.0})
+
+
+def test_dataset_model_and_artifacts(store: Path, tmp_path: Path) -> None:
+    model = tmp_path / "export"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    tracker = make(store, tmp_path)
+    tracker.log_dataset(name="demo", fingerprint="a" * 64, source="shards", profile={"kept": 3}, context="training")
+    tracker.log_text("name: demo", "config/recipe.yaml")
+    tracker.log_file(model / "config.json", "report")
+    tracker.log_file(model, "folder")
+    model_id = tracker.log_model(model, name="reward-model", step=7, register_as="basereward-demo")
+    assert make(store, tmp_path).log_model(model, name="reward-model", step=7) == model_id
+    tracker.finish()
+    client = MlflowClient(tracker.uri)
+    run = client.get_run(tracker.run_id)
+    assert run.info.status == "FINISHED"
+    assert [(entry.dataset.name, entry.dataset.digest) for entry in run.inputs.dataset_inputs] == [("demo", "a" * 36)]
+    assert [(output.model_id, output.step) for output in run.outputs.model_outputs] == [(model_id, 7)]
+    assert {entry.path for entry in client.list_artifacts(tracker.run_id)} == {"config", "folder", "report"}
+    [version] = client.search_model_versions("name='basereward-demo'")
+    assert version.run_id == tracker.run_id
+    assert model_id in version.source
+    assert "basereward-demo" in client.get_logged_model(model_id).tags["mlflow.modelVersions"]
+    assert list((store.parent / "mlartifacts").rglob("models/*/artifacts/config.json"))
+
+
+def test_run_that_the_store_does_not_have(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "job_state.json").write_text(json.dumps({"mlflow_run_id": "0" * 32}))
+    with pytest.raises(MissingInput, match="job_state.json names MLflow run 0000"):
+        make(store, tmp_path)
+
+
+def test_sqlite_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert absolute_uri("sqlite:///runs/mlflow.db") == f"sqlite:///{tmp_path}/runs/mlflow.db"
+    assert (tmp_path / "runs").is_dir()
+    assert absolute_uri("http://host:5000") == "http://host:5000"

@@ -20,6 +20,7 @@ import fsspec
 from data_pipeline.errors import MissingInput
 
 __all__ = [
+    "absolute",
     "exists",
     "is_local",
     "join",
@@ -52,6 +53,11 @@ def join(base: str, *parts: str) -> str:
     for part in parts:
         path = part if not is_local(part) else posixpath.join(path, part)
     return path
+
+
+def absolute(url: str) -> str:
+    """`url` for a process that runs in another folder: local paths made absolute, others as they are."""
+    return os.path.abspath(url) if is_local(url) else url
 
 
 def parent_of(url: str) -> str:

@@ -4,17 +4,16 @@ Exit codes: 0 done; 1 a run failed; 2 the caller can fix it (one line says how);
 """
 
 import argparse
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from data_pipeline.errors import RecipeError, RunError, UserError
+from jobs.termination import Terminated, sigterm_raises, was_terminated
 
 if TYPE_CHECKING:
     from jobs.config import Recipe
@@ -79,10 +78,6 @@ VERBS: dict[str, Verb] = {
 }
 
 
-class Terminated(BaseException):
-    """SIGTERM came in; unwinds the stack so that sessions and files are closed."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code."""
     parser = _parser()
@@ -92,9 +87,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.verb is None:
         parser.print_help()
         return EXIT_USER
-    previous = signal.signal(signal.SIGTERM, _terminate)
     try:
-        _run(arguments, [*arguments.words, *rest])  # argparse leaves over what stands behind an option
+        with sigterm_raises():
+            _run(arguments, [*arguments.words, *rest])  # argparse leaves over what stands behind an option
     except UserError as error:
         return _report(error, EXIT_USER, debug=arguments.debug)
     except RunError as error:
@@ -102,14 +97,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _complain("stopped by Ctrl-C; the same command goes on from what is finished")
         return EXIT_INTERRUPTED
-    except Terminated:
-        _complain("ended by SIGTERM; the same command goes on from what is finished")
-        return EXIT_TERMINATED
-    except Exception:  # an unexpected failure is shown in full: its cause is not known beforehand
-        traceback.print_exc()
+    except (Terminated, Exception):
+        if was_terminated():
+            _complain("ended by SIGTERM; the same command goes on from what is finished")
+            return EXIT_TERMINATED
+        traceback.print_exc()  # an unexpected failure is shown in full: its cause is not known beforehand
         return EXIT_FAILED
-    finally:
-        signal.signal(signal.SIGTERM, previous)
     return 0
 
 
@@ -175,10 +168,6 @@ def _report(error: Exception, code: int, *, debug: bool) -> int:
 
 def _complain(message: str) -> None:
     print(f"basereward: {message}", file=sys.stderr)
-
-
-def _terminate(_signum: int, _frame: FrameType | None) -> NoReturn:
-    raise Terminated
 
 
 if __name__ == "__main__":

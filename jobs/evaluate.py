@@ -4,13 +4,13 @@ Numbers go to the MLflow run of the model's training where the tracking store ha
 """
 
 import os
-from dataclasses import replace
 
 import numpy as np
 
 from data_pipeline.dataset import PreparedData
 from data_pipeline.errors import RunError
 from jobs.config import EvaluateConfig, Recipe
+from jobs.paths import with_absolute_paths
 from jobs.ray_job import open_cluster
 from jobs.scoring_actors import ScoringJob, scored_rows
 from jobs.terminal import progress, table
@@ -33,7 +33,7 @@ def run(recipe: Recipe) -> None:
         UserError: data or model are not there.
         RunError: the split is empty, a reward is not finite, or a scoring process died.
     """
-    config = absolute_paths(recipe.evaluate)
+    config = with_absolute_paths(recipe.evaluate, "model", "data", "output")
     lineage = verify_folder(config.model)
     data = PreparedData.open(config.data)
     report = evaluate(
@@ -51,12 +51,6 @@ def run(recipe: Recipe) -> None:
     write_report(config.output, report, title=f"Evaluation of {recipe.name}", facts=facts)
     track(recipe, config, report)
     show(recipe, report)
-
-
-def absolute_paths(config: EvaluateConfig) -> EvaluateConfig:
-    """Actors may run in another folder, so local paths are made absolute."""
-    paths = {key: getattr(config, key) for key in ("model", "data", "output")}
-    return replace(config, **{key: path if "://" in path else os.path.abspath(path) for key, path in paths.items()})
 
 
 def score_split(recipe: Recipe, config: EvaluateConfig, data: PreparedData) -> list[ScoredComparison]:

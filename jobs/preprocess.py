@@ -10,6 +10,7 @@ from functools import partial
 from data_pipeline.manifest import Manifest
 from data_pipeline.pipeline import finish, is_finished, plan_units, run_unit
 from jobs.config import Recipe
+from jobs.paths import with_absolute_paths
 from jobs.ray_job import map_bounded, open_cluster
 from jobs.terminal import progress, say, table
 
@@ -23,18 +24,18 @@ def run(recipe: Recipe) -> None:
         UserError: a source, tokenizer or shape is not there.
         RunError: the counts don't add up, or a work unit failed.
     """
-    config = recipe.preprocess
-    manifest = is_finished(config)
-    if manifest is not None:
-        say(f"{config.output} is finished already: nothing to do")
-        _show(config.output, manifest)
-        return
+    config = with_absolute_paths(recipe.preprocess, "data_root", "output", "tokenizer")
     units = plan_units(config)
+    manifest = is_finished(config, units)
+    if manifest is not None:
+        say(f"{recipe.preprocess.output} is finished already: nothing to do")
+        _show(recipe.preprocess.output, manifest)
+        return
     with open_cluster(recipe.cluster) as cluster, progress("preprocess", len(units)) as advance:
         limit = config.workers or cluster.num_cpus
         for done, _ in enumerate(map_bounded(partial(run_unit, config=config), units, limit=max(1, limit)), start=1):
             advance(done, "work units")
-    _show(config.output, finish(config, units))
+    _show(recipe.preprocess.output, finish(config, units))
 
 
 def _show(output: str, manifest: Manifest) -> None:

@@ -23,7 +23,8 @@ def say(text: str) -> None:
 
 def table(title: str, rows: Sequence[tuple[str, str]]) -> None:
     """A small two-column table: what, value."""
-    grid = Table(title=title, title_justify="left", title_style="bold", show_header=False)
+    say(title)
+    grid = Table(show_header=False)
     grid.add_column(no_wrap=True)
     grid.add_column(justify="right", overflow="fold")
     for name, value in rows:

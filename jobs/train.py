@@ -7,19 +7,20 @@ A finished training is left as it is; a killed one goes on from its last checkpo
 """
 
 import os
-from dataclasses import replace
 
 from cluster.session import ClusterInfo
 from data_pipeline.dataset import PreparedData
 from data_pipeline.errors import RecipeError
 from jobs.config import Recipe, to_flat_params, to_yaml
+from jobs.paths import with_absolute_paths
 from jobs.ray_job import open_cluster
 from jobs.source_version import git_commit
 from jobs.terminal import say, table
+from jobs.termination import was_terminated
 from jobs.tracking import Tracker
 from jobs.train_board import follow, start_board
 from jobs.train_group import GroupJob, fit_group
-from jobs.train_state import claim_output
+from jobs.train_state import claim_output, is_logged
 from rm_core.model.folder import is_complete, verify_folder
 from rm_core.training.config import TrainConfig, check_train_config
 from rm_core.training.planning import make_plan
@@ -39,49 +40,45 @@ def run(recipe: Recipe) -> None:
         UserError: a recipe value, the data or the model folder is wrong, or the cluster is too small.
         RunError: the training failed, more often than `max_failures` allows.
     """
-    config = absolute_paths(recipe.train)
+    config = with_absolute_paths(recipe.train, "model", "data", "output")
     check_train_config(config)
     verify_folder(config.model) if is_complete(config.model) else None
     data = PreparedData.open(config.data)
     _, plan = make_plan(config, data)
     claim_output(config, data.manifest.fingerprint)
-    if is_complete(export_folder(config)):
+    exported = is_complete(export_folder(config))
+    if exported and is_logged(config):
         say(f"{recipe.train.output} is finished already: nothing to do")
         return
     tracker = start_tracking(recipe, config, data)
     try:
-        with open_cluster(recipe.cluster) as cluster:
-            check_capacity(config, cluster)
-            board = start_board()
-            job = GroupJob(
-                config=config,
-                export_to=export_folder(config),
-                lineage=lineage(recipe, data, tracker),
-                tracking_uri=tracker.uri,
-                run_id=tracker.run_id,
-                use_gpu=cluster.num_gpus > 0,
-            )
-            with follow(board, plan.num_steps):
-                fit_group(job, board)
+        if not exported:
+            train(recipe, config, data, tracker, plan.num_steps)
     except BaseException as error:
-        tracker.finish("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        killed = was_terminated() or not isinstance(error, Exception)
+        tracker.finish("KILLED" if killed else "FAILED")
         raise
     tracker.log_model(export_folder(config), name=recipe.name, step=plan.num_steps)
     tracker.finish()
-    table(
-        f"Trained {recipe.name}",
-        [
-            ("optimiser steps", str(plan.num_steps)),
-            ("model", recipe.train.output + "/export"),
-            ("MLflow run", tracker.run_id),
-        ],
-    )
+    rows = [("optimiser steps", str(plan.num_steps)), ("model", export_folder(recipe.train))]
+    table(f"Trained {recipe.name}", [*rows, ("MLflow run", tracker.run_id)])
 
 
-def absolute_paths(config: TrainConfig) -> TrainConfig:
-    """Workers may run in another folder, so local paths are made absolute; ``s3://`` stays."""
-    paths = {key: getattr(config, key) for key in ("model", "data", "output")}
-    return replace(config, **{key: path if "://" in path else os.path.abspath(path) for key, path in paths.items()})
+def train(recipe: Recipe, config: TrainConfig, data: PreparedData, tracker: Tracker, num_steps: int) -> None:
+    """Run the group on the recipe's cluster until the model is exported."""
+    with open_cluster(recipe.cluster) as cluster:
+        check_capacity(config, cluster)
+        board = start_board()
+        job = GroupJob(
+            config=config,
+            export_to=export_folder(config),
+            lineage=lineage(recipe, data, tracker),
+            tracking_uri=tracker.uri,
+            run_id=tracker.run_id,
+            use_gpu=cluster.num_gpus > 0,
+        )
+        with follow(board, num_steps):
+            fit_group(job, board)
 
 
 def start_tracking(recipe: Recipe, config: TrainConfig, data: PreparedData) -> Tracker:

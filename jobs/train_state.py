@@ -9,7 +9,7 @@ from data_pipeline.errors import RecipeError
 from data_pipeline.storage import exists, read_bytes, write_atomic
 from rm_core.training.config import TrainConfig
 
-__all__ = ["claim_output"]
+__all__ = ["claim_output", "is_logged"]
 
 # What may change between two attempts at one training without changing its result.
 _FREE = {"output", "model", "data", "log_every", "keep_checkpoints", "checkpoint_every", "max_failures", "prefetch"}
@@ -33,6 +33,12 @@ def claim_output(config: TrainConfig, data_fingerprint: str) -> None:
                 f"{config.output} holds another training ({key} was {earlier.get(key)!r}, now {identity.get(key)!r}): "
                 "choose another train.output, or remove that folder"
             )
+
+
+def is_logged(config: TrainConfig) -> bool:
+    """Whether the training in `config.output` has handed its model to MLflow, which is the last thing it does."""
+    url = os.path.join(config.output, "job_state.json")
+    return exists(url) and any(key.startswith("mlflow_model_") for key in json.loads(read_bytes(url)))
 
 
 def _shaping(config: TrainConfig) -> dict[str, Any]:

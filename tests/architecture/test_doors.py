@@ -1,0 +1,34 @@
+"""Each big dependency is imported in one place, so that replacing or upgrading it is one place's work."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOORS = {
+    "deepspeed": {"rm_core/training/engine.py", "rm_core/training/checkpoint.py"},
+    "mlflow": {"jobs/tracking.py"},
+    "fsspec": {"data_pipeline/storage.py"},
+    "s3fs": set(),
+    "omegaconf": {"jobs/config.py", "jobs/recipe_file.py"},
+}
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("package", DOORS)
+def test_one_door(package: str) -> None:
+    files = [
+        path for folder in ("data_pipeline", "rm_core", "cluster", "jobs") for path in (ROOT / folder).rglob("*.py")
+    ]
+    users = {str(path.relative_to(ROOT)) for path in files if package in imports_of(path)}
+    assert users == DOORS[package]

@@ -1,0 +1,123 @@
+"""Training as a Ray job: one MLflow run, a killed worker changes nothing, and the export is used from the folder."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from mlflow import MlflowClient
+from workplace import NUM_STEPS, Workplace, kill_tree
+
+EXACT = ["train/loss", "train/accuracy", "train/margin", "train/grad_norm", "train/learning_rate", "train/reward_std"]
+
+
+def series_of(run_dir: Path, folder: str) -> dict[str, list[tuple[int, float]]]:
+    """(step, value) of every exact metric, in the order in which the store has them."""
+    client = MlflowClient(tracking_uri=f"sqlite:///{run_dir}/mlflow.db")
+    run_id = json.loads((run_dir / folder / "job_state.json").read_text())["mlflow_run_id"]
+    return {name: [(point.step, point.value) for point in client.get_metric_history(run_id, name)] for name in EXACT}
+
+
+def wait_for_checkpoint(process: subprocess.Popen[str], output: Path) -> None:
+    deadline_s = time.monotonic() + 120
+    while not list(output.glob("ray/checkpoint_*/trainer-rank-00000.pt")):
+        assert process.poll() is None and time.monotonic() < deadline_s, "no checkpoint came"
+        time.sleep(0.02)
+
+
+def training_workers(pid: int) -> list[psutil.Process]:
+    children = psutil.Process(pid).children(recursive=True)
+    return [child for child in children if "RayTrainWorker" in " ".join(child.cmdline())]
+
+
+@pytest.fixture(scope="module")
+def trained(workplace: Workplace) -> Workplace:
+    """The uninterrupted training."""
+    workplace.run("train")
+    return workplace
+
+
+def test_every_step_is_logged_once_and_the_run_says_what_it_was(trained: Workplace) -> None:
+    series = series_of(trained.folder, "train")
+    assert [step for step, _ in series["train/loss"]] == list(range(1, NUM_STEPS + 1))
+    client = MlflowClient(tracking_uri=f"sqlite:///{trained.folder}/mlflow.db")
+    run_id = json.loads((trained.folder / "train/job_state.json").read_text())["mlflow_run_id"]
+    run = client.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["train.zero.stage"] == "2"
+    assert run.data.tags["recipe"] == "recipe"
+    assert run.inputs.dataset_inputs[0].dataset.name == "recipe"
+    assert run.outputs.model_outputs
+    assert {name.split("/")[0] for name in run.data.metrics} == {"train", "system"}
+
+
+def test_a_killed_worker_changes_neither_losses_nor_weights(trained: Workplace) -> None:
+    output = trained.folder / "killed"
+    process = trained.start("train", f"train.output={output}")
+    wait_for_checkpoint(process, output)
+    victims = training_workers(process.pid)
+    assert len(victims) == 2
+    os.kill(victims[1].pid, signal.SIGKILL)
+    printed, _ = process.communicate(timeout=170)
+    assert process.returncode == 0, printed
+    assert "restarted 1x" in printed
+    assert series_of(trained.folder, "killed") == series_of(trained.folder, "train")
+    for name in ("model.safetensors", "reward_head.safetensors"):
+        assert (output / "export" / name).read_bytes() == (trained.folder / "train/export" / name).read_bytes()
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("how", ["kill -9", "SIGTERM"])
+def test_an_ended_driver_goes_on_in_the_same_run_by_the_same_command(trained: Workplace, how: str) -> None:
+    output = trained.folder / how.replace(" ", "")
+    process = trained.start("train", f"train.output={output}")
+    wait_for_checkpoint(process, output)
+    if how == "SIGTERM":
+        process.terminate()
+        printed, _ = process.communicate(timeout=60)
+        assert process.returncode == 143, printed
+    else:
+        kill_tree(process.pid)
+        process.communicate(timeout=30)
+    client = MlflowClient(tracking_uri=f"sqlite:///{trained.folder}/mlflow.db")
+    run_id = json.loads((output / "job_state.json").read_text())["mlflow_run_id"]
+    assert client.get_run(run_id).info.status == ("KILLED" if how == "SIGTERM" else "RUNNING")
+    trained.run("train", f"train.output={output}")
+    assert json.loads((output / "job_state.json").read_text())["mlflow_run_id"] == run_id
+    assert client.get_run(run_id).info.status == "FINISHED"
+    assert series_of(trained.folder, output.name) == series_of(trained.folder, "train")
+
+
+def test_a_finished_training_does_nothing_and_another_one_is_refused(trained: Workplace) -> None:
+    assert "nothing to do" in trained.run("train")
+    refused = trained.run("train", "train.optimizer.learning_rate=0.5", code=2)
+    assert "optimizer.learning_rate was 0.001, now 0.5" in refused
+
+
+def test_evaluate_and_score_read_the_export(trained: Workplace) -> None:
+    trained.run("evaluate")
+    report = json.loads((trained.folder / "evaluate/report.json").read_text())
+    assert report["num_comparisons"] == report["blank_images"]["real"]["num_comparisons"] + report["by_modality"][
+        "text"
+    ]["accuracy"]["num_comparisons"] + report["num_unordered"]  # fmt: skip
+    client = MlflowClient(tracking_uri=f"sqlite:///{trained.folder}/mlflow.db")
+    run_id = json.loads((trained.folder / "train/job_state.json").read_text())["mlflow_run_id"]
+    assert client.get_run(run_id).data.metrics["eval/accuracy"] == report["overall"]["accuracy"]["value"]
+    source = trained.folder / "raw/captions/captions.jsonl"
+    trained.run("score", f"score.input={source}")
+    lines = [json.loads(line) for line in (trained.folder / "scores.jsonl").read_text().splitlines()]
+    assert len(lines) == len(source.read_text().splitlines())
+    scored = [line for line in lines if line["rewards"] is not None]
+    assert all(len(line["rewards"]) == len(line["responses"]) for line in scored)
+    assert [line["error"].split(":")[0] for line in lines if line["rewards"] is None] == ["malformed_record"]
+
+
+def test_a_recipe_the_cluster_cannot_place_is_refused(trained: Workplace) -> None:
+    printed = trained.run(
+        "train", f"train.output={trained.folder}/wide", "train.num_workers=3", "cluster.num_cpus=2", code=2
+    )
+    assert "the cluster has 2" in printed

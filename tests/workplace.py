@@ -53,7 +53,7 @@ class Workplace:
     def run(self, verb: str, *overrides: str, code: int = 0) -> str:
         """What the verb printed; it must end with exit code `code`."""
         process = self.start(verb, *overrides)
-        output, _ = process.communicate(timeout=170)
+        output, _ = process.communicate(timeout=400)
         assert process.returncode == code, output
         return output
 

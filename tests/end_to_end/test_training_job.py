@@ -62,7 +62,7 @@ def test_a_killed_worker_changes_neither_losses_nor_weights(trained: Workplace) 
     victims = training_workers(process.pid)
     assert len(victims) == 2
     os.kill(victims[1].pid, signal.SIGKILL)
-    printed, _ = process.communicate(timeout=170)
+    printed, _ = process.communicate(timeout=400)
     assert process.returncode == 0, printed
     assert "restarted 1x" in printed
     assert series_of(trained.folder, "killed") == series_of(trained.folder, "train")

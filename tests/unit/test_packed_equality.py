@@ -64,7 +64,7 @@ def test_rewards_and_gradients_equal_separate_rows() -> None:
     separate_gradients = gradients(model, (separate * weights).sum())
     torch.testing.assert_close(packed, separate, rtol=1e-5, atol=1e-5)
     for name, gradient in separate_gradients.items():
-        torch.testing.assert_close(packed_gradients[name], gradient, rtol=1e-4, atol=1e-5, msg=name)
+        torch.testing.assert_close(packed_gradients[name], gradient, rtol=1e-5, atol=1e-5, msg=name)
 
 
 def test_a_comparison_does_not_see_its_neighbours() -> None:

@@ -1,0 +1,86 @@
+"""The recipes of real public sets read those sets, where the folder of $BASEREWARD_REAL_DATA holds them."""
+
+import json
+import os
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from data_pipeline.comparison import text_of
+from data_pipeline.config import PreprocessConfig
+from data_pipeline.dataset import PreparedData
+from data_pipeline.pipeline import prepare
+from data_pipeline.sources.records import comparisons_of
+from data_pipeline.tokenizer import load_tokenizer, train_tokenizer
+from jobs.recipe_file import load_recipe
+
+REAL_DATA = Path(os.environ.get("BASEREWARD_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))
+LIMIT = 60
+EMPTY_ANSWERS = 4
+"""Records with an empty last answer in the whole file of HH-RLHF."""
+
+
+def recipe_config(name: str, folder: Path, *overrides: str) -> PreprocessConfig:
+    """The preprocessing section of a packaged recipe, with a small tokenizer trained on the recipe's own records."""
+    recipe = load_recipe(
+        name, [f"data_root={REAL_DATA}", f"run_dir={folder}", "preprocess.split.heldout_fraction=0.5", *overrides]
+    )
+    config = recipe.preprocess
+    for source in config.sources:
+        if not (REAL_DATA / source.path).is_file():
+            pytest.skip(f"{source.path} is not in {REAL_DATA}: set BASEREWARD_REAL_DATA to the folder that holds it")
+    comparisons = islice(comparisons_of(config.sources[0], config.data_root), LIMIT)
+    texts = [response.text for comparison in comparisons for response in comparison.responses]
+    train_tokenizer(texts, 600, config.tokenizer)
+    return config
+
+
+# Half is held out: the first 60 records stand on a handful of images, and an image is on one side only.
+@pytest.mark.parametrize("name", ["mllm_bench", "caption_contest", "hh_rlhf"])
+def test_a_recipe_prepares_the_first_records_of_its_set(name: str, tmp_path: Path) -> None:
+    config = recipe_config(name, tmp_path, f"preprocess.sources.0.limit={LIMIT}")
+    manifest = prepare(config)
+    counts = manifest.counts
+    assert counts.seen == LIMIT == counts.kept + counts.refused
+    assert counts.kept > 0.9 * LIMIT
+    assert set(counts.by_split) == {"train", "heldout"}, counts.by_split
+    data = PreparedData.open(config.output)
+    groups: dict[str, set[str]] = {"train": set(), "heldout": set()}
+    for index in range(len(data)):
+        encoded = data.encoded(index)
+        assert len(encoded.prefix_ids) + max(map(len, encoded.response_ids)) <= config.encode.max_tokens
+        groups[encoded.split] |= {image.key for image in encoded.images} or {encoded.prefix_ids.tobytes().hex()}
+    assert not groups["train"] & groups["heldout"]
+
+
+def test_captions_keep_the_order_of_their_scores(tmp_path: Path) -> None:
+    config = recipe_config("caption_contest", tmp_path, f"preprocess.sources.0.limit={LIMIT}")
+    prepare(config)
+    data, tokenizer = PreparedData.open(config.output), load_tokenizer(config.tokenizer)
+    raw: dict[str, list[dict[str, float | str]]] = {}
+    with open(REAL_DATA / config.sources[0].path, encoding="utf8") as file:
+        for line in islice(file, LIMIT):
+            record = json.loads(line)
+            raw[record["id"]] = record["responses"]
+    for index in range(len(data)):
+        encoded = data.encoded(index)
+        order = sorted(range(len(encoded.ranks)), key=lambda place: encoded.ranks[place])
+        texts = [tokenizer.decode(encoded.response_ids[place]).removesuffix("<|im_end|>") for place in order]
+        assert texts == [
+            item["text"] for item in sorted(raw[encoded.id], key=lambda item: float(item["score"]), reverse=True)
+        ]
+        assert 2 <= len(texts) <= 5
+
+
+def test_every_dialogue_ends_where_the_answers_begin(tmp_path: Path) -> None:
+    config = recipe_config("hh_rlhf", tmp_path)
+    manifest = prepare(config)
+    reasons = manifest.counts.refused_by_reason
+    assert manifest.counts.seen == 2312
+    assert reasons["empty_response"] == EMPTY_ANSWERS
+    data = PreparedData.open(config.output)
+    roles = Counter(tuple(turn.role for turn in data.comparison(index).prompt)[-1] for index in range(len(data)))
+    assert set(roles) == {"user"}
+    assert all(text_of(data.comparison(index).prompt[-1].parts).strip() for index in range(len(data)))

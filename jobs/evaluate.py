@@ -64,10 +64,10 @@ def score_split(recipe: Recipe, config: EvaluateConfig, data: PreparedData) -> l
         model=config.model, token_budget=config.token_budget, patch_budget=config.patch_budget, data=config.data
     )
     scored: list[ScoredComparison] = []
-    with open_cluster(recipe.cluster) as cluster, progress("evaluate", len(rows)) as advance:
+    with open_cluster(recipe.cluster) as cluster, progress("evaluate Comparisons", len(rows)) as advance:
         for chunk in scored_rows(job, cluster, chunks, blank_images=config.blank_images):
             scored += chunk
-            advance(len(scored), "Comparisons")
+            advance(len(scored), "")
     return scored
 
 

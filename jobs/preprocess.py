@@ -31,10 +31,10 @@ def run(recipe: Recipe) -> None:
         say(f"{recipe.preprocess.output} is finished already: nothing to do")
         _show(recipe.preprocess.output, manifest)
         return
-    with open_cluster(recipe.cluster) as cluster, progress("preprocess", len(units)) as advance:
+    with open_cluster(recipe.cluster) as cluster, progress("preprocess work units", len(units)) as advance:
         limit = config.workers or cluster.num_cpus
         for done, _ in enumerate(map_bounded(partial(run_unit, config=config), units, limit=max(1, limit)), start=1):
-            advance(done, "work units")
+            advance(done, "")
     _show(recipe.preprocess.output, finish(config, units))
 
 

@@ -88,10 +88,10 @@ def score_lines(recipe: Recipe, model: str, items: list[EncodedComparison]) -> l
     rewards: list[tuple[float, ...]] = []
     if not chunks:
         return rewards
-    with open_cluster(recipe.cluster) as cluster, progress("score", len(items)) as advance:
+    with open_cluster(recipe.cluster) as cluster, progress("score lines", len(items)) as advance:
         for chunk in scored_chunks(job, cluster, chunks):
             rewards += chunk
-            advance(len(rewards), "lines")
+            advance(len(rewards), "")
     return rewards
 
 

@@ -1,9 +1,21 @@
-"""Which version of this code runs."""
+"""Which version of this code runs, and who runs it."""
 
+import getpass
 import subprocess
 from pathlib import Path
 
-__all__ = ["git_commit"]
+__all__ = ["git_commit", "source_tags"]
+
+
+def source_tags(command: str) -> dict[str, str]:
+    """MLflow's own tags for the head of a run's page: user, source and commit.
+
+    Args:
+        command: what was typed.
+    """
+    tags = {"mlflow.user": getpass.getuser(), "mlflow.source.name": command, "mlflow.source.type": "JOB"}
+    commit = git_commit()
+    return tags if commit is None else {**tags, "mlflow.source.git.commit": commit}
 
 
 def git_commit() -> str | None:

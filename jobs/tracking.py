@@ -96,6 +96,10 @@ class Tracker:
         for key, value in tags.items():
             self._client.set_tag(self.run_id, key, _shorten(value, MAX_TAG_CHARS))
 
+    def describe(self, text: str) -> None:
+        """Set the description at the head of the run's page, in Markdown."""
+        self.set_tags({"mlflow.note.content": text})
+
     def log_dataset(
         self, *, name: str, fingerprint: str, source: str, profile: Mapping[str, object], context: str
     ) -> None:
@@ -187,7 +191,9 @@ class Tracker:
         location = config.artifacts
         if location is None and self.uri.startswith(SQLITE):
             location = (Path(self.uri.removeprefix(SQLITE)).parent / "mlartifacts").as_uri()
-        return str(self._client.create_experiment(config.experiment, artifact_location=location))
+        # Without the kind the UI opens on its pages for language-model applications.
+        kind = {"mlflow.experimentKind": "custom_model_development"}
+        return str(self._client.create_experiment(config.experiment, artifact_location=location, tags=kind))
 
     def _read_state(self) -> dict[str, str]:
         if not storage.exists(self._state_url):

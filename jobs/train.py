@@ -11,10 +11,11 @@ import os
 from cluster.session import ClusterInfo
 from data_pipeline.dataset import PreparedData
 from data_pipeline.errors import RecipeError
+from data_pipeline.manifest import Manifest
 from jobs.config import Recipe, to_flat_params, to_yaml
 from jobs.paths import with_absolute_paths
 from jobs.ray_job import open_cluster
-from jobs.source_version import git_commit
+from jobs.source_version import source_tags
 from jobs.terminal import say, table
 from jobs.termination import was_terminated
 from jobs.tracking import Tracker
@@ -88,12 +89,24 @@ def start_tracking(recipe: Recipe, config: TrainConfig, data: PreparedData) -> T
     tracker.log_text(to_yaml(recipe), "config/recipe.yaml")
     manifest = data.manifest
     tags = {"recipe": recipe.name, "data_fingerprint": manifest.fingerprint}
-    tracker.set_tags(tags | ({"git_commit": commit} if (commit := git_commit()) else {}))
+    tracker.set_tags(tags | source_tags(f"basereward train {recipe.name}"))
+    tracker.describe(description(recipe, manifest))
     profile = {"seen": manifest.counts.seen, "kept": manifest.counts.kept, "refused": manifest.counts.refused}
     tracker.log_dataset(
         name=recipe.name, fingerprint=manifest.fingerprint, source=config.data, profile=profile, context="training"
     )
     return tracker
+
+
+def description(recipe: Recipe, manifest: Manifest) -> str:
+    """What the run's page says at its head, in Markdown."""
+    config = recipe.train
+    return (
+        f"Reward model of recipe `{recipe.name}`: {manifest.counts.by_split.get('train', 0):,} Comparisons of "
+        f"{', '.join(sorted(manifest.counts.by_source))} to train on; ZeRO stage {config.zero.stage}, "
+        f"{config.precision}, {config.num_workers} workers, {config.global_batch} Comparisons a step.\n\n"
+        f"Files: `{config.output}`. `basereward evaluate {recipe.name}` adds held-out numbers under `eval/`."
+    )
 
 
 def lineage(recipe: Recipe, data: PreparedData, tracker: Tracker) -> dict[str, object]:
@@ -114,6 +127,10 @@ def check_capacity(config: TrainConfig, cluster: ClusterInfo) -> None:
                 f"train.num_workers={config.num_workers} needs as many GPUs, the cluster has {cluster.num_gpus}"
             )
         return
+    if config.zero.offload_optimizer or config.zero.offload_parameters:
+        raise RecipeError(
+            "train.zero.offload_* moves state from GPU to CPU memory, and the cluster has no GPU: leave it out"
+        )
     needed = config.num_workers * config.threads_per_worker
     if needed > cluster.num_cpus:
         raise RecipeError(

@@ -65,7 +65,7 @@ def start_board() -> Any:
 def follow(board: Any, num_steps: int) -> Iterator[None]:
     """Show the board as a progress bar while the block runs."""
     ended = threading.Event()
-    with progress("train", num_steps) as advance:
+    with progress("train steps", num_steps) as advance:
 
         def watch() -> None:
             while not ended.wait(POLL_S):

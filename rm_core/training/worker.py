@@ -40,7 +40,7 @@ def train_rank(
     table, plan = make_plan(config, data)
     model = build_model(config)
     if config.activation_checkpointing:
-        model.backbone.gradient_checkpointing_enable()
+        model.backbone.activation_checkpointing_enable()
     engine = ZeroEngine(model, config, lambda step: _scale(config, plan, step))
     loader = PackLoader(
         data,

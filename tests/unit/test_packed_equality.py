@@ -67,6 +67,25 @@ def test_rewards_and_gradients_equal_separate_rows() -> None:
         torch.testing.assert_close(packed_gradients[name], gradient, rtol=1e-5, atol=1e-5, msg=name)
 
 
+def test_recomputed_activations_change_nothing() -> None:
+    batch = collate(COMPARISONS, image_token=IMAGE_TOKEN)
+    model = toy_reward_model()
+    plain = gradients(model, model(batch).sum())
+    model.backbone.activation_checkpointing_enable()
+    model.train()
+    calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    model.backbone.language_model.layers[0].mlp.register_forward_pre_hook(count)
+    recomputed = gradients(model, model(batch).sum())
+    assert calls == 2, "activations were kept: checkpointing is off"
+    for name, gradient in plain.items():
+        torch.testing.assert_close(recomputed[name], gradient, rtol=1e-6, atol=1e-6, msg=name)
+
+
 def test_a_comparison_does_not_see_its_neighbours() -> None:
     model = toy_reward_model().eval()
     alone = torch.cat([model(collate([item], image_token=IMAGE_TOKEN)) for item in COMPARISONS])

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 
 from data_pipeline.dataset import PreparedData
@@ -35,10 +35,9 @@ def run(recipe: Recipe) -> None:
     wall_s: dict[str, float] = {}
     with _timed("synthesise", wall_s):
         planted = write_synthetic(recipe.data_root, num_comparisons=NUM_COMPARISONS, seed=SEED)
-    with _timed("cluster", wall_s):
-        session = open_cluster(recipe.cluster)
-        cluster = session.__enter__()
-    try:
+    with ExitStack() as stack:
+        with _timed("cluster", wall_s):
+            cluster = stack.enter_context(open_cluster(recipe.cluster))
         say(f"Ray dashboard: {cluster.dashboard_url}")
         for name, stage in (("init_model", init_model), ("preprocess", preprocess), ("train", train)):
             with _timed(name, wall_s):
@@ -48,8 +47,6 @@ def run(recipe: Recipe) -> None:
         with _timed("score", wall_s):
             recipe.score.input = write_score_input(recipe)
             score.run(recipe)
-    finally:
-        session.__exit__(None, None, None)
     summary = summarise(recipe, planted, wall_s)
     path = os.path.join(recipe.run_dir, "summary.json")
     write_atomic(path, (json.dumps(summary, indent=2, sort_keys=True) + "\n").encode())

@@ -17,11 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_pipeline import storage
-from data_pipeline.config import PreprocessConfig, SourceConfig
+from data_pipeline.config import PreprocessConfig
 from data_pipeline.errors import CorruptData, MissingInput, RecipeError, RunError, UserError
 from data_pipeline.manifest import MANIFEST, ROWS_SCHEMA, Counts, FileInfo, InputFile, Manifest, SourceCounts
 from data_pipeline.shards import SCHEMA_VERSION, read_table, serialise, shard_urls
 from data_pipeline.sources.readers import RowRange, split_rows
+from data_pipeline.sources.records import files_of
 from data_pipeline.sources.registry import adapter_of
 from data_pipeline.tokenizer import load_tokenizer
 from data_pipeline.units import Refusal, UnitRecord, UnitResult, WorkUnit, rows_url, run_unit, shard_folder
@@ -58,7 +59,7 @@ def plan_units(config: PreprocessConfig) -> list[WorkUnit]:
     inputs: list[tuple[str, str, str]] = []
     for place, source in enumerate(config.sources):
         left = source.limit
-        for url in _files_of(source, config):
+        for url in files_of(source, config.data_root):
             ranges = _limited(split_rows(url, config.rows_per_unit), left)
             rows = sum(part.count for part in ranges)
             left = None if left is None else left - rows
@@ -163,14 +164,6 @@ def _check_config(config: PreprocessConfig) -> None:
         adapter_of(source.shape)
         if source.limit is not None and source.limit < 1:
             raise RecipeError(f"limit={source.limit} of source {source.name!r} must be at least 1, or unset")
-
-
-def _files_of(source: SourceConfig, config: PreprocessConfig) -> list[str]:
-    pattern = storage.join(config.data_root, source.path)
-    files = storage.list_files(pattern)
-    if not files:
-        raise MissingInput(f"source {source.name!r} has no files at {pattern!r}: check its path and data_root")
-    return files
 
 
 def _limited(ranges: Sequence[RowRange], limit: int | None) -> list[RowRange]:

@@ -6,13 +6,13 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import ray
-from ray.exceptions import RayTaskError, WorkerCrashedError
+from ray.exceptions import RayActorError, RayTaskError, WorkerCrashedError
 
 from cluster.session import ClusterInfo, ClusterUnavailable, ray_session
 from data_pipeline.errors import BaserewardError, MissingInput, RunError
 from jobs.config import ClusterConfig
 
-__all__ = ["PACKAGES", "map_bounded", "open_cluster"]
+__all__ = ["PACKAGES", "map_bounded", "open_cluster", "ray_errors"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -48,6 +48,24 @@ def open_cluster(config: ClusterConfig, env: dict[str, str] | None = None) -> It
 _OPEN: list[ClusterInfo] = []  # the demo opens one cluster around several verbs
 
 
+@contextmanager
+def ray_errors(when_it_died: str) -> Iterator[None]:
+    """Errors of remote work as a verb reports them: ours as they were raised, without the remote traceback.
+
+    Raises:
+        BaserewardError: as the task or actor raised it.
+        RunError: its process died; says `when_it_died`.
+    """
+    try:
+        yield
+    except RayTaskError as error:
+        if isinstance(error.cause, BaserewardError):
+            raise error.cause from None
+        raise
+    except (WorkerCrashedError, RayActorError) as error:
+        raise RunError(when_it_died) from error
+
+
 def map_bounded(function: Callable[[Item], Result], items: Sequence[Item], *, limit: int) -> Iterator[Result]:
     """`function` of every item as Ray tasks of one CPU each, `limit` under way at once, in the order they end.
 
@@ -63,15 +81,10 @@ def map_bounded(function: Callable[[Item], Result], items: Sequence[Item], *, li
     while under_way:
         [done], under_way = ray.wait(under_way, num_returns=1)
         under_way += [task.remote(function, item) for item in islice(waiting, 1)]
-        try:
+        with ray_errors(
+            "a worker process died four times over, most likely out of memory: lower the number of workers"
+        ):
             result: Result = ray.get(done)
-        except RayTaskError as error:
-            if isinstance(error.cause, BaserewardError):
-                raise error.cause from None
-            raise
-        except WorkerCrashedError as error:
-            message = "a worker process died four times over: most likely out of memory; lower the number of workers"
-            raise RunError(message) from error
         yield result
 
 

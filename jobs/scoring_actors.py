@@ -6,13 +6,12 @@ from typing import Any
 
 import ray
 import torch
-from ray.exceptions import RayActorError, RayTaskError
 from ray.util import ActorPool
 
 from cluster.session import ClusterInfo
 from data_pipeline.dataset import PreparedData
 from data_pipeline.encode import EncodedComparison
-from data_pipeline.errors import BaserewardError, RunError
+from jobs.ray_job import ray_errors
 from rm_core.batches.plan import PackBudget
 from rm_core.evaluation.predict import score_rows
 from rm_core.evaluation.scored import ScoredComparison
@@ -76,17 +75,6 @@ def _pool(job: ScoringJob, cluster: ClusterInfo, num_chunks: int) -> Any:
 
 
 def _ended(results: Iterator[Any]) -> Iterator[Any]:
-    """The results; an actor's error of ours comes as it was raised, without the remote traceback.
-
-    Raises:
-        RunError: an actor's process died.
-    """
-    try:
+    """The results, with an actor's errors as `ray_errors` gives them."""
+    with ray_errors("a scoring process died, most likely out of memory: lower token_budget or cluster.num_cpus"):
         yield from results
-    except RayTaskError as error:
-        if isinstance(error.cause, BaserewardError):
-            raise error.cause from None
-        raise
-    except RayActorError as error:
-        message = "a scoring process died, most likely out of memory: lower token_budget or cluster.num_cpus"
-        raise RunError(message) from error

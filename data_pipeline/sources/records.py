@@ -1,6 +1,8 @@
 """A source's Comparisons as its adapter gives them, read once from the first file to the last."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
 
 from data_pipeline import storage
 from data_pipeline.comparison import Comparison
@@ -9,7 +11,7 @@ from data_pipeline.errors import MissingInput, RecordError
 from data_pipeline.sources.readers import read_rows
 from data_pipeline.sources.registry import adapter_of
 
-__all__ = ["comparisons_of"]
+__all__ = ["comparisons_of", "files_of"]
 
 
 def comparisons_of(source: SourceConfig, data_root: str) -> Iterator[Comparison]:
@@ -19,15 +21,29 @@ def comparisons_of(source: SourceConfig, data_root: str) -> Iterator[Comparison]
         MissingInput: the source has no files, or its shape is unknown.
     """
     adapter = adapter_of(source.shape)
+    for record, row in islice(_raw(source, data_root), source.limit):
+        if isinstance(record, RecordError):
+            continue
+        try:
+            yield adapter(record, source, row)
+        except RecordError:
+            continue
+
+
+def files_of(source: SourceConfig, data_root: str) -> list[str]:
+    """The source's files, sorted.
+
+    Raises:
+        MissingInput: there are none.
+    """
     pattern = storage.join(data_root, source.path)
     files = storage.list_files(pattern)
     if not files:
         raise MissingInput(f"source {source.name!r} has no files at {pattern!r}: check its path and data_root")
-    for url in files:
-        for row, record in read_rows(url, 0, source.limit):
-            if isinstance(record, RecordError):
-                continue
-            try:
-                yield adapter(record, source, row)
-            except RecordError:
-                continue
+    return files
+
+
+def _raw(source: SourceConfig, data_root: str) -> Iterator[tuple[Mapping[str, Any] | RecordError, int]]:
+    for url in files_of(source, data_root):
+        for row, record in read_rows(url):
+            yield record, row

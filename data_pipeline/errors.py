@@ -5,7 +5,8 @@
     │   ├── RecipeError             an unknown key, a wrong type, a value out of range
     │   └── MissingInput            a file, folder or source that is not there
     ├── RunError                    exit code 1: a run that started could not finish
-    │   └── CorruptData             bytes on disk differ from what their manifest says
+    │   ├── CorruptData             bytes on disk differ from what their manifest says
+    │   └── NoSpace                 the disk is full: whatever is tried next would fail too
     └── RecordError                 one record is refused; it goes to quarantine with `reason`
 
 `ValueError` is for wrong arguments to a library function, `assert` for our own mistakes.
@@ -15,6 +16,7 @@ __all__ = [
     "BaserewardError",
     "CorruptData",
     "MissingInput",
+    "NoSpace",
     "RecipeError",
     "RecordError",
     "RunError",
@@ -44,6 +46,10 @@ class RunError(BaserewardError):
 
 class CorruptData(RunError):
     """Bytes on disk differ from what their manifest promises."""
+
+
+class NoSpace(RunError):
+    """The disk is full, so that whatever is tried next would fail too."""
 
 
 class RecordError(BaserewardError):

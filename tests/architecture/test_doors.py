@@ -9,7 +9,11 @@ ROOT = Path(__file__).parents[2]
 DOORS = {
     "deepspeed": {"rm_core/training/engine.py", "rm_core/training/checkpoint.py"},
     "mlflow": {"jobs/tracking.py"},
-    "fsspec": {"data_pipeline/storage.py"},
+    "fsspec": {"data_pipeline/storage/remote.py"},
+    "huggingface_hub": set(),
+    "zipfile": {"data_pipeline/storage/zips.py"},
+    "tarfile": {"data_pipeline/storage/tars.py"},
+    "urllib": {"data_pipeline/storage/web.py"},
     "s3fs": set(),
     "omegaconf": {"jobs/config.py", "jobs/recipe_file.py"},
 }

@@ -1,12 +1,21 @@
 """Local paths and remote addresses behave alike; fsspec's own memory file system stands for s3."""
 
+import errno
 import hashlib
+import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from data_pipeline import storage
-from data_pipeline.errors import MissingInput
+from data_pipeline.errors import MissingInput, RecipeError, RunError
+from data_pipeline.storage import remote
+from data_pipeline.storage.ranges import RangeReader
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -85,3 +94,127 @@ def test_paths_join_and_come_apart() -> None:
     assert storage.parent_of("data/a.jsonl") == "data"
     assert storage.parent_of("a.jsonl") == "."
     assert storage.is_local("data/a") and not storage.is_local("s3://bucket/a")
+
+
+@pytest.mark.parametrize("url", ["https://example.org/a.jsonl", "http://example.org/a", "simplecache::s3://bucket/a"])
+def test_web_addresses_and_chains_are_no_files(url: str) -> None:
+    for act in (storage.read_bytes, storage.exists, storage.open_input, storage.list_files):
+        with pytest.raises(RecipeError, match="no place for files"):
+            act(url)
+
+
+def check_that_a_full_disk_is_said(url: str, wanted: str) -> None:
+    storage.write_atomic(url, b"old")
+    with pytest.raises(RunError, match=rf"a\.bin': No space left on device; {wanted} bytes wanted, .* free; make room"):
+        storage.write_atomic(url, bytes(3_000_000))
+    assert storage.read_bytes(url) == b"old"
+    assert [path.name for path in Path(storage.parent_of(url)).iterdir()] == ["a.bin"]
+
+
+def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        if os.fstat(descriptor).st_size > 1000:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    check_that_a_full_disk_is_said(str(tmp_path / "a.bin"), "3,000,000")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        pytest.skip(f"mounting a small disk needs root: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_really_full_disk_is_said(small_disk: Path) -> None:
+    check_that_a_full_disk_is_said(str(small_disk / "a.bin"), "3,000,000")
+    cache = storage.ShardCache(str(small_disk / "cache"), 10_000_000)
+    data = bytes(2_000_000)
+    storage.write_atomic("memory:///full/shard", data)
+    with pytest.raises(RunError, match="No space left on device; 2,000,000 bytes wanted"):
+        cache.path("memory:///full/shard", len(data), hashlib.sha256(data).hexdigest())
+    assert [path.name for path in (small_disk / "cache").iterdir()] == ["locks"]
+
+
+class Flaky(MemoryFileSystem):
+    """A remote store that fails as often as `failures` says, each time with the next error."""
+
+    protocol = "flaky"
+    failures: ClassVar[list[BaseException]] = []
+
+    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: object) -> bytes:
+        if self.failures:
+            raise self.failures.pop(0)
+        return b"whole"[start:end]
+
+
+@pytest.fixture
+def flaky(monkeypatch: pytest.MonkeyPatch) -> type[Flaky]:
+    fsspec.register_implementation("flaky", Flaky, clobber=True)
+    monkeypatch.setattr(remote, "_FIRST_PAUSE_S", 0.001)
+    Flaky.failures = []
+    return Flaky
+
+
+def test_what_may_pass_is_tried_again(flaky: type[Flaky]) -> None:
+    flaky.failures = [OSError(errno.EBUSY, "slow down"), TimeoutError("late"), ConnectionResetError("gone")]
+    assert storage.read_bytes("flaky://a") == b"whole"
+    flaky.failures = [ConnectionResetError(f"try {i}") for i in range(1, 9)]
+    with pytest.raises(RunError, match="'flaky://a' failed after 4 tries: ConnectionResetError: try 4"):
+        storage.read_bytes("flaky://a")
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (FileNotFoundError("gone"), MissingInput),
+        (IsADirectoryError("a folder"), MissingInput),
+        (PermissionError("not yours"), MissingInput),
+        (OSError(errno.ENOSPC, "full"), RunError),
+        (OSError(errno.EINVAL, "odd"), RunError),
+        (ZeroDivisionError("our own mistake"), ZeroDivisionError),
+    ],
+)
+def test_what_will_not_pass_is_not_tried_again(
+    flaky: type[Flaky], error: BaseException, raised: type[BaseException]
+) -> None:
+    flaky.failures = [error, error]
+    with pytest.raises(raised):
+        storage.read_bytes("flaky://a")
+    assert len(flaky.failures) == 1
+
+
+class Counted:
+    """A remote source that notes the ranges it is asked for."""
+
+    name, size, is_remote = "counted", 40_000_000, True
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, int]] = []
+
+    def read_at(self, offset: int, count: int) -> bytes:
+        self.asked.append((offset, count))
+        return bytes(min(count, self.size - offset))
+
+
+def test_a_long_pass_reads_ahead_and_a_jump_does_not() -> None:
+    source = Counted()
+    reader = RangeReader(source)
+    total = 0
+    while data := reader.read(65_536):
+        total += len(data)
+    assert total == source.size
+    assert len(source.asked) < 15 and max(count for _, count in source.asked) <= 8 << 20
+    source.asked.clear()
+    for place in (30_000_000, 7, 20_000_000):
+        reader.seek(place)
+        assert len(reader.read(100) or b"") == 100
+    assert source.asked == [(30_000_000, 100), (7, 100), (20_000_000, 100)]

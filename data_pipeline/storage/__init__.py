@@ -1,0 +1,50 @@
+"""The one door to files: local paths, ``s3://`` and ``hf://`` addresses and archives behind the same functions.
+
+    paths     paths as text                    remote    fsspec, and what is tried again
+    ranges    bytes by range                   archives  paths into .zip, .tar and .tar.gz (members, zips, tars)
+    files     reading and listing              writing   whole files or none
+    web       media from allowed web hosts     cache     local copies of remote shards
+
+A path without a scheme is local and relative to the working folder. ``s3://`` reads its keys and its endpoint from the
+usual AWS variables, ``hf://`` is the Hugging Face hub at a pinned commit. A path may lead into an archive, local or
+remote: ``s3://bucket/images.zip/a/b.jpg``. Writers never leave half a file behind: locally a temporary name is
+renamed, on s3 an object appears only when its upload is complete.
+"""
+
+from data_pipeline.storage.archives import archive_digest, archive_of, is_archive
+from data_pipeline.storage.cache import ShardCache
+from data_pipeline.storage.files import (
+    exists,
+    is_local,
+    list_files,
+    open_input,
+    open_seekable,
+    read_bytes,
+    sha256_of,
+    size_of,
+)
+from data_pipeline.storage.paths import absolute, join, name_of, parent_of
+from data_pipeline.storage.web import fetch
+from data_pipeline.storage.writing import make_parent, write_atomic
+
+__all__ = [
+    "ShardCache",
+    "absolute",
+    "archive_digest",
+    "archive_of",
+    "exists",
+    "fetch",
+    "is_archive",
+    "is_local",
+    "join",
+    "list_files",
+    "make_parent",
+    "name_of",
+    "open_input",
+    "open_seekable",
+    "parent_of",
+    "read_bytes",
+    "sha256_of",
+    "size_of",
+    "write_atomic",
+]

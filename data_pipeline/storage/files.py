@@ -1,0 +1,173 @@
+"""Reading files and listing them, wherever they lie: on this machine, remote, or in an archive on either."""
+
+import glob
+import hashlib
+import os
+import posixpath
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, cast
+
+from data_pipeline.errors import MissingInput
+from data_pipeline.storage.archives import Inside, locate
+from data_pipeline.storage.paths import archive_prefixes, has_scheme
+from data_pipeline.storage.ranges import RangeReader, RemoteSource, buffered
+from data_pipeline.storage.remote import filesystem_of, identity_of, named, remote_call
+
+__all__ = ["exists", "is_local", "list_files", "open_input", "open_seekable", "read_bytes", "sha256_of", "size_of"]
+
+_CHUNK_BYTES = 1 << 20
+_GLOB = re.compile(r"[*?\[]")
+
+
+def is_local(url: str) -> bool:
+    """Whether `url` is a path of this machine, so that it can be memory-mapped; false for a file in an archive."""
+    return not has_scheme(url) and locate(url) is None
+
+
+def exists(url: str) -> bool:
+    """Whether there is a file or folder at `url`."""
+    if inside := locate(url):
+        return inside.path in inside.archive.members or inside.path in inside.archive.folders
+    if not has_scheme(url):
+        return os.path.exists(url)
+    filesystem, path = filesystem_of(url)
+    return bool(remote_call(url, lambda: filesystem.exists(path)))
+
+
+def list_files(url_glob: str) -> list[str]:
+    """The files that `url_glob` names, sorted; empty where none does.
+
+    A file stands for itself (also with ``*`` or ``[`` in its name), a folder for the files directly in it, anything
+    else is a glob in which ``**`` crosses folders. That holds in an archive too, and the archive's own name may be a
+    glob: ``parts/*.zip/**/*.jsonl``. Local results stay relative where `url_glob` is.
+    """
+    if inside := locate(url_glob):
+        return _list_inside(inside)
+    found = _list_remote(url_glob) if has_scheme(url_glob) else _list_local(url_glob)
+    for archives, path in archive_prefixes(url_glob):
+        if not found and _GLOB.search(archives):
+            found = [url for archive in list_files(archives) for url in list_files(f"{archive}/{path}")]
+    return sorted(set(found))  # a glob with two ** finds files twice
+
+
+def size_of(url: str) -> int:
+    """Size of the file in bytes; of a file in an archive what it unpacks to, and reading never yields more.
+
+    Raises:
+        MissingInput: there is no such file, or it is encrypted in its archive.
+    """
+    if inside := locate(url):
+        return inside.archive.member(inside.path).size
+    if has_scheme(url):
+        return _remote_source(url).size
+    with _named(url):
+        return os.path.getsize(url)
+
+
+def open_input(url: str) -> BinaryIO:
+    """The file opened for reading bytes; use it in a ``with``. It can seek, in a compressed file slowly.
+
+    Raises:
+        MissingInput: there is no such file.
+        CorruptData: while reading, a file in an archive is not what the archive's index says.
+    """
+    if inside := locate(url):
+        return cast(BinaryIO, inside.archive.open(inside.path))
+    if has_scheme(url):
+        return cast(BinaryIO, buffered(RangeReader(_remote_source(url))))
+    with _named(url):
+        return open(url, "rb")
+
+
+@contextmanager
+def open_seekable(url: str) -> Iterator[BinaryIO]:
+    """The file opened for jumping about in it: one that is compressed in its archive is first unpacked to a file.
+
+    Raises:
+        MissingInput: there is no such file.
+    """
+    with open_input(url) as file:
+        inside = locate(url)
+        if inside is None or inside.archive.is_seekable(inside.path):
+            yield file
+            return
+        with tempfile.TemporaryFile() as unpacked:
+            shutil.copyfileobj(file, unpacked, _CHUNK_BYTES)
+            unpacked.seek(0)
+            yield cast(BinaryIO, unpacked)
+
+
+def read_bytes(url: str) -> bytes:
+    """The whole file.
+
+    Raises:
+        MissingInput: there is no such file.
+        RecipeError: it lies in a .tar.gz, of which every such read would decompress all that stands before.
+        CorruptData: a file in an archive is not what the archive's index says.
+    """
+    if inside := locate(url):
+        return inside.archive.read(inside.path)
+    if has_scheme(url):
+        filesystem, path = filesystem_of(url)
+        options = {"max_concurrency": 1} if url.startswith("s3://") else {}  # more would ask for the size first
+        return remote_call(url, lambda: bytes(filesystem.cat_file(path, **options)))
+    with open_input(url) as file:
+        return file.read()
+
+
+def sha256_of(url: str) -> str:
+    """Hex sha256 of the file's bytes, read in pieces of 1 MiB.
+
+    Raises:
+        MissingInput: there is no such file.
+    """
+    digest = hashlib.sha256()
+    with open_input(url) as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _remote_source(url: str) -> RemoteSource:
+    identity = identity_of(url)
+    if identity is None:
+        raise named(url)
+    return RemoteSource(url, identity[0])
+
+
+def _list_inside(inside: Inside) -> list[str]:
+    return sorted(f"{inside.url}/{path}" for path in inside.archive.matching(inside.path))
+
+
+def _list_local(path: str) -> list[str]:
+    if os.path.isfile(path):
+        return [path]
+    pattern = posixpath.join(glob.escape(path), "*") if os.path.isdir(path) else path
+    return [found for found in glob.glob(pattern, recursive=True) if os.path.isfile(found)]
+
+
+def _list_remote(url: str) -> list[str]:
+    filesystem, path = filesystem_of(url)
+
+    def look() -> list[str]:
+        if filesystem.isfile(path):
+            return [url]
+        pattern = f"{path.rstrip('/')}/*" if filesystem.isdir(path) else path
+        found = filesystem.glob(pattern, detail=True)
+        return [str(filesystem.unstrip_protocol(name)) for name, info in found.items() if info["type"] == "file"]
+
+    return remote_call(url, look)
+
+
+@contextmanager
+def _named(url: str) -> Iterator[None]:
+    """Turn "there is no such file" into an error that says which one."""
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        where = "" if os.path.isabs(url) else f" (looked in {os.getcwd()})"
+        raise MissingInput(f"no file {url!r}{where}; check the path and data_root") from error

@@ -1,0 +1,71 @@
+"""Paths as text: joining them, taking them apart, and seeing where one leads into an archive. Nothing is opened."""
+
+import os
+import posixpath
+
+__all__ = [
+    "ARCHIVE_SUFFIXES",
+    "absolute",
+    "archive_prefixes",
+    "has_archive_name",
+    "has_scheme",
+    "join",
+    "name_of",
+    "parent_of",
+]
+
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
+
+
+def has_scheme(url: str) -> bool:
+    """Whether `url` is an address such as ``s3://bucket/key``, and not a path of this machine."""
+    return "://" in url
+
+
+def join(base: str, *parts: str) -> str:
+    """`base` and `parts` as one path; an absolute part, or one with a scheme, replaces what stands before it.
+
+    >>> join("s3://bucket/data", "a.jsonl"), join("data", "s3://bucket/a.jsonl"), join("", "a.jsonl")
+    ('s3://bucket/data/a.jsonl', 's3://bucket/a.jsonl', 'a.jsonl')
+    """
+    path = base
+    for part in parts:
+        path = part if has_scheme(part) else posixpath.join(path, part)
+    return path
+
+
+def absolute(url: str) -> str:
+    """`url` for a process that runs in another folder: local paths made absolute, others as they are."""
+    return url if has_scheme(url) else os.path.abspath(url)
+
+
+def parent_of(url: str) -> str:
+    """The folder that holds `url`: "data/a.jsonl" -> "data", "a.jsonl" -> "."."""
+    return posixpath.dirname(url) or "."
+
+
+def name_of(url: str) -> str:
+    """The last part of `url`: "data/a.jsonl" -> "a.jsonl"."""
+    return posixpath.basename(url)
+
+
+def has_archive_name(url: str) -> bool:
+    """Whether the last part of `url` ends as an archive's name does, in small or capital letters."""
+    return url.lower().endswith(ARCHIVE_SUFFIXES)
+
+
+def archive_prefixes(url: str) -> list[tuple[str, str]]:
+    """Every way to read `url` as (archive, path inside it), by the names of its parts alone.
+
+    >>> archive_prefixes("data/images.zip/a/b.jpg")
+    [('data/images.zip', 'a/b.jpg')]
+    """
+    lowered = url.lower()
+    if not any(f"{suffix}/" in lowered for suffix in ARCHIVE_SUFFIXES):
+        return []
+    parts = url.split("/")
+    return [
+        ("/".join(parts[:end]), "/".join(parts[end:]))
+        for end in range(1, len(parts))
+        if has_archive_name(parts[end - 1])
+    ]

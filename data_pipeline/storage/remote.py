@@ -1,0 +1,121 @@
+"""The one door to fsspec: remote file systems, and which of their failures are worth another try.
+
+``s3://`` reads its keys and its endpoint from the usual AWS variables. ``hf://`` (the Hugging Face hub) is read only
+and must name a commit, because a branch may hold other bytes tomorrow. The client libraries retry single requests on
+their own; what still fails is tried again here with a growing pause, and then ends the run with the url and the cause.
+"""
+
+import errno
+import logging
+import re
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import fsspec
+
+from data_pipeline.errors import MissingInput, RecipeError, RunError
+
+__all__ = ["ATTEMPTS", "filesystem_of", "identity_of", "named", "remote_call"]
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 4
+"""How often a remote action is tried in all."""
+_FIRST_PAUSE_S = 0.5
+_PINNED_HUB_PATH = re.compile(r"hf://(?:(?:datasets|spaces)/)?[^/@]+/[^/@]+@[0-9a-f]{40}(?:/|$)")
+_LASTING = {errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+_REFUSED_STATUS = (400, 401, 403, 404, 410, 416, 422)
+
+
+def filesystem_of(url: str) -> tuple[Any, str]:
+    """The fsspec file system of `url` and the path inside it.
+
+    Listings are not cached, since other processes write too; a pinned hub revision cannot change, so there they are.
+
+    Raises:
+        RecipeError: a hub path without a commit, or a plain web address.
+        MissingInput: a scheme that nothing here can read.
+    """
+    if "::" in url or url.startswith(("http://", "https://")):
+        raise RecipeError(f"{url!r} is no place for files: use a local path, s3://bucket/key or hf://datasets/...")
+    pinned = url.startswith("hf://")
+    if pinned and not _PINNED_HUB_PATH.match(url):
+        raise RecipeError(
+            f"{url!r} names no commit, so its bytes may change: write hf://datasets/ORG/NAME@REVISION/path"
+            " with the 40 hex digits that the hub shows under 'History'"
+        )
+    try:
+        filesystem, path = fsspec.core.url_to_fs(url, **({} if pinned else {"use_listings_cache": False}))
+    except ValueError as error:
+        raise MissingInput(f"cannot read {url!r}: {error}; use a local path or s3://bucket/key") from error
+    return filesystem, str(path)
+
+
+def identity_of(url: str) -> tuple[int, str] | None:
+    """Size in bytes of the remote file and a text that changes with its bytes; None where there is no such file."""
+    filesystem, path = filesystem_of(url)
+
+    def look() -> tuple[int, str] | None:
+        try:
+            info = filesystem.info(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if info["type"] != "file":
+            return None
+        marks = [str(info[key]) for key in ("ETag", "LastModified", "blob_id", "created", "mtime") if key in info]
+        return int(info["size"]), " ".join(marks)
+
+    return remote_call(url, look)
+
+
+def remote_call(url: str, action: Callable[[], T]) -> T:
+    """What `action` returns; it is tried again where it fails for a reason that may pass.
+
+    Raises:
+        MissingInput: there is no such file, or this machine may not read it.
+        RunError: it kept failing; the message has the url and the last cause.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return action()
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            raise named(url) from None
+        except _failures() as error:
+            if _is_refused(error):
+                raise MissingInput(f"may not use {url!r}: {_words(error)}; check the keys and their rights") from error
+            lasting = isinstance(error, OSError) and error.errno in _LASTING
+            if lasting or attempt == ATTEMPTS:
+                tries = "" if lasting else f" after {ATTEMPTS} tries"
+                raise RunError(f"{url!r} failed{tries}: {_words(error)}") from error
+            pause_s = _FIRST_PAUSE_S * 2 ** (attempt - 1)
+            logger.warning("%s: %s; trying again in %.1f s", url, _words(error), pause_s)
+            time.sleep(pause_s)
+    raise AssertionError("unreachable: the last try returns or raises")
+
+
+def named(url: str) -> MissingInput:
+    """The error that says which file is not there."""
+    return MissingInput(f"no file {url!r}; check the path and data_root")
+
+
+@lru_cache(maxsize=1)
+def _failures() -> tuple[type[BaseException], ...]:
+    """What the clients of s3 and of the hub raise; imported when something fails, since they load slowly."""
+    import aiohttp
+    import botocore.exceptions
+    import httpx2
+
+    return (OSError, aiohttp.ClientError, botocore.exceptions.BotoCoreError, httpx2.HTTPError)
+
+
+def _is_refused(error: BaseException) -> bool:
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    no_keys = type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError")
+    return isinstance(error, PermissionError) or no_keys or status in _REFUSED_STATUS
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:500]

@@ -1,0 +1,71 @@
+"""Writing files so that no reader, and no crash, ever sees half of one."""
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from data_pipeline.errors import NoSpace, RecipeError
+from data_pipeline.storage.archives import locate
+from data_pipeline.storage.paths import has_scheme, name_of, parent_of
+from data_pipeline.storage.remote import filesystem_of, remote_call
+
+__all__ = ["disk_room", "make_parent", "write_atomic"]
+
+
+def make_parent(url: str) -> None:
+    """Make the folder that `url` will lie in; s3 has no folders, so nothing happens there."""
+    if not has_scheme(url):
+        os.makedirs(parent_of(url), exist_ok=True)
+
+
+def write_atomic(url: str, data: bytes) -> None:
+    """Write `data` so that a reader, or a crash, sees the old file or the new one and never a part.
+
+    Missing folders are made. Of two writers at once the last one wins whole.
+
+    Raises:
+        RecipeError: `url` lies in an archive or on the hub, which are only read.
+        NoSpace: the disk is full.
+        RunError: the remote store kept failing.
+    """
+    if locate(url) is not None or url.startswith("hf://"):
+        raise RecipeError(f"cannot write {url!r}: archives and hf:// are only read; name a folder or s3://bucket/key")
+    if has_scheme(url):
+        filesystem, path = filesystem_of(url)
+        remote_call(url, lambda: filesystem.pipe_file(path, data))
+        return
+    temporary = Path(parent_of(url)) / f".{name_of(url)}.{secrets.token_hex(8)}.tmp"
+    try:
+        with disk_room(url, len(data)):
+            make_parent(url)
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())  # a rename may reach the disk before the bytes do
+            os.replace(temporary, url)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def disk_room(path: str, num_bytes: int) -> Iterator[None]:
+    """Turn "no space left" while writing `path` into an error that says how much was wanted and how much there is.
+
+    Raises:
+        NoSpace: the disk, or the user's share of it, is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        folder = parent_of(path)
+        free = shutil.disk_usage(folder).free if os.path.isdir(folder) else 0
+        raise NoSpace(
+            f"cannot write {path!r}: {error.strerror}; {num_bytes:,} bytes wanted, {free:,} free;"
+            " make room on that disk or name another folder, then run again: what is finished is kept"
+        ) from error

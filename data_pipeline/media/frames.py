@@ -1,0 +1,70 @@
+"""A video is a folder of frames: which of them stand for it."""
+
+import re
+
+from data_pipeline import storage
+from data_pipeline.comparison import MediaRef
+from data_pipeline.config import MediaConfig
+from data_pipeline.errors import MissingInput, RecordError
+from data_pipeline.media.reading import url_below
+
+__all__ = ["frames_of", "sampled"]
+
+# A folder of frames often holds a thumbnail data base or an index too; only here does a name's ending count.
+_FRAME = re.compile(r".*\.(avif|bmp|gif|jp2|jpe?g|png|ppm|tiff?|webp)", re.IGNORECASE | re.DOTALL)
+_DIGITS = re.compile(r"([0-9]+)")
+
+
+def frames_of(ref: MediaRef, root: str, config: MediaConfig) -> tuple[MediaRef, ...]:
+    """The sampled frames of a video folder, in natural order: frame9.jpg comes before frame10.jpg.
+
+    At most `config.max_frames`, evenly, the first and the last included; hidden files and files without an image's
+    ending are no frames. Nothing is read or decoded here.
+
+    Args:
+        ref: the folder, relative to `root`.
+        root: the source's media root: a folder, an ``s3://`` prefix, or an archive.
+
+    Raises:
+        RecordError: missing_media (no such folder, or no frame in it), video_file (bytes or a file in place of a
+            folder), unsafe_path, remote_media.
+    """
+    if ref.data is not None:
+        raise RecordError("video_file", f"{len(ref.data)} bytes: only folders of frames are read")
+    if not ref.path:
+        raise RecordError("missing_media", "the record names no video folder")
+    url_below(ref.path, root)  # refuses; only then are doubled slashes taken out, which listings never have
+    path = "/".join(part for part in ref.path.split("/") if part not in ("", "."))
+    folder = url_below(path, root)
+    try:
+        files = storage.list_files(folder)
+    except MissingInput as error:
+        raise RecordError("missing_media", f"{path!r} below the media root: {error}") from error
+    if files == [folder]:
+        raise RecordError("video_file", f"{path!r} is a file: extract its frames into a folder")
+    # A remote folder's name with a * in it is a glob: what it finds elsewhere is not of this folder. Remote listings
+    # may write the root in another way.
+    parents = [storage.parent_of(url) for url in files]
+    own = [parent == folder or parent.endswith(f"/{path}") for parent in parents]
+    names = [storage.name_of(url) for url, belongs in zip(files, own, strict=True) if belongs]
+    frames = sorted((name for name in names if not name.startswith(".") and _FRAME.fullmatch(name)), key=_natural)
+    if not frames:
+        raise RecordError("missing_media", f"no frames in {path!r} below the media root, {len(files)} other files")
+    return tuple(MediaRef(path=f"{path}/{name}") for name in sampled(frames, config.max_frames))
+
+
+def sampled(frames: list[str], most: int) -> list[str]:
+    """At most `most` of them, evenly: 5 of 10 are numbers 0, 2, 5, 7 and 9; one of them is the first."""
+    if most < 1:
+        raise ValueError(f"max_frames must be at least 1, got {most}")
+    if len(frames) <= most:
+        return frames
+    gaps = max(1, most - 1)
+    # Integers round halves up; floats would round some down.
+    return [frames[(2 * i * (len(frames) - 1) + gaps) // (2 * gaps)] for i in range(most)]
+
+
+def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
+    """Digits compare as numbers; the name itself breaks the tie of 01 and 1."""
+    pieces = _DIGITS.split(name.lower())  # the odd ones are the digits
+    return [(int(piece), "") if place % 2 else (-1, piece) for place, piece in enumerate(pieces)], name

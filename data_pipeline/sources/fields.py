@@ -127,9 +127,11 @@ def place_images(value: str, num_images: int, row: int) -> tuple[Part, ...]:
 
 def _media_ref(value: object, field: str, row: int) -> MediaRef:
     if isinstance(value, str) and value.startswith("data:"):
-        return MediaRef(data=_decode_data_url(value, field, row))
+        value = _decode_data_url(value, field, row)
     if isinstance(value, str) and value:
         return MediaRef(path=value)
+    if isinstance(value, bytes) and not value:
+        raise RecordError("missing_media", f"{field} in row {row} has no bytes")
     if isinstance(value, bytes):
         return MediaRef(data=value)
     if isinstance(value, Mapping):

@@ -12,15 +12,19 @@ K responses, with ``score`` (higher is better) or ``rank`` (0 is best); equal on
 Awkward: a prompt with ``<image>`` tags must have as many as there are images; without tags the images stand before
 the text of the first user turn. Turn contents may also be lists of ``{"type": "text", "text"}`` and
 ``{"type": "image"}``, where an image item takes the next image of the record.
+
+A response may hold an image or a list of them beside its text or in its place (`FieldMap.response_image`), as
+text-to-image preferences do; ``<image>`` tags in its text say where they stand, else they stand before it::
+
+    {"prompt": "A lighthouse at dusk.", "responses": [{"image": "a.png", "rank": 0}, {"image": "b.png", "rank": 1}]}
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from data_pipeline.comparison import Comparison, ImageSlot, Part, Response, Turn, ranks_from_scores
+from data_pipeline.comparison import Comparison, ImageSlot, MediaRef, Part, Response, Turn, ranks_from_scores
 from data_pipeline.config import FieldMap, SourceConfig
-from data_pipeline.errors import RecordError
-from data_pipeline.sources import fields
+from data_pipeline.sources import fields, image_turns
 
 __all__ = ["to_comparison", "to_unranked"]
 
@@ -33,13 +37,15 @@ def to_comparison(record: Mapping[str, Any], source: SourceConfig, row: int) -> 
             broken_image.
     """
     names = source.fields
-    media = fields.media_of(record.get(names.image), names.image, row)
+    media = list(fields.media_of(record.get(names.image), names.image, row))
+    prompt = _prompt(record, names.prompt, len(media), row)
+    responses = _ranked(record, names, media, row) if names.responses in record else _pair(record, names, row)
     return Comparison(
         id=fields.id_of(record, names.id, row),
         source=source.name,
-        prompt=_prompt(record, names.prompt, len(media), row),
-        responses=_ranked(record, names, row) if names.responses in record else _pair(record, names, row),
-        media=media,
+        prompt=prompt,
+        responses=responses,
+        media=tuple(media),
     )
 
 
@@ -52,23 +58,37 @@ def to_unranked(record: Mapping[str, Any], source: SourceConfig, row: int) -> Co
         RecordError: as `to_comparison`, without unparsable_label.
     """
     names = source.fields
-    media = fields.media_of(record.get(names.image), names.image, row)
+    media = list(fields.media_of(record.get(names.image), names.image, row))
+    prompt = _prompt(record, names.prompt, len(media), row)
+    responses = tuple(Response(parts, rank=0) for parts in _answers(record, names, media, row))
     return Comparison(
         id=fields.id_of(record, names.id, row),
         source=source.name,
-        prompt=_prompt(record, names.prompt, len(media), row),
-        responses=tuple(Response((text,), rank=0) for text in _texts(record, names, row)),
-        media=media,
+        prompt=prompt,
+        responses=responses,
+        media=tuple(media),
     )
 
 
-def _texts(record: Mapping[str, Any], names: FieldMap, row: int) -> list[str]:
+def _answers(record: Mapping[str, Any], names: FieldMap, media: list[MediaRef], row: int) -> list[tuple[Part, ...]]:
     if names.responses not in record:
-        return [fields.text(record, names.chosen, row), fields.text(record, names.rejected, row)]
+        return [(fields.text(record, names.chosen, row),), (fields.text(record, names.rejected, row),)]
     items = record[names.responses]
     if not isinstance(items, list) or not items or not all(isinstance(item, str | Mapping) for item in items):
         raise fields.wrong_type(names.responses, row, "a list of one or more strings or objects", items)
-    return [item if isinstance(item, str) else fields.text(item, names.text, row) for item in items]
+    return [(item,) if isinstance(item, str) else _answer(item, names, media, row) for item in items]
+
+
+def _answer(item: Mapping[str, Any], names: FieldMap, media: list[MediaRef], row: int) -> tuple[Part, ...]:
+    """The text of a response with its images, which are added to `media`; tags are plain text where it has none."""
+    images = fields.media_of(item.get(names.response_image), f"{names.responses}.{names.response_image}", row)
+    if not images:
+        return (fields.text(item, names.text, row),)
+    text = "" if item.get(names.text) is None else fields.text(item, names.text, row)
+    first = len(media)
+    media += images
+    parts = fields.place_images(text, len(images), row)
+    return tuple(ImageSlot(first + part.index) if isinstance(part, ImageSlot) else part for part in parts)
 
 
 def _pair(record: Mapping[str, Any], names: FieldMap, row: int) -> tuple[Response, ...]:
@@ -78,18 +98,18 @@ def _pair(record: Mapping[str, Any], names: FieldMap, row: int) -> tuple[Respons
     )
 
 
-def _ranked(record: Mapping[str, Any], names: FieldMap, row: int) -> tuple[Response, ...]:
+def _ranked(record: Mapping[str, Any], names: FieldMap, media: list[MediaRef], row: int) -> tuple[Response, ...]:
     items = record[names.responses]
     if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
         raise fields.wrong_type(names.responses, row, "a list of objects", items)
-    texts = [fields.text(item, names.text, row) for item in items]
+    answers = [_answer(item, names, media, row) for item in items]
     if any(names.score in item for item in items) or not any(names.rank in item for item in items):
         scores = [fields.number(item, names.score, row) for item in items]
-        labelled = zip(texts, ranks_from_scores(scores), scores, strict=True)
-        return tuple(Response((text,), rank, score) for text, rank, score in labelled)
+        labelled = zip(answers, ranks_from_scores(scores), scores, strict=True)
+        return tuple(Response(parts, rank, score) for parts, rank, score in labelled)
     own_ranks = [fields.number(item, names.rank, row) for item in items]
     ranks = ranks_from_scores([-rank for rank in own_ranks])
-    return tuple(Response((text,), rank) for text, rank in zip(texts, ranks, strict=True))
+    return tuple(Response(parts, rank) for parts, rank in zip(answers, ranks, strict=True))
 
 
 def _prompt(record: Mapping[str, Any], field: str, num_images: int, row: int) -> tuple[Turn, ...]:
@@ -104,9 +124,7 @@ def _prompt(record: Mapping[str, Any], field: str, num_images: int, row: int) ->
         parts = _parts(turn, num_slots, row)
         num_slots += sum(isinstance(part, ImageSlot) for part in parts)
         turns.append(Turn(fields.text(turn, "role", row), parts))
-    return (
-        _with_leading_images(turns, num_images, row) if num_slots == 0 else _checked(turns, num_slots, num_images, row)
-    )
+    return image_turns.place_in_turns(turns, num_images, row)
 
 
 def _parts(turn: Mapping[str, Any], first_slot: int, row: int) -> tuple[Part, ...]:
@@ -125,20 +143,3 @@ def _parts(turn: Mapping[str, Any], first_slot: int, row: int) -> tuple[Part, ..
         else:
             raise fields.wrong_type("content.type", row, '"text" or "image"', kind)
     return tuple(parts)
-
-
-def _with_leading_images(turns: list[Turn], num_images: int, row: int) -> tuple[Turn, ...]:
-    if num_images == 0:
-        return tuple(turns)
-    user = next((i for i, turn in enumerate(turns) if turn.role == "user"), None)
-    if user is None:
-        raise RecordError("image_slot_mismatch", f"row {row}: {num_images} images and no user turn to hold them")
-    images = tuple(ImageSlot(i) for i in range(num_images))
-    turns[user] = Turn("user", (*images, *turns[user].parts))
-    return tuple(turns)
-
-
-def _checked(turns: list[Turn], num_slots: int, num_images: int, row: int) -> tuple[Turn, ...]:
-    if num_slots != num_images:
-        raise RecordError("image_slot_mismatch", f"row {row}: {num_slots} image places for {num_images} images")
-    return tuple(turns)

@@ -8,10 +8,12 @@ from data_pipeline import storage
 from data_pipeline.comparison import Comparison
 from data_pipeline.config import SourceConfig
 from data_pipeline.errors import MissingInput, RecordError
+from data_pipeline.sources import mmpr
 from data_pipeline.sources.readers import read_rows
 from data_pipeline.sources.registry import adapter_of
+from data_pipeline.sources.source_file import SourceFile
 
-__all__ = ["comparisons_of", "files_of"]
+__all__ = ["comparisons_of", "files_of", "inputs_of"]
 
 
 def comparisons_of(source: SourceConfig, data_root: str) -> Iterator[Comparison]:
@@ -25,9 +27,10 @@ def comparisons_of(source: SourceConfig, data_root: str) -> Iterator[Comparison]
         if isinstance(record, RecordError):
             continue
         try:
-            yield adapter(record, source, row)
+            made = adapter(record, source, row)
         except RecordError:
             continue
+        yield from [made] if isinstance(made, Comparison) else made
 
 
 def files_of(source: SourceConfig, data_root: str) -> list[str]:
@@ -43,7 +46,19 @@ def files_of(source: SourceConfig, data_root: str) -> list[str]:
     return files
 
 
-def _raw(source: SourceConfig, data_root: str) -> Iterator[tuple[Mapping[str, Any] | RecordError, int]]:
+def inputs_of(source: SourceConfig, data_root: str) -> list[SourceFile]:
+    """The source's files of records, sorted; an index file of a set (MMPR's ``meta.json``) is opened and followed.
+
+    Raises:
+        MissingInput: there are none, or the index names a file that is not there.
+    """
+    found: list[SourceFile] = []
     for url in files_of(source, data_root):
-        for row, record in read_rows(url):
+        found += mmpr.files_in_meta(url) if source.shape == "mmpr" and url.endswith(".json") else [SourceFile(url)]
+    return found
+
+
+def _raw(source: SourceConfig, data_root: str) -> Iterator[tuple[Mapping[str, Any] | RecordError, int]]:
+    for file in inputs_of(source, data_root):
+        for row, record in read_rows(file.url):
             yield record, row

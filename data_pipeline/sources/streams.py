@@ -1,0 +1,84 @@
+"""What the readers of every file kind share: rows and ranges of them, decompression, and lines of bounded length."""
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO, cast
+
+from data_pipeline import storage
+from data_pipeline.errors import RecordError
+
+__all__ = ["MAX_RECORD_BYTES", "RawRecord", "Row", "RowRange", "as_record", "bounded_lines", "open_stream", "to_ranges"]
+
+RawRecord = dict[str, Any]
+Row = tuple[int, RawRecord | RecordError]
+
+MAX_RECORD_BYTES = 1 << 28
+"""A longer record is refused, or ends the reading of a file where no next record can be found."""
+
+
+@dataclass(frozen=True)
+class RowRange:
+    """Rows [start, start + count) of one file.
+
+    `offset` is the byte where row `start` begins, counted in the unpacked file; 0: not known, or the file's beginning.
+    """
+
+    start: int
+    count: int
+    offset: int = 0
+
+
+@contextmanager
+def open_stream(url: str, offset: int = 0) -> Iterator[BinaryIO]:
+    """The file from its byte `offset` on; what ends in .gz is unpacked, and `offset` counts unpacked bytes."""
+    with storage.open_input(url) as file:
+        if url.lower().endswith(".gz"):
+            with gzip.GzipFile(fileobj=file) as unpacked:
+                unpacked.seek(offset)
+                yield cast(BinaryIO, unpacked)
+        else:
+            file.seek(offset)
+            yield file
+
+
+def bounded_lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
+    """(bytes, line) of every line; None for a line longer than `MAX_RECORD_BYTES`, which is passed over."""
+    while line := file.readline(MAX_RECORD_BYTES):
+        if len(line) < MAX_RECORD_BYTES or line.endswith(b"\n"):
+            yield len(line), line
+            continue
+        total = len(line)
+        while not line.endswith(b"\n") and (line := file.readline(1 << 20)):
+            total += len(line)
+        yield total, None
+
+
+def to_ranges(offsets: Iterable[int], rows_per_range: int) -> list[RowRange]:
+    """Ranges of at most `rows_per_range` rows, from the byte where each row begins."""
+    starts: list[int] = []
+    count = 0
+    for offset in offsets:
+        if count % rows_per_range == 0:
+            starts.append(offset)
+        count += 1
+    return [
+        RowRange(i * rows_per_range, min(rows_per_range, count - i * rows_per_range), offset)
+        for i, offset in enumerate(starts)
+    ]
+
+
+def as_record(value: object, text: str) -> RawRecord | RecordError:
+    """`value`, parsed from `text`, where it is a JSON object of proper text; else the error that refuses it."""
+    if not isinstance(value, dict):
+        return RecordError(
+            "malformed_record", f"expected a JSON object, got {type(value).__name__} {str(value)[:80]!r}"
+        )
+    if "\\ud" in text or "\\uD" in text:
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:  # half a surrogate pair is no text, and could not be written anywhere
+            return RecordError("malformed_record", f"{type(error).__name__}: {error}")
+    return value

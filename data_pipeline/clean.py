@@ -1,6 +1,7 @@
-"""Which Comparisons are worth keeping, which are the same, and on which side of the split they fall.
+"""Which Comparisons are worth keeping whatever the recipe says, and which are the same.
 
-Pure functions of content: nothing here reads a file or depends on the order of records.
+Pure functions of content: nothing here reads a file, a setting or depends on the order of records. What a recipe can
+change is decided later, by `marks`.
 """
 
 import hashlib
@@ -9,10 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from data_pipeline.comparison import ROLES, Comparison, ImageSlot, Part, Response, text_of
-from data_pipeline.config import SplitConfig
 from data_pipeline.errors import RecordError
 
-__all__ = ["SPLITS", "check", "content_key", "split_of"]
+__all__ = ["SPLITS", "check", "content_key"]
 
 SPLITS = ("train", "heldout")
 
@@ -44,23 +44,6 @@ def content_key(comparison: Comparison, image_hashes: Sequence[str]) -> str:
     prompt = [[turn.role, _plain(turn.parts, image_hashes)] for turn in comparison.prompt]
     responses = sorted(json.dumps([r.rank, _plain(r.parts, image_hashes)]) for r in comparison.responses)
     return hashlib.sha256(json.dumps([prompt, responses]).encode()).hexdigest()
-
-
-def split_of(comparison: Comparison, image_hashes: Sequence[str], config: SplitConfig) -> str:
-    """The side of a Comparison, "train" or "heldout": its own, else by a hash of its images, else of its prompt's text.
-
-    Records with the same set of images, or with the same text-only prompt up to white space, are on one side.
-    """
-    if comparison.split is not None:
-        return comparison.split
-    if image_hashes:
-        group = "images:" + ",".join(sorted(set(image_hashes)))
-    else:
-        text = "\n".join(text_of(turn.parts) for turn in comparison.prompt if turn.role != "system")
-        group = "prompt:" + " ".join(text.split())
-    digest = hashlib.sha256(f"{config.seed}:{group}".encode()).digest()
-    place = int.from_bytes(digest[:8], "big") / 2**64
-    return "heldout" if place < config.heldout_fraction else "train"
 
 
 def _check_words(comparison: Comparison) -> None:

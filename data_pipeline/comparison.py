@@ -36,11 +36,13 @@ Part = str | ImageSlot
 class MediaRef:
     """An image as its record names it: bytes, or a path below the source's media root. Not yet read or trusted.
 
-    `data` wins where a record carries both (hub sets keep the original file name beside the bytes).
+    `data` wins where a record carries both (hub sets keep the original file name beside the bytes). A video is a
+    folder of frames (`is_video`): its slot becomes one slot a sampled frame when the media are read.
     """
 
     path: str | None = None
     data: bytes | None = None
+    is_video: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,29 @@
-"""What a recipe may say about data: keyword-only dataclasses, one sentence and a unit per field."""
+"""What a recipe may say about data: keyword-only dataclasses, one sentence and a unit per field.
+
+Two kinds of settings. Those of *making* (sources, `MediaConfig`, `EncodeConfig`) decide the bytes of the shards.
+Those of *marking* (`RulesConfig`, `DecontaminateConfig`, `SplitConfig`, `MixtureConfig`, and a source's cap, repeat,
+weight and seed) decide which rows of the shards are used: changing one writes a new manifest and reads no media.
+"""
 
 from dataclasses import dataclass, field
 
-__all__ = ["EncodeConfig", "FieldMap", "PreprocessConfig", "SourceConfig", "SplitConfig"]
+__all__ = [
+    "DecontaminateConfig",
+    "EncodeConfig",
+    "FieldMap",
+    "MediaConfig",
+    "MixtureConfig",
+    "NearDuplicateConfig",
+    "PreprocessConfig",
+    "RulesConfig",
+    "SourceConfig",
+    "SplitConfig",
+]
 
 
 @dataclass(kw_only=True)
 class FieldMap:
-    """Which field of a generic record (shape ``jsonl``) holds what."""
+    """Which field of a generic record (shape ``jsonl``, also read from CSV and parquet) holds what."""
 
     id: str = "id"
     """Field with the record's own id; where it is absent, the row number serves."""
@@ -27,6 +43,8 @@ class FieldMap:
     """Field of one response that holds its score; higher is better."""
     rank: str = "rank"
     """Field of one response that holds its rank; 0 is best; read where there is no score."""
+    response_image: str = "image"
+    """Field of one response that holds its image or images (text-to-image preferences). May be absent."""
 
 
 @dataclass(kw_only=True)
@@ -36,17 +54,104 @@ class SourceConfig:
     name: str
     """The name that reports, counts and metrics show."""
     path: str
-    """A file, or a glob of files, relative to `data_root` unless absolute or ``s3://``."""
+    """A file, a folder or a glob of files, relative to `data_root` unless absolute, ``s3://`` or ``hf://``; a path may
+    lead into an archive, as in ``annotations.zip/*.jsonl``."""
     shape: str = "jsonl"
-    """The record shape: jsonl, rlaif_v, vlfeedback, ultrafeedback or hh_rlhf."""
+    """The record shape: a name of the table in docs/data.md."""
     media_root: str | None = None
-    """The folder that image paths start from and may not leave; unset: the folder of the record's file."""
+    """The folder or archive that image paths start from and may not leave; unset: the folder of the record's file."""
     fields: FieldMap = field(default_factory=FieldMap)
     """Field names, for shape ``jsonl`` only."""
     score_field: str = "aspects"
     """For ``ultrafeedback``: a score is the mean of the ``aspects``, or a field such as ``overall_score``."""
+    responses: str = "all"
+    """Which responses of a Comparison to keep: ``all``, or the ``extremes`` (one best and one worst: a hard pair)."""
     limit: int | None = None
     """Read only the first so many records of the source; unset: all."""
+    cap: int | None = None
+    """Train on at most so many Comparisons of the source, chosen by hash with `seed`; unset: all."""
+    repeat: float = 1.0
+    """How often an epoch shows each training Comparison; 1.5 shows every one once and half of them twice."""
+    weight: float | None = None
+    """The source's share of an epoch relative to the other sources' weights; set on all sources or on none."""
+    seed: int = 0
+    """Seed of the source's cap and of the fraction of its repeats."""
+    split: str | None = None
+    """``train`` or ``heldout`` puts the whole source on that side; unset: by content."""
+
+
+@dataclass(kw_only=True)
+class MediaConfig:
+    """What an image or video reference may lead to."""
+
+    max_source_pixels: int = 100_000_000
+    """An image file that would decode to more pixels is refused unread; above 179 million all are."""
+    max_source_bytes: int = 50_000_000
+    """An image file with more bytes is refused unread."""
+    keep_original_bytes: int = 1_000_000
+    """A larger image file is stored as its resized pixels, losslessly, where that takes fewer bytes."""
+    max_frames: int = 16
+    """Frames taken of a video (a folder of frames), evenly over its length."""
+    allowed_hosts: list[str] = field(default_factory=list)
+    """Hosts that ``http(s)://`` images may be fetched from; empty: none are."""
+    fetch_timeout_s: float = 20.0
+    """Seconds after which fetching one image is given up."""
+
+
+@dataclass(kw_only=True)
+class EncodeConfig:
+    """How a Comparison becomes tokens."""
+
+    min_pixels: int = 56 * 56
+    """An image with fewer pixels is enlarged to about this many."""
+    max_pixels: int = 1_003_520
+    """An image with more pixels is reduced to about this many; 784 pixels are one token."""
+    system_prompt: str = "You are a helpful assistant."
+    """The system turn of every prompt that brings none."""
+
+
+@dataclass(kw_only=True)
+class NearDuplicateConfig:
+    """Which Comparisons are nearly the same: similar prompts, similar responses of equal rank, and similar images."""
+
+    similarity: float | None = None
+    """Jaccard similarity of word shingles, above 0 and at most 1, from which prompts and responses count as the same;
+    unset: near duplicates stay."""
+    image_distance: int = 3
+    """Bits by which two images' 64-bit perceptual hashes may differ, 0 to 3."""
+
+
+@dataclass(kw_only=True)
+class RulesConfig:
+    """Which well-formed Comparisons are kept; each rule has its reason name in docs/data.md."""
+
+    max_tokens: int = 8192
+    """Longest prompt plus longest response, in tokens; what is longer is truncated, else refused."""
+    truncate: str = "turns"
+    """What may be cut to fit `max_tokens`: ``nothing``; ``turns`` (whole oldest turns without images); ``responses``
+    (oldest turns first, then the ends of responses). An image is never cut."""
+    min_response_chars: int = 0
+    """A Comparison with a response of fewer characters is refused; 0: no bound."""
+    max_response_chars: int | None = None
+    """A Comparison with a response of more characters is refused; unset: no bound."""
+    max_prompt_chars: int | None = None
+    """A Comparison whose prompt has more characters is refused; unset: no bound."""
+    languages: list[str] = field(default_factory=list)
+    """Languages to keep, as ISO 639-1 codes, guessed from prompt and responses; empty: all."""
+    near_duplicates: NearDuplicateConfig = field(default_factory=NearDuplicateConfig)
+    """Near duplicates; exact ones always go."""
+
+
+@dataclass(kw_only=True)
+class DecontaminateConfig:
+    """Benchmarks whose prompts and images must not be trained on."""
+
+    against: list[SourceConfig] = field(default_factory=list)
+    """The benchmarks, as sources; empty: no decontamination."""
+    shared_ngrams: int = 1
+    """A prompt that shares so many runs of 13 words with one benchmark prompt is refused."""
+    image_distance: int = 3
+    """Bits by which an image's perceptual hash may differ from a benchmark image's and still be the same, 0 to 3."""
 
 
 @dataclass(kw_only=True)
@@ -54,27 +159,19 @@ class SplitConfig:
     """Which Comparisons are held out: a pure function of content, so that no image or prompt is on two sides."""
 
     heldout_fraction: float = 0.1
-    """Share of the groups (same images, else same prompt) that are held out, 0 to 1."""
+    """Share of the groups (connected by an image, else by a text-only prompt) that are held out, 0 to 1."""
     seed: int = 0
     """Another seed holds out another part."""
 
 
 @dataclass(kw_only=True)
-class EncodeConfig:
-    """How a Comparison becomes tokens."""
+class MixtureConfig:
+    """Which sources an epoch shows, and how much of each; see also a source's cap, repeat, weight and seed."""
 
-    max_tokens: int = 8192
-    """Longest prompt plus longest response, in tokens; a longer Comparison is refused."""
-    min_pixels: int = 56 * 56
-    """An image with fewer pixels is enlarged to about this many."""
-    max_pixels: int = 1_003_520
-    """An image with more pixels is reduced to about this many; 784 pixels are one token."""
-    max_source_pixels: int = 100_000_000
-    """An image file that would decode to more pixels is refused unread."""
-    max_source_bytes: int = 50_000_000
-    """An image file with more bytes is refused unread."""
-    system_prompt: str = "You are a helpful assistant."
-    """The system turn of every prompt that brings none."""
+    only: list[str] = field(default_factory=list)
+    """Names of the sources to use; empty: all."""
+    text_ratio: float | None = None
+    """Text-only Comparisons an epoch shows for each one with images; unset: as the sources give them."""
 
 
 @dataclass(kw_only=True)
@@ -89,11 +186,24 @@ class PreprocessConfig:
     """The folder (local or ``s3://``) that is complete once it holds ``manifest.json``."""
     tokenizer: str = "model"
     """The folder with ``tokenizer.json``."""
-    rows_per_unit: int = 256
-    """Raw records a work unit, and so at most so many Comparisons a shard."""
+    rows_per_unit: int = 1024
+    """Raw records a work unit: what one task reads, and what is done again after a crash. An image is stored once a
+    shard, so a set that comes back to its images much later wants larger units."""
+    shard_bytes: int = 268_435_456
+    """A work unit starts another shard where one would exceed so many bytes; this bounds a worker's memory."""
     workers: int | None = None
     """Work units under way at once; unset: one for each CPU of the cluster."""
-    split: SplitConfig = field(default_factory=SplitConfig)
-    """What is held out."""
+    unit_retries: int = 2
+    """How often a failing work unit is tried again before it is put into quarantine as a whole."""
+    media: MediaConfig = field(default_factory=MediaConfig)
+    """What is read of images."""
     encode: EncodeConfig = field(default_factory=EncodeConfig)
     """Template, tokens and image sizes."""
+    rules: RulesConfig = field(default_factory=RulesConfig)
+    """What is kept."""
+    decontaminate: DecontaminateConfig = field(default_factory=DecontaminateConfig)
+    """What is removed because a benchmark asks it."""
+    split: SplitConfig = field(default_factory=SplitConfig)
+    """What is held out."""
+    mixture: MixtureConfig = field(default_factory=MixtureConfig)
+    """How much of each source an epoch shows."""

@@ -16,13 +16,22 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from data_pipeline.comparison import Comparison, Part, Turn
+from data_pipeline.comparison import Comparison, ImageSlot, Part, Turn
 from data_pipeline.config import EncodeConfig
 from data_pipeline.errors import RecipeError, RecordError
 from data_pipeline.media import Image, smart_resize
 from data_pipeline.tokenizer import ChatTokenizer
 
-__all__ = ["MERGED_PATCH", "PATCH", "EncodedComparison", "EncodedImage", "Encoder"]
+__all__ = [
+    "MERGED_PATCH",
+    "PATCH",
+    "EncodedComparison",
+    "EncodedImage",
+    "Encoder",
+    "Segments",
+    "check_length",
+    "common_prefix",
+]
 
 PATCH = 14
 """Side of a vision patch in pixels."""
@@ -44,19 +53,21 @@ _Piece = Part | _Special
 
 @dataclass(frozen=True, slots=True)
 class EncodedImage:
-    """One image span: the original file and the size to which it is resized.
+    """One image span: an image file and the size to which it is resized.
 
     Attributes:
-        key: sha256 of `data`, hex.
-        data: the original file's bytes, not resized.
+        key: sha256 of the original file, hex.
+        data: the original file's bytes, or its resized pixels in a lossless file.
         height: in pixels after resizing, a multiple of 28.
         width: in pixels after resizing, a multiple of 28.
+        resized: whether `data` has that size already.
     """
 
     key: str
     data: bytes
     height: int
     width: int
+    resized: bool = False
 
     @property
     def grid(self) -> tuple[int, int, int]:
@@ -108,11 +119,27 @@ class EncodedComparison:
         return len(self.prefix_ids) + max(len(ids) for ids in self.response_ids)
 
 
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """Where a Comparison may be cut: the prefix's segments are [system turn, turn 1, ..., turn n, answer header].
+
+    Attributes:
+        lengths: tokens of each segment; their sum is the prefix's length.
+        images: image spans in each segment.
+        floors: for each response, tokens a cut has to keep so that no image span is cut: up to the end of the last
+            one, and the closing token; 0 where it has no image.
+    """
+
+    lengths: tuple[int, ...]
+    images: tuple[int, ...]
+    floors: tuple[int, ...]
+
+
 class Encoder:
-    """Comparisons to tokens under one tokenizer and one config.
+    """Comparisons to tokens under one tokenizer and one config. Nothing is cut here: see `truncate.py`.
 
     Raises:
-        RecipeError: the pixel or token limits of `config` contradict each other.
+        RecipeError: the pixel limits of `config` contradict each other.
     """
 
     def __init__(self, tokenizer: ChatTokenizer, config: EncodeConfig) -> None:
@@ -121,8 +148,6 @@ class Encoder:
                 f"encode.min_pixels={config.min_pixels} and encode.max_pixels={config.max_pixels}: "
                 "the first must be above 0 and at most the second"
             )
-        if config.max_tokens < 1:
-            raise RecipeError(f"encode.max_tokens={config.max_tokens} must be at least 1")
         self._tokenizer = tokenizer
         self._config = config
 
@@ -133,15 +158,20 @@ class Encoder:
             images: the loaded images, parallel to `comparison.media`.
 
         Raises:
-            RecordError: ``"too_long"`` (prefix and longest response above `max_tokens`; nothing is cut), or
-                ``"extreme_aspect_ratio"``.
+            RecordError: ``"extreme_aspect_ratio"``.
         """
+        return self.encode_segments(comparison, images)[0]
+
+    def encode_segments(self, comparison: Comparison, images: Sequence[Image]) -> tuple[EncodedComparison, Segments]:
+        """As `encode`, with the places where the prefix may be cut."""
         sized = [self._sized(image) for image in images]
+        segments = [self._ids(pieces, sized) for pieces in self._segments(comparison.prompt)]
+        spans = [sum(isinstance(part, ImageSlot) for part in turn.parts) for turn in self._turns(comparison.prompt)]
         encoded = EncodedComparison(
             id=comparison.id,
             source=comparison.source,
             split=comparison.split or "",
-            prefix_ids=self._ids(self._prefix(comparison.prompt), sized),
+            prefix_ids=np.concatenate(segments),
             response_ids=tuple(
                 self._ids([*response.parts, _Special("<|im_end|>")], sized) for response in comparison.responses
             ),
@@ -149,11 +179,12 @@ class Encoder:
             scores=tuple(response.score for response in comparison.responses),
             images=tuple(sized[slot] for slot in comparison.image_slots()),
         )
-        if encoded.length > self._config.max_tokens:
-            raise RecordError(
-                "too_long", f"{encoded.length} tokens of prompt and longest response, limit {self._config.max_tokens}"
-            )
-        return encoded
+        floors = tuple(self._floor(ids) for ids in encoded.response_ids)
+        return encoded, Segments(tuple(len(ids) for ids in segments), (*spans, 0), floors)
+
+    def _floor(self, ids: Ids) -> int:
+        ends = np.flatnonzero(ids == self._tokenizer.special_ids["<|vision_end|>"])
+        return int(ends[-1]) + 2 if len(ends) else 0
 
     def _sized(self, image: Image) -> EncodedImage:
         height, width = smart_resize(
@@ -161,14 +192,19 @@ class Encoder:
         )
         return EncodedImage(image.sha256, image.data, height, width)
 
-    def _prefix(self, prompt: Sequence[Turn]) -> list[_Piece]:
-        turns = list(prompt)
-        if not turns or turns[0].role != "system":
-            turns.insert(0, Turn("system", (self._config.system_prompt,)))
-        pieces: list[_Piece] = []
-        for turn in turns:
-            pieces += [_Special("<|im_start|>"), f"{turn.role}\n", *turn.parts, _Special("<|im_end|>"), "\n"]
-        return [*pieces, _Special("<|im_start|>"), "assistant\n"]
+    def _turns(self, prompt: Sequence[Turn]) -> list[Turn]:
+        """The prompt's turns, the system turn always first."""
+        if prompt and prompt[0].role == "system":
+            return list(prompt)
+        return [Turn("system", (self._config.system_prompt,)), *prompt]
+
+    def _segments(self, prompt: Sequence[Turn]) -> list[list[_Piece]]:
+        """Each ends with a newline before a special token, so tokens never cross from one to the next."""
+        segments: list[list[_Piece]] = [
+            [_Special("<|im_start|>"), f"{turn.role}\n", *turn.parts, _Special("<|im_end|>"), "\n"]
+            for turn in self._turns(prompt)
+        ]
+        return [*segments, [_Special("<|im_start|>"), "assistant\n"]]
 
     def _ids(self, pieces: Sequence[_Piece], images: Sequence[EncodedImage]) -> Ids:
         """Tokens of the pieces. Neighbouring texts are joined first: byte pairs may cross the joint ("\\n" + "\\n")."""
@@ -188,3 +224,25 @@ class Encoder:
                 ids += [tokenizer.image_token] * images[piece.index].num_tokens
                 ids.append(tokenizer.special_ids["<|vision_end|>"])
         return np.array(ids + tokenizer.encode(text), dtype=np.int32)
+
+
+def check_length(encoded: EncodedComparison, max_tokens: int) -> None:
+    """Refuse what is longer than the model is meant to read.
+
+    Raises:
+        RecordError: ``"too_long"``: prefix and longest response together exceed `max_tokens`.
+    """
+    if encoded.length > max_tokens:
+        raise RecordError("too_long", f"{encoded.length} tokens of prompt and longest response, limit {max_tokens}")
+
+
+def common_prefix(response_ids: Sequence[Ids], ranks: Sequence[int]) -> int:
+    """The most leading tokens that two responses of different rank share, closing tokens left out; 0 for none."""
+    longest = 0
+    for i, first in enumerate(response_ids):
+        for j, second in enumerate(response_ids[:i]):
+            if ranks[i] != ranks[j]:
+                size = min(len(first), len(second)) - 1
+                different = np.flatnonzero(first[:size] != second[:size])
+                longest = max(longest, int(different[0]) if len(different) else size)
+    return longest

@@ -1,6 +1,8 @@
 """`manifest.json`: what an output folder holds, from what it was made, what was refused and why. Written last.
 
-It holds no time and no absolute path: the same inputs and config give the same bytes anywhere.
+It holds no time and no absolute path: the same inputs and config give the same bytes anywhere. Its `address` is a hash
+of all that decides its content. `manifests/<address>.json` keeps every manifest of the folder; `manifest.json` is the
+newest.
 """
 
 import hashlib
@@ -8,40 +10,22 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import pyarrow as pa
-
 from data_pipeline import storage
 from data_pipeline.errors import CorruptData
 from data_pipeline.shards import SCHEMA_VERSION, ShardInfo
 
-__all__ = ["MANIFEST", "ROWS_SCHEMA", "Counts", "FileInfo", "InputFile", "Manifest", "SourceCounts"]
+__all__ = ["MANIFEST", "BenchmarkCounts", "Counts", "FileInfo", "InputFile", "Manifest", "SourceCounts"]
 
 MANIFEST = "manifest.json"
-
-ROWS_SCHEMA = pa.schema(
-    [
-        ("shard", pa.int32()),
-        ("row", pa.int32()),
-        ("id", pa.string()),
-        ("source", pa.string()),
-        ("split", pa.string()),
-        ("prefix_length", pa.int32()),
-        ("response_lengths", pa.list_(pa.int32())),
-        ("ranks", pa.list_(pa.int32())),
-        ("image_rows", pa.list_(pa.int32())),
-        ("image_patches", pa.list_(pa.int32())),
-        ("content_key", pa.string()),
-    ]
-)
-"""rows.arrow, one row a kept Comparison: lengths in tokens; image_rows in the shard's image table, one a span."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class InputFile:
-    """One raw file: `path` relative to the data root, sha256 of its bytes, its number of rows."""
+    """One raw file: `path` relative to the data root, its size, sha256 of its bytes, its number of rows."""
 
     source: str
     path: str
+    bytes: int
     sha256: str
     rows: int
 
@@ -56,16 +40,38 @@ class FileInfo:
 
 @dataclass(kw_only=True)
 class SourceCounts:
-    """Records of one source; seen == kept + refused."""
+    """Items of one source; seen == kept + refused. `shown`: training Comparisons an epoch shows, repeats counted."""
 
     seen: int = 0
     kept: int = 0
     refused: int = 0
+    refused_by_reason: dict[str, int] = field(default_factory=dict)
+    shown: int = 0
+
+
+@dataclass(kw_only=True)
+class BenchmarkCounts:
+    """A benchmark that was compared with.
+
+    Attributes:
+        items: items whose prompt was read.
+        images: images of theirs that could be read; benchmarks are often given without.
+        refused: records of which nothing could be made.
+        overlaps: Comparisons that were removed because of it.
+    """
+
+    items: int = 0
+    images: int = 0
+    refused: int = 0
+    overlaps: int = 0
 
 
 @dataclass(kw_only=True)
 class Counts:
-    """Records of all sources; seen == kept + refused, and the refused ones by reason."""
+    """Items of all sources; seen == kept + refused, and the refused ones by reason.
+
+    An item is a Comparison that was made, or a record that gave none; a record may give several.
+    """
 
     seen: int = 0
     kept: int = 0
@@ -73,6 +79,7 @@ class Counts:
     refused_by_reason: dict[str, int] = field(default_factory=dict)
     by_source: dict[str, SourceCounts] = field(default_factory=dict)
     by_split: dict[str, int] = field(default_factory=dict)
+    benchmarks: dict[str, BenchmarkCounts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +87,14 @@ class Manifest:
     """The content of ``manifest.json``.
 
     Attributes:
-        plan: fingerprint of config, inputs and tokenizer together: what a rerun must match.
+        address: hash of config, inputs and tokenizer together: what a rerun must match.
         tokenizer: sha256 of ``tokenizer.json``.
+        code: the package's version that wrote it.
     """
 
     schema_version: int
-    plan: str
+    address: str
+    code: str
     config: dict[str, Any]
     tokenizer: str
     inputs: list[InputFile]
@@ -118,9 +127,10 @@ class Manifest:
                 )
             counts = dict(raw.pop("counts"))
             by_source = {name: SourceCounts(**found) for name, found in counts.pop("by_source").items()}
+            benchmarks = {name: BenchmarkCounts(**found) for name, found in counts.pop("benchmarks").items()}
             return cls(
                 inputs=[InputFile(**found) for found in raw.pop("inputs")],
-                counts=Counts(**counts, by_source=by_source),
+                counts=Counts(**counts, by_source=by_source, benchmarks=benchmarks),
                 shards=[ShardInfo(**found) for found in raw.pop("shards")],
                 rows_file=FileInfo(**raw.pop("rows_file")),
                 quarantine_file=FileInfo(**raw.pop("quarantine_file")),
@@ -130,16 +140,18 @@ class Manifest:
             raise CorruptData(f"{url!r} is no manifest ({type(error).__name__}: {error}): preprocess again") from error
 
     @classmethod
-    def read(cls, folder: str) -> "Manifest":
-        """The manifest of `folder`.
+    def read(cls, place: str) -> "Manifest":
+        """The manifest of the folder `place`, or in the file `place`.
 
         Raises:
             MissingInput: the folder has none: it is not finished, or not there.
             CorruptData: as for `from_json`.
         """
-        url = storage.join(folder, MANIFEST)
+        url = place if place.endswith(".json") else storage.join(place, MANIFEST)
         return cls.from_json(storage.read_bytes(url), url)
 
     def write(self, folder: str) -> None:
         """Write it; from now on the folder is complete."""
-        storage.write_atomic(storage.join(folder, MANIFEST), self.to_json())
+        data = self.to_json()
+        storage.write_atomic(storage.join(folder, "manifests", f"{self.address}.json"), data)
+        storage.write_atomic(storage.join(folder, MANIFEST), data)

@@ -1,7 +1,7 @@
 """Arrow shards: one file of Comparisons and one of their images, an image stored once a shard.
 
 Arrow IPC file format, uncompressed, so that a local shard is memory-mapped and a row costs no parsing. Images are the
-original files' bytes: resizing happens when a batch is made.
+original files' bytes where these are small, and are resized when a batch is made.
 """
 
 import hashlib
@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from data_pipeline import storage
-from data_pipeline.comparison import Comparison, ImageSlot, Part
-from data_pipeline.encode import EncodedComparison, EncodedImage
+from data_pipeline.comparison import Comparison, ImageSlot, Part, text_of
+from data_pipeline.encode import EncodedComparison, EncodedImage, Segments
 from data_pipeline.errors import CorruptData
 
 __all__ = [
@@ -28,48 +30,71 @@ __all__ = [
     "write_shard",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _PARTS = pa.list_(pa.struct([("text", pa.string()), ("image", pa.int32())]))
 COMPARISON_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
         ("source", pa.string()),
-        ("split", pa.string()),
         ("prompt", pa.list_(pa.struct([("role", pa.string()), ("parts", _PARTS)]))),
         ("responses", pa.list_(pa.struct([("parts", _PARTS), ("rank", pa.int32()), ("score", pa.float64())]))),
         ("prefix_ids", pa.list_(pa.int32())),
+        ("turn_lengths", pa.list_(pa.int32())),
+        ("turn_images", pa.list_(pa.int32())),
         ("response_ids", pa.list_(pa.list_(pa.int32()))),
         ("ranks", pa.list_(pa.int32())),
         ("images", pa.list_(pa.int32())),
         ("content_key", pa.string()),
     ]
 )
-"""A part is a text or a row of the shard's image table; `images` are such rows in the order of the image spans."""
+"""A part is a text or a row of the shard's image table; `images` are such rows in the order of the image spans.
+
+Tokens are whole, not truncated; `turn_lengths` and `turn_images` are the segments [system turn, turns, answer header]
+of the prefix, where it may be cut.
+"""
 IMAGE_SCHEMA = pa.schema(
-    [("sha256", pa.string()), ("data", pa.large_binary()), ("height", pa.int32()), ("width", pa.int32())]
+    [
+        ("sha256", pa.string()),
+        ("data", pa.large_binary()),
+        ("height", pa.int32()),
+        ("width", pa.int32()),
+        ("resized", pa.bool_()),
+    ]
 )
-"""`data` is the original file; height and width are those after resizing, in pixels."""
+"""`sha256` is of the original file; `data` is that file, or where `resized` its resized pixels in a lossless one;
+height and width are those after resizing, in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShardRow:
-    """One Comparison to be written; `encoded` is made from `comparison`."""
+    """One Comparison to be written; `encoded` and `segments` are made from `comparison`."""
 
     comparison: Comparison
     encoded: EncodedComparison
+    segments: Segments
     content_key: str
+
+    @property
+    def num_bytes(self) -> int:
+        """About what it takes in a shard, its images included, in bytes."""
+        texts = sum(len(turn_text) for turn_text in self._texts())
+        return 4 * self.encoded.num_tokens + texts + sum(len(image.data) for image in self.encoded.images) + 200
+
+    def _texts(self) -> list[str]:
+        return [text_of(turn.parts) for turn in self.comparison.prompt] + [r.text for r in self.comparison.responses]
 
 
 @dataclass(frozen=True, slots=True)
 class ShardInfo:
-    """What a shard holds. `bytes` counts both files; the checksums are hex sha256."""
+    """What a shard holds, and the size and hex sha256 of its two files: Comparisons and images."""
 
     name: str
     num_rows: int
     num_images: int
     bytes: int
     sha256: str
+    image_bytes: int
     images_sha256: str
 
 
@@ -90,15 +115,8 @@ def write_shard(folder: str, name: str, rows: Sequence[ShardRow]) -> tuple[Shard
             images.setdefault(image.key, image)
     place = {key: i for i, key in enumerate(images)}
     spans = [[place[image.key] for image in row.encoded.images] for row in rows]
-    comparisons = serialise(
-        pa.Table.from_pylist([_as_row(row, span) for row, span in zip(rows, spans, strict=True)], COMPARISON_SCHEMA)
-    )
-    pictures = serialise(
-        pa.Table.from_pylist(
-            [{"sha256": i.key, "data": i.data, "height": i.height, "width": i.width} for i in images.values()],
-            IMAGE_SCHEMA,
-        )
-    )
+    comparisons = serialise(_comparison_table(rows, spans))
+    pictures = serialise(_image_table(list(images.values())))
     comparisons_url, images_url = shard_urls(folder, name)
     storage.write_atomic(comparisons_url, comparisons)
     storage.write_atomic(images_url, pictures)
@@ -106,8 +124,9 @@ def write_shard(folder: str, name: str, rows: Sequence[ShardRow]) -> tuple[Shard
         name=name,
         num_rows=len(rows),
         num_images=len(images),
-        bytes=len(comparisons) + len(pictures),
+        bytes=len(comparisons),
         sha256=hashlib.sha256(comparisons).hexdigest(),
+        image_bytes=len(pictures),
         images_sha256=hashlib.sha256(pictures).hexdigest(),
     )
     return info, spans
@@ -149,24 +168,71 @@ def read_table(url: str, sha256: str | None = None) -> pa.Table:
         raise CorruptData(f"{url!r} is no whole Arrow file: {error}; preprocess again") from error
 
 
-def _as_row(row: ShardRow, spans: list[int]) -> dict[str, Any]:
-    slots = row.comparison.image_slots()
-    place = dict(zip(slots, spans, strict=True))
-    return {
-        "id": row.encoded.id,
-        "source": row.encoded.source,
-        "split": row.encoded.split,
-        "prompt": [{"role": turn.role, "parts": _parts(turn.parts, place)} for turn in row.comparison.prompt],
-        "responses": [
-            {"parts": _parts(response.parts, place), "rank": response.rank, "score": response.score}
-            for response in row.comparison.responses
-        ],
-        "prefix_ids": row.encoded.prefix_ids,
-        "response_ids": list(row.encoded.response_ids),
-        "ranks": list(row.encoded.ranks),
-        "images": spans,
-        "content_key": row.content_key,
+def _comparison_table(rows: Sequence[ShardRow], spans: Sequence[list[int]]) -> pa.Table:
+    encoded = [row.encoded for row in rows]
+    columns: dict[str, Any] = {
+        "id": [one.id for one in encoded],
+        "source": [one.source for one in encoded],
+        "prompt": [_prompt(row, span) for row, span in zip(rows, spans, strict=True)],
+        "responses": [_responses(row, span) for row, span in zip(rows, spans, strict=True)],
+        "prefix_ids": _int_lists([one.prefix_ids for one in encoded]),
+        "turn_lengths": [row.segments.lengths for row in rows],
+        "turn_images": [row.segments.images for row in rows],
+        "response_ids": _nested_int_lists([one.response_ids for one in encoded]),
+        "ranks": [one.ranks for one in encoded],
+        "images": list(spans),
+        "content_key": [row.content_key for row in rows],
     }
+    return _table(columns, COMPARISON_SCHEMA)
+
+
+def _image_table(images: Sequence[EncodedImage]) -> pa.Table:
+    columns: dict[str, Any] = {
+        "sha256": [image.key for image in images],
+        "data": [image.data for image in images],
+        "height": [image.height for image in images],
+        "width": [image.width for image in images],
+        "resized": [image.resized for image in images],
+    }
+    return _table(columns, IMAGE_SCHEMA)
+
+
+def _table(columns: dict[str, Any], schema: pa.Schema) -> pa.Table:
+    arrays = [
+        values if isinstance(values, pa.Array) else pa.array(values, field.type)
+        for field, values in ((field, columns[field.name]) for field in schema)
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _int_lists(values: Sequence[npt.NDArray[np.int32]]) -> pa.Array:
+    """Arrays as one list column, without a Python object a number."""
+    flat = np.concatenate(values) if len(values) else np.zeros(0, np.int32)
+    offsets = np.cumsum([0, *map(len, values)], dtype=np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat, pa.int32()))
+
+
+def _nested_int_lists(values: Sequence[Sequence[npt.NDArray[np.int32]]]) -> pa.Array:
+    offsets = np.cumsum([0, *map(len, values)], dtype=np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), _int_lists([ids for row in values for ids in row]))
+
+
+def _prompt(row: ShardRow, spans: Sequence[int]) -> list[dict[str, Any]]:
+    place = _place(row, spans)
+    return [{"role": turn.role, "parts": _parts(turn.parts, place)} for turn in row.comparison.prompt]
+
+
+def _responses(row: ShardRow, spans: Sequence[int]) -> list[dict[str, Any]]:
+    place = _place(row, spans)
+    return [
+        {"parts": _parts(response.parts, place), "rank": response.rank, "score": response.score}
+        for response in row.comparison.responses
+    ]
+
+
+def _place(row: ShardRow, spans: Sequence[int]) -> dict[int, int]:
+    """Media of the Comparison -> row of the image table."""
+    return dict(zip(row.comparison.image_slots(), spans, strict=True))
 
 
 def _parts(parts: Sequence[Part], place: dict[int, int]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ texts --train_tokenizer--> tokenizer.json, tokenizer_config.json, chat_template.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -51,6 +52,7 @@ _WORDS = (
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 _NUM_BYTES = 256
+_SHORT = 64  # characters
 
 
 class ChatTokenizer:
@@ -80,14 +82,20 @@ class ChatTokenizer:
         self.image_token: int = special["<|image_pad|>"]
         self.vocab_size: int = max(self._tokenizer.get_vocab(with_added_tokens=True).values()) + 1
         """Rows an embedding needs: the largest id, special tokens included, plus one."""
+        # The template's own texts ("user\n", the system prompt) come with every Comparison.
+        self._short = lru_cache(maxsize=4096)(lambda text: tuple(self._encode(text)) if text else ())
         self.fingerprint: str = hashlib.sha256(definition.encode()).hexdigest()
         """sha256 of ``tokenizer.json``, hex."""
 
     def encode(self, text: str) -> list[int]:
         """Ids of `text`; "" gives none."""
-        if not text:
-            return []
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        if len(text) <= _SHORT:
+            return list(self._short(text))
+        return self._encode(text)
+
+    def _encode(self, text: str) -> list[int]:
+        # The "fast" one keeps no character offsets: 0.32 instead of 0.58 ms for a dialogue of 140 tokens.
+        ids: list[int] = self._tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids
         return ids
 
     def decode(self, ids: Iterable[int]) -> str:

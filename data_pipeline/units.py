@@ -1,36 +1,44 @@
-"""One work unit: a range of rows of one file, to one shard and its `units/00012.json`, which is written last.
+"""One work unit: a range of rows of one file to its shards, its signals, and `units/<address>.json`, written last.
 
-    read_rows -> to_comparison -> check -> load_image -> split_of -> encode -> shard
-                        any RecordError on the way -> the unit's quarantine
+    read_rows -> Maker.items -> rows -> shards/<address>-0.arrow, ... -> units/<address>.rows.arrow -> .json
+                          `-> refusals
 
-A unit whose json is there, with the same fingerprint and whole files, is done and is not done again.
+A unit whose json is there, with files of the promised sizes, is done and is not done again. The same unit gives the
+same bytes anywhere, so two processes that do one by accident do no harm.
 """
 
+import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
 
 from data_pipeline import storage
-from data_pipeline.clean import check, content_key, split_of
-from data_pipeline.comparison import Comparison, MediaRef
-from data_pipeline.config import PreprocessConfig, SourceConfig
+from data_pipeline.config import PreprocessConfig
 from data_pipeline.encode import Encoder
-from data_pipeline.errors import RecordError, RunError, UserError
-from data_pipeline.manifest import ROWS_SCHEMA
-from data_pipeline.media import Image, load_image
+from data_pipeline.errors import CorruptData, RecordError, RunError
+from data_pipeline.making import BenchmarkMaker, MadeRow, Maker
+from data_pipeline.rows import UNIT_ROWS_SCHEMA
 from data_pipeline.shards import ShardInfo, ShardRow, serialise, shard_urls, write_shard
 from data_pipeline.sources.readers import read_rows
-from data_pipeline.sources.registry import adapter_of
 from data_pipeline.tokenizer import load_tokenizer
 
-__all__ = ["UNIT_ROWS_SCHEMA", "Refusal", "UnitRecord", "UnitResult", "WorkUnit", "run_unit", "shard_folder"]
+__all__ = [
+    "Refusal",
+    "UnitRecord",
+    "UnitResult",
+    "WorkUnit",
+    "find_done",
+    "rows_url",
+    "run_unit",
+    "shard_folder",
+    "unit_url",
+]
 
-UNIT_ROWS_SCHEMA = ROWS_SCHEMA.append(pa.field("raw_row", pa.int64()))
-"""units/00012.rows.arrow: the planning rows of one unit, and the row of the raw file that each came from."""
 _MAX_DETAIL_CHARS = 500
 
 
@@ -39,39 +47,40 @@ class WorkUnit:
     """Rows [start, start + count) of one input file; small and picklable.
 
     Attributes:
-        index: place in the plan, and the number of the shard.
-        source: place of the source in the config.
+        index: place in the plan.
+        address: hash of everything that decides what the unit makes; names its files.
+        source: place among the recipe's sources, then its benchmarks.
         url: the file.
         path: the same, as manifest and quarantine name it.
+        media_root: what image paths start from.
         offset: byte where row `start` begins, 0 where unknown.
+        file_rows: rows of the file that are used.
+        file_repeat: how often the set's own index repeats the file.
         tokenizer: sha256 of tokenizer.json.
-        plan: fingerprint of config, inputs and tokenizer together.
     """
 
     index: int
+    address: str
     source: int
     url: str
     path: str
+    media_root: str
     start: int
     count: int
     offset: int
+    file_bytes: int
     file_sha256: str
     file_rows: int
+    file_repeat: float
     tokenizer: str
-    plan: str
-
-    @property
-    def name(self) -> str:
-        return f"{self.index:05d}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """One line of the quarantine."""
+    """One refused item of a unit: no Comparison was made of it."""
 
-    source: str
-    path: str
     row: int
+    item: int
     id: str
     reason: str
     detail: str
@@ -79,62 +88,72 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True)
 class UnitResult:
-    """What progress shows of a unit; `reused`: it was done already."""
+    """What progress and logs show of a unit; `reused`: it was done already. `bytes` counts its shards."""
 
-    index: int
+    address: str
+    path: str
+    start: int
     seen: int
-    kept: int
-    refused: int
+    made: int
+    refused: dict[str, int]
+    bytes: int
+    seconds: float
     reused: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class UnitRecord:
-    """The content of ``units/00012.json``."""
+    """The content of ``units/<address>.json``."""
 
-    plan: str
-    index: int
-    seen: int
-    kept: int
+    made: int
     refusals: list[Refusal]
-    shard: ShardInfo
+    shards: list[ShardInfo]
+    rows_bytes: int
     rows_sha256: str
 
     @classmethod
-    def read(cls, unit: WorkUnit, output: str) -> "UnitRecord | None":
+    def read(cls, address: str, output: str) -> "UnitRecord | None":
         """The unit's record; None where it is not done.
 
         Raises:
-            UserError: the folder holds work of another config, other inputs or another tokenizer.
+            CorruptData: the file is no record of a unit.
         """
-        url = unit_url(unit, output)
+        url = unit_url(address, output)
         if not storage.exists(url):
             return None
-        raw = json.loads(storage.read_bytes(url))
-        if raw["plan"] != unit.plan:
-            raise UserError(
-                f"{output!r} holds unfinished work of another config, other inputs or another tokenizer "
-                f"({url!r}): choose another output, or delete that folder"
-            )
-        refusals = [Refusal(**refusal) for refusal in raw.pop("refusals")]
-        return cls(refusals=refusals, shard=ShardInfo(**raw.pop("shard")), **raw)
+        try:
+            raw = json.loads(storage.read_bytes(url))
+            refusals = [Refusal(**refusal) for refusal in raw.pop("refusals")]
+            return cls(refusals=refusals, shards=[ShardInfo(**shard) for shard in raw.pop("shards")], **raw)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CorruptData(f"{url!r} is no work unit ({error}): delete that file and run again") from error
 
-    def write(self, unit: WorkUnit, output: str) -> None:
+    def write(self, address: str, output: str) -> None:
         text = json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-        storage.write_atomic(unit_url(unit, output), text.encode())
+        storage.write_atomic(unit_url(address, output), text.encode())
 
-    def result(self, *, reused: bool) -> UnitResult:
-        return UnitResult(index=self.index, seen=self.seen, kept=self.kept, refused=len(self.refusals), reused=reused)
+    def result(self, unit: WorkUnit, *, seconds: float, reused: bool) -> UnitResult:
+        return UnitResult(
+            address=unit.address,
+            path=unit.path,
+            start=unit.start,
+            seen=self.made + len(self.refusals),
+            made=self.made,
+            refused=dict(Counter(refusal.reason for refusal in self.refusals)),
+            bytes=sum(shard.bytes + shard.image_bytes for shard in self.shards),
+            seconds=seconds,
+            reused=reused,
+        )
 
 
-def unit_url(unit: WorkUnit, output: str) -> str:
+def unit_url(address: str, output: str) -> str:
     """The file whose presence makes the unit done."""
-    return storage.join(output, "units", f"{unit.name}.json")
+    return storage.join(output, "units", f"{address}.json")
 
 
-def rows_url(unit: WorkUnit, output: str) -> str:
-    """The planning rows of the unit."""
-    return storage.join(output, "units", f"{unit.name}.rows.arrow")
+def rows_url(address: str, output: str) -> str:
+    """The signals of the unit's Comparisons."""
+    return storage.join(output, "units", f"{address}.rows.arrow")
 
 
 def shard_folder(output: str) -> str:
@@ -142,90 +161,105 @@ def shard_folder(output: str) -> str:
     return storage.join(output, "shards")
 
 
+def find_done(unit: WorkUnit, config: PreprocessConfig) -> UnitResult | None:
+    """What an earlier run made of the unit; None where it has to be done."""
+    started = time.perf_counter()
+    record = UnitRecord.read(unit.address, config.output)
+    if record is None or not _is_whole(record, unit.address, config.output):
+        return None
+    return record.result(unit, seconds=time.perf_counter() - started, reused=True)
+
+
 def run_unit(unit: WorkUnit, config: PreprocessConfig) -> UnitResult:
     """Do one unit, or find it done. Any process may call this, for any unit, in any order.
 
     Raises:
-        UserError: the output folder holds work of another config.
-        RunError: the tokenizer is not the one the plan was made with.
+        RunError: tokenizer or input are no longer those that the plan was made with.
     """
-    done = UnitRecord.read(unit, config.output)
-    if done is not None and _is_whole(done, unit, config.output):
-        return done.result(reused=True)
-    rows: list[ShardRow] = []
-    raw_rows: list[int] = []
-    refusals: list[Refusal] = []
-    for raw_row, outcome in _outcomes(unit, config):
-        if isinstance(outcome, Refusal):
-            refusals.append(outcome)
-        else:
-            rows.append(outcome)
-            raw_rows.append(raw_row)
-    info, spans = write_shard(shard_folder(config.output), unit.name, rows)
-    planning = [_planning_row(unit, i, row, spans[i], raw_rows[i]) for i, row in enumerate(rows)]
-    storage.write_atomic(
-        rows_url(unit, config.output), serialise(pa.Table.from_pylist(planning, schema=UNIT_ROWS_SCHEMA))
-    )
-    record = UnitRecord(
-        plan=unit.plan,
-        index=unit.index,
-        seen=len(rows) + len(refusals),
-        kept=len(rows),
-        refusals=refusals,
-        shard=info,
-        rows_sha256=storage.sha256_of(rows_url(unit, config.output)),
-    )
-    record.write(unit, config.output)
-    return record.result(reused=False)
+    started = time.perf_counter()
+    done = find_done(unit, config)
+    if done is not None:
+        return done
+    if storage.size_of(unit.url) != unit.file_bytes:
+        raise RunError(f"{unit.url!r} has changed since the plan was made: run again once it is complete")
+    record = _UnitWriter(unit, config).run()
+    record.write(unit.address, config.output)
+    return record.result(unit, seconds=time.perf_counter() - started, reused=False)
 
 
-def _outcomes(unit: WorkUnit, config: PreprocessConfig) -> Iterator[tuple[int, ShardRow | Refusal]]:
-    """Each record of the unit, kept or refused, with its raw row."""
-    source = config.sources[unit.source]
-    prepare = _Preparer(source, _media_root(unit, source, config), config, _encoder_of(unit, config))
-    for row, record in read_rows(unit.url, unit.start, unit.count, unit.offset):
-        name = ""
-        try:
-            if isinstance(record, RecordError):
-                raise record
-            comparison = adapter_of(source.shape)(record, source, row)
-            name = comparison.id
-            yield row, prepare(comparison)
-        except RecordError as error:
-            yield (
-                row,
-                Refusal(
-                    source=source.name,
-                    path=unit.path,
-                    row=row,
-                    id=_printable(name),
-                    reason=error.reason,
-                    detail=_printable(error.detail)[:_MAX_DETAIL_CHARS],
-                ),
-            )
+class _UnitWriter:
+    """Rows gathered until a shard is full; then its two files are written and memory is given back."""
 
-
-class _Preparer:
-    """Comparison -> row of the shard; decodes an image that several records share once."""
-
-    def __init__(self, source: SourceConfig, media_root: str, config: PreprocessConfig, encoder: Encoder) -> None:
-        self._source = source
-        self._media_root = media_root
+    def __init__(self, unit: WorkUnit, config: PreprocessConfig) -> None:
+        self._unit = unit
         self._config = config
-        self._encoder = encoder
-        self._images: dict[MediaRef, Image] = {}
+        self._waiting: list[ShardRow] = []
+        self._waiting_signals: list[dict[str, Any]] = []
+        self._waiting_bytes = 0
+        self._signals: list[pa.Table] = []
+        self._shards: list[ShardInfo] = []
+        self._refusals: list[Refusal] = []
+        self._maker = _maker_of(unit, config)
 
-    def __call__(self, comparison: Comparison) -> ShardRow:
-        check(comparison)
-        images = [self._image(ref) for ref in comparison.media]
-        hashes = [image.sha256 for image in images]
-        placed = replace(comparison, split=split_of(comparison, hashes, self._config.split))
-        return ShardRow(placed, self._encoder.encode(placed, images), content_key(comparison, hashes))
+    def run(self) -> UnitRecord:
+        unit = self._unit
+        for row, record in read_rows(unit.url, unit.start, unit.count, unit.offset):
+            outcomes = [("", record)] if isinstance(record, RecordError) else self._maker.items(record, row)
+            for item, (name, outcome) in enumerate(outcomes):
+                if isinstance(outcome, RecordError):
+                    self._refuse(row, item, name, outcome)
+                else:
+                    self._keep(row, item, outcome)
+        self._flush()
+        table = pa.concat_tables([UNIT_ROWS_SCHEMA.empty_table(), *self._signals])
+        data = serialise(table)
+        storage.write_atomic(rows_url(unit.address, self._config.output), data)
+        return UnitRecord(
+            made=len(table),
+            refusals=self._refusals,
+            shards=self._shards,
+            rows_bytes=len(data),
+            rows_sha256=hashlib.sha256(data).hexdigest(),
+        )
 
-    def _image(self, ref: MediaRef) -> Image:
-        if ref not in self._images:
-            self._images[ref] = load_image(ref, self._media_root, self._config.encode)
-        return self._images[ref]
+    def _refuse(self, row: int, item: int, name: str, error: RecordError) -> None:
+        detail = _printable(error.detail)[:_MAX_DETAIL_CHARS]
+        self._refusals.append(Refusal(row=row, item=item, id=_printable(name), reason=error.reason, detail=detail))
+
+    def _keep(self, row: int, item: int, made: MadeRow) -> None:
+        signals = {**made.signals, "raw_row": row, "item": item, "file_repeat": self._unit.file_repeat}
+        if made.shard_row is None:
+            self._signals.append(_table([{**signals, "shard": 0, "row": 0, "image_rows": []}]))
+            return
+        if self._waiting and self._waiting_bytes + made.shard_row.num_bytes > self._config.shard_bytes:
+            self._flush()
+        self._waiting.append(made.shard_row)
+        self._waiting_signals.append(signals)
+        self._waiting_bytes += made.shard_row.num_bytes
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        place = len(self._shards)
+        info, spans = write_shard(shard_folder(self._config.output), f"{self._unit.address}-{place}", self._waiting)
+        self._shards.append(info)
+        self._signals.append(
+            _table(
+                [
+                    {**signals, "shard": place, "row": row, "image_rows": spans[row]}
+                    for row, signals in enumerate(self._waiting_signals)
+                ]
+            )
+        )
+        self._waiting, self._waiting_signals, self._waiting_bytes = [], [], 0
+        self._maker.forget()
+
+
+def _maker_of(unit: WorkUnit, config: PreprocessConfig) -> Maker | BenchmarkMaker:
+    if unit.source >= len(config.sources):
+        source = config.decontaminate.against[unit.source - len(config.sources)]
+        return BenchmarkMaker(source, unit.media_root, config.media)
+    return Maker(config.sources[unit.source], unit.media_root, config, _encoder_of(unit, config))
 
 
 def _encoder_of(unit: WorkUnit, config: PreprocessConfig) -> Encoder:
@@ -242,39 +276,17 @@ def _encoder_of(unit: WorkUnit, config: PreprocessConfig) -> Encoder:
 _cached_tokenizer = lru_cache(maxsize=1)(lambda folder, _fingerprint: load_tokenizer(folder))
 
 
-def _media_root(unit: WorkUnit, source: SourceConfig, config: PreprocessConfig) -> str:
-    if source.media_root is None:
-        return storage.parent_of(unit.url)
-    return storage.join(config.data_root, source.media_root)
+def _table(rows: list[dict[str, Any]]) -> pa.Table:
+    return pa.Table.from_pylist(rows, schema=UNIT_ROWS_SCHEMA)
 
 
-def _planning_row(unit: WorkUnit, place: int, row: ShardRow, spans: list[int], raw_row: int) -> dict[str, Any]:
-    encoded = row.encoded
-    return {
-        "shard": unit.index,
-        "row": place,
-        "id": encoded.id,
-        "source": encoded.source,
-        "split": encoded.split,
-        "prefix_length": len(encoded.prefix_ids),
-        "response_lengths": [len(ids) for ids in encoded.response_ids],
-        "ranks": list(encoded.ranks),
-        "image_rows": spans,
-        "image_patches": [image.num_patches for image in encoded.images],
-        "content_key": row.content_key,
-        "raw_row": raw_row,
-    }
-
-
-def _is_whole(record: UnitRecord, unit: WorkUnit, output: str) -> bool:
-    """Whether the unit's files are there with the bytes its json promises."""
-    comparisons, images = shard_urls(shard_folder(output), unit.name)
-    promised = {
-        comparisons: record.shard.sha256,
-        images: record.shard.images_sha256,
-        rows_url(unit, output): record.rows_sha256,
-    }
-    return all(storage.exists(url) and storage.sha256_of(url) == sha256 for url, sha256 in promised.items())
+def _is_whole(record: UnitRecord, address: str, output: str) -> bool:
+    """Whether the unit's files are there with the sizes its json promises; readers check the bytes themselves."""
+    promised = [(rows_url(address, output), record.rows_bytes)]
+    for shard in record.shards:
+        comparisons, images = shard_urls(shard_folder(output), shard.name)
+        promised += [(comparisons, shard.bytes), (images, shard.image_bytes)]
+    return all(storage.exists(url) and storage.size_of(url) == size for url, size in promised)
 
 
 def _printable(text: str) -> str:

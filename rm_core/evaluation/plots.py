@@ -1,13 +1,15 @@
 """The figures of a report as hand-written SVG: they take their colours from the page, so light and dark both fit.
 
 Every function returns one ``<svg>`` that scales with the width of its column. Marks carry a ``<title>`` that a
-browser shows on hover and a screen reader reads. Classes (``mark``, ``other``, ``grid``, ...) are styled in `page.py`.
+browser shows on hover and a screen reader reads. Classes (``mark``, ``other``, ``grid``, ...) are styled in
+`data_pipeline.pages.shell`.
 """
 
 import math
 from collections.abc import Sequence
 from html import escape
 
+from data_pipeline.pages.charts import TOP, Axes, number, percent, svg
 from rm_core.evaluation.curves import CalibrationBin, Histogram, LengthBin
 from rm_core.evaluation.results import BlankImages, Group, Share
 
@@ -15,30 +17,14 @@ __all__ = [
     "accuracy_by_group",
     "calibration_curve",
     "margin_bars",
-    "number",
-    "percent",
     "real_and_blank",
     "reward_band",
 ]
 
 # Rows stand two in a line and planes three, so that text comes out at one size (units: pixels of the viewBox).
 _ROWS_WIDTH = 560
-_WIDTH, _HEIGHT = 410, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 24, 14, 46
 _ROW = 34
 _LABEL_CHARS = 22
-
-
-def percent(share: float) -> str:
-    """0.91666 -> "91.7 %"."""
-    return f"{100 * share:.1f} %"
-
-
-def number(value: float) -> str:
-    """Three digits that matter, without an exponent where it can be read: 0.12345 -> "0.123", 1200.0 -> "1,200"."""
-    if value == int(value) and abs(value) < 1e9:
-        return f"{int(value):,}"
-    return f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
 
 
 def accuracy_by_group(groups: Sequence[tuple[str, Group]]) -> str:
@@ -76,7 +62,7 @@ def real_and_blank(blank: BlankImages) -> str:
 
 def margin_bars(histogram: Histogram) -> str:
     """Pairs by margin: wrong ones left of zero, right ones right of it."""
-    axes = _Axes((histogram.edges[0], histogram.edges[-1]), (0, max(histogram.counts) * 1.05))
+    axes = Axes((histogram.edges[0], histogram.edges[-1]), (0, max(histogram.counts) * 1.05))
     bars = []
     for low, high, count in zip(histogram.edges[:-1], histogram.edges[1:], histogram.counts, strict=True):
         left, right, top = axes.x(low), axes.x(high), axes.y(count)
@@ -87,7 +73,7 @@ def margin_bars(histogram: Histogram) -> str:
             f'height="{axes.y(0) - top:.1f}"><title>{told}</title></rect>'
         )
     zero = axes.x(0)
-    bars.append(f'<line class="chance" x1="{zero:.1f}" x2="{zero:.1f}" y1="{_TOP}" y2="{axes.y(0):.1f}"/>')
+    bars.append(f'<line class="chance" x1="{zero:.1f}" x2="{zero:.1f}" y1="{TOP}" y2="{axes.y(0):.1f}"/>')
     return axes.chart("Margins of the pairs", "margin (better minus worse reward)", "pairs", "".join(bars))
 
 
@@ -96,7 +82,7 @@ def reward_band(bins: Sequence[LengthBin]) -> str:
     lengths = [one.mean_length for one in bins]
     low, high = min(one.low for one in bins), max(one.high for one in bins)
     air = 0.06 * (high - low)
-    axes = _Axes((min(lengths), max(lengths)), (low - air, high + air))
+    axes = Axes((min(lengths), max(lengths)), (low - air, high + air))
     corners = [(one.mean_length, one.high) for one in bins] + [(one.mean_length, one.low) for one in reversed(bins)]
     marks = f'<polygon class="band" points="{axes.points(corners)}"/>'
     marks += f'<polyline class="line" points="{axes.points([(one.mean_length, one.median) for one in bins])}"/>'
@@ -111,7 +97,7 @@ def reward_band(bins: Sequence[LengthBin]) -> str:
 
 def calibration_curve(bins: Sequence[CalibrationBin]) -> str:
     """Share of right pairs against the probability that the margins promise; a larger dot holds more pairs."""
-    axes = _Axes((0.5, 1.0), (min([0.5, *(one.observed for one in bins)]), 1.0), as_percent=True)
+    axes = Axes((0.5, 1.0), (min([0.5, *(one.observed for one in bins)]), 1.0), as_percent=True)
     marks = f'<polyline class="chance" points="{axes.points([(0.5, 0.5), (1.0, 1.0)])}"/>'
     marks += f'<polyline class="line" points="{axes.points([(one.predicted, one.observed) for one in bins])}"/>'
     most = max(one.num_pairs for one in bins)
@@ -121,60 +107,15 @@ def calibration_curve(bins: Sequence[CalibrationBin]) -> str:
     return axes.chart("Calibration", "predicted: sigmoid of |margin|", "observed accuracy", marks)
 
 
-class _Axes:
-    """A plane with ticks: data coordinates to pixels of the figure."""
-
-    def __init__(self, xs: tuple[float, float], ys: tuple[float, float], as_percent: bool = False) -> None:
-        self._xs, self._ys, self._as_percent = _widened(xs), _widened(ys), as_percent
-
-    def x(self, value: float) -> float:
-        low, high = self._xs
-        return _LEFT + (value - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
-
-    def y(self, value: float) -> float:
-        low, high = self._ys
-        return _HEIGHT - _BOTTOM - (value - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
-
-    def points(self, corners: Sequence[tuple[float, float]]) -> str:
-        return " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in corners)
-
-    def dot(self, x: float, y: float, radius: float, told: str) -> str:
-        return (
-            f'<circle class="mark" cx="{self.x(x):.1f}" cy="{self.y(y):.1f}" r="{radius:.1f}">'
-            f"<title>{escape(told)}</title></circle>"
-        )
-
-    def chart(self, title: str, x_label: str, y_label: str, marks: str) -> str:
-        """The whole figure: grid and ticks under `marks`, labels beside."""
-        text = (lambda value: f"{100 * value:.0f} %") if self._as_percent else number
-        bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
-        grid = "".join(
-            f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{self.y(tick):.1f}" y2="{self.y(tick):.1f}"/>'
-            f'<text class="tick" x="{_LEFT - 6}" y="{self.y(tick) + 4:.1f}" text-anchor="end">{text(tick)}</text>'
-            for tick in _ticks(*self._ys)
-        )
-        grid += "".join(
-            f'<text class="tick" x="{self.x(tick):.1f}" y="{bottom + 19}" text-anchor="middle">{text(tick)}</text>'
-            for tick in _ticks(*self._xs)
-        )
-        labels = (
-            f'<text class="axis" x="{(_LEFT + right) / 2}" y="{_HEIGHT - 7}" text-anchor="middle">{x_label}</text>'
-            f'<text class="axis" transform="translate(12 {(_TOP + bottom) / 2}) rotate(-90)" text-anchor="middle">'
-            f"{y_label}</text>"
-        )
-        axis = f'<line class="base" x1="{_LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}"/>'
-        return _svg(title, _WIDTH, _HEIGHT, grid + marks + axis + labels)
-
-
 def _share_chart(title: str, rows: Sequence[str]) -> str:
     """Rows over a scale from 0 to 100 %, with chance marked."""
-    bottom = _TOP + _ROW * len(rows)
+    bottom = TOP + _ROW * len(rows)
     grid = ""
     for tick in (0, 0.25, 0.5, 0.75, 1):
         x, style = _share_x(tick), "chance" if tick == 0.5 else "grid"
-        grid += f'<line class="{style}" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{bottom}"/>'
+        grid += f'<line class="{style}" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{bottom}"/>'
         grid += f'<text class="tick" x="{x:.1f}" y="{bottom + 17}" text-anchor="middle">{100 * tick:.0f} %</text>'
-    return _svg(title, _ROWS_WIDTH, bottom + 26, grid + "".join(rows))
+    return svg(title, _ROWS_WIDTH, bottom + 26, grid + "".join(rows))
 
 
 def _share_x(share: float) -> float:
@@ -182,7 +123,7 @@ def _share_x(share: float) -> float:
 
 
 def _row_y(index: int) -> float:
-    return _TOP + _ROW * (index + 0.5)
+    return TOP + _ROW * (index + 0.5)
 
 
 def _row(index: int, name: str, marks: str, value: str) -> str:
@@ -205,24 +146,3 @@ def _whisker(share: Share, index: int, style: str, told: str) -> str:
 
 def _with_interval(share: Share) -> str:
     return f"{percent(share.value)} ({percent(share.interval.low)} to {percent(share.interval.high)})"
-
-
-def _svg(title: str, width: int, height: float, content: str) -> str:
-    name = escape(title, quote=True)
-    return f'<svg viewBox="0 0 {width} {height:.0f}" role="img" aria-label="{name}">{content}</svg>'
-
-
-def _widened(ends: tuple[float, float]) -> tuple[float, float]:
-    """`ends`, or a small range around them where they are one point."""
-    low, high = ends
-    margin = max(abs(low) * 0.1, 0.5)
-    return (low, high) if high > low else (low - margin, high + margin)
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """About five round numbers from `low` to `high`: (0, 1) -> 0, 0.2, 0.4, 0.6, 0.8, 1."""
-    raw = (high - low) / 5
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(size * power for size in (1, 2, 5, 10) if size * power >= raw * 0.999)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [float(f"{index * step:.12g}") for index in range(first, last + 1)]

@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping
 from html import escape
 
+from data_pipeline.pages.charts import number, percent
+from data_pipeline.pages.shell import card, figure, page
 from data_pipeline.storage import join, write_atomic
 from rm_core.evaluation import plots
-from rm_core.evaluation.page import page
-from rm_core.evaluation.plots import number, percent
 from rm_core.evaluation.results import BlankImages, EvaluationReport, Group, Share
 
 __all__ = ["render_html", "write_report"]
@@ -67,34 +67,30 @@ def render_html(report: EvaluationReport, *, title: str, facts: Mapping[str, str
 def _cards(report: EvaluationReport) -> str:
     overall, blank = report.overall, report.blank_images
     image, text = report.by_modality.get("image"), report.by_modality.get("text")
-    cards = [_card("Held-out accuracy", percent(overall.accuracy.value), _interval(overall.accuracy), "first")]
+    cards = [card("Held-out accuracy", percent(overall.accuracy.value), _interval(overall.accuracy), "first")]
     if blank is not None:
-        cards.append(_card("Image accuracy", percent(blank.real.value), _interval(blank.real)))
-        cards.append(_card("Blank images", percent(blank.blank.value), _interval(blank.blank)))
+        cards.append(card("Image accuracy", percent(blank.real.value), _interval(blank.real)))
+        cards.append(card("Blank images", percent(blank.blank.value), _interval(blank.blank)))
     elif image is not None:
-        cards.append(_card("Image accuracy", percent(image.accuracy.value), _interval(image.accuracy)))
+        cards.append(card("Image accuracy", percent(image.accuracy.value), _interval(image.accuracy)))
     if image is not None and text is not None:
-        cards.append(_card("Text accuracy", percent(text.accuracy.value), _interval(text.accuracy)))
-    cards.append(_card("Length only", percent(overall.length_only.value), _interval(overall.length_only)))
-    cards.append(_card("Comparisons", f"{report.num_comparisons:,}", _unordered(report)))
+        cards.append(card("Text accuracy", percent(text.accuracy.value), _interval(text.accuracy)))
+    cards.append(card("Length only", percent(overall.length_only.value), _interval(overall.length_only)))
+    cards.append(card("Comparisons", f"{report.num_comparisons:,}", _unordered(report)))
     tied = f"{overall.accuracy.tied_rewards:,} with tied rewards"
-    cards.append(_card("Pairs", f"{overall.accuracy.num_pairs:,}", tied))
+    cards.append(card("Pairs", f"{overall.accuracy.num_pairs:,}", tied))
     return f'<div class="cards">\n{"".join(cards)}</div>'
 
 
-def _card(name: str, value: str, note: str, style: str = "") -> str:
-    return f'<div class="card {style}"><span>{name}</span><strong>{value}</strong><small>{note}</small></div>\n'
-
-
 def _figures(report: EvaluationReport) -> str:
-    by_source = _figure(
+    by_source = figure(
         "Accuracy by source",
         _GROUPS_NOTE,
         plots.accuracy_by_group([("all", report.overall), *report.by_source.items()]),
     )
     kinds = list(report.by_modality.items())
     kinds += [(f"{count} responses", group) for count, group in report.by_num_responses.items()]
-    by_kind = _figure("Accuracy by kind", _GROUPS_NOTE, plots.accuracy_by_group(kinds))
+    by_kind = figure("Accuracy by kind", _GROUPS_NOTE, plots.accuracy_by_group(kinds))
     stack = f'<div class="stack">{_look(report.blank_images)}{by_kind}</div>\n'
     return f'<div class="figures">\n{by_source}{stack}</div>\n<div class="figures small">\n{_planes(report)}</div>'
 
@@ -105,7 +101,7 @@ def _look(blank: BlankImages | None) -> str:
         return ""
     low, high = blank.gain_interval.low, blank.gain_interval.high
     note = f"images are worth {100 * blank.gain:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}); dashed: chance"
-    return _figure("Does the model look?", note, plots.real_and_blank(blank))
+    return figure("Does the model look?", note, plots.real_and_blank(blank))
 
 
 def _planes(report: EvaluationReport) -> str:
@@ -116,22 +112,18 @@ def _planes(report: EvaluationReport) -> str:
         f"mean {number(report.overall.mean_margin)}" + (f" &ensp; {tied:,} at exactly 0 (not right)" if tied else "")
     )
     return (
-        _figure("Margins", margins, plots.margin_bars(report.margins))
-        + _figure(
+        figure("Margins", margins, plots.margin_bars(report.margins))
+        + figure(
             "Reward against length",
             f"median and middle half; {_spearman(report)}",
             plots.reward_band(report.rewards_by_length),
         )
-        + _figure(
+        + figure(
             "Calibration",
             f"dashed: perfect; calibration error {percent(report.calibration_error)}",
             plots.calibration_curve(report.calibration),
         )
     )
-
-
-def _figure(name: str, note: str, drawing: str) -> str:
-    return f'<section><h2>{name}</h2><p class="note">{note}</p>{drawing}</section>\n'
 
 
 def _table(report: EvaluationReport) -> str:

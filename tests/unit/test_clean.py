@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from data_pipeline.clean import check, content_key, split_of
+from data_pipeline.clean import check, content_key
 from data_pipeline.comparison import Comparison, ImageSlot, MediaRef, Response, Turn
-from data_pipeline.config import SplitConfig
 from data_pipeline.errors import RecordError
 
 GOOD = Comparison(
@@ -58,24 +57,3 @@ def test_content_key_is_content_and_nothing_else() -> None:
     assert key != content_key(GOOD, ["h2"])
     assert key != content_key(replace(GOOD, prompt=(Turn("user", ("What is it?", ImageSlot(0))),)), ["h1"])
     assert key != content_key(replace(GOOD, responses=answers("A bus.", "A dog.", ranks=(1, 0))), ["h1"])
-
-
-def test_split_goes_by_image_or_prompt() -> None:
-    config = SplitConfig(heldout_fraction=0.5)
-    other_question = replace(GOOD, prompt=(Turn("user", (ImageSlot(0), "Why?")),))
-    text = [replace(GOOD, prompt=(Turn("user", (f"Question {i}",)),), media=()) for i in range(400)]
-    assert {split_of(GOOD, [f"h{i}"], config) for i in range(40)} == {"train", "heldout"}
-    for i in range(40):
-        assert split_of(GOOD, [f"h{i}"], config) == split_of(other_question, [f"h{i}"], config)
-    spaced = replace(text[0], prompt=(Turn("user", (" Question\n 0 ",)),), responses=answers("x", "y"))
-    assert split_of(spaced, [], config) == split_of(text[0], [], config)
-    assert 160 < sum(split_of(one, [], config) == "heldout" for one in text) < 240
-
-
-@pytest.mark.parametrize(("fraction", "split"), [(0.0, "train"), (1.0, "heldout")])
-def test_split_bounds_seed_and_own_split(fraction: float, split: str) -> None:
-    config = SplitConfig(heldout_fraction=fraction)
-    assert split_of(GOOD, ["h"], config) == split
-    assert split_of(replace(GOOD, split="train"), ["h"], config) == "train"
-    one, two = (SplitConfig(heldout_fraction=0.5, seed=seed) for seed in (0, 1))
-    assert [split_of(GOOD, [str(i)], one) for i in range(60)] != [split_of(GOOD, [str(i)], two) for i in range(60)]

@@ -11,7 +11,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from data_pipeline.comparison import Comparison, ImageSlot, MediaRef, Part, Response, Turn
 from data_pipeline.config import EncodeConfig
-from data_pipeline.encode import EncodedImage, Encoder
+from data_pipeline.encode import EncodedImage, Encoder, check_length, common_prefix
 from data_pipeline.errors import RecipeError, RecordError
 from data_pipeline.media import Image, smart_resize
 from data_pipeline.tokenizer import load_tokenizer, train_tokenizer, write_processor_files
@@ -105,11 +105,51 @@ def test_special_words_in_text_stay_text(folder: str) -> None:
 
 
 def test_too_long_is_refused_at_the_token(folder: str) -> None:
+    encoded = Encoder(load_tokenizer(folder), EncodeConfig()).encode(DIALOGUE, IMAGES)
+    check_length(encoded, encoded.length)
+    with pytest.raises(RecordError, match=f"too_long: {encoded.length} tokens"):
+        check_length(encoded, encoded.length - 1)
+
+
+def test_segments_are_the_turns(folder: str) -> None:
     tokenizer = load_tokenizer(folder)
-    length = Encoder(tokenizer, EncodeConfig()).encode(DIALOGUE, IMAGES).length
-    Encoder(tokenizer, EncodeConfig(max_tokens=length)).encode(DIALOGUE, IMAGES)
-    with pytest.raises(RecordError, match=f"too_long: {length} tokens"):
-        Encoder(tokenizer, EncodeConfig(max_tokens=length - 1)).encode(DIALOGUE, IMAGES)
+    encoded, segments = Encoder(tokenizer, EncodeConfig()).encode_segments(DIALOGUE, IMAGES)
+    assert segments.images == (0, 2, 0, 0, 0)
+    cuts = np.cumsum(segments.lengths)
+    assert cuts[-1] == len(encoded.prefix_ids)
+    texts = [tokenizer.decode(part.tolist()) for part in np.split(encoded.prefix_ids, cuts[:-1])]
+    starts = [f"<|im_start|>{role}\n" for role in ("system", "user", "assistant", "user", "assistant")]
+    assert [text.startswith(start) for text, start in zip(texts, starts, strict=True)] == [True] * 5
+    assert texts[2] == "<|im_start|>assistant\nA bus.<|im_end|>\n"
+    # Without the second and third turn it is what the shorter dialogue gives: a cut there is a whole template.
+    short = replace(DIALOGUE, prompt=(DIALOGUE.prompt[0], *DIALOGUE.prompt[3:]))
+    ids = Encoder(tokenizer, EncodeConfig()).encode(short, IMAGES).prefix_ids.tolist()
+    assert ids == [*encoded.prefix_ids[: cuts[1]], *encoded.prefix_ids[cuts[3] :]]
+
+
+def test_a_floor_ends_behind_the_last_image(folder: str) -> None:
+    tokenizer = load_tokenizer(folder)
+    in_answer = replace(DIALOGUE, responses=(Response(("See ", ImageSlot(0), " there."), 0), Response(("No.",), 1)))
+    encoded, segments = Encoder(tokenizer, EncodeConfig()).encode_segments(in_answer, IMAGES)
+    floor, none = segments.floors
+    ids = encoded.response_ids[0]
+    assert ids[floor - 2] == tokenizer.special_ids["<|vision_end|>"] and none == 0
+    assert np.count_nonzero(ids[: floor - 1] == tokenizer.image_token) == encoded.images[0].num_tokens
+
+
+@pytest.mark.parametrize(
+    ("responses", "ranks", "shared"),
+    [
+        ([[1, 2, 3, 9], [1, 2, 4, 9]], (0, 1), 2),
+        ([[1, 2, 9], [1, 2, 3, 9]], (0, 1), 2),
+        ([[5, 9], [1, 9]], (0, 1), 0),
+        ([[1, 2, 9], [1, 2, 9], [3, 9]], (0, 0, 1), 0),
+    ],
+)
+def test_common_prefix_leaves_the_closing_token_out(
+    responses: list[list[int]], ranks: tuple[int, ...], shared: int
+) -> None:
+    assert common_prefix([np.array(ids, np.int32) for ids in responses], ranks) == shared
 
 
 def test_contradicting_limits_are_refused(folder: str) -> None:

@@ -3,6 +3,8 @@
 import io
 import json
 import pickle
+import shutil
+import zipfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -14,9 +16,18 @@ import PIL.Image
 import pytest
 
 from data_pipeline.comparison import ImageSlot
-from data_pipeline.config import EncodeConfig, PreprocessConfig, SourceConfig, SplitConfig
+from data_pipeline.config import (
+    DecontaminateConfig,
+    EncodeConfig,
+    MediaConfig,
+    MixtureConfig,
+    PreprocessConfig,
+    RulesConfig,
+    SourceConfig,
+    SplitConfig,
+)
 from data_pipeline.dataset import PreparedData
-from data_pipeline.errors import CorruptData, MissingInput, RecipeError, RunError, UserError
+from data_pipeline.errors import CorruptData, MissingInput, RecipeError, RunError
 from data_pipeline.manifest import MANIFEST, Manifest
 from data_pipeline.pipeline import finish, is_finished, plan_units, prepare, run_unit
 from data_pipeline.tokenizer import train_tokenizer
@@ -76,6 +87,11 @@ def stamps_of(folder: str) -> dict[str, int]:
     return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in Path(folder).rglob("*") if p.is_file()}
 
 
+def quarantine(config: PreprocessConfig) -> list[dict[str, Any]]:
+    name = Manifest.read(config.output).quarantine_file.name
+    return [json.loads(line) for line in (Path(config.output) / name).read_text().splitlines()]
+
+
 def test_seen_is_kept_and_refused(config: PreprocessConfig) -> None:
     counts = prepare(config).counts
     assert (counts.seen, counts.kept, counts.refused) == (32, 26, 6)
@@ -83,13 +99,13 @@ def test_seen_is_kept_and_refused(config: PreprocessConfig) -> None:
     assert (counts.by_source["pairs"].seen, counts.by_source["pairs"].kept) == (25, 20)
     assert (counts.by_source["ranked"].seen, counts.by_source["ranked"].refused) == (7, 1)
     assert sum(counts.by_split.values()) == 26
-    lines = (Path(config.output) / "quarantine.jsonl").read_text().splitlines()
-    broken = json.loads(lines[0])
+    lines = quarantine(config)
+    broken = lines[0]
     assert (broken["source"], broken["path"], broken["row"], broken["reason"]) == (
         "pairs", "pairs.jsonl", 8, "malformed_record",
     )  # fmt: skip
-    assert [json.loads(line)["id"] for line in lines[-2:]] == ["again", "6"]
-    assert "pairs.jsonl row 0" in lines[-2]
+    assert [line["id"] for line in lines[-2:]] == ["again", "6"]
+    assert [line["reason"] for line in lines[-2:]] == ["duplicate", "duplicate"]
 
 
 def test_of_duplicates_the_first_source_wins(config: PreprocessConfig) -> None:
@@ -146,19 +162,20 @@ def test_a_killed_run_does_only_what_is_missing(config: PreprocessConfig) -> Non
     prepare(config)
     whole, stamps = files_of(config.output), stamps_of(config.output)
     out = Path(config.output)
-    for name in ("manifest.json", "rows.arrow", "units/00002.json"):
-        (out / name).unlink()
-    (out / "shards" / "00004.arrow").write_bytes(b"half a file")
     units = plan_units(config)
+    unfinished, torn = units[2].address, units[4].address
+    for name in ("manifest.json", f"units/{unfinished}.json"):
+        (out / name).unlink()
+    (out / "shards" / f"{torn}-0.arrow").write_bytes(b"half a file")
     assert is_finished(config, units) is None
     assert [unit.index for unit in units if not run_unit(unit, config).reused] == [2, 4]
-    finish(config, units)
+    manifest = finish(config, units)
     assert files_of(config.output) == whole
     touched = {name for name, stamp in stamps_of(config.output).items() if stamp != stamps[name]}
     assert touched == {
-        "manifest.json", "quarantine.jsonl", "rows.arrow",
-        *(f"{part}/0000{i}.{end}" for i in (2, 4) for part, end in (
-            ("shards", "arrow"), ("shards", "images.arrow"), ("units", "json"), ("units", "rows.arrow"))),
+        "manifest.json", f"manifests/{manifest.address}.json", manifest.rows_file.name, manifest.quarantine_file.name,
+        *(f"shards/{name}-0.{end}" for name in (unfinished, torn) for end in ("arrow", "images.arrow")),
+        *(f"units/{name}.{end}" for name in (unfinished, torn) for end in ("json", "rows.arrow")),
     }  # fmt: skip
 
 
@@ -173,63 +190,161 @@ def test_a_finished_run_does_nothing(config: PreprocessConfig) -> None:
 def test_finishing_too_early_is_refused(config: PreprocessConfig) -> None:
     units = plan_units(config)
     run_unit(units[0], config)
-    with pytest.raises(RunError, match="00001"):
+    with pytest.raises(RunError, match=units[1].address):
         finish(config, units)
     assert not (Path(config.output) / MANIFEST).exists()
 
 
-def test_another_config_is_never_mixed_in(config: PreprocessConfig) -> None:
-    units = plan_units(config)
-    run_unit(units[5], config)
-    changes: dict[str, Any] = {"encode": EncodeConfig(max_tokens=99), "rows_per_unit": 12, "split": SplitConfig(seed=1)}
-    for name, value in changes.items():
-        other = replace(config, **{name: value})
-        assert plan_units(other)[0].plan != units[0].plan
-        with pytest.raises(UserError, match="another output"):
-            is_finished(other)
-    with pytest.raises(UserError, match="another output"):
-        run_unit(plan_units(replace(config, encode=EncodeConfig(max_tokens=99)))[5], config)
-    before = files_of(config.output)
+MARKING: dict[str, Any] = {
+    "rules": RulesConfig(max_tokens=30),
+    "split": SplitConfig(heldout_fraction=0.4, seed=1),
+    "mixture": MixtureConfig(text_ratio=0.5),
+}
+
+
+@pytest.mark.parametrize("name", MARKING)
+def test_another_rule_opens_no_record_and_no_image(config: PreprocessConfig, name: str) -> None:
+    first = prepare(config)
+    stamps = stamps_of(config.output)
+    for image in (Path(config.data_root) / "images").iterdir():
+        image.unlink()
+    other = replace(config, **{name: MARKING[name]})
+    units = plan_units(other)
+    assert is_finished(other, units) is None
+    assert all(run_unit(unit, other).reused for unit in units)
+    second = finish(other, units)
+    assert second.address != first.address and second.shards == first.shards
+    assert {name: stamp for name, stamp in stamps_of(config.output).items() if name in stamps} == {
+        **stamps, "manifest.json": stamps_of(config.output)["manifest.json"],
+    }  # fmt: skip
+    assert Manifest.read(str(Path(config.output) / "manifests" / f"{first.address}.json")) == first
+    assert prepare(config) == first, "the first rules again"
+
+
+def test_another_source_redoes_no_other(config: PreprocessConfig) -> None:
     prepare(config)
-    with pytest.raises(UserError, match="another output"):
-        prepare(replace(config, encode=EncodeConfig(max_tokens=99)))
-    assert before.items() <= files_of(config.output).items()
+    more = replace(config, sources=[replace(config.sources[1], name="first"), *config.sources])
+    reused = [run_unit(unit, more).reused for unit in plan_units(more)]
+    assert reused == [False, False, *[True] * (len(reused) - 2)]
+
+
+@pytest.mark.parametrize(
+    "change", [{"encode": EncodeConfig(max_pixels=5000)}, {"rows_per_unit": 7}, {"shard_bytes": 1000}]
+)
+def test_other_making_is_another_address(config: PreprocessConfig, change: dict[str, Any]) -> None:
+    addresses = {unit.address for unit in plan_units(config)}
+    assert not addresses & {unit.address for unit in plan_units(replace(config, **change))}
 
 
 def test_other_input_or_tokenizer_is_another_plan(config: PreprocessConfig, tmp_path: Path) -> None:
     prepare(config)
     train_tokenizer(["Other words entirely, many of them."], 280, str(tmp_path / "model2"))
-    with pytest.raises(UserError, match="another output"):
-        is_finished(replace(config, tokenizer=str(tmp_path / "model2")))
+    other = replace(config, tokenizer=str(tmp_path / "model2"))
+    units = plan_units(other)
+    assert is_finished(other, units) is None
+    with pytest.raises(RunError, match="do not change it during a run"):
+        run_unit(units[0], config)
     with open(Path(config.data_root) / "ranked.jsonl", "a") as file:
         file.write("\n")
-    with pytest.raises(UserError, match="another output"):
-        is_finished(config)
+    assert is_finished(config, plan_units(config)) is None
+    with pytest.raises(RunError, match=r"ranked\.jsonl' has changed"):
+        run_unit(units[-1], other)
+
+
+def test_sources_left_out_need_not_be_there(config: PreprocessConfig) -> None:
+    gone = SourceConfig(name="gone", path="nowhere.jsonl")
+    only = replace(config, sources=[gone, *config.sources], mixture=MixtureConfig(only=["ranked"]))
+    manifest = prepare(only)
+    assert (manifest.counts.seen, manifest.counts.by_source["ranked"].seen) == (7, 7)
+    assert [file.source for file in manifest.inputs] == ["ranked"]
+
+
+def test_small_shards_hold_the_same_rows(config: PreprocessConfig, tmp_path: Path) -> None:
+    prepare(config)
+    small = replace(config, shard_bytes=10_000, output=str(tmp_path / "small"))
+    manifest = prepare(small)
+    assert len(manifest.shards) > len(Manifest.read(config.output).shards)
+    one, other = PreparedData.open(config.output), PreparedData.open(small.output)
+    assert [one.comparison(i) for i in range(len(one))] == [other.comparison(i) for i in range(len(other))]
+
+
+def test_a_tree_gives_several_items_and_a_hard_pair_two_responses(config: PreprocessConfig) -> None:
+    hard = replace(config.sources[1], name="hard", responses="extremes")
+    prepare(replace(config, sources=[hard]))
+    data = PreparedData.open(config.output)
+    assert {len(data.encoded(i).response_ids) for i in range(len(data))} == {2}
+    assert [response.text for response in data.comparison(0).responses] == ["x", "y"]
+
+
+def test_overlap_with_a_benchmark_is_removed_and_listed(config: PreprocessConfig, tmp_path: Path) -> None:
+    asked = {"prompt": "Say 3", "chosen": "p", "rejected": "q"}
+    seen = {"prompt": "Something else", "image": "images/2.png", "chosen": "p", "rejected": "q"}
+    lines = [asked, seen, {**seen, "image": "images/none.png"}, {"prompt": 7}]
+    (Path(config.data_root) / "bench.jsonl").write_text("\n".join(json.dumps(line) for line in lines) + "\n")
+    against = DecontaminateConfig(against=[SourceConfig(name="bench", path="bench.jsonl")])
+    manifest = prepare(replace(config, decontaminate=against))
+    listed = [line for line in quarantine(config) if line["reason"] == "contaminated"]
+    assert [line["source"] for line in listed] == ["pairs"] * 4 + ["ranked"]
+    assert {line["id"] for line in listed} == {"p2", "p7", "p12", "p17", "3"}
+    assert all("bench" in line["detail"] for line in listed)
+    found = manifest.counts.benchmarks["bench"]
+    assert (found.items, found.images, found.refused, found.overlaps) == (3, 1, 1, 5)
+    assert not any("bench" in shard.name for shard in manifest.shards)
+    assert manifest.counts.seen == 32
+
+
+def test_truncated_rows_are_read_truncated(config: PreprocessConfig, tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "x " * 20}, {"role": "assistant", "content": "y"}]
+    record = {"prompt": [*turns, {"role": "user", "content": "Say z"}], "chosen": "x " * 30, "rejected": "y"}
+    (Path(config.data_root) / "long.jsonl").write_text(json.dumps(record) + "\n")
+    whole = replace(config, sources=[SourceConfig(name="long", path="long.jsonl")])
+    prepare(whole)
+    full = PreparedData.open(whole.output).encoded(0)
+    rules = RulesConfig(max_tokens=full.length - 50, truncate="responses")
+    prepare(replace(whole, rules=rules))
+    data = PreparedData.open(whole.output)
+    cut = data.encoded(0)
+    assert data.rows["dropped_turns"].to_pylist() == [2]
+    assert cut.length <= rules.max_tokens < full.length
+    assert cut.response_ids[0][-1] == full.response_ids[0][-1], "the closing token stays"
+    assert data.rows["prefix_length"][0].as_py() == len(cut.prefix_ids) < len(full.prefix_ids)
+    assert data.rows["response_lengths"][0].as_py() == [len(ids) for ids in cut.response_ids]
+    prepare(replace(whole, rules=replace(rules, truncate="nothing"), output=str(tmp_path / "strict")))
+    strict = replace(whole, output=str(tmp_path / "strict"))
+    assert [line["reason"] for line in quarantine(strict)] == ["too_long"]
 
 
 def test_a_changed_shard_is_caught(config: PreprocessConfig) -> None:
-    prepare(config)
-    path = Path(config.output) / "shards" / "00001.images.arrow"
+    name = prepare(config).shards[1].name
+    path = Path(config.output) / "shards" / f"{name}.images.arrow"
     damaged = bytearray(path.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     path.write_bytes(damaged)
     data = PreparedData.open(config.output)
     data.encoded(0)
-    with pytest.raises(CorruptData, match=r"00001\.images"):
+    with pytest.raises(CorruptData, match=rf"{name}\.images"):
         data.encoded(8)
-    with pytest.raises(CorruptData, match=r"00001\.images"):
+    with pytest.raises(CorruptData, match=rf"{name}\.images"):
         data.verify()
     path.unlink()
     with pytest.raises(CorruptData, match="gone"):
-        is_finished(config)
+        is_finished(config, plan_units(config))
 
 
 def test_changed_planning_rows_are_caught(config: PreprocessConfig) -> None:
-    prepare(config)
-    rows = Path(config.output) / "rows.arrow"
+    rows = Path(config.output) / prepare(config).rows_file.name
     rows.write_bytes(rows.read_bytes()[:-1] + b"\0\0")
-    with pytest.raises(CorruptData, match=r"rows\.arrow"):
+    with pytest.raises(CorruptData, match=r"rows\.[0-9a-f]+\.arrow"):
         PreparedData.open(config.output)
+
+
+def test_a_file_without_records_is_an_input_too(config: PreprocessConfig) -> None:
+    (Path(config.data_root) / "none.jsonl").write_text("")
+    manifest = prepare(replace(config, sources=[*config.sources, SourceConfig(name="none", path="none.jsonl")]))
+    assert [(one.path, one.rows) for one in manifest.inputs] == [
+        ("pairs.jsonl", 26), ("ranked.jsonl", 7), ("none.jsonl", 0),
+    ]  # fmt: skip
+    assert manifest.counts.by_source["none"].seen == 0
 
 
 def test_limit_counts_over_the_source(config: PreprocessConfig) -> None:
@@ -244,7 +359,11 @@ def test_limit_counts_over_the_source(config: PreprocessConfig) -> None:
         ({"sources": [SourceConfig(name="a", path="pairs.jsonl")] * 2}, RecipeError, "'a' twice"),
         ({"sources": [SourceConfig(name="a", path="none*.jsonl")]}, MissingInput, "none"),
         ({"sources": [SourceConfig(name="a", path="pairs.jsonl", shape="rlaifv")]}, MissingInput, "rlaif_v"),
+        ({"sources": [SourceConfig(name="a", path="pairs.jsonl", responses="some")]}, RecipeError, "'some'"),
         ({"rows_per_unit": 0}, RecipeError, "rows_per_unit=0"),
+        ({"shard_bytes": 0}, RecipeError, "shard_bytes=0"),
+        ({"media": MediaConfig(max_frames=0)}, RecipeError, "max_frames=0"),
+        ({"rules": RulesConfig(truncate="all")}, RecipeError, "truncate"),
         ({"split": SplitConfig(heldout_fraction=1.5)}, RecipeError, "heldout_fraction"),
         ({"tokenizer": "nowhere"}, MissingInput, "nowhere"),
     ],
@@ -260,3 +379,19 @@ def test_an_unfinished_folder_cannot_be_opened(config: PreprocessConfig) -> None
     run_unit(plan_units(config)[0], config)
     with pytest.raises(MissingInput, match=r"manifest\.json"):
         PreparedData.open(config.output)
+
+
+def test_pictures_in_archives(config: PreprocessConfig, tmp_path: Path) -> None:
+    prepare(config)
+    data = Path(config.data_root)
+    shutil.make_archive(str(data / "packed"), "zip", data, "images")
+    shutil.make_archive(str(data / "packed"), "gztar", data, "images")
+    zipped = replace(config.sources[0], media_root="packed.zip")
+    packed = replace(config, sources=[zipped, config.sources[1]], output=str(tmp_path / "packed"))
+    assert prepare(packed).counts == Manifest.read(config.output).counts
+    before = plan_units(packed)[0].address
+    with zipfile.ZipFile(data / "packed.zip", "a") as archive:
+        archive.writestr("images/more.png", png(3))
+    assert plan_units(packed)[0].address != before
+    with pytest.raises(RecipeError, match="compressed tar"):
+        plan_units(replace(packed, sources=[replace(zipped, media_root="packed.tar.gz/images")]))

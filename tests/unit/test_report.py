@@ -2,49 +2,18 @@
 
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from html_pages import PageReader
 
 from data_pipeline.errors import MissingInput
+from data_pipeline.pages.charts import number, percent
 from data_pipeline.storage import read_bytes
 from rm_core.evaluation.metrics import evaluate
-from rm_core.evaluation.plots import number, percent
 from rm_core.evaluation.report import render_html, write_report
 from rm_core.evaluation.results import EvaluationReport
 from rm_core.evaluation.scored import ScoredComparison
-
-_VOID = {"meta"}
-_FETCHING = {"src", "href", "xlink:href", "srcset", "action", "data", "poster"}
-
-
-class _Page(HTMLParser):
-    """Collects text, checks that every tag is closed and that nothing is fetched."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.text: list[str] = []
-        self.tags: list[str] = []
-        self.fetching: list[str] = []
-        self._open: list[str] = []
-        self.feed(html)
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.fetching += [name for name, _ in attrs if name in _FETCHING]
-        if tag not in _VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
 
 
 def example(source: str = "scenes", images: bool = True) -> EvaluationReport:
@@ -67,7 +36,7 @@ def example(source: str = "scenes", images: bool = True) -> EvaluationReport:
 
 def test_the_page_is_self_contained() -> None:
     html = render_html(example(), title="Demo", facts={"model": "runs/demo"})
-    page = _Page(html)
+    page = PageReader(html)
     assert page.fetching == []
     assert "script" not in page.tags and "link" not in page.tags and "img" not in page.tags
     assert not re.search(r"https?:|url\(|@import", html)
@@ -77,7 +46,7 @@ def test_the_page_is_self_contained() -> None:
 
 def test_the_page_shows_the_numbers_of_the_report() -> None:
     report = example()
-    text = _Page(render_html(report, title="Demo", facts={})).text
+    text = PageReader(render_html(report, title="Demo", facts={})).text
     assert report.blank_images is not None
     accuracy = report.overall.accuracy
     for shown in (
@@ -98,13 +67,13 @@ def test_the_page_shows_the_numbers_of_the_report() -> None:
 
 def test_titles_sources_and_facts_are_escaped() -> None:
     evil = '<script>alert("1")</script>&'
-    page = _Page(render_html(example(source=evil), title=evil, facts={evil: evil}))
+    page = PageReader(render_html(example(source=evil), title=evil, facts={evil: evil}))
     assert "script" not in page.tags
     assert "".join(page.text).count(evil) >= 5  # title, heading, fact and its name, table
 
 
 def test_a_text_only_report_has_no_blank_images() -> None:
-    page = _Page(render_html(example(images=False), title="Text", facts={}))
+    page = PageReader(render_html(example(images=False), title="Text", facts={}))
     assert "Blank images" not in page.text
     assert page.tags.count("svg") == 5
     assert "What was evaluated" not in page.text  # no facts, no empty table

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_pipeline.comparison import Comparison, ImageSlot, MediaRef, Response, Turn
-from data_pipeline.encode import EncodedComparison, EncodedImage
+from data_pipeline.encode import EncodedComparison, EncodedImage, Segments
 from data_pipeline.errors import CorruptData
 from data_pipeline.shards import COMPARISON_SCHEMA, IMAGE_SCHEMA, ShardRow, read_table, shard_urls, write_shard
 
@@ -31,7 +31,7 @@ def row(name: str, keys: tuple[str, ...]) -> ShardRow:
         scores=(1.5, None),
         images=tuple(IMAGES[key] for key in keys),
     )
-    return ShardRow(comparison, encoded, f"key-{name}")
+    return ShardRow(comparison, encoded, Segments((1, 2), (0, len(keys)), (0, 0)), f"key-{name}")
 
 
 ROWS = [row("1", ("b",)), row("2", ()), row("3", ("a", "b", "a"))]
@@ -54,7 +54,9 @@ def test_rows_come_back_and_an_image_is_stored_once(tmp_path: Path) -> None:
     ]
     assert [response["score"] for response in last["responses"]] == [1.5, None]
     assert (last["prefix_ids"], last["response_ids"], last["ranks"]) == ([5, 6, 7], [[1], [2, 3]], [0, 1])
-    assert info.bytes == sum(Path(url).stat().st_size for url in (comparisons_url, images_url))
+    assert (last["turn_lengths"], last["turn_images"]) == ([1, 2], [0, 3])
+    assert images["resized"].to_pylist() == [False, False]
+    assert [info.bytes, info.image_bytes] == [Path(url).stat().st_size for url in (comparisons_url, images_url)]
 
 
 def test_same_rows_same_bytes(tmp_path: Path) -> None:

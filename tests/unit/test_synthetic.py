@@ -13,7 +13,7 @@ from PIL import Image
 from data_pipeline import storage
 from data_pipeline.clean import check
 from data_pipeline.comparison import Comparison
-from data_pipeline.config import EncodeConfig, SourceConfig
+from data_pipeline.config import MediaConfig, SourceConfig
 from data_pipeline.errors import RecordError
 from data_pipeline.media import load_image
 from data_pipeline.sources.readers import read_rows
@@ -40,7 +40,7 @@ def accept(source: SourceConfig, folder: Path, record: object, row: int) -> Comp
     comparison = adapter_of(source.shape)(record, source, row)
     check(comparison)
     for ref in comparison.media:
-        load_image(ref, str(folder / storage.parent_of(source.path)), EncodeConfig())
+        load_image(ref, str(folder / storage.parent_of(source.path)), MediaConfig())
     return comparison
 
 

@@ -1,8 +1,11 @@
-"""The shell of a report page: one HTML file with its style inside and nothing fetched from anywhere."""
+"""The shell of a page for people: one HTML file with its style inside and nothing fetched from anywhere.
+
+The evaluation report and the page about prepared data are made of these parts, so they look alike.
+"""
 
 from html import escape
 
-__all__ = ["page"]
+__all__ = ["card", "figure", "page"]
 
 _STYLE = """
 :root {
@@ -75,11 +78,21 @@ svg .value { font-variant-numeric: tabular-nums; font-weight: 600; }
 """
 
 
-def page(title: str, body: str) -> str:
-    """A whole document; `title` is text, `body` is HTML."""
+def page(title: str, body: str, *, style: str = "") -> str:
+    """A whole document; `title` is text, `body` is HTML, `style` is CSS that one kind of page adds."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}{style}</style>\n</head>\n"
         f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
+
+
+def card(name: str, value: str, note: str, style: str = "") -> str:
+    """One headline number; all three are HTML."""
+    return f'<div class="card {style}"><span>{name}</span><strong>{value}</strong><small>{note}</small></div>\n'
+
+
+def figure(name: str, note: str, drawing: str) -> str:
+    """A drawing under its name and a line that says how to read it; all three are HTML."""
+    return f'<section><h2>{name}</h2><p class="note">{note}</p>{drawing}</section>\n'

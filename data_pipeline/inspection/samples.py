@@ -1,0 +1,176 @@
+"""A few Comparisons to look at: texts, ranks, lengths and small pictures."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import PIL.Image
+import pyarrow as pa
+
+from data_pipeline.comparison import Comparison, ImageSlot, Part
+from data_pipeline.dataset import PreparedData
+from data_pipeline.encode import EncodedComparison, EncodedImage
+from data_pipeline.media import decode_rgb
+
+__all__ = ["MAX_SAMPLES", "Picture", "Sample", "SampleResponse", "SampleTurn", "choose", "read_samples"]
+
+MAX_SAMPLES = 200
+_SIDE = 200  # longest side of a small picture, in pixels
+_QUALITY = 72
+_PICTURE_BYTES = 2_600_000  # all pictures together; base64 makes a third more of it
+_TEXT_CHARS = 700_000  # all texts together
+_LEAST_CHARS, _MOST_CHARS = 160, 2400  # of one text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """An image span as a small JPEG.
+
+    Attributes:
+        data: base64 of the JPEG; None where the page has no room left for it.
+        width: of the JPEG, in pixels.
+        height: of the JPEG, in pixels.
+        told: the size the model sees, its tokens, and whether the shard holds resized pixels.
+        resized: whether it does.
+    """
+
+    data: str | None
+    width: int
+    height: int
+    told: str
+    resized: bool
+
+
+SamplePart = str | Picture
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleTurn:
+    """One turn of the prompt; `dropped`: it was cut away to fit the token limit."""
+
+    role: str
+    parts: tuple[SamplePart, ...]
+    dropped: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleResponse:
+    """One answer; `tokens` is what is left of `whole_tokens` after truncation."""
+
+    parts: tuple[SamplePart, ...]
+    rank: int
+    score: float | None
+    tokens: int
+    whole_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One kept Comparison."""
+
+    id: str
+    source: str
+    split: str
+    repeats: int
+    prompt_tokens: int
+    turns: tuple[SampleTurn, ...]
+    responses: tuple[SampleResponse, ...]
+
+
+def choose(rows: pa.Table, count: int, seed: int) -> list[int]:
+    """Indices of `count` rows at most, ascending: the same number of each source as far as they go."""
+    sources = rows["source"].to_numpy(zero_copy_only=False)
+    random = np.random.default_rng(seed)
+    shuffled = [random.permutation(np.flatnonzero(sources == name)) for name in dict.fromkeys(sources.tolist())]
+    chosen: list[int] = []
+    for place in range(max((len(one) for one in shuffled), default=0)):
+        if len(chosen) >= count:
+            break
+        chosen += [int(one[place]) for one in shuffled if place < len(one)]
+    return sorted(chosen[:count])
+
+
+def read_samples(data: PreparedData, indices: Sequence[int]) -> list[Sample]:
+    """Read them from their shards; pictures and texts are bounded together, so that the page stays small.
+
+    Raises:
+        CorruptData: a shard is not the one that was written.
+    """
+    texts = _TEXT_CHARS // max(1, 6 * len(indices))
+    maker = _Maker(max_chars=min(max(texts, _LEAST_CHARS), _MOST_CHARS))
+    return [maker.sample(data, index) for index in indices]
+
+
+class _Maker:
+    """Makes samples and knows how much room the page has left."""
+
+    def __init__(self, *, max_chars: int) -> None:
+        self._max_chars = max_chars
+        self._bytes_left = _PICTURE_BYTES
+
+    def sample(self, data: PreparedData, index: int) -> Sample:
+        comparison, encoded, whole = data.comparison(index), data.encoded(index), data.whole(index)
+        planned = data.rows.slice(index, 1).to_pylist()[0]
+        pictures = self._pictures(comparison, whole)
+        dropped = _dropped(comparison, planned["dropped_turns"])
+        responses = [
+            SampleResponse(
+                parts=self._parts(response.parts, pictures),
+                rank=response.rank,
+                score=response.score,
+                tokens=len(ids),
+                whole_tokens=len(whole_ids),
+            )
+            for response, ids, whole_ids in zip(
+                comparison.responses, encoded.response_ids, whole.response_ids, strict=True
+            )
+        ]
+        return Sample(
+            id=self._short(comparison.id),
+            source=comparison.source,
+            split=planned["split"],
+            repeats=planned["repeats"],
+            prompt_tokens=len(encoded.prefix_ids),
+            turns=tuple(
+                SampleTurn(role=turn.role, parts=self._parts(turn.parts, pictures), dropped=place in dropped)
+                for place, turn in enumerate(comparison.prompt)
+            ),
+            responses=tuple(responses),
+        )
+
+    def _pictures(self, comparison: Comparison, encoded: EncodedComparison) -> dict[int, Picture]:
+        """One for each media index that is used; `encoded` has the spans of all slots, cut or not."""
+        slots = comparison.image_slots()
+        return {slot: self._picture(image) for slot, image in dict(zip(slots, encoded.images, strict=True)).items()}
+
+    def _picture(self, image: EncodedImage) -> Picture:
+        small = decode_rgb(image.data)
+        told = f"{small.width} x {small.height} stored, {image.width} x {image.height} seen: {image.num_tokens} tokens"
+        if image.resized:
+            told += "; the shard holds the resized pixels, the original was larger than media.keep_original_bytes"
+        small.thumbnail((_SIDE, _SIDE), PIL.Image.Resampling.BICUBIC, reducing_gap=2.0)
+        buffer = io.BytesIO()
+        small.save(buffer, "JPEG", quality=_QUALITY)
+        jpeg = buffer.getvalue()
+        fits = len(jpeg) <= self._bytes_left
+        self._bytes_left -= len(jpeg) if fits else 0
+        text = base64.b64encode(jpeg).decode() if fits else None
+        return Picture(data=text, width=small.width, height=small.height, told=told, resized=image.resized)
+
+    def _parts(self, parts: Sequence[Part], pictures: dict[int, Picture]) -> tuple[SamplePart, ...]:
+        return tuple(
+            pictures[part.index] if isinstance(part, ImageSlot) else self._short(part) for part in parts if part != ""
+        )
+
+    def _short(self, text: str) -> str:
+        if len(text) <= self._max_chars:
+            return text
+        return f"{text[: self._max_chars]}… ({len(text) - self._max_chars:,} more characters)"
+
+
+def _dropped(comparison: Comparison, count: int) -> set[int]:
+    """Places of the oldest `count` turns after the system turn."""
+    first = 1 if comparison.prompt[0].role == "system" else 0
+    return set(range(first, first + count))

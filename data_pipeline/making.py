@@ -1,0 +1,177 @@
+"""One raw record to what a shard and the table of signals need of it; everything that costs something, and no rule.
+
+    record -> adapter -> Comparisons -> extremes -> check -> frames of videos -> images -> tokens -> MadeRow
+                     any RecordError on the way refuses the item, with its reason
+
+A benchmark's items are made by `BenchmarkMaker`: prompts and image hashes only, since their images may not be shipped.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from data_pipeline.clean import check, content_key
+from data_pipeline.comparison import Comparison, MediaRef
+from data_pipeline.config import MediaConfig, PreprocessConfig, SourceConfig
+from data_pipeline.encode import EncodedComparison, EncodedImage, Encoder, Segments, common_prefix
+from data_pipeline.errors import RecordError
+from data_pipeline.media import Image, frames_of, load_image, stored_bytes
+from data_pipeline.selection import extremes, with_frames
+from data_pipeline.shards import ShardRow
+from data_pipeline.signals import text_signals
+from data_pipeline.sources.registry import adapter_of
+
+__all__ = ["BenchmarkMaker", "MadeRow", "Maker"]
+
+
+@dataclass(frozen=True, slots=True)
+class MadeRow:
+    """One Comparison: what its shard holds (None for a benchmark's) and its columns of `UNIT_ROWS_SCHEMA`.
+
+    The columns that depend on the shard (shard, row, image_rows) are not in `signals` yet.
+    """
+
+    shard_row: ShardRow | None
+    signals: dict[str, Any]
+
+
+class Maker:
+    """Records of one source to rows. An image that several records share is read and decoded once, until `forget`."""
+
+    def __init__(self, source: SourceConfig, media_root: str, config: PreprocessConfig, encoder: Encoder) -> None:
+        self._source = source
+        self._media_root = media_root
+        self._media = config.media
+        self._encoder = encoder
+        self._adapter = adapter_of(source.shape)
+        self._images: dict[MediaRef, Image] = {}
+        self._stored: dict[tuple[str, int, int], EncodedImage] = {}
+
+    def items(self, record: Mapping[str, Any], row: int) -> Iterator[tuple[str, MadeRow | RecordError]]:
+        """(id, outcome) of each of the record's Comparisons; one refusal without id where nothing can be made of it."""
+        try:
+            made = self._adapter(record, self._source, row)
+            comparisons = [made] if isinstance(made, Comparison) else list(made)
+            if not comparisons:
+                raise RecordError("no_comparison", f"row {row} holds no two ranked responses")
+        except RecordError as error:
+            yield "", error
+            return
+        for comparison in comparisons:
+            try:
+                yield comparison.id, self.make(comparison)
+            except RecordError as error:
+                yield comparison.id, error
+
+    def make(self, comparison: Comparison) -> MadeRow:
+        """The row of one Comparison.
+
+        Raises:
+            RecordError: it cannot be learnt from, or one of its images cannot be used.
+        """
+        if self._source.responses == "extremes":
+            comparison = extremes(comparison)
+        check(comparison)
+        comparison = with_frames(comparison, lambda ref: frames_of(ref, self._media_root, self._media))
+        images = [self._image(ref) for ref in comparison.media]
+        key = content_key(comparison, [image.sha256 for image in images])
+        encoded, segments = self._encoder.encode_segments(comparison, images)
+        by_key = {image.sha256: image for image in images}
+        stored = replace(encoded, images=tuple(self._store(by_key[one.key], one) for one in encoded.images))
+        hashes = [by_key[image.key].perceptual_hash or 0 for image in encoded.images]
+        signals = _layout(stored, segments) | _signals(comparison, key, [i.key for i in encoded.images], hashes)
+        return MadeRow(ShardRow(comparison, stored, segments, key), signals)
+
+    def forget(self) -> None:
+        """Let go of the images: the shard that held them is written."""
+        self._images.clear()
+        self._stored.clear()
+
+    def _image(self, ref: MediaRef) -> Image:
+        if ref not in self._images:
+            self._images[ref] = load_image(ref, self._media_root, self._media)
+        return self._images[ref]
+
+    def _store(self, image: Image, sized: EncodedImage) -> EncodedImage:
+        place = (image.sha256, sized.height, sized.width)
+        if place not in self._stored:
+            data, resized = stored_bytes(image, sized.height, sized.width, self._media)
+            self._stored[place] = replace(sized, data=data, resized=resized)
+        return self._stored[place]
+
+
+class BenchmarkMaker:
+    """Items of a benchmark to signals; an image that cannot be read is left out and counted by its absence."""
+
+    def __init__(self, source: SourceConfig, media_root: str, media: MediaConfig) -> None:
+        self._source = source
+        self._media_root = media_root
+        self._media = media
+        self._adapter = adapter_of(source.shape)
+
+    def items(self, record: Mapping[str, Any], row: int) -> Iterator[tuple[str, MadeRow | RecordError]]:
+        """(id, outcome) of each item; ranks and responses are not looked at."""
+        try:
+            made = self._adapter(record, self._source, row)
+            for comparison in [made] if isinstance(made, Comparison) else made:
+                yield comparison.id, self._make(comparison)
+        except RecordError as error:
+            yield "", error
+
+    def forget(self) -> None:
+        """Nothing is kept."""
+
+    def _make(self, comparison: Comparison) -> MadeRow:
+        images = [image for ref in comparison.media for image in self._readable(ref)]
+        keys = [image.sha256 for image in images]
+        hashes = [image.perceptual_hash or 0 for image in images]
+        return MadeRow(None, _NO_LAYOUT | _signals(comparison, "", keys, hashes))
+
+    def _readable(self, ref: MediaRef) -> list[Image]:
+        try:
+            refs = frames_of(ref, self._media_root, self._media) if ref.is_video else (ref,)
+            return [load_image(one, self._media_root, self._media) for one in refs]
+        except RecordError:
+            return []  # benchmarks are often given without their images: the manifest counts those read
+
+
+_NO_LAYOUT: dict[str, Any] = {
+    "turn_lengths": [],
+    "turn_images": [],
+    "response_lengths": [],
+    "response_floors": [],
+    "common_prefix": 0,
+    "ranks": [],
+    "image_patches": [],
+}
+
+
+def _layout(encoded: EncodedComparison, segments: Segments) -> dict[str, Any]:
+    return {
+        "turn_lengths": list(segments.lengths),
+        "turn_images": list(segments.images),
+        "response_lengths": [len(ids) for ids in encoded.response_ids],
+        "response_floors": list(segments.floors),
+        "common_prefix": common_prefix(encoded.response_ids, encoded.ranks),
+        "ranks": list(encoded.ranks),
+        "image_patches": [image.num_patches for image in encoded.images],
+    }
+
+
+def _signals(comparison: Comparison, key: str, image_keys: list[str], image_hashes: list[int]) -> dict[str, Any]:
+    text = text_signals(comparison)
+    return {
+        "id": comparison.id,
+        "source": comparison.source,
+        "own_split": comparison.split or "",
+        "content_key": key,
+        "image_keys": image_keys,
+        "image_hashes": image_hashes,
+        "prompt_key": text.prompt_key,
+        "prompt_chars": text.prompt_chars,
+        "response_chars": list(text.response_chars),
+        "language": text.language,
+        "prompt_minhash": text.prompt_minhash,
+        "response_minhash": text.response_minhash,
+        "prompt_ngrams": text.prompt_ngrams,
+    }

@@ -1,0 +1,69 @@
+"""The two tables about Comparisons that lie beside the shards: what making found, and what marking decided.
+
+    units/<address>.rows.arrow   UNIT_ROWS_SCHEMA   one row a Comparison made: sizes and signals, no decision
+    rows.<address>.arrow         ROWS_SCHEMA        the same rows in plan order, with mark, split, cut and repeats
+
+Marking reads the first and writes the second, so that changing a rule opens no shard and no image.
+"""
+
+import pyarrow as pa
+
+__all__ = ["MINHASH_VALUES", "ROWS_SCHEMA", "UNIT_ROWS_SCHEMA"]
+
+MINHASH_VALUES = 64
+"""Values of 16 bits in a MinHash signature."""
+
+_INTS = pa.list_(pa.int32())
+_MINHASH = pa.binary(2 * MINHASH_VALUES)
+
+UNIT_ROWS_SCHEMA = pa.schema(
+    [
+        ("shard", pa.int32()),  # place among the unit's shards
+        ("row", pa.int32()),  # row of that shard
+        ("raw_row", pa.int64()),  # row of the raw file
+        ("item", pa.int32()),  # which of the record's Comparisons
+        ("id", pa.string()),
+        ("source", pa.string()),
+        ("own_split", pa.string()),  # the side that record or source fixes, or ""
+        ("file_repeat", pa.float64()),  # how often the set's own index repeats the file
+        ("turn_lengths", _INTS),  # tokens of [system turn, turn 1, ..., turn n, answer header]
+        ("turn_images", _INTS),  # image spans in each of them
+        ("response_lengths", _INTS),  # tokens, with the closing one
+        ("response_floors", _INTS),  # tokens that a cut has to keep so that no image span is cut
+        ("common_prefix", pa.int32()),  # most leading tokens that two responses of different rank share
+        ("ranks", _INTS),
+        ("image_rows", _INTS),  # rows of the shard's image table, one a span, prefix first
+        ("image_patches", _INTS),
+        ("content_key", pa.string()),
+        ("image_keys", pa.list_(pa.string())),  # sha256 of the files, one a span
+        ("image_hashes", pa.list_(pa.uint64())),  # perceptual hashes, one a span; 0: a flat picture has none
+        ("prompt_key", pa.string()),
+        ("prompt_chars", pa.int32()),
+        ("response_chars", _INTS),
+        ("language", pa.string()),  # ISO 639-1, "" unknown
+        ("prompt_minhash", _MINHASH),
+        ("response_minhash", _MINHASH),
+        ("prompt_ngrams", pa.list_(pa.uint64())),
+    ]
+)
+"""What making knows of a Comparison before any rule is applied."""
+
+ROWS_SCHEMA = pa.schema(
+    [
+        ("shard", pa.int32()),  # place in the manifest's list of shards
+        ("row", pa.int32()),
+        ("id", pa.string()),
+        ("source", pa.string()),
+        ("split", pa.string()),
+        ("prefix_length", pa.int32()),  # tokens, after truncation, as all sizes here
+        ("response_lengths", _INTS),
+        ("ranks", _INTS),
+        ("image_rows", _INTS),
+        ("image_patches", _INTS),
+        ("content_key", pa.string()),
+        ("mark", pa.string()),  # "": kept; else the reason's name
+        ("repeats", pa.int32()),  # times an epoch shows it
+        ("dropped_turns", pa.int32()),  # oldest turns cut away, after the system turn
+    ]
+)
+"""What marking decided: all that planning needs."""

@@ -1,28 +1,23 @@
-"""The packed rows of one rank, in the order of the plan, prepared ahead by threads.
+"""The packed rows of one rank, in the order of the plan, prepared ahead.
 
-Decoding and resizing release the interpreter lock, so threads are enough, and nothing is pickled.
+plan -> this rank's packs, `_STEPS_AHEAD` steps early: remote shards are asked for
+     -> `Decoder`, `prefetch` rows early: tensors
 """
 
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
 
-from data_pipeline.encode import EncodedComparison
-from rm_core.batches.packed import PackedBatch, collate
-from rm_core.batches.plan import Plan, StepPlan, deal
+from rm_core.batches.decoding import Comparisons, Decoder
+from rm_core.batches.packed import PackedBatch
+from rm_core.batches.plan import Pack, Plan, StepPlan, deal
 from rm_core.batches.sizes import PlanningTable
 
 __all__ = ["Comparisons", "PackLoader", "RankStep"]
 
-
-class Comparisons(Protocol):
-    """Anything that gives encoded Comparisons by row: `data_pipeline.dataset.PreparedData`, or a list in a test."""
-
-    def encoded(self, index: int) -> EncodedComparison:
-        """Row `index`."""
-        ...
+_STEPS_AHEAD = 4
+"""Steps whose remote shards are asked for before their rows are made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +33,9 @@ class PackLoader:
 
     Args:
         data: what `table.index` points into.
-        prefetch: packed rows prepared ahead.
+        image_token: id of ``<|image_pad|>``.
+        prefetch: packed rows prepared ahead; at least one for each worker.
+        num_workers: processes that prepare them; 0: a thread.
     """
 
     def __init__(
@@ -51,6 +48,7 @@ class PackLoader:
         world_size: int,
         image_token: int,
         prefetch: int,
+        num_workers: int = 0,
     ) -> None:
         self._data = data
         self._table = table
@@ -58,34 +56,65 @@ class PackLoader:
         self._rank = rank
         self._world_size = world_size
         self._image_token = image_token
-        self._prefetch = max(1, prefetch)
+        self._prefetch = max(1, prefetch, num_workers)
+        self._num_workers = num_workers
 
     def steps(self, start: int) -> Iterator[tuple[RankStep, Iterator[PackedBatch]]]:
-        """Steps `start`, `start` + 1, ... to the plan's end. The rows of a step must be read before the next step."""
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="pack") as pool:
-            hands = ((step, deal(step.packs, self._world_size)[self._rank]) for step in self._planned(start))
-            waiting: deque[Future[PackedBatch]] = deque()
-            announced: deque[RankStep] = deque()
+        """Steps `start`, `start` + 1, ... to the plan's end. The rows of a step must be read before the next step.
 
-            def fill() -> None:
-                while len(waiting) <= self._prefetch and (hand := next(hands, None)) is not None:
-                    step, packs = hand
-                    announced.append(RankStep(step, len(packs)))
-                    waiting.extend(pool.submit(self._load, pack.rows) for pack in packs)
+        Raises:
+            RunError: a Comparison cannot be read, or a worker process died.
+        """
+        with Decoder(self._data, image_token=self._image_token, num_workers=self._num_workers) as decoder:
+            queue = _Queue(decoder, self._indices(start), self._prefetch)
+            for step, packs in self._hands(start):
+                yield RankStep(step, len(packs)), queue.take(len(packs))
 
-            fill()
-            while announced:
-                step = announced.popleft()
-                yield step, self._rows(waiting, step.num_rows)
-                fill()
+    def _indices(self, start: int) -> Iterator[list[int]]:
+        """Rows of the data of each coming pack; announces those of later steps on the way."""
+        ahead: deque[tuple[Pack, ...]] = deque()
+        for _, packs in self._hands(start):
+            rows = [row for pack in packs for row in pack.rows]
+            self._data.prefetch(self._table.index[rows])
+            ahead.append(packs)
+            if len(ahead) > _STEPS_AHEAD:
+                yield from map(self._index, ahead.popleft())
+        for packs in ahead:
+            yield from map(self._index, packs)
 
-    def _rows(self, waiting: deque[Future[PackedBatch]], count: int) -> Iterator[PackedBatch]:
+    def _index(self, pack: Pack) -> list[int]:
+        return [int(index) for index in self._table.index[list(pack.rows)]]
+
+    def _hands(self, start: int) -> Iterator[tuple[StepPlan, tuple[Pack, ...]]]:
+        for index in range(start, self._plan.num_steps):
+            step = self._plan.step(index)
+            yield step, tuple(deal(step.packs, self._world_size)[self._rank])
+
+
+class _Queue:
+    """Packed rows in the making: `depth` of them beside the one that is taken."""
+
+    def __init__(self, decoder: Decoder, indices: Iterator[list[int]], depth: int) -> None:
+        self._decoder = decoder
+        self._indices = indices
+        self._depth = depth
+        self._waiting: deque[Future[PackedBatch]] = deque()
+
+    def take(self, count: int) -> Iterator[PackedBatch]:
+        """The next `count` rows."""
         for _ in range(count):
-            yield waiting.popleft().result()
+            yield self._next()
 
-    def _planned(self, start: int) -> Iterator[StepPlan]:
-        return (self._plan.step(index) for index in range(start, self._plan.num_steps))
+    def _next(self) -> PackedBatch:
+        try:
+            self._fill()
+            batch = self._waiting.popleft().result()
+            self._fill()
+            return batch
+        except BaseException:
+            self._decoder.close()  # nobody reads on: the generator of steps may stay alive in a traceback
+            raise
 
-    def _load(self, rows: tuple[int, ...]) -> PackedBatch:
-        items = [self._data.encoded(int(self._table.index[row])) for row in rows]
-        return collate(items, image_token=self._image_token)
+    def _fill(self) -> None:
+        while len(self._waiting) <= self._depth and (indices := next(self._indices, None)) is not None:
+            self._waiting.append(self._decoder.submit(indices))

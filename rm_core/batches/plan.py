@@ -1,31 +1,30 @@
 """Which Comparisons form which optimiser step, and in which packs: a pure function of lengths, seed and step.
 
-    lengths of the split -> endless shuffled stream (seed, epoch) -> step i takes the next `global_batch` Comparisons
-    -> packs under the token and patch budgets -> dealt to the ranks
+    entries of the table -> endless shuffled stream (`order`) -> step i takes the next `global_batch` Comparisons
+    -> packs under the token and patch budgets (`packing`) -> dealt to the ranks
 
 Nothing before the last arrow knows the number of ranks, so a run that resumes on another number of workers sees the
-same Comparisons in the same steps. Nothing reads data: the planning table of the manifest is enough.
+same Comparisons in the same steps. Nothing reads data, and nothing is kept but the planning table: any step of a table
+of any size is planned on its own, many steps at once.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from data_pipeline.errors import RunError
+from rm_core.batches.order import shuffled_places
+from rm_core.batches.packing import PackBudget, Packs, pack_steps
 from rm_core.batches.sizes import PlanningTable
 
-__all__ = ["Pack", "PackBudget", "Plan", "StepPlan", "deal", "pack_first_fit"]
+__all__ = ["Pack", "PackBudget", "Plan", "StepPlan", "StepPlans", "deal", "pack_first_fit"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class PackBudget:
-    """What one packed row may hold at most."""
-
-    tokens: int
-    patches: int
+_CHUNK = 1 << 17
+"""Comparisons planned together: some ten milliseconds and megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +46,34 @@ class StepPlan:
     packs: tuple[Pack, ...]
     num_pairs: int
     """Ordered pairs of the step: what the loss sum is divided by."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlans:
+    """Some steps in a row as columns. Legend: S steps, G Comparisons a step, P packs.
+
+    Attributes:
+        first: index of the first step.
+        rows: int64 [S, G], rows of the planning table in the order of the stream.
+        packs: which of them form which pack; its places count through `rows`.
+        costs: float64 [P], relative compute of each pack.
+        num_pairs: int64 [S], ordered pairs.
+    """
+
+    first: int
+    rows: npt.NDArray[np.int64]
+    packs: Packs
+    costs: npt.NDArray[np.float64]
+    num_pairs: npt.NDArray[np.int64]
+
+    def packs_of(self, index: int) -> tuple[Pack, ...]:
+        """The packs of step `index`."""
+        begin, end = self.packs.step_start[index - self.first : index - self.first + 2]
+        members, start = self.rows.ravel()[self.packs.members], self.packs.pack_start
+        return tuple(
+            Pack(tuple(members[start[pack] : start[pack + 1]].tolist()), float(self.costs[pack]))
+            for pack in range(int(begin), int(end))
+        )
 
 
 class Plan:
@@ -73,44 +100,46 @@ class Plan:
         self._global_batch = global_batch
         self._budget = budget
         self.num_steps = num_steps
+        self.chunk_steps = max(1, _CHUNK // global_batch)
+        self._chunk = lru_cache(maxsize=2)(self._plan_chunk)
 
     def step(self, index: int) -> StepPlan:
-        """Step `index`, 0 <= index < num_steps. Costs one permutation per epoch touched (cached), no I/O."""
-        first = index * self._global_batch
-        stream = range(first, first + self._global_batch)
-        size = len(self._table)
-        rows = tuple(int(self._epoch_order(place // size)[place % size]) for place in stream)
-        packs = pack_first_fit(rows, self._table, self._budget)
-        num_pairs = int(sum(self._table.num_pairs[row] for row in rows))
-        return StepPlan(index, (first + self._global_batch) / size, rows, tuple(packs), num_pairs)
+        """Step `index`, 0 <= index < num_steps. The steps around it are planned with it and kept; no I/O."""
+        plans = self._chunk(index // self.chunk_steps)
+        place = index - plans.first
+        return StepPlan(
+            index=index,
+            epoch=(index + 1) * self._global_batch / len(self._table),
+            rows=tuple(plans.rows[place].tolist()),
+            packs=plans.packs_of(index),
+            num_pairs=int(plans.num_pairs[place]),
+        )
 
-    def _epoch_order(self, epoch: int) -> npt.NDArray[np.int64]:
-        return _permutation(len(self._table), self._seed, epoch)
+    def steps(self, start: int, stop: int) -> StepPlans:
+        """Steps `start` to `stop` - 1 as columns; `chunk_steps` of them at a time keep the memory small."""
+        shape = (stop - start, self._global_batch)
+        stream = np.arange(start * self._global_batch, stop * self._global_batch, dtype=np.int64)
+        rows = shuffled_places(stream, size=len(self._table), seed=self._seed).reshape(shape)
+        packs = pack_steps(self._table.num_tokens[rows], self._table.num_patches[rows], self._budget)
+        num_pairs = self._table.num_pairs[rows].sum(axis=1, dtype=np.int64)
+        return StepPlans(start, rows, packs, packs.sums(self._table.cost[rows].ravel()), num_pairs)
 
-
-@lru_cache(maxsize=4)
-def _permutation(size: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
-    # Philox is a counter-based generator with a stable stream across NumPy versions and platforms.
-    generator = np.random.Generator(np.random.Philox(key=[seed & 0xFFFF_FFFF_FFFF_FFFF, epoch]))
-    return np.argsort(generator.random(size), kind="stable")
+    def _plan_chunk(self, number: int) -> StepPlans:
+        start = number * self.chunk_steps
+        return self.steps(start, min(start + self.chunk_steps, self.num_steps))
 
 
 def pack_first_fit(rows: Sequence[int], table: PlanningTable, budget: PackBudget) -> list[Pack]:
-    """First-fit decreasing under both budgets; ties keep the order of `rows`, so the result is one and only one."""
-    order = sorted(range(len(rows)), key=lambda place: (-int(table.num_tokens[rows[place]]), place))
-    bins: list[list[int]] = []
-    room: list[tuple[int, int]] = []
-    for place in order:
-        row = rows[place]
-        tokens, patches = int(table.num_tokens[row]), int(table.num_patches[row])
-        fit = next((i for i, (t, p) in enumerate(room) if tokens <= t and patches <= p), None)
-        if fit is None:
-            bins.append([])
-            room.append((budget.tokens, budget.patches))
-            fit = len(bins) - 1
-        bins[fit].append(row)
-        room[fit] = (room[fit][0] - tokens, room[fit][1] - patches)
-    return [Pack(tuple(members), float(sum(table.cost[row] for row in members))) for members in bins]
+    """First-fit decreasing under both budgets; ties keep the order of `rows`, so the result is one and only one.
+
+    Raises:
+        ValueError: a Comparison alone exceeds a budget.
+    """
+    chosen: npt.NDArray[np.int64] = np.asarray(rows, dtype=np.int64)[None, :]
+    tokens: npt.NDArray[Any] = table.num_tokens[chosen]
+    packs = pack_steps(tokens, table.num_patches[chosen], budget)
+    costs, num_pairs = packs.sums(table.cost[chosen].ravel()), np.zeros(1, dtype=np.int64)
+    return list(StepPlans(0, chosen, packs, costs, num_pairs).packs_of(0))
 
 
 def deal(packs: Sequence[Pack], world_size: int) -> list[list[Pack]]:
@@ -121,11 +150,13 @@ def deal(packs: Sequence[Pack], world_size: int) -> list[list[Pack]]:
     """
     ordered = sorted(packs, key=lambda pack: -pack.cost)
     hands: list[list[Pack]] = [[] for _ in range(world_size)]
+    held = [0.0] * world_size
     for start in range(0, len(ordered), world_size):
         turn = [*ordered[start : start + world_size]]
         turn += [Pack(())] * (world_size - len(turn))
         # Within a turn the largest pack goes to the rank with the least work so far.
-        ranks = sorted(range(world_size), key=lambda rank: (sum(pack.cost for pack in hands[rank]), rank))
+        ranks = sorted(range(world_size), key=lambda rank: (held[rank], rank))
         for rank, pack in zip(ranks, turn, strict=True):
             hands[rank].append(pack)
+            held[rank] += pack.cost
     return hands

@@ -88,6 +88,12 @@ class TrainConfig:
     """Recompute activations in the backward pass: less memory, about a third more compute."""
     prefetch: int = 2
     """Packed rows prepared ahead of the one in training."""
+    loader_workers: int = 0
+    """Processes of each worker that read and decode Comparisons; 0: a thread of the worker itself."""
+    cache_dir: str = "cache"
+    """For data on ``s3://``: the folder for local copies of shards, on a disk of each machine."""
+    cache_bytes: int = 107_374_182_400
+    """Bytes that the copies in `cache_dir` may take; the ones used longest ago are deleted."""
 
 
 def check_train_config(config: TrainConfig) -> None:
@@ -112,9 +118,13 @@ def check_train_config(config: TrainConfig) -> None:
         "checkpoint_every",
         "keep_checkpoints",
         "log_every",
+        "cache_bytes",
     ):
         if getattr(config, key) < 1:
             raise RecipeError(f"train.{key}={getattr(config, key)} must be at least 1")
+    for key in ("prefetch", "loader_workers"):
+        if getattr(config, key) < 0:
+            raise RecipeError(f"train.{key}={getattr(config, key)} must be at least 0")
     if config.max_steps is not None and config.max_steps < 1:
         raise RecipeError(f"train.max_steps={config.max_steps} must be at least 1; leave it out to train by epochs")
     if config.max_steps is None and config.epochs <= 0:

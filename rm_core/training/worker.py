@@ -10,7 +10,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from data_pipeline.dataset import PreparedData
 from rm_core.batches.loader import PackLoader
 from rm_core.batches.plan import Plan
 from rm_core.model.backbone import load_backbone
@@ -18,7 +17,7 @@ from rm_core.model.folder import has_head, load_reward_model, save_reward_model
 from rm_core.model.reward_model import RewardModel
 from rm_core.training.config import TrainConfig
 from rm_core.training.engine import ZeroEngine
-from rm_core.training.planning import make_plan
+from rm_core.training.planning import make_plan, open_data
 from rm_core.training.schedule import learning_rate_scale
 from rm_core.training.trainer import Hooks, Trainer
 
@@ -36,7 +35,7 @@ def train_rank(
     """
     if not torch.cuda.is_available():
         torch.set_num_threads(config.threads_per_worker)
-    data = PreparedData.open(config.data)
+    data = open_data(config)
     table, plan = make_plan(config, data)
     model = build_model(config)
     if config.activation_checkpointing:
@@ -50,6 +49,7 @@ def train_rank(
         world_size=engine.world_size,
         image_token=model.backbone.config.image_token_id,
         prefetch=config.prefetch,
+        num_workers=config.loader_workers,
     )
     trainer = Trainer(engine, loader, config, hooks, plan.num_steps)
     if checkpoint is not None:

@@ -38,6 +38,9 @@ class ToyData:
     def encoded(self, index: int) -> EncodedComparison:
         return self.items[index]
 
+    def prefetch(self, indices: object) -> None:
+        pass
+
     def table(self) -> PlanningTable:
         tokens = [len(item.prefix_ids) + sum(map(len, item.response_ids)) for item in self.items]
         patches = [sum(image.num_patches for image in item.images) for item in self.items]

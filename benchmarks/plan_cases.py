@@ -1,0 +1,61 @@
+"""Synthetic planning rows with the lengths of real sets, written as a rows file in bounded memory."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from benchmarks.packed_row_cases import CASES, SIDE, Lengths
+from data_pipeline.rows import ROWS_SCHEMA
+
+PIECE = 1 << 20
+COLUMNS = ("id", "prefix_length", "response_lengths", "ranks", "image_patches")
+SCHEMA = pa.schema([ROWS_SCHEMA.field(name) for name in COLUMNS])
+"""The columns of rows.arrow that planning reads."""
+SHARES = (0.55, 0.15, 0.30)
+"""Of image pairs, groups of 4 and text pairs: about a public multimodal mixture."""
+
+
+def write_rows(path: str, count: int, seed: int) -> None:
+    """`count` rows into the Arrow file `path`, a record batch of `PIECE` at a time."""
+    with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
+        for batch in batches(count, seed):
+            writer.write_batch(batch)
+
+
+def batches(count: int, seed: int) -> Iterator[pa.RecordBatch]:
+    """Record batches in `SCHEMA`; kinds of Comparisons are mixed."""
+    for start in range(0, count, PIECE):
+        size = min(PIECE, count - start)
+        yield _batch(start, size, np.random.default_rng([seed, start]))
+
+
+def _batch(start: int, size: int, random: np.random.Generator) -> pa.RecordBatch:
+    kind = random.choice(len(CASES), size, p=SHARES)
+    num_responses = np.array([case.num_responses for case in CASES])[kind]
+    has_image = np.array([case.has_image for case in CASES])[kind]
+    tokens_of_image, patches = (SIDE // 28) ** 2 + 2, (SIDE // 14) ** 2
+    prefix = _lengths([case.prompt for case in CASES], kind, random) + has_image * tokens_of_image
+    responses = _lengths([case.response for case in CASES], np.repeat(kind, num_responses), random)
+    ends = np.concatenate([[0], np.cumsum(num_responses)])
+    ranks = np.arange(len(responses)) - np.repeat(ends[:-1], num_responses)
+    columns = [
+        pa.array([f"c{i:010d}" for i in range(start, start + size)]),
+        pa.array(prefix, pa.int32()),
+        _lists(ends, responses),
+        _lists(ends, ranks),
+        _lists(np.concatenate([[0], np.cumsum(has_image)]), np.full(int(has_image.sum()), patches)),
+    ]
+    return pa.record_batch(columns, schema=SCHEMA)
+
+
+def _lengths(kinds: list[Lengths], kind: npt.NDArray[np.int64], random: np.random.Generator) -> npt.NDArray[np.int64]:
+    median = np.log([lengths.median for lengths in kinds])[kind]
+    spread = np.array([lengths.spread for lengths in kinds])[kind]
+    longest = np.array([lengths.longest for lengths in kinds])[kind]
+    return np.clip(np.round(random.lognormal(median, spread)), 2, longest).astype(np.int64)
+
+
+def _lists(offsets: npt.NDArray[np.int64], values: npt.NDArray[np.int64]) -> pa.Array:
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values, pa.int32()))

@@ -1,0 +1,64 @@
+"""Toy data that worker processes can import quickly: Comparisons in memory, some of which go wrong."""
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from data_pipeline.encode import EncodedComparison
+from data_pipeline.errors import CorruptData
+from rm_core.batches.decoding import Decoder
+from rm_core.batches.sizes import PlanningTable, num_ordered_pairs, relative_cost
+
+
+class ToyComparisons:
+    """Comparisons in memory; it remembers which were announced.
+
+    Args:
+        broken_image: index whose image does not decode.
+        corrupt: index whose shard is damaged.
+        deadly: index that kills its process.
+    """
+
+    def __init__(
+        self, items: Sequence[EncodedComparison], *, broken_image: int = -1, corrupt: int = -1, deadly: int = -1
+    ) -> None:
+        self.items = list(items)
+        self.corrupt, self.deadly = corrupt, deadly
+        self.announced: list[int] = []
+        if broken_image >= 0:
+            item = self.items[broken_image]
+            cut = replace(item.images[0], key="cut", data=item.images[0].data[:60])
+            self.items[broken_image] = replace(item, images=(cut,))
+
+    def encoded(self, index: int) -> EncodedComparison:
+        if index == self.deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if index == self.corrupt:
+            raise CorruptData(f"the shard of {self.items[index].id} has other bytes")
+        return self.items[index]
+
+    def prefetch(self, indices: Sequence[int]) -> None:
+        self.announced += [int(index) for index in indices]
+
+    def table(self) -> PlanningTable:
+        tokens = np.array([item.num_tokens for item in self.items])
+        patches = np.array([sum(image.num_patches for image in item.images) for item in self.items])
+        pairs = np.array([num_ordered_pairs(item.ranks) for item in self.items])
+        ids = tuple(item.id for item in self.items)
+        return PlanningTable(np.arange(len(ids)), tokens, patches, pairs, relative_cost(tokens, patches), ids)
+
+
+def hold_a_loader_open(data: ToyComparisons, write_pids: str) -> None:
+    """For a process of its own: start a worker, write its process id, and wait to be killed."""
+    with Decoder(data, image_token=1, num_workers=1) as decoder:
+        decoder.submit([0, 1]).result()
+        pids = " ".join(str(child.pid) for child in multiprocessing.active_children())
+        with open(f"{write_pids}.part", "w", encoding="utf8") as file:
+            file.write(pids)
+        os.replace(f"{write_pids}.part", write_pids)
+        time.sleep(600)

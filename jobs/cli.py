@@ -1,6 +1,9 @@
 """`basereward VERB [RECIPE] [key=value ...]`: parse, load the recipe, call the verb, turn errors into exit codes.
 
-Exit codes: 0 done; 1 a run failed; 2 the caller can fix it (one line says how); 130 Ctrl-C; 143 ended by SIGTERM.
+Most verbs take a recipe. A `Group`, such as ``data``, has actions whose arguments are places: ``data show FOLDER``.
+
+Exit codes: 0 done; 1 a run failed, or ``data verify`` found a bad file; 2 the caller can fix it (one line says how);
+130 Ctrl-C; 143 ended by SIGTERM. ``data diff`` is like diff: 0 the same, 1 different, 2 any error.
 """
 
 import argparse
@@ -13,14 +16,16 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from data_pipeline.errors import RecipeError, RunError, UserError
+from jobs.actions import EXIT_FAILED, Action, Group, Option
 from jobs.termination import Terminated, sigterm_raises, was_terminated
 
 if TYPE_CHECKING:
     from jobs.config import Recipe
 
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
 __all__ = ["VERBS", "Verb", "main"]
 
-EXIT_FAILED = 1
 EXIT_USER = 2
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
@@ -43,7 +48,7 @@ class Verb:
         return loaded
 
 
-VERBS: dict[str, Verb] = {
+VERBS: dict[str, Verb | Group] = {
     "init-model": Verb(
         "write a model folder with random weights, a tokenizer and a processor",
         "jobs.init_model:run",
@@ -69,6 +74,36 @@ VERBS: dict[str, Verb] = {
         "jobs.score:run",
         "basereward score demo score.input=mine.jsonl score.output=scored.jsonl",
     ),
+    "data": Group(
+        "look at prepared data: show a page, compare two, verify the files",
+        {
+            "show": Action(
+                "write one HTML page about prepared data: counts, sizes, refused records, Comparisons to look at",
+                "jobs.data:show",
+                "basereward data show runs/demo/shards samples=50",
+                places=("FOLDER",),
+                options={
+                    "output": Option("data.html", "the page"),
+                    "samples": Option(24, "Comparisons to show, 0 to 200"),
+                    "seed": Option(0, "another seed shows others"),
+                },
+            ),
+            "diff": Action(
+                "say what changed between two preparations: settings, inputs, counts, Comparisons",
+                "jobs.data:diff",
+                "basereward data diff shards/manifests/1f0c.json shards",
+                places=("A", "B"),
+                flags={"json": "print JSON in place of tables"},
+                failed=EXIT_USER,
+            ),
+            "verify": Action(
+                "read every file of prepared data against its checksum",
+                "jobs.data:verify",
+                "basereward data verify s3://bucket/shards",
+                places=("FOLDER",),
+            ),
+        },
+    ),
     "demo": Verb(
         "run the whole way on synthetic data: records, shards, training, report",
         "jobs.demo:run",
@@ -87,13 +122,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.verb is None:
         parser.print_help()
         return EXIT_USER
+    verb = VERBS[arguments.verb]
+    if isinstance(verb, Group):
+        if arguments.action is None:
+            arguments.show_help()
+            return EXIT_USER
+        failed = verb.actions[arguments.action].failed
+    else:
+        failed = EXIT_FAILED
     try:
         with sigterm_raises():
-            _run(arguments, [*arguments.words, *rest])  # argparse leaves over what stands behind an option
+            return _run(verb, arguments, [*arguments.words, *rest])  # argparse leaves over what follows an option
     except UserError as error:
         return _report(error, EXIT_USER, debug=arguments.debug)
     except RunError as error:
-        return _report(error, EXIT_FAILED, debug=arguments.debug)
+        return _report(error, failed, debug=arguments.debug)
     except KeyboardInterrupt:
         _complain("stopped by Ctrl-C; the same command goes on from what is finished")
         return EXIT_INTERRUPTED
@@ -102,14 +145,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             _complain("ended by SIGTERM; the same command goes on from what is finished")
             return EXIT_TERMINATED
         traceback.print_exc()  # an unexpected failure is shown in full: its cause is not known beforehand
-        return EXIT_FAILED
-    return 0
+        return failed
 
 
-def _run(arguments: argparse.Namespace, words: list[str]) -> None:
+def _run(verb: Verb | Group, arguments: argparse.Namespace, words: list[str]) -> int:
+    if isinstance(verb, Group):
+        action = verb.actions[arguments.action]
+        flags = {flag: getattr(arguments, flag) for flag in action.flags}
+        return action.run(f"{arguments.verb} {arguments.action}", words, flags)
     from jobs.recipe_file import load_recipe, packaged_recipes
 
-    verb = VERBS[arguments.verb]
     named = words[0] if words and "=" not in words[0] else None
     overrides = words[1:] if named is not None else words
     recipe_name = named or verb.default_recipe
@@ -120,6 +165,7 @@ def _run(arguments: argparse.Namespace, words: list[str]) -> None:
     if arguments.address is not None:
         recipe.cluster.address = arguments.address
     verb.load()(recipe)
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -131,25 +177,66 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"basereward {_version()}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
     for name, verb in VERBS.items():
-        optional = f"; default: {verb.default_recipe}" if verb.default_recipe else ""
-        child = verbs.add_parser(
-            name,
-            help=verb.summary,
-            description=f"{verb.summary[0].upper()}{verb.summary[1:]}.",
-            epilog=f"example: {verb.example}",
-            usage=f"basereward {name} [RECIPE] [key=value ...] [--address A] [--debug]",
+        if isinstance(verb, Group):
+            _add_group(verbs, name, verb)
+        else:
+            _add_verb(verbs, name, verb)
+    return parser
+
+
+def _add_verb(verbs: "Subparsers", name: str, verb: Verb) -> None:
+    optional = f"; default: {verb.default_recipe}" if verb.default_recipe else ""
+    child = verbs.add_parser(
+        name,
+        help=verb.summary,
+        description=_sentence(verb.summary),
+        epilog=f"example: {verb.example}",
+        usage=f"basereward {name} [RECIPE] [key=value ...] [--address A] [--debug]",
+    )
+    child.add_argument(
+        "words",
+        nargs="*",
+        metavar="RECIPE key=value",
+        help=f"a packaged recipe's name or a .yaml path{optional}; then overrides, such as run_dir=runs/mine",
+    )
+    child.add_argument("--address", metavar="A", help="a running Ray cluster, host:port or auto; default: start one")
+    child.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
+
+
+def _add_group(verbs: "Subparsers", name: str, group: Group) -> None:
+    examples = "\n".join(f"example: {action.example}" for action in group.actions.values())
+    child = verbs.add_parser(
+        name,
+        help=group.summary,
+        description=_sentence(group.summary),
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    child.set_defaults(show_help=child.print_help)
+    actions = child.add_subparsers(dest="action", metavar="ACTION", title="actions")
+    for short, action in group.actions.items():
+        options = "; ".join(f"{key}: {one.help} (default {one.default})" for key, one in action.options.items())
+        one = actions.add_parser(
+            short,
+            help=action.summary,
+            description=_sentence(action.summary),
+            epilog=f"example: {action.example}",
+            usage=action.usage(f"{name} {short}"),
         )
-        child.add_argument(
+        one.add_argument(
             "words",
             nargs="*",
-            metavar="RECIPE key=value",
-            help=f"a packaged recipe's name or a .yaml path{optional}; then overrides, such as run_dir=runs/mine",
+            metavar=" ".join(action.places),
+            help="the output folder of basereward preprocess, local or s3://, its manifest.json, or one of its "
+            f"manifests/ADDRESS.json{'; then options: ' if options else ''}{options}",
         )
-        child.add_argument(
-            "--address", metavar="A", help="a running Ray cluster, host:port or auto; default: start one"
-        )
-        child.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
-    return parser
+        for flag, told in action.flags.items():
+            one.add_argument(f"--{flag}", action="store_true", help=told)
+        one.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
+
+
+def _sentence(summary: str) -> str:
+    return f"{summary[0].upper()}{summary[1:]}."
 
 
 def _version() -> str:

@@ -116,7 +116,10 @@ class Recipe:
     """Section of ``preprocess``."""
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            model="${init_model.output}", data="${preprocess.output}", output="${run_dir}/train"
+            model="${init_model.output}",
+            data="${preprocess.output}",
+            output="${run_dir}/train",
+            cache_dir="${run_dir}/cache",
         )
     )
     """Section of ``train``."""

@@ -4,6 +4,7 @@ Numbers go to the MLflow run of the model's training where the tracking store ha
 """
 
 import os
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from data_pipeline.dataset import PreparedData
 from data_pipeline.errors import RunError
 from jobs.config import EvaluateConfig, Recipe
 from jobs.paths import with_absolute_paths
+from jobs.prepared import manifest_of
 from jobs.ray_job import open_cluster
 from jobs.scoring_actors import ScoringJob, scored_rows
 from jobs.terminal import progress, table
@@ -35,6 +37,7 @@ def run(recipe: Recipe) -> None:
     """
     config = with_absolute_paths(recipe.evaluate, "model", "data", "output")
     lineage = verify_folder(config.model)
+    config = replace(config, data=manifest_of(recipe, config.data))
     data = PreparedData.open(config.data)
     report = evaluate(
         score_split(recipe, config, data),

@@ -1,13 +1,18 @@
 """A recipe file and `key=value` overrides -> a checked `Recipe`.
 
-    defaults (the dataclasses) <- recipe file <- key=value overrides -> interpolations -> Recipe
+    defaults (the dataclasses) <- bases <- recipe file <- key=value overrides -> interpolations -> Recipe
+
+A file that says ``base: demo`` or ``base: ../other.yaml`` begins with all that the other recipe says, except its name.
+Sections are merged key by key; a list, such as `preprocess.sources`, is replaced as a whole.
 
 Every mistake in a recipe is a `RecipeError` or `MissingInput` of one line: the value, its key, the cure.
 """
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -27,29 +32,31 @@ from jobs.config import SECTIONS, Recipe
 
 __all__ = ["load_recipe", "packaged_recipes", "required"]
 
+_SUFFIXES = (".yaml", ".yml")
+
 
 def packaged_recipes() -> list[str]:
-    """Names of the recipes that come with the package, sorted."""
-    return sorted(
-        entry.name.removesuffix(".yaml") for entry in _recipe_folder().iterdir() if entry.name.endswith(".yaml")
-    )
+    """Names of the recipes that come with the package, sorted; one of a subfolder is called ``paper/mixture``."""
+    return sorted(_names(_recipe_folder()))
 
 
 def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     """Read, merge, check and resolve a recipe.
 
     Args:
-        name_or_path: a packaged name such as ``demo``, or a path that ends in ``.yaml`` or ``.yml``.
+        name_or_path: a packaged name such as ``demo`` or ``paper/mixture``, or a path that ends in ``.yaml`` or
+            ``.yml``.
         overrides: ``key=value`` with dotted keys, for example ``train.zero.stage=3``; lists by index:
             ``preprocess.sources.0.limit=100``. The value is YAML.
 
     Raises:
-        MissingInput: no such recipe.
+        MissingInput: no such recipe, or no such base.
         RecipeError: anything wrong inside it, in one line.
     """
-    source, text = _read(name_or_path)
-    settings = _parse(source, text)
-    settings.setdefault("name", Path(name_or_path).stem)
+    file = _find(name_or_path)
+    source = file.title
+    settings = _with_bases(file)
+    settings.setdefault("name", file.name)
     config = _merge_file(source, settings)
     for override in overrides:
         _apply(config, override)
@@ -72,31 +79,101 @@ def required(value: str | None, key: str, example: str) -> str:
     return value
 
 
-def _recipe_folder() -> Any:
+@dataclass(frozen=True)
+class _RecipeFile:
+    """A recipe that is there.
+
+    Attributes:
+        name: what a run is called where the file does not say.
+        file: its text.
+        title: what messages call it.
+    """
+
+    name: str
+    file: Traversable
+    title: str
+
+    @property
+    def identity(self) -> str:
+        """The same for two ways to one file."""
+        return str(self.file.resolve() if isinstance(self.file, Path) else self.file)
+
+    def read(self) -> str:
+        try:
+            return self.file.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise RecipeError(f"{self.title}: not UTF-8 text ({error.reason} at byte {error.start})") from error
+
+
+def _recipe_folder() -> Traversable:
     return files("jobs").joinpath("recipes")
 
 
-def _read(name_or_path: str) -> tuple[str, str]:
-    """(what to call it in messages, its text)."""
-    looks_like_path = name_or_path.endswith((".yaml", ".yml")) or "/" in name_or_path
-    if not looks_like_path and name_or_path in packaged_recipes():
-        return f"recipe {name_or_path}", (_recipe_folder() / f"{name_or_path}.yaml").read_text(encoding="utf-8")
-    path = Path(name_or_path)
-    if not looks_like_path:
-        names = packaged_recipes()
-        near = difflib.get_close_matches(name_or_path, names, n=1, cutoff=0.5)
-        hint = (
-            f"did you mean {near[0]!r}?"
-            if near
-            else f"there are {', '.join(names)}; an own one is a path ending in .yaml"
-        )
-        raise MissingInput(f"no recipe is called {name_or_path!r}: {hint}")
-    if not path.is_file():
-        raise MissingInput(f"no recipe file at {name_or_path!r}: check the path, which starts from {Path.cwd()}")
+def _names(folder: Traversable, prefix: str = "") -> Iterator[str]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _names(entry, f"{prefix}{entry.name}/")
+        elif entry.name.endswith(".yaml"):
+            yield prefix + entry.name.removesuffix(".yaml")
+
+
+def _find(name_or_path: str, folder: Path | None = None) -> _RecipeFile:
+    """The recipe of a packaged name, or of a path from `folder` (None: from where the command runs)."""
+    names = packaged_recipes()
+    if name_or_path in names:
+        file = _recipe_folder().joinpath(*f"{name_or_path}.yaml".split("/"))
+        return _RecipeFile(name_or_path, file, f"recipe {name_or_path}")
+    path = (folder or Path()) / name_or_path
+    if path.is_file() and ("/" in name_or_path or path.suffix in _SUFFIXES):
+        return _RecipeFile(path.stem, path, f"recipe {path}")
+    if path.suffix in _SUFFIXES:
+        start = folder or Path.cwd()
+        raise MissingInput(f"no recipe file at {name_or_path!r}: check the path, which starts from {start}")
+    near = difflib.get_close_matches(name_or_path, names, n=1, cutoff=0.5)
+    hint = (
+        f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}; an own one is a path ending in .yaml"
+    )
+    raise MissingInput(f"no recipe is called {name_or_path!r}: {hint}")
+
+
+def _with_bases(file: _RecipeFile) -> dict[str, Any]:
+    """What the file says, over what its bases say; each file is checked by itself, so that a mistake names its file."""
+    layers: list[dict[str, Any]] = []
+    passed: dict[str, str] = {}
+    current: _RecipeFile | None = file
+    while current is not None:
+        if current.identity in passed:
+            circle = " -> ".join([*passed.values(), current.title])
+            raise RecipeError(f"{file.title}: its bases go round in a circle: {circle}")
+        passed[current.identity] = current.title
+        settings = _parse(current.title, current.read())
+        base = settings.pop("base", None)
+        _merge_file(current.title, settings)
+        if layers:
+            settings.pop("name", None)
+        layers.append(settings)
+        current = None if base is None else _find_base(base, current)
+    merged: dict[str, Any] = {}
+    for layer in reversed(layers):
+        merged = _merge(merged, layer)
+    return merged
+
+
+def _find_base(base: object, of: _RecipeFile) -> _RecipeFile:
+    if not isinstance(base, str):
+        raise RecipeError(f"{of.title}: base is {base!r}, but has to be one recipe's name or path")
     try:
-        return f"recipe {name_or_path}", path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"recipe {name_or_path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
+        return _find(base, of.file.parent if isinstance(of.file, Path) else None)
+    except MissingInput as error:
+        raise MissingInput(f"{of.title}: base {base!r}: {error}") from error
+
+
+def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    both = dict(under)
+    for key, value in over.items():
+        below = both.get(key)
+        both[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return both
 
 
 def _parse(source: str, text: str) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from data_pipeline import storage
-from data_pipeline.config import EncodeConfig, SourceConfig
-from data_pipeline.encode import EncodedComparison, Encoder
+from data_pipeline.config import PreprocessConfig, SourceConfig
+from data_pipeline.encode import EncodedComparison, Encoder, check_length
 from data_pipeline.errors import MissingInput, RecordError
 from data_pipeline.media import load_image
 from data_pipeline.sources.jsonl import to_unranked
@@ -76,7 +76,7 @@ def read_lines(url: str, config: ScoreConfig, encoder: Encoder, recipe: Recipe) 
             yield Line({}, None, str(record))
             continue
         try:
-            yield Line(record, _encoded(record, source, row, root, encoder, recipe.preprocess.encode), None)
+            yield Line(record, _encoded(record, source, row, root, encoder, recipe.preprocess), None)
         except RecordError as error:
             yield Line(record, None, str(error))
 
@@ -96,10 +96,12 @@ def score_lines(recipe: Recipe, model: str, items: list[EncodedComparison]) -> l
 
 
 def _encoded(
-    record: Mapping[str, Any], source: SourceConfig, row: int, root: str, encoder: Encoder, encode: EncodeConfig
+    record: Mapping[str, Any], source: SourceConfig, row: int, root: str, encoder: Encoder, config: PreprocessConfig
 ) -> EncodedComparison:
     comparison = to_unranked(record, source, row)
-    return encoder.encode(comparison, [load_image(ref, root, encode) for ref in comparison.media])
+    encoded = encoder.encode(comparison, [load_image(ref, root, config.media) for ref in comparison.media])
+    check_length(encoded, config.rules.max_tokens)
+    return encoded
 
 
 def _output(line: Line, rewards: tuple[float, ...] | None) -> str:

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
-__all__ = ["progress", "say", "table"]
+__all__ = ["columns", "duration", "progress", "say", "table"]
 
 PLAIN_INTERVAL_S = 10.0
 
@@ -24,24 +25,51 @@ def say(text: str) -> None:
 def table(title: str, rows: Sequence[tuple[str, str]]) -> None:
     """A small two-column table: what, value."""
     say(title)
-    grid = Table(show_header=False)
-    grid.add_column(no_wrap=True)
-    grid.add_column(justify="right", overflow="fold")
+    shown = Table(show_header=False)
+    shown.add_column(no_wrap=True)
+    shown.add_column(justify="right", overflow="fold")
     for name, value in rows:
-        grid.add_row(name, value)
-    _console().print(grid)
+        shown.add_row(name, value)
+    _console().print(shown)
+
+
+def duration(seconds: float) -> str:
+    """Seconds for a person: ``41 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def columns(title: str, names: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = False) -> None:
+    """A table of texts; they may be of records, so nothing in them is taken for markup or terminal codes.
+
+    Args:
+        numbers: whether all columns but the first hold numbers.
+    """
+    say(f"\n{title}")
+    shown = Table()
+    for place, name in enumerate(names):
+        shown.add_column(name, overflow="fold", justify="right" if numbers and place else "left")
+    for row in rows:
+        shown.add_row(
+            *(Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in cell)) for cell in row)
+        )
+    _console().print(shown)
 
 
 @contextmanager
-def progress(title: str, total: int) -> Iterator[Advance]:
-    """Show how much of `total` is done.
+def progress(title: str, total: int, already: int = 0) -> Iterator[Advance]:
+    """Show how much of `total` is done, and about how long the rest takes.
+
+    Args:
+        already: how much an earlier run has done, which says nothing of speed.
 
     Yields:
         ``advance(done, note)``, to be called with the running count, not with increments.
     """
     console = _console()
     if not console.is_terminal:
-        yield _plain(title, total)
+        yield _plain(title, total, already)
         return
     columns = [
         TextColumn("{task.description}"),
@@ -51,19 +79,25 @@ def progress(title: str, total: int) -> Iterator[Advance]:
         TextColumn("{task.fields[note]}"),
     ]
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task(title, total=total, note="")
+        task = bar.add_task(title, total=total, completed=already, note="")
         yield lambda done, note: bar.update(task, completed=done, note=note)
 
 
-def _plain(title: str, total: int) -> Advance:
-    last_s = time.monotonic() - PLAIN_INTERVAL_S  # the first call shows a line at once
+def _plain(title: str, total: int, already: int) -> Advance:
+    began_s = time.monotonic()
+    last_s = began_s - PLAIN_INTERVAL_S  # the first call shows a line at once
     shown = -1
 
     def advance(done: int, note: str) -> None:
         nonlocal last_s, shown
-        if done != shown and (done >= total or time.monotonic() - last_s >= PLAIN_INTERVAL_S):
-            last_s, shown = time.monotonic(), done
-            say(f"{title}: {done} of {total}{f', {note}' if note else ''}")
+        now_s = time.monotonic()
+        if done != shown and (done >= total or now_s - last_s >= PLAIN_INTERVAL_S):
+            last_s, shown = now_s, done
+            parts = [f"{title}: {done:,} of {total:,}", *([note] if note else [])]
+            if already < done < total:
+                left_s = (now_s - began_s) * (total - done) / (done - already)
+                parts.append(f"about {duration(left_s)} left")
+            say(", ".join(parts))
 
     return advance
 

@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -142,6 +142,12 @@ class Tracker:
     def log_text(self, text: str, name: str) -> None:
         """Write `text` to artifact `name`, for example ``config/recipe.yaml``."""
         self._client.log_text(self.run_id, text, name)
+
+    def log_text_once(self, name: str, text: Callable[[], str]) -> None:
+        """Write what `text` returns to artifact `name`; an artifact that an earlier attempt wrote is left as it is."""
+        folder = name.rpartition("/")[0]
+        if all(entry.path != name for entry in self._client.list_artifacts(self.run_id, folder or None)):
+            self._client.log_text(self.run_id, text(), name)
 
     def log_model(self, folder: str | Path, *, name: str, step: int, register_as: str | None = None) -> str:
         """Log an exported model as the run's output, once; a restart that logs it again gets the first id.

@@ -7,13 +7,16 @@ A finished training is left as it is; a killed one goes on from its last checkpo
 """
 
 import os
+from dataclasses import replace
 
 from cluster.session import ClusterInfo
 from data_pipeline.dataset import PreparedData
 from data_pipeline.errors import RecipeError
+from data_pipeline.inspection.page import page_of
 from data_pipeline.manifest import Manifest
 from jobs.config import Recipe, to_flat_params, to_yaml
 from jobs.paths import with_absolute_paths
+from jobs.prepared import manifest_of
 from jobs.ray_job import open_cluster
 from jobs.source_version import source_tags
 from jobs.terminal import say, table
@@ -41,10 +44,11 @@ def run(recipe: Recipe) -> None:
         UserError: a recipe value, the data or the model folder is wrong, or the cluster is too small.
         RunError: the training failed, more often than `max_failures` allows.
     """
-    config = with_absolute_paths(recipe.train, "model", "data", "output")
+    config = with_absolute_paths(recipe.train, "model", "data", "output", "cache_dir")
     check_train_config(config)
     if is_complete(config.model):  # a folder of another make has no checksums to compare with
         verify_folder(config.model)
+    config = replace(config, data=manifest_of(recipe, config.data))
     data = PreparedData.open(config.data)
     _, plan = make_plan(config, data)
     claim_output(config, data.manifest.fingerprint)
@@ -92,11 +96,28 @@ def start_tracking(recipe: Recipe, config: TrainConfig, data: PreparedData) -> T
     tags = {"recipe": recipe.name, "data_fingerprint": manifest.fingerprint}
     tracker.set_tags(tags | source_tags(f"basereward train {recipe.name}"))
     tracker.describe(description(recipe, manifest))
-    profile = {"seen": manifest.counts.seen, "kept": manifest.counts.kept, "refused": manifest.counts.refused}
     tracker.log_dataset(
-        name=recipe.name, fingerprint=manifest.fingerprint, source=config.data, profile=profile, context="training"
+        name=recipe.name,
+        fingerprint=manifest.fingerprint,
+        source=config.data,
+        profile=profile(manifest),
+        context="training",
     )
+    tracker.log_text_once("data/data.html", lambda: page_of(config.data))
     return tracker
+
+
+def profile(manifest: Manifest) -> dict[str, object]:
+    """What MLflow shows of the data beside its name: counts, and what an epoch shows of every source."""
+    counts = manifest.counts
+    return {
+        "address": manifest.address,
+        "seen": counts.seen,
+        "kept": counts.kept,
+        "refused": counts.refused_by_reason,
+        "splits": counts.by_split,
+        "epoch": {name: source.shown for name, source in counts.by_source.items()},
+    }
 
 
 def description(recipe: Recipe, manifest: Manifest) -> str:

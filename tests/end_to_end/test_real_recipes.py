@@ -48,7 +48,7 @@ def test_a_recipe_prepares_the_first_records_of_its_set(name: str, tmp_path: Pat
     groups: dict[str, set[str]] = {"train": set(), "heldout": set()}
     for index in range(len(data)):
         encoded = data.encoded(index)
-        assert len(encoded.prefix_ids) + max(map(len, encoded.response_ids)) <= config.encode.max_tokens
+        assert len(encoded.prefix_ids) + max(map(len, encoded.response_ids)) <= config.rules.max_tokens
         groups[encoded.split] |= {image.key for image in encoded.images} or {encoded.prefix_ids.tobytes().hex()}
     assert not groups["train"] & groups["heldout"]
 

@@ -97,6 +97,24 @@ def test_dataset_model_and_artifacts(store: Path, tmp_path: Path) -> None:
     assert list((store.parent / "mlartifacts").rglob("models/*/artifacts/config.json"))
 
 
+def test_a_text_is_logged_once(store: Path, tmp_path: Path) -> None:
+    made: list[str] = []
+
+    def text() -> str:
+        made.append("page")
+        return f"<p>{len(made)}</p>"
+
+    for _ in range(2):  # a restart takes up the run
+        tracker = make(store, tmp_path)
+        tracker.log_text_once("data/data.html", text)
+        tracker.log_text_once("top.html", text)
+    assert len(made) == 2
+    client = MlflowClient(tracker.uri)
+    assert [entry.path for entry in client.list_artifacts(tracker.run_id, "data")] == ["data/data.html"]
+    file = client.download_artifacts(tracker.run_id, "data/data.html", str(tmp_path))
+    assert Path(file).read_text() == "<p>1</p>"
+
+
 def test_run_that_the_store_does_not_have(store: Path, tmp_path: Path) -> None:
     (tmp_path / "job_state.json").write_text(json.dumps({"mlflow_run_id": "0" * 32}))
     with pytest.raises(MissingInput, match="job_state.json names MLflow run 0000"):

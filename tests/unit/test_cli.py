@@ -8,9 +8,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from prepared_toys import mixed_toy, write_toy
 
 from data_pipeline.errors import CorruptData, MissingInput
 from jobs import cli
+from jobs.actions import Group
 from jobs.config import Recipe
 from jobs.recipe_file import packaged_recipes
 
@@ -139,3 +141,59 @@ def test_unknown_arguments_exit_2(argv: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(argv)
     assert caught.value.code == 2
+
+
+def actions() -> list[tuple[str, str]]:
+    groups = [(name, verb) for name, verb in cli.VERBS.items() if isinstance(verb, Group)]
+    return [(name, action) for name, group in groups for action in group.actions]
+
+
+@pytest.mark.parametrize(("group", "action"), actions())
+def test_help_of_an_action_shows_an_example(group: str, action: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main([group, action, "--help"])
+    assert caught.value.code == 0
+    assert f"example: basereward {group} {action}" in capsys.readouterr().out
+
+
+def test_a_group_without_action_shows_its_actions(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["data"]) == 2
+    out = capsys.readouterr().out
+    assert all(word in out for word in ("show", "diff", "verify"))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["show"], "needs FOLDER, got none"),
+        (["show", "a", "b"], "needs FOLDER, got 'a', 'b'"),
+        (["diff", "a"], "needs A and B, got 'a'"),
+        (["show", "a", "sample=3"], "no option 'sample': did you mean 'samples'?"),
+        (["show", "a", "samples=many"], "samples=many must be a whole number"),
+        (["verify", "a", "seed=1"], "no option 'seed': it takes none"),
+        (["show", "x/y=z"], "no prepared data in 'x/y=z'"),
+        (["verify", "nowhere"], "no prepared data in 'nowhere'"),
+    ],
+)
+def test_wrong_arguments_of_an_action(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["data", *words]) == 2
+    err = capsys.readouterr().err
+    assert told in err
+    assert err.count("\n") == 1
+
+
+def test_data_show_and_verify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_toy(tmp_path / "shards", mixed_toy(12))
+    page = tmp_path / "page.html"
+    assert cli.main(["data", "show", folder, f"output={page}", "samples=3", "seed=4"]) == 0
+    assert page.read_text().count('<section class="sample">') == 3
+    assert "seen" in capsys.readouterr().out
+    assert cli.main(["data", "verify", folder]) == 0
+    assert "all 6 files" in capsys.readouterr().out
+    next((tmp_path / "shards" / "shards").glob("*.images.arrow")).write_bytes(b"x")
+    assert cli.main(["data", "verify", folder]) == 1
+    out = capsys.readouterr().out
+    assert out.count("\nbad: ") == 1 and "1 of 6 files are bad" in out

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from data_pipeline.errors import MissingInput, RecipeError
+from data_pipeline.sources.registry import SHAPES
 from jobs.config import SECTIONS, Recipe, to_flat_params, to_yaml
 from jobs.recipe_file import load_recipe, packaged_recipes, required
 
@@ -127,6 +128,90 @@ def test_missing_recipe_names_the_nearest(tmp_path: Path) -> None:
 def test_packaged_recipes_load() -> None:
     for name in packaged_recipes():
         assert load_recipe(name).name
+
+
+def recipes(folder: Path, **texts: str) -> Path:
+    """Recipe files, `a__b` in subfolder a; the first one's path."""
+    paths = [folder / f"{name.replace('__', '/')}.yaml" for name in texts]
+    for path, text in zip(paths, texts.values(), strict=True):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    return paths[0]
+
+
+def test_a_base_is_read_first(tmp_path: Path) -> None:
+    top = recipes(
+        tmp_path,
+        small__top="base: ../middle.yaml\ntrain: {optimizer: {learning_rate: 1e-5}}\n",
+        middle="base: low.yaml\nname: middle\ntrain: {seed: 7, zero: {stage: 3}}\n" + MINIMAL.replace("mine", "other"),
+        low="run_dir: kept/${name}\ntrain: {seed: 1, epochs: 2, zero: {stage: 1, offload_optimizer: true}}\n" + MINIMAL,
+    )
+    recipe = load_recipe(str(top), ["train.epochs=3"])
+    assert (recipe.name, recipe.run_dir) == ("top", "kept/top")  # a base's name is its own
+    assert (recipe.train.seed, recipe.train.epochs, recipe.train.optimizer.learning_rate) == (7, 3, 1e-5)
+    assert (recipe.train.zero.stage, recipe.train.zero.offload_optimizer) == (3, True)
+    assert [source.name for source in recipe.preprocess.sources] == ["other"]  # a list is replaced
+
+
+def test_a_packaged_recipe_as_base(tmp_path: Path) -> None:
+    top = recipes(tmp_path, top="base: paper/mixture\nname: mine\npreprocess: {mixture: {only: [mmpr]}}\n")
+    recipe, base = load_recipe(str(top)), load_recipe("paper/mixture")
+    assert (recipe.name, recipe.preprocess.mixture.only) == ("mine", ["mmpr"])
+    assert recipe.preprocess.sources == base.preprocess.sources
+    assert base.name == "paper/mixture"
+
+
+@pytest.mark.parametrize(
+    ("texts", "error", "parts"),
+    [
+        ({"a": "base: b.yaml\n", "b": "base: a.yaml\n"}, RecipeError, ["a.yaml", "circle", "b.yaml"]),
+        ({"a": "base: a.yaml\n"}, RecipeError, ["circle"]),
+        ({"d__a": "base: ../d/a.yaml\n"}, RecipeError, ["circle"]),
+        ({"a": "base: b.yaml\n"}, MissingInput, ["a.yaml", "'b.yaml'", "starts from"]),
+        ({"a": "base: paper/mixtur\n"}, MissingInput, ["a.yaml", "did you mean 'paper/mixture'"]),
+        ({"a": "base: [demo]\n"}, RecipeError, ["a.yaml", "base is ['demo']"]),
+        ({"a": "base: b.yaml\n", "b": "train: {epoch: 1}\n"}, RecipeError, ["b.yaml", "train.epoch", "'epochs'"]),
+        ({"a": "base: b.yaml\n", "b": "train: {\n"}, RecipeError, ["b.yaml", "not valid YAML"]),
+        ({"a": "base: demo\ntrain: {epoch: 1}\n"}, RecipeError, ["a.yaml", "train.epoch"]),
+    ],
+)
+def test_each_wrong_base_is_one_line(
+    tmp_path: Path, texts: dict[str, str], error: type[Exception], parts: list[str]
+) -> None:
+    with pytest.raises(error) as caught:
+        load_recipe(str(recipes(tmp_path, **texts)))
+    message = str(caught.value)
+    assert "\n" not in message
+    assert [part for part in parts if part not in message] == [], message
+
+
+def test_paper_recipes_differ_from_their_base_as_they_say() -> None:
+    """The sets of Table 4, one recipe each; the seven kept ones; the ratios of text to images."""
+    mixture = load_recipe("paper/mixture")
+    names = {source.name for source in mixture.preprocess.sources}
+    assert len(names) == len(mixture.preprocess.sources)
+    assert {source.shape for source in mixture.preprocess.sources} <= SHAPES.keys()
+    assert {source.shape for source in mixture.preprocess.decontaminate.against} <= SHAPES.keys()
+    assert len(mixture.preprocess.decontaminate.against) == 5
+    single = [name for name in packaged_recipes() if name.startswith("paper/data/")]
+    assert len(single) == 11
+    for recipe in map(load_recipe, single):
+        only = recipe.preprocess.mixture.only
+        assert only and set(only) <= names
+        assert recipe.train.optimizer == mixture.train.optimizer
+        assert recipe.run_dir == f"runs/{recipe.name}"
+    kept = set(mixture.preprocess.mixture.only)
+    assert sum(set(load_recipe(name).preprocess.mixture.only) <= kept for name in single) == 7
+    ratios = [name for name in packaged_recipes() if name.startswith("paper/text_ratio/")]
+    assert sorted(load_recipe(name).preprocess.mixture.text_ratio or 0.0 for name in ratios) == [0.0, 0.25, 0.5, 1.0]
+    assert all(set(load_recipe(name).preprocess.mixture.only) == kept for name in ratios)
+
+
+def test_ultra_all_and_ultra_hard_read_one_file() -> None:
+    sources = {source.name: source for source in load_recipe("paper/mixture").preprocess.sources}
+    both = sources["ultra_all"], sources["ultra_hard"]
+    assert both[0].path == both[1].path
+    assert [source.responses for source in both] == ["all", "extremes"]
 
 
 def test_required() -> None:

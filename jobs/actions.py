@@ -1,0 +1,103 @@
+"""Verbs whose arguments are places, such as folders, and no recipe: ``basereward GROUP ACTION PLACE ... [key=value]``.
+
+The recipe verbs stand in `jobs.cli`; both kinds are in its one table.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from importlib import import_module
+
+from data_pipeline.errors import RecipeError
+
+__all__ = ["Action", "Group", "Option"]
+
+EXIT_FAILED = 1
+
+Value = int | str | None
+
+
+@dataclass(frozen=True)
+class Option:
+    """A ``key=value`` of an action; the default's type is the value's, None stands for a text that may be missing."""
+
+    default: Value
+    help: str
+
+    def read(self, name: str, text: str) -> Value:
+        """The value in `text`.
+
+        Raises:
+            RecipeError: it should be a whole number, and is not.
+        """
+        if not isinstance(self.default, int):
+            return text
+        try:
+            return int(text)
+        except ValueError as error:
+            raise RecipeError(f"{name}={text} must be a whole number, such as {name}={self.default}") from error
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing that a group does."""
+
+    summary: str
+    target: str
+    """``module:function``, imported only when the action is called; it returns the exit code."""
+    example: str
+    places: tuple[str, ...]
+    """What the arguments in front are, for help and errors."""
+    options: Mapping[str, Option] = field(default_factory=dict)
+    flags: Mapping[str, str] = field(default_factory=dict)
+    """``--flag`` and what it does; the function gets it by name."""
+    failed: int = EXIT_FAILED
+    """The exit code where something went wrong that the caller may not be able to fix."""
+
+    def usage(self, name: str) -> str:
+        """How to write it: ``basereward data show FOLDER [output=...] [--debug]``."""
+        options = [f"[{key}={'...' if one.default is None else one.default}]" for key, one in self.options.items()]
+        return " ".join(
+            ["basereward", name, *self.places, *options, *(f"[--{flag}]" for flag in self.flags), "[--debug]"]
+        )
+
+    def run(self, name: str, words: Sequence[str], flags: Mapping[str, bool]) -> int:
+        """Call the function with the places and options in `words`; returns its exit code.
+
+        Raises:
+            RecipeError: too few or too many places, or an option that there is not.
+        """
+        settings = [word for word in words if _is_setting(word)]
+        places = [word for word in words if not _is_setting(word)]
+        if len(places) != len(self.places):
+            wanted = " and ".join(self.places)
+            got = ", ".join(map(repr, places)) if places else "none"
+            raise RecipeError(f"{name} needs {wanted}, got {got}: for example {self.example}")
+        values = {key: one.default for key, one in self.options.items()}
+        for word in settings:
+            key, _, text = word.partition("=")
+            if key not in self.options:
+                raise RecipeError(f"{name} has no option {key!r}{self._nearest(key)}")
+            values[key] = self.options[key].read(key, text)
+        module, _, function = self.target.partition(":")
+        called: Callable[..., int] = getattr(import_module(module), function)
+        return called(*places, **values, **flags)
+
+    def _nearest(self, key: str) -> str:
+        if not self.options:
+            return ": it takes none"
+        near = get_close_matches(key, self.options, n=1)
+        return f": did you mean {near[0]!r}?" if near else f": it has {', '.join(self.options)}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """A verb with actions of its own."""
+
+    summary: str
+    actions: Mapping[str, Action]
+
+
+def _is_setting(word: str) -> bool:
+    """``key=value``; a path may hold "=" behind a slash."""
+    return "=" in word and "/" not in word.partition("=")[0]

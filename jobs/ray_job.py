@@ -1,21 +1,31 @@
 """The verbs' way to Ray: open the recipe's cluster, and map a function over items with a bounded number under way."""
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError, WorkerCrashedError
+from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
 
 from cluster.session import ClusterInfo, ClusterUnavailable, ray_session
-from data_pipeline.errors import BaserewardError, MissingInput, RunError
+from data_pipeline.errors import BaserewardError, MissingInput, NoSpace, RunError, UserError
 from jobs.config import ClusterConfig
 
-__all__ = ["PACKAGES", "map_bounded", "open_cluster", "ray_errors"]
+__all__ = ["PACKAGES", "Outcome", "largest_node_memory", "map_bounded", "open_cluster", "ray_errors"]
 
 Item = TypeVar("Item")
+Context = TypeVar("Context")
 Result = TypeVar("Result")
+
+_DEATHS = 3
+_DIED = (
+    f"the worker process, or its node, died {_DEATHS + 1} times over, most likely out of memory: "
+    "lower preprocess.workers or preprocess.shard_bytes, or give the nodes more memory"
+)
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 PACKAGES = ("data_pipeline", "rm_core", "cluster", "jobs")
 
@@ -66,28 +76,84 @@ def ray_errors(when_it_died: str) -> Iterator[None]:
         raise RunError(when_it_died) from error
 
 
-def map_bounded(function: Callable[[Item], Result], items: Sequence[Item], *, limit: int) -> Iterator[Result]:
-    """`function` of every item as Ray tasks of one CPU each, `limit` under way at once, in the order they end.
+@dataclass(frozen=True, kw_only=True)
+class Outcome(Generic[Item, Result]):
+    """What came of one item of `map_bounded`.
+
+    Attributes:
+        result: what the function returned; None where it failed.
+        failure: the traceback of the last attempt; None where it succeeded.
+        attempts: how often the function was called for it, calls that a dying process cut short left out.
+    """
+
+    item: Item
+    result: Result | None = None
+    failure: str | None = None
+    attempts: int = 1
+
+
+def map_bounded(
+    function: Callable[[Item, Context], Result],
+    items: Sequence[Item],
+    context: Context,
+    *,
+    limit: int,
+    retries: int = 0,
+    memory_bytes: int = 0,
+) -> Generator[Outcome[Item, Result]]:
+    """`function(item, context)` of every item as Ray tasks of one CPU, spread over the nodes, in the order they end.
+
+    A task whose process or node dies is started again by Ray. One that raises comes again behind all others, up to
+    `retries` times; then its failure is its outcome. What makes going on useless is raised at once. Close the
+    generator (`contextlib.closing`) to cancel what is under way.
+
+    Args:
+        function: one that worker processes can import by its name.
+        context: sent to each node once.
+        limit: tasks under way at once.
+        memory_bytes: what Ray sets aside for each task, so that a node takes no more of them than it can hold.
 
     Raises:
-        BaserewardError: as the task raised it, without the remote traceback.
-        RunError: a task's process died more often than Ray retries it.
+        UserError: as a task raised it.
+        NoSpace: as a task raised it.
     """
     if limit < 1:
         raise ValueError(f"limit is {limit}: at least one item has to be under way")
-    task: Any = ray.remote(num_cpus=1, max_retries=3)(_call)  # Ray's types know no generic tasks
-    waiting = iter(items)
-    under_way = [task.remote(function, item) for item in islice(waiting, limit)]
-    while under_way:
-        [done], under_way = ray.wait(under_way, num_returns=1)
-        under_way += [task.remote(function, item) for item in islice(waiting, 1)]
-        with ray_errors(
-            "a worker process died four times over, most likely out of memory: lower the number of workers"
-        ):
-            result: Result = ray.get(done)
-        yield result
+    options: dict[str, Any] = {"num_cpus": 1, "max_retries": _DEATHS, "scheduling_strategy": "SPREAD"}
+    if memory_bytes:
+        options["memory"] = memory_bytes
+    task: Any = ray.remote(**options)(function)  # Ray's types know no generic tasks
+    shared = ray.put(context)
+    waiting = deque((item, 1) for item in items)
+    under_way: dict[Any, tuple[Item, int]] = {}
+    try:
+        while waiting or under_way:
+            while waiting and len(under_way) < limit:
+                item, attempt = waiting.popleft()
+                under_way[task.remote(item, shared)] = (item, attempt)
+            [done], _ = ray.wait(list(under_way), num_returns=1)
+            item, attempt = under_way.pop(done)
+            outcome = _outcome(done, item, attempt)
+            if outcome.failure is not None and outcome.failure != _DIED and attempt <= retries:
+                waiting.append((item, attempt + 1))
+            else:
+                yield outcome
+    finally:
+        for reference in under_way:
+            ray.cancel(reference, force=True)
 
 
-def _call(function: Callable[[Item], Result], item: Item) -> Result:
-    """The task: Ray takes a plain function, not a partial."""
-    return function(item)
+def largest_node_memory() -> int:
+    """Bytes that Ray may set aside for tasks on the open cluster's largest node."""
+    return max((int(node["Resources"].get("memory", 0)) for node in ray.nodes() if node["Alive"]), default=0)
+
+
+def _outcome(reference: Any, item: Item, attempt: int) -> Outcome[Item, Any]:
+    try:
+        return Outcome(item=item, result=ray.get(reference), attempts=attempt)
+    except RayTaskError as error:
+        if isinstance(error.cause, UserError | NoSpace):
+            raise error.cause from None
+        return Outcome(item=item, failure=_COLOURS.sub("", str(error)).strip(), attempts=attempt)
+    except (WorkerCrashedError, NodeDiedError, OutOfMemoryError):
+        return Outcome(item=item, failure=_DIED, attempts=attempt)

@@ -9,10 +9,10 @@
     {"question_id": "q7", "model": "m2", "judge": "m3", "games": [{"score": "B>>A", "judgement": "...", "user_prompt":
         [{"type": "text", "text": "<|User Prompt|>..."}, {"type": "image", "image": "<sha256>"}]}]}
 
-A battle's ``winner`` is ``model_a``, ``model_b`` or a tie. Its sides may also be single texts
-(``conversation_a`` or ``output_a``, and b), under the ``instruction`` (or ``question``) of the record: what a join of
-the list of battles with the models' answers gives. A game is one Comparison: ``A>>B`` gives the scores 2 and 0, ``A>B`` 1
-and 0, ``A=B`` a tie, so that the difference of the scores is the margin.
+A battle's ``winner`` is ``model_a``, ``model_b`` or a tie. Its sides may also be single texts (``conversation_a`` or
+``output_a``, and b), under the ``instruction`` (or ``question``) of the record: what a join of the list of battles with
+the models' answers gives. A game is one Comparison: ``A>>B`` gives the scores 2 and 0, ``A>B`` 1 and 0, ``A=B`` a tie,
+so that the difference of the scores is the margin.
 
 Awkward: dialogues of several rounds have no common prompt (refused, ``prompts_differ``); some scores are null, empty
 or free text, where the judge went astray (refused, ``unparsable_label``); answers of a game stand in the judge's prompt

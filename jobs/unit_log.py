@@ -1,0 +1,83 @@
+"""What a worker process does for one work unit: the unit, and beside it a log of where and how it was done.
+
+Runs in Ray's worker processes and imports nothing heavy. Logs are no part of the output: they hold hosts and times.
+"""
+
+import os
+import resource
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from data_pipeline import storage
+from data_pipeline.config import PreprocessConfig
+from data_pipeline.pipeline import UnitResult, WorkUnit, run_unit
+
+__all__ = ["UnitReport", "log_url", "logged_unit"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitReport:
+    """What the driver hears of a unit that was done.
+
+    Attributes:
+        host: name of the machine that did it.
+        pid: process there.
+        peak_bytes: most memory that process has held so far.
+    """
+
+    result: UnitResult
+    host: str
+    pid: int
+    peak_bytes: int
+
+
+def log_url(address: str, output: str) -> str:
+    """Where the log of a unit is written."""
+    return storage.join(output, "logs", f"{address}.log")
+
+
+def logged_unit(unit: WorkUnit, config: PreprocessConfig) -> UnitReport:
+    """`run_unit`, with a log that is written when it begins and again when it ends or fails.
+
+    Raises:
+        Exception: whatever `run_unit` raises.
+    """
+    host, pid, url = socket.gethostname(), os.getpid(), log_url(unit.address, config.output)
+    last_row = unit.start + unit.count - 1
+    head = f"unit     {unit.address}\ninput    {unit.path} rows {unit.start} to {last_row}\nhost     {host} pid {pid}\n"
+    _write(url, f"{head}started  {_now()}\n")
+    started_at, begin = _now(), time.perf_counter()
+    try:
+        result = run_unit(unit, config)
+    except Exception as error:
+        failed = f"failed   {_now()} after {time.perf_counter() - begin:.2f} s: {type(error).__name__}: {error}\n"
+        _write(url, f"{head}started  {started_at}\n{failed}")
+        raise
+    peak_bytes = peak_memory()
+    _write(url, f"{head}started  {started_at}\nended    {_now()}\n{_account(result, peak_bytes)}")
+    return UnitReport(result=result, host=host, pid=pid, peak_bytes=peak_bytes)
+
+
+def peak_memory() -> int:
+    """Most bytes that this process has held in memory so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _account(result: UnitResult, peak_bytes: int) -> str:
+    refused = "".join(f"refused  {count} {reason}\n" for reason, count in sorted(result.refused.items()))
+    return (
+        f"seconds  {result.seconds:.2f}\nseen     {result.seen}\nkept     {result.made}\n{refused}"
+        f"bytes    {result.bytes}\npeak     {peak_bytes / 1e6:.0f} MB\n"
+    )
+
+
+def _write(url: str, text: str) -> None:
+    storage.write_atomic(url, text.encode("utf-8", "backslashreplace"))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -36,7 +36,8 @@ def content_key(comparison: Comparison, image_hashes: Sequence[str]) -> str:
     """sha256 over prompt, images and ranked responses: two records with one key are exact duplicates.
 
     The order of the responses does not count, their ranks do: a second vote that contradicts the first is no
-    duplicate. Ids, sources and scores play no part.
+    duplicate. Ids, sources and scores play no part, nor do line breaks beside an image: one set writes
+    "<image>\\nWhich", another "Which".
 
     Args:
         image_hashes: sha256 of every image, parallel to `comparison.media`.
@@ -86,4 +87,12 @@ def _stripped(parts: Sequence[Part]) -> tuple[Part, ...]:
 
 
 def _plain(parts: Sequence[Part], image_hashes: Sequence[str]) -> list[Any]:
-    return [{"image": image_hashes[part.index]} if isinstance(part, ImageSlot) else part for part in parts]
+    plain: list[Any] = []
+    for place, part in enumerate(parts):
+        if isinstance(part, ImageSlot):
+            plain.append({"image": image_hashes[part.index]})
+            continue
+        text = part.lstrip("\n") if place and isinstance(parts[place - 1], ImageSlot) else part
+        before_image = place + 1 < len(parts) and isinstance(parts[place + 1], ImageSlot)
+        plain.append(text.rstrip("\n") if before_image else text)
+    return [part for part in plain if part != ""]

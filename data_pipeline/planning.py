@@ -23,7 +23,7 @@ from data_pipeline.shards import SCHEMA_VERSION
 from data_pipeline.sources.readers import RowRange, split_rows
 from data_pipeline.sources.records import inputs_of
 from data_pipeline.sources.registry import adapter_of
-from data_pipeline.tokenizer import load_tokenizer
+from data_pipeline.tokenizer import tokenizer_fingerprint
 from data_pipeline.units import WorkUnit
 
 __all__ = ["FileScan", "InputRef", "address_of", "input_files", "plan_units", "portable_config", "scan_file"]
@@ -103,7 +103,7 @@ def plan_units(config: PreprocessConfig, scans: Mapping[str, FileScan] | None = 
     refs = input_files(config)
     if scans is None:
         scans = {ref.url: scan_file(ref, config.rows_per_unit) for ref in refs}
-    tokenizer = load_tokenizer(config.tokenizer).fingerprint
+    tokenizer = tokenizer_fingerprint(config.tokenizer)
     sources = all_sources(config)
     left = [source.limit for source in sources]
     digests: dict[str, str] = {}

@@ -7,7 +7,7 @@ texts --train_tokenizer--> tokenizer.json, tokenizer_config.json, chat_template.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -17,7 +17,14 @@ from data_pipeline.config import EncodeConfig
 from data_pipeline.errors import CorruptData, MissingInput, RecipeError
 from data_pipeline.template import chat_template
 
-__all__ = ["SPECIAL_TOKENS", "ChatTokenizer", "load_tokenizer", "train_tokenizer", "write_processor_files"]
+__all__ = [
+    "SPECIAL_TOKENS",
+    "ChatTokenizer",
+    "load_tokenizer",
+    "tokenizer_fingerprint",
+    "train_tokenizer",
+    "write_processor_files",
+]
 
 SPECIAL_TOKENS = (
     "<|endoftext|>",
@@ -73,19 +80,19 @@ class ChatTokenizer:
         # Without this "<|im_end|>" inside an answer would end the turn.
         self._tokenizer.encode_special_tokens = True
         special = {token.content: i for i, token in self._tokenizer.get_added_tokens_decoder().items() if token.special}
-        if missing := [name for name in _NEEDED if name not in special]:
-            raise MissingInput(
-                f"the tokenizer has no special tokens {', '.join(missing)}: take one with the chat format of Qwen2.5-VL"
-            )
+        _check_special(special)
         self.special_ids: Mapping[str, int] = {name: special[name] for name in SPECIAL_TOKENS if name in special}
         """Ids of the special tokens by name, such as ``"<|im_end|>"``."""
         self.image_token: int = special["<|image_pad|>"]
-        self.vocab_size: int = max(self._tokenizer.get_vocab(with_added_tokens=True).values()) + 1
-        """Rows an embedding needs: the largest id, special tokens included, plus one."""
         # The template's own texts ("user\n", the system prompt) come with every Comparison.
         self._short = lru_cache(maxsize=4096)(lambda text: tuple(self._encode(text)) if text else ())
         self.fingerprint: str = hashlib.sha256(definition.encode()).hexdigest()
         """sha256 of ``tokenizer.json``, hex."""
+
+    @cached_property
+    def vocab_size(self) -> int:
+        """Rows an embedding needs: the largest id, special tokens included, plus one."""
+        return int(max(self._tokenizer.get_vocab(with_added_tokens=True).values())) + 1
 
     def encode(self, text: str) -> list[int]:
         """Ids of `text`; "" gives none."""
@@ -113,15 +120,45 @@ def load_tokenizer(folder: str) -> ChatTokenizer:
         MissingInput: no such file, or the chat format's special tokens are not in it.
         CorruptData: the file is no JSON object.
     """
+    text = _read(folder)
     url = storage.join(folder, "tokenizer.json")
     try:
-        definition = storage.read_bytes(url).decode("utf-8")
-        readable = isinstance(json.loads(definition), dict)
+        readable = isinstance(json.loads(text), dict)
     except ValueError as error:
         raise CorruptData(f"{url!r} is no JSON: {error}; copy it again") from error
     if not readable:
         raise CorruptData(f"{url!r} holds no JSON object; copy it again")
-    return ChatTokenizer(definition)
+    return ChatTokenizer(text)
+
+
+def tokenizer_fingerprint(folder: str) -> str:
+    """`ChatTokenizer.fingerprint` of the folder's tokenizer, without parsing its megabytes.
+
+    Raises:
+        MissingInput: no such file, or the chat format's special tokens are not in it.
+        CorruptData: the file breaks off, or is no JSON object.
+    """
+    text = _read(folder)
+    if not (text.startswith("{") and text.rstrip().endswith("}")):
+        raise CorruptData(f"{storage.join(folder, 'tokenizer.json')!r} is no whole JSON object; copy it again")
+    _check_special([name for name in _NEEDED if json.dumps(name) in text])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read(folder: str) -> str:
+    url = storage.join(folder, "tokenizer.json")
+    try:
+        return storage.read_bytes(url).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CorruptData(f"{url!r} is no JSON: {error}; copy it again") from error
+
+
+def _check_special(names: Iterable[str]) -> None:
+    found = set(names)
+    if missing := [name for name in _NEEDED if name not in found]:
+        raise MissingInput(
+            f"the tokenizer has no special tokens {', '.join(missing)}: take one with the chat format of Qwen2.5-VL"
+        )
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int, folder: str) -> None:

@@ -57,3 +57,11 @@ def test_content_key_is_content_and_nothing_else() -> None:
     assert key != content_key(GOOD, ["h2"])
     assert key != content_key(replace(GOOD, prompt=(Turn("user", ("What is it?", ImageSlot(0))),)), ["h1"])
     assert key != content_key(replace(GOOD, responses=answers("A bus.", "A dog.", ranks=(1, 0))), ["h1"])
+
+
+def test_content_key_overlooks_line_breaks_beside_an_image() -> None:
+    one, other, third = (
+        replace(GOOD, prompt=(Turn("user", parts),))
+        for parts in ((ImageSlot(0), "Which?"), (ImageSlot(0), "\nWhich?"), (ImageSlot(0), "Which?\n"))
+    )
+    assert content_key(one, ["h1"]) == content_key(other, ["h1"]) != content_key(third, ["h1"])

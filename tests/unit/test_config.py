@@ -1,5 +1,6 @@
 """Recipes: what loads, and the one line that each mistake gets."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -125,9 +126,13 @@ def test_missing_recipe_names_the_nearest(tmp_path: Path) -> None:
         load_recipe(str(tmp_path / "nope.yaml"))
 
 
+packaged = cache(load_recipe)
+"""Packaged recipes, each loaded once: the paper's take most of a second each."""
+
+
 def test_packaged_recipes_load() -> None:
     for name in packaged_recipes():
-        assert load_recipe(name).name
+        assert packaged(name).name
 
 
 def recipes(folder: Path, **texts: str) -> Path:
@@ -187,7 +192,7 @@ def test_each_wrong_base_is_one_line(
 
 def test_paper_recipes_differ_from_their_base_as_they_say() -> None:
     """The sets of Table 4, one recipe each; the seven kept ones; the ratios of text to images."""
-    mixture = load_recipe("paper/mixture")
+    mixture = packaged("paper/mixture")
     names = {source.name for source in mixture.preprocess.sources}
     assert len(names) == len(mixture.preprocess.sources)
     assert {source.shape for source in mixture.preprocess.sources} <= SHAPES.keys()
@@ -195,20 +200,20 @@ def test_paper_recipes_differ_from_their_base_as_they_say() -> None:
     assert len(mixture.preprocess.decontaminate.against) == 5
     single = [name for name in packaged_recipes() if name.startswith("paper/data/")]
     assert len(single) == 11
-    for recipe in map(load_recipe, single):
+    for recipe in map(packaged, single):
         only = recipe.preprocess.mixture.only
         assert only and set(only) <= names
         assert recipe.train.optimizer == mixture.train.optimizer
         assert recipe.run_dir == f"runs/{recipe.name}"
     kept = set(mixture.preprocess.mixture.only)
-    assert sum(set(load_recipe(name).preprocess.mixture.only) <= kept for name in single) == 7
+    assert sum(set(packaged(name).preprocess.mixture.only) <= kept for name in single) == 7
     ratios = [name for name in packaged_recipes() if name.startswith("paper/text_ratio/")]
-    assert sorted(load_recipe(name).preprocess.mixture.text_ratio or 0.0 for name in ratios) == [0.0, 0.25, 0.5, 1.0]
-    assert all(set(load_recipe(name).preprocess.mixture.only) == kept for name in ratios)
+    assert sorted(packaged(name).preprocess.mixture.text_ratio or 0.0 for name in ratios) == [0.0, 0.25, 0.5, 1.0]
+    assert all(set(packaged(name).preprocess.mixture.only) == kept for name in ratios)
 
 
 def test_ultra_all_and_ultra_hard_read_one_file() -> None:
-    sources = {source.name: source for source in load_recipe("paper/mixture").preprocess.sources}
+    sources = {source.name: source for source in packaged("paper/mixture").preprocess.sources}
     both = sources["ultra_all"], sources["ultra_hard"]
     assert both[0].path == both[1].path
     assert [source.responses for source in both] == ["all", "extremes"]

@@ -8,7 +8,13 @@ from transformers import AutoTokenizer
 
 from data_pipeline.config import EncodeConfig
 from data_pipeline.errors import CorruptData, MissingInput, RecipeError
-from data_pipeline.tokenizer import SPECIAL_TOKENS, load_tokenizer, train_tokenizer, write_processor_files
+from data_pipeline.tokenizer import (
+    SPECIAL_TOKENS,
+    load_tokenizer,
+    tokenizer_fingerprint,
+    train_tokenizer,
+    write_processor_files,
+)
 
 TEXTS = [f"The {colour} bus number {i} isn't here.\n\nIs it?" for i in range(50) for colour in ("red", "blue")]
 SAMPLES = [
@@ -86,3 +92,19 @@ def test_the_template_carries_the_configured_system_prompt(folder: str) -> None:
     chat = [{"role": "user", "content": "x"}]
     text = AutoTokenizer.from_pretrained(folder).apply_chat_template(chat, tokenize=False)
     assert text == ('<|im_start|>system\nSay "hi".\nBe brief, it\'s late.<|im_end|>\n<|im_start|>user\nx<|im_end|>\n')
+
+
+def test_a_fingerprint_is_the_loaded_tokenizers_and_checks_it(tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    train_tokenizer(["Some words."], 300, folder)
+    assert tokenizer_fingerprint(folder) == load_tokenizer(folder).fingerprint
+    path = tmp_path / "tokenizer.json"
+    whole = path.read_text()
+    path.write_text(whole[:-100])
+    for read in (tokenizer_fingerprint, load_tokenizer):
+        with pytest.raises(CorruptData, match="copy it again"):
+            read(folder)
+    path.write_text(whole.replace("<|vision_start|>", "<|seeing|>"))
+    for read in (tokenizer_fingerprint, load_tokenizer):
+        with pytest.raises(MissingInput, match=r"<\|vision_start\|>"):
+            read(folder)

@@ -1,6 +1,6 @@
 """Prepared Comparisons -> the packed rows that the model reads.
 
-rows.arrow -> `sizes.PlanningTable`  lengths of every Comparison, no data read
+rows       -> `sizes.PlanningTable`  lengths of every Comparison, no data read
            -> `plan.Plan`            step i -> its Comparisons, packed under the budgets, dealt to ranks (pure)
                                      (`order`: the shuffled stream, `packing`: first fit of many steps at once)
            -> `packed.PackedBatch`   tokens, M-RoPE positions, block layout, pixels (`positions`, `pixels`)

@@ -8,7 +8,7 @@ from typing import Protocol
 from data_pipeline.errors import CorruptData
 from data_pipeline.storage.remote import filesystem_of, identity_of, named, remote_call
 
-__all__ = ["ByteSource", "LocalSource", "RangeReader", "RemoteSource", "buffered"]
+__all__ = ["ByteSource", "LocalSource", "RangeReader", "RemoteSource", "SeekableFile", "buffered"]
 
 _BUFFER_BYTES = 1 << 16
 _MAX_AHEAD_BYTES = 8 << 20
@@ -81,22 +81,13 @@ class RemoteSource:
         return remote_call(self.name, read)
 
 
-class RangeReader(io.RawIOBase):
-    """Bytes [start, start + size) of a source as a file; ends early never: a source that is too short is an error.
+class SeekableFile(io.RawIOBase):
+    """What our files over ranges, archives and streams share: a size, a place, and seeking from either end."""
 
-    A remote source is read ahead in steps that double up to 8 MiB while reading goes straight on, and exactly as asked
-    after a jump, so that both one long pass and many small random reads are cheap.
-    """
-
-    def __init__(self, source: ByteSource, start: int = 0, size: int | None = None) -> None:
+    def __init__(self, size: int) -> None:
         super().__init__()
-        self._source = source
-        self._start = start
-        self._size = source.size - start if size is None else size
+        self._size = size
         self._place = 0
-        self._window = b""
-        self._window_start = 0
-        self._ahead = 0
 
     def readable(self) -> bool:
         return True
@@ -107,11 +98,31 @@ class RangeReader(io.RawIOBase):
     def tell(self) -> int:
         return self._place
 
+    def _target(self, offset: int, whence: int) -> int:
+        """The byte that a seek means; it may lie outside of the file."""
+        return {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size}[whence] + offset
+
+
+class RangeReader(SeekableFile):
+    """Bytes [start, start + size) of a source as a file; ends early never: a source that is too short is an error.
+
+    A remote source is read ahead in steps that double up to 8 MiB while reading goes straight on, and exactly as asked
+    after a jump, so that both one long pass and many small random reads are cheap.
+    """
+
+    def __init__(self, source: ByteSource, start: int = 0, size: int | None = None) -> None:
+        super().__init__(source.size - start if size is None else size)
+        self._source = source
+        self._start = start
+        self._window = b""
+        self._window_start = 0
+        self._ahead = 0
+
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size}[whence]
-        if base + offset < 0:
-            raise ValueError(f"cannot seek to byte {base + offset} of {self._source.name!r}")
-        self._place = base + offset
+        target = self._target(offset, whence)
+        if target < 0:
+            raise ValueError(f"cannot seek to byte {target} of {self._source.name!r}")
+        self._place = target
         return self._place
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]

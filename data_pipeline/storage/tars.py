@@ -14,7 +14,7 @@ from typing import cast
 
 from data_pipeline.errors import CorruptData, MissingInput, RecipeError
 from data_pipeline.storage.members import Archive, Member, clean_name
-from data_pipeline.storage.ranges import ByteSource, RangeReader, buffered
+from data_pipeline.storage.ranges import ByteSource, RangeReader, SeekableFile, buffered
 
 __all__ = ["GzippedTarArchive", "TarArchive"]
 
@@ -135,27 +135,16 @@ def _walk(file: object, name: str, mode: str) -> Iterator[tuple[str, Member]]:
         raise MissingInput(f"{name!r} is not a whole tar file: {error}; fetch it again") from error
 
 
-class _Part(io.RawIOBase):
+class _Part(SeekableFile):
     """One member of a decompressed stream as a file."""
 
     def __init__(self, stream: gzip.GzipFile, member: Member) -> None:
-        super().__init__()
+        super().__init__(member.size)
         self._stream = stream
         self._member = member
-        self._place = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._place
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._member.size}[whence]
-        self._place = min(max(base + offset, 0), self._member.size)
+        self._place = min(max(self._target(offset, whence), 0), self._member.size)
         return self._place
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]

@@ -12,7 +12,7 @@ import zlib
 
 from data_pipeline.errors import CorruptData, MissingInput
 from data_pipeline.storage.members import Archive, Member, clean_name
-from data_pipeline.storage.ranges import ByteSource, RangeReader, buffered
+from data_pipeline.storage.ranges import ByteSource, RangeReader, SeekableFile, buffered
 
 __all__ = ["ZipArchive"]
 
@@ -104,28 +104,18 @@ def _is_link(info: zipfile.ZipInfo) -> bool:
     return (info.external_attr >> 16) & 0o170000 == 0o120000
 
 
-class _Inflater(io.RawIOBase):
+class _Inflater(SeekableFile):
     """A deflated member as a file of exactly the declared size."""
 
     def __init__(self, packed: io.RawIOBase | io.BytesIO, member: Member, at: str) -> None:
-        super().__init__()
+        super().__init__(member.size)
         self._packed = packed
         self._member = member
         self._at = at
         self._rewind()
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._place
-
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._member.size}[whence]
-        target = min(max(base + offset, 0), self._member.size)
+        target = min(max(self._target(offset, whence), 0), self._member.size)
         if target < self._place:
             self._rewind()
         while self._place < target:

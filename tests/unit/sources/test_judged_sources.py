@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from multimodal_checks import answers, changed, convert, one, pictured, refusal
+from adapter_checks import answers, changed, convert, one, pictured, refusal
 from multimodal_records import NUMBERED_PROMPT, R1_JUDGED, RECORDS
 
 from data_pipeline.comparison import MediaRef

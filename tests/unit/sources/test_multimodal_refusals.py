@@ -1,7 +1,7 @@
 """What a record of the wrong shape gets from a multimodal adapter: a reason, the field and the row."""
 
 import pytest
-from multimodal_checks import changed, refusal
+from adapter_checks import changed, refusal
 from multimodal_records import R1_JUDGED, RECORDS
 
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from multimodal_checks import ROW, answers, changed, convert, one, pictured, refusal
+from adapter_checks import ROW, answers, changed, convert, one, pictured, refusal
 from multimodal_records import RECORDS, V1_DIALOGUES
 
 from data_pipeline.clean import check

@@ -4,32 +4,13 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
+import adapter_checks
 import pytest
+from adapter_checks import convert, one, refusal
 from text_records import RECORDS
 
 from data_pipeline.comparison import Comparison, Turn
-from data_pipeline.config import SourceConfig
-from data_pipeline.errors import RecordError
 from data_pipeline.sources.fine_grained import ranks_from_votes
-from data_pipeline.sources.registry import adapter_of
-
-ROW = 3
-
-
-def convert(shape: str, record: dict[str, Any], **options: Any) -> list[Comparison]:
-    made = adapter_of(shape)(record, SourceConfig(name="mine", path="x", shape=shape, **options), ROW)
-    return [made] if isinstance(made, Comparison) else list(made)
-
-
-def one(shape: str, record: dict[str, Any] | None = None, **options: Any) -> Comparison:
-    (made,) = convert(shape, record if record is not None else RECORDS[shape], **options)
-    return made
-
-
-def refusal(shape: str, record: dict[str, Any], **options: Any) -> RecordError:
-    with pytest.raises(RecordError) as caught:
-        convert(shape, record, **options)
-    return caught.value
 
 
 def ranks(comparison: Comparison) -> list[int]:
@@ -49,17 +30,8 @@ def user(text: str) -> tuple[Turn, ...]:
 
 
 def changed(shape: str, path: Sequence[str | int], value: object) -> dict[str, Any]:
-    """The good record with another value at `path`; `KeyError` itself removes the field."""
-    record: Any = copy.deepcopy(RECORDS[shape])
-    place = record
-    for step in path[:-1]:
-        place = place[step]
-    if value is KeyError:
-        del place[path[-1]]
-    else:
-        place[path[-1]] = value
-    assert isinstance(record, dict)
-    return record
+    """The shape's good record with another value at `path`; `KeyError` itself removes the field."""
+    return adapter_checks.changed(RECORDS[shape], path, value)
 
 
 # --- messages --------------------------------------------------------------------------------------------------------

@@ -1,11 +1,12 @@
-"""What the tests of multimodal adapters ask of a record: what it becomes, and how it is refused."""
+"""What the tests of adapters ask of a record: what it becomes, and how it is refused."""
 
 import copy
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from multimodal_records import RECORDS
+from multimodal_records import RECORDS as MULTIMODAL_RECORDS
+from text_records import RECORDS as TEXT_RECORDS
 
 from data_pipeline.comparison import Comparison, ImageSlot, Turn
 from data_pipeline.config import SourceConfig
@@ -13,9 +14,10 @@ from data_pipeline.errors import RecordError
 from data_pipeline.inspection.reasons import MEANINGS
 from data_pipeline.sources.registry import adapter_of
 
-__all__ = ["ROW", "answers", "changed", "convert", "one", "pictured", "refusal"]
+__all__ = ["RECORDS", "ROW", "answers", "changed", "convert", "one", "pictured", "refusal"]
 
 ROW = 3
+RECORDS: dict[str, Any] = {**TEXT_RECORDS, **MULTIMODAL_RECORDS}
 
 
 def convert(shape: str, record: Any, **options: Any) -> list[Comparison]:
@@ -28,9 +30,9 @@ def one(shape: str, record: Any = None, **options: Any) -> Comparison:
     return made
 
 
-def refusal(shape: str, record: Any) -> RecordError:
+def refusal(shape: str, record: Any, **options: Any) -> RecordError:
     with pytest.raises(RecordError) as caught:
-        convert(shape, record)
+        convert(shape, record, **options)
     assert caught.value.reason in MEANINGS
     return caught.value
 

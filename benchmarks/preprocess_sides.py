@@ -22,6 +22,7 @@ from data_pipeline.pipeline import finish, plan_units, prepare, run_unit
 from data_pipeline.template import chat_template
 from data_pipeline.tokenizer import load_tokenizer
 from data_pipeline.units import WorkUnit
+from jobs.unit_log import peak_memory
 
 __all__ = [
     "PROCESSES",
@@ -216,7 +217,7 @@ def peak_of_one_worker(work: Work, output: str, rows_per_unit: int) -> int:
 def _peak(config: PreprocessConfig) -> int:
     for unit in plan_units(config):
         run_unit(unit, config)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return peak_memory()
 
 
 def bytes_below(folder: str) -> int:

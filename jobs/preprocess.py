@@ -41,8 +41,9 @@ __all__ = ["run"]
 
 SCAN_HERE_BYTES = 256_000_000
 """Inputs of fewer bytes are read through faster than a cluster starts."""
-WORKER_BASE_BYTES = 1_100_000_000
-"""What a worker holds besides a shard: libraries, tokenizer, one picture of 50 million pixels (measured)."""
+WORKER_BASE_BYTES = 600_000_000
+"""What a worker holds besides a shard: libraries, tokenizer, language model (some 280 MB) and a large picture; a real
+set with pictures of up to 50 million pixels took 500 MB in all."""
 SHARD_COPIES = 4
 """How often a shard's bytes lie in a worker's memory while it is written."""
 _STORAGE_THREADS = 16

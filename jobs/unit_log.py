@@ -6,16 +6,16 @@ Runs in Ray's worker processes and imports nothing heavy. Logs are no part of th
 import os
 import resource
 import socket
-import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from data_pipeline import storage
 from data_pipeline.config import PreprocessConfig
 from data_pipeline.pipeline import UnitResult, WorkUnit, run_unit
 
-__all__ = ["UnitReport", "log_url", "logged_unit"]
+__all__ = ["UnitReport", "log_url", "logged_unit", "peak_memory"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +63,12 @@ def logged_unit(unit: WorkUnit, config: PreprocessConfig) -> UnitReport:
 
 def peak_memory() -> int:
     """Most bytes that this process has held in memory so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Linux hands ru_maxrss on to what a process starts, so a small worker of a large parent would look large.
+        kilobytes = next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(kilobytes) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
 
 
 def _account(result: UnitResult, peak_bytes: int) -> str:

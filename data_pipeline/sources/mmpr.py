@@ -11,7 +11,8 @@ Image paths start from ``root``; an epoch shows the Comparisons of a file ``repe
 
 Awkward: ``image`` is a path, a list of paths, or absent for text-only records; a question may hold ``<image>`` or
 not; an index may write its paths with the folder of the set in front (``MMPR-v1.2/annotations/...`` in
-``MMPR-v1.2/meta.json``), which is taken off where no such file is inside.
+``MMPR-v1.2/meta.json``), which is taken off where no such file is inside; the set is published as ``annotations.zip``
+and parts of an ``images.zip``, which are read in place once the parts are joined.
 """
 
 import json
@@ -48,6 +49,8 @@ def to_comparison(record: Mapping[str, Any], source: SourceConfig, row: int) -> 
 def files_in_meta(url: str) -> list[SourceFile]:
     """The files that a ``meta.json`` lists, in its order; its paths start from its folder unless absolute.
 
+    ``annotations/a.jsonl`` that is not there is looked for in ``annotations.zip``, and so are folders of images.
+
     Raises:
         MissingInput: it is no such index, an entry lacks a field, or names an annotation file that is not there.
         RecipeError: a ``repeat_time`` is no positive number.
@@ -68,15 +71,21 @@ def _file_of(name: str, entry: object, url: str) -> SourceFile:
         if not isinstance(entry.get(field), str):
             raise MissingInput(f"{url}: {name!r} has no {field} that is a path, only {sorted(entry)}")
     folder = storage.parent_of(url)
-    prefix = f"{storage.name_of(folder)}/"
-    annotation, root = (storage.join(folder, entry[field]) for field in ("annotation", "root"))
-    if not storage.exists(annotation) and entry["annotation"].startswith(prefix):
-        annotation, root = (storage.join(folder, entry[field].removeprefix(prefix)) for field in ("annotation", "root"))
-    if not storage.exists(annotation):
-        raise MissingInput(
-            f"{url}: {name!r} names {annotation!r}, which is not there: fetch or unpack it, or correct it"
-        )
+    annotation, root = (_found(folder, entry[field]) for field in ("annotation", "root"))
+    if annotation is None:
+        missing = storage.join(folder, entry["annotation"])
+        raise MissingInput(f"{url}: {name!r} names {missing!r}, which is not there: fetch it, or correct it")
+    # Images that are not there are refused one by one: an index may list more than was fetched.
+    root = root or storage.join(folder, entry["root"].removeprefix(f"{storage.name_of(folder)}/"))
     return SourceFile(annotation, root, _repeat(name, entry.get("repeat_time", 1), url))
+
+
+def _found(folder: str, path: str) -> str | None:
+    """The place of a file or folder that the index of `folder` names; None: nowhere."""
+    inside = path.removeprefix(f"{storage.name_of(folder)}/")
+    archive = f"{inside.split('/')[0]}.zip"
+    places = [storage.join(folder, path), storage.join(folder, inside), storage.join(folder, archive, inside)]
+    return next((place for place in places if storage.exists(place)), None)
 
 
 def _repeat(name: str, value: Any, url: str) -> float:

@@ -1,12 +1,14 @@
 """Multimodal adapters on records of the true shapes, awkward ones included."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
 from adapter_checks import ROW, answers, changed, convert, one, pictured, refusal
 from multimodal_records import RECORDS, V1_DIALOGUES
 
+from data_pipeline import storage
 from data_pipeline.clean import check
 from data_pipeline.comparison import ImageSlot, MediaRef, Turn
 from data_pipeline.config import FieldMap, SourceConfig
@@ -268,3 +270,18 @@ def test_jsonl_response_image_by_field_map() -> None:
     error = refusal("jsonl", uneven)
     assert (error.reason, "row 3" in error.detail) == ("image_slot_mismatch", True)
     assert refusal("jsonl", changed(record, ["responses", 0], {"image": None, "score": 1})).reason == "missing_field"
+
+
+def test_mmpr_meta_finds_files_in_the_published_archives(tmp_path: Path) -> None:
+    folder = tmp_path / "MMPR"
+    folder.mkdir()
+    for name, member in (("annotations", "annotations/a.jsonl"), ("images", "images/a/7.png")):
+        with zipfile.ZipFile(folder / f"{name}.zip", "w") as archive:
+            archive.writestr(member, b"{}\n")
+    url = str(folder / "meta.json")
+    meta = {"a": {"root": "MMPR/images/a", "annotation": "MMPR/annotations/a.jsonl"}}
+    (folder / "meta.json").write_text(json.dumps(meta), encoding="utf8")
+    (found,) = files_in_meta(url)
+    assert found.url == f"{folder}/annotations.zip/annotations/a.jsonl"
+    assert found.media_root == f"{folder}/images.zip/images/a"
+    assert storage.exists(f"{found.media_root}/7.png")

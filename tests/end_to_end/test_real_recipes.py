@@ -92,3 +92,24 @@ def test_dialogues_end_where_the_answers_begin(tmp_path: Path) -> None:
         best = tokenizer.decode(encoded.response_ids[encoded.ranks.index(0)]).removesuffix("<|im_end|>")
         assert best.strip() in chosen
         assert data.comparison(index).prompt[-1].role == "user"
+
+
+def test_all_real_sets_in_one_mixture_without_what_benchmarks_ask(tmp_path: Path) -> None:
+    if not (REAL_DATA / "benchmarks").is_dir():
+        pytest.skip(f"no benchmarks/ in {REAL_DATA}: set BASEREWARD_REAL_DATA to the folder that holds the real sets")
+    limits = [f"preprocess.sources.{place}.limit=25" for place in range(6)]
+    recipe = load_recipe("real_mixture", [f"data_root={REAL_DATA}", f"run_dir={tmp_path}", *limits])
+    config = recipe.preprocess
+    train_tokenizer(["Some words to learn from."], 300, config.tokenizer)
+    config.sources[2].limit = 100  # the question of a benchmark that this set asks stands in row 75
+    manifest = prepare(config)
+    counts = manifest.counts
+    assert set(counts.by_source) == {source.name for source in config.sources}
+    assert all(one.seen == one.kept + one.refused and one.seen >= 25 for one in counts.by_source.values())
+    items = {name: found.items for name, found in counts.benchmarks.items()}
+    assert items == {"vl_rewardbench": 1250, "mm_rlhf_rewardbench": 170, "rm_bench": 798}
+    assert counts.benchmarks["rm_bench"].overlaps == counts.refused_by_reason["contaminated"] == 4
+    data = PreparedData.open(config.output)
+    shown = data.rows.take(data.epoch_indices("train")).column("image_patches").to_pylist()
+    with_images = sum(map(bool, shown))
+    assert abs((len(shown) - with_images) - 0.5 * with_images) <= 0.15 * with_images, "text_ratio: 0.5"

@@ -57,6 +57,7 @@ def test_every_step_is_logged_once_and_the_run_says_what_it_was(trained: Workpla
     assert {name.split("/")[0] for name in run.data.metrics} == {"train", "system"}
 
 
+@pytest.mark.drill
 def test_a_killed_worker_changes_neither_losses_nor_weights(trained: Workplace) -> None:
     output = trained.folder / "killed"
     process = trained.start("train", f"train.output={output}")

@@ -84,18 +84,20 @@ def progress(title: str, total: int, already: int = 0) -> Iterator[Advance]:
 
 
 def _plain(title: str, total: int, already: int) -> Advance:
-    began_s = time.monotonic()
-    last_s = began_s - PLAIN_INTERVAL_S  # the first call shows a line at once
+    last_s = time.monotonic() - PLAIN_INTERVAL_S  # the first call shows a line at once
     shown = -1
+    first: tuple[float, int] | None = None  # when the first work was done: what came before it was starting up
 
     def advance(done: int, note: str) -> None:
-        nonlocal last_s, shown
+        nonlocal last_s, shown, first
         now_s = time.monotonic()
+        if first is None and done > already:
+            first = now_s, done
         if done != shown and (done >= total or now_s - last_s >= PLAIN_INTERVAL_S):
             last_s, shown = now_s, done
             parts = [f"{title}: {done:,} of {total:,}", *([note] if note else [])]
-            if already < done < total:
-                left_s = (now_s - began_s) * (total - done) / (done - already)
+            if first is not None and first[1] < done < total:
+                left_s = (now_s - first[0]) * (total - done) / (done - first[1])
                 parts.append(f"about {duration(left_s)} left")
             say(", ".join(parts))
 

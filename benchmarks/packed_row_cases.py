@@ -9,6 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from data_pipeline.encode import EncodedComparison, EncodedImage
+from rm_core.batches.row_format import RowFormat
 from rm_core.batches.sizes import PlanningTable, num_ordered_pairs, relative_cost
 
 VOCABULARY = 2048
@@ -20,6 +21,7 @@ SPECIAL_IDS = {
     "<|vision_end|>": 4,
 }
 IMAGE_TOKEN = SPECIAL_IDS["<|image_pad|>"]
+ROW_FORMAT = RowFormat(image_token=IMAGE_TOKEN, video_token=SPECIAL_IDS["<|video_pad|>"])
 FIRST_WORD = 5
 SIDE = 448
 """Pixels a side of every image: 32 x 32 patches, 256 tokens."""

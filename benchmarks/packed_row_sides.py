@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import Qwen2_5_VLModel
 
-from benchmarks.packed_row_cases import IMAGE_TOKEN, SPECIAL_IDS, VOCABULARY, micro_batches, planning_table
+from benchmarks.packed_row_cases import IMAGE_TOKEN, ROW_FORMAT, SPECIAL_IDS, VOCABULARY, micro_batches, planning_table
 from data_pipeline.encode import EncodedComparison
 from rm_core.batches.packed import collate
 from rm_core.batches.pixels import patches_of
@@ -84,13 +84,13 @@ def run_packed(model: RewardModel, comparisons: Sequence[EncodedComparison], dev
     model.zero_grad()
     start_s, start_cpu_s = _now(device), time.process_time()
     packs = [pack.rows for pack in pack_first_fit(range(len(comparisons)), planning_table(comparisons), BUDGET)]
-    batches = [collate([comparisons[row] for row in rows], image_token=IMAGE_TOKEN).to(device) for rows in packs]
+    batches = [collate([comparisons[row] for row in rows], row_format=ROW_FORMAT).to(device) for rows in packs]
     ready_s = _now(device)
-    num_pairs = sum(batch.pairs.shape[1] for batch in batches)
+    num_pairs = sum(batch.labels.pairs.shape[1] for batch in batches)
     rewards_of: dict[int, Tensor] = {}
     for rows, batch in zip(packs, batches, strict=True):
         rewards = model(batch)
-        torch.autograd.backward(bradley_terry(rewards, batch.pairs).sum / num_pairs)
+        torch.autograd.backward(bradley_terry(rewards, batch.labels.pairs).sum / num_pairs)
         rewards_of |= zip(rows, rewards.detach().split(batch.num_responses), strict=True)
     done_s, cpu_s = _now(device), time.process_time() - start_cpu_s
     ordered = torch.cat([rewards_of[row] for row in range(len(comparisons))]).cpu()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from toys import ROW_FORMAT
 
 from data_pipeline.encode import EncodedComparison
 from data_pipeline.errors import CorruptData
@@ -55,7 +56,7 @@ class ToyComparisons:
 
 def hold_a_loader_open(data: ToyComparisons, write_pids: str) -> None:
     """For a process of its own: start a worker, write its process id, and wait to be killed."""
-    with Decoder(data, image_token=1, num_workers=1) as decoder:
+    with Decoder(data, row_format=ROW_FORMAT, num_workers=1) as decoder:
         decoder.submit([0, 1]).result()
         pids = " ".join(str(child.pid) for child in multiprocessing.active_children())
         with open(f"{write_pids}.part", "w", encoding="utf8") as file:

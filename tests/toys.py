@@ -9,12 +9,14 @@ from PIL import Image
 from transformers import Qwen2_5_VLConfig
 
 from data_pipeline.encode import EncodedComparison, EncodedImage
+from rm_core.batches.row_format import RowFormat
 from rm_core.model.backbone import new_backbone
 from rm_core.model.config import HeadConfig
 from rm_core.model.reward_model import RewardModel
 
-IMAGE_TOKEN, VISION_START, VISION_END = 1, 2, 3
+IMAGE_TOKEN, VISION_START, VISION_END, VIDEO_TOKEN = 1, 2, 3, 0
 VOCABULARY = 64
+ROW_FORMAT = RowFormat(image_token=IMAGE_TOKEN, video_token=VIDEO_TOKEN, time_per_second=2.0, window=112)
 
 
 def toy_image(seed: int, height: int = 56, width: int = 56) -> EncodedImage:
@@ -85,7 +87,7 @@ def toy_config() -> Qwen2_5_VLConfig:
         image_token_id=IMAGE_TOKEN,
         vision_start_token_id=VISION_START,
         vision_end_token_id=VISION_END,
-        video_token_id=0,
+        video_token_id=VIDEO_TOKEN,
     )
 
 

@@ -28,6 +28,7 @@ from data_pipeline.encode import EncodedComparison, EncodedImage
 from data_pipeline.errors import RecordError, RunError
 from rm_core.batches.packed import PackedBatch, collate
 from rm_core.batches.pixels import patches_of
+from rm_core.batches.row_format import RowFormat
 
 __all__ = ["Comparisons", "Decoder"]
 
@@ -51,13 +52,13 @@ class Decoder:
 
     Args:
         data: picklable where there are worker processes; each opens it for itself.
-        image_token: id of ``<|image_pad|>``.
+        row_format: of the backbone that will read the rows.
         num_workers: processes; 0: one thread of this process.
     """
 
-    def __init__(self, data: Comparisons, *, image_token: int, num_workers: int) -> None:
+    def __init__(self, data: Comparisons, *, row_format: RowFormat, num_workers: int) -> None:
         self._data = data
-        self._image_token = image_token
+        self._row_format = row_format
         self._pin = torch.cuda.is_available()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pack")
         self._processes = None
@@ -66,7 +67,7 @@ class Decoder:
             # CUDA, would not be safe.
             context = torch.multiprocessing.get_context("forkserver")
             context.set_forkserver_preload(["torch", __name__])
-            self._processes = ProcessPoolExecutor(num_workers, context, _begin_worker, (data, image_token))
+            self._processes = ProcessPoolExecutor(num_workers, context, _begin_worker, (data, row_format))
 
     def submit(self, indices: Sequence[int]) -> Future[PackedBatch]:
         """The packed row of these Comparisons.
@@ -97,7 +98,7 @@ class Decoder:
         self._thread.shutdown(wait=True)
 
     def _load(self, indices: Sequence[int]) -> PackedBatch:
-        return self._pinned(_packed(self._data, indices, self._image_token))
+        return self._pinned(_packed(self._data, indices, self._row_format))
 
     def _collect(self, made: Future[PackedBatch]) -> PackedBatch:
         try:
@@ -113,7 +114,7 @@ class Decoder:
         return replace(batch, **pinned)
 
 
-def _packed(data: Comparisons, indices: Sequence[int], image_token: int) -> PackedBatch:
+def _packed(data: Comparisons, indices: Sequence[int], row_format: RowFormat) -> PackedBatch:
     items = [data.encoded(index) for index in indices]
     owner = {image.key: item.id for item in items for image in item.images}
 
@@ -123,7 +124,7 @@ def _packed(data: Comparisons, indices: Sequence[int], image_token: int) -> Pack
         except RecordError as error:
             raise RunError(f"Comparison {owner[image.key]!r}: image {image.key}: {error}") from error
 
-    return collate(items, image_token=image_token, load_image=load)
+    return collate(items, row_format=row_format, load_image=load)
 
 
 def _tensors(batch: PackedBatch) -> dict[str, Tensor]:
@@ -141,17 +142,17 @@ class _Worker:
     """What a worker process holds."""
 
     data: Comparisons
-    image_token: int
+    row_format: RowFormat
 
 
-def _begin_worker(data: Comparisons, image_token: int) -> None:
+def _begin_worker(data: Comparisons, row_format: RowFormat) -> None:
     """First thing in a worker: it leaves signals of the terminal to its parent, and ends with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-    _Worker.data, _Worker.image_token = data, image_token
+    _Worker.data, _Worker.row_format = data, row_format
 
 
 def _end_with(parent: int) -> None:
@@ -161,7 +162,7 @@ def _end_with(parent: int) -> None:
 
 
 def _work(indices: Sequence[int]) -> PackedBatch:
-    batch = _packed(_Worker.data, indices, _Worker.image_token)
+    batch = _packed(_Worker.data, indices, _Worker.row_format)
     needed = sum(tensor.nbytes for tensor in _tensors(batch).values())
     # Writing beyond the end of a full tmpfs kills the process without a word.
     if os.path.isdir(_SHARED_MEMORY) and (free := shutil.disk_usage(_SHARED_MEMORY).free) < needed:

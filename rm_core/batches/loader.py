@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from rm_core.batches.decoding import Comparisons, Decoder
 from rm_core.batches.packed import PackedBatch
 from rm_core.batches.plan import Pack, Plan, StepPlan, deal
+from rm_core.batches.row_format import RowFormat
 from rm_core.batches.sizes import PlanningTable
 
 __all__ = ["Comparisons", "PackLoader", "RankStep"]
@@ -33,7 +34,7 @@ class PackLoader:
 
     Args:
         data: what `table.index` points into.
-        image_token: id of ``<|image_pad|>``.
+        row_format: of the backbone that will read the rows.
         prefetch: packed rows prepared ahead; at least one for each worker.
         num_workers: processes that prepare them; 0: a thread.
     """
@@ -46,7 +47,7 @@ class PackLoader:
         *,
         rank: int,
         world_size: int,
-        image_token: int,
+        row_format: RowFormat,
         prefetch: int,
         num_workers: int = 0,
     ) -> None:
@@ -55,7 +56,7 @@ class PackLoader:
         self._plan = plan
         self._rank = rank
         self._world_size = world_size
-        self._image_token = image_token
+        self._row_format = row_format
         self._prefetch = max(1, prefetch, num_workers)
         self._num_workers = num_workers
 
@@ -65,7 +66,7 @@ class PackLoader:
         Raises:
             RunError: a Comparison cannot be read, or a worker process died.
         """
-        with Decoder(self._data, image_token=self._image_token, num_workers=self._num_workers) as decoder:
+        with Decoder(self._data, row_format=self._row_format, num_workers=self._num_workers) as decoder:
             queue = _Queue(decoder, self._indices(start), self._prefetch)
             for step, packs in self._hands(start):
                 yield RankStep(step, len(packs)), queue.take(len(packs))

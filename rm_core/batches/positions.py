@@ -10,6 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from data_pipeline.encode import EncodedComparison
+from rm_core.batches.row_format import RowFormat
+
 __all__ = ["comparison_positions", "segment_positions"]
 
 IntArray = npt.NDArray[np.int64]
@@ -56,25 +59,24 @@ def segment_positions(
     return out, position
 
 
-def comparison_positions(
-    prefix_ids: npt.NDArray[np.int32],
-    response_ids: Sequence[npt.NDArray[np.int32]],
-    grids: Sequence[MergedGrid],
-    *,
-    image_token: int,
-) -> IntArray:
-    """Positions [3, L] of [prefix | response 1 | ... | response K]; `grids` in the order of the spans in that row."""
-    images = list(grids)
-    taken = _num_spans(prefix_ids, image_token)
-    prefix, after = segment_positions(prefix_ids, images[:taken], image_token=image_token, start=0)
+def comparison_positions(comparison: EncodedComparison, row_format: RowFormat) -> IntArray:
+    """Positions [3, L] of [prefix | response 1 | ... | response K].
+
+    Raises:
+        ValueError: the runs of image tokens and the images do not match.
+    """
+    image_token = row_format.image_token
+    grids = [(image.grid[1] // 2, image.grid[2] // 2) for image in comparison.images]
+    taken = _num_spans(comparison.prefix_ids, image_token)
+    prefix, after = segment_positions(comparison.prefix_ids, grids[:taken], image_token=image_token, start=0)
     pieces = [prefix]
-    for ids in response_ids:
+    for ids in comparison.response_ids:
         count = _num_spans(ids, image_token)
-        piece, _ = segment_positions(ids, images[taken : taken + count], image_token=image_token, start=after)
+        piece, _ = segment_positions(ids, grids[taken : taken + count], image_token=image_token, start=after)
         pieces.append(piece)
         taken += count
-    if taken != len(images):
-        raise ValueError(f"{len(images)} images, but {taken} image spans in the tokens")
+    if taken != len(grids):
+        raise ValueError(f"{len(grids)} images, but {taken} image spans in the tokens")
     return np.concatenate(pieces, axis=1)
 
 

@@ -11,6 +11,7 @@ from rm_core.batches.packed import collate
 from rm_core.batches.pixels import patches_of
 from rm_core.batches.plan import PackBudget, pack_first_fit
 from rm_core.batches.sizes import PlanningTable, relative_cost
+from rm_core.model.families import row_format_of
 from rm_core.model.folder import load_reward_model
 
 __all__ = ["Scorer"]
@@ -34,7 +35,7 @@ class Scorer:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         dtype = torch.bfloat16 if self._device.type == "cuda" else torch.float32
         self._model = load_reward_model(folder, dtype=dtype).to(self._device)
-        self._image_token = int(self._model.backbone.config.image_token_id)
+        self._row_format = row_format_of(self._model.backbone.config)
         self._budget = budget
 
     def score(self, comparisons: Sequence[EncodedComparison], *, blank: bool = False) -> list[tuple[float, ...]]:
@@ -50,7 +51,7 @@ class Scorer:
         for places in self._packs(comparisons):
             batch = collate(
                 [comparisons[place] for place in places],
-                image_token=self._image_token,
+                row_format=self._row_format,
                 load_image=partial(patches_of, blank=blank),
             )
             with torch.inference_mode():

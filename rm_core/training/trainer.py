@@ -111,7 +111,7 @@ class Trainer:
         scale = self._engine.world_size / step.plan.num_pairs
         for batch in rows:
             rewards = self._engine.forward(batch.to(self._engine.device))
-            loss = bradley_terry(rewards, batch.pairs.to(rewards.device))
+            loss = bradley_terry(rewards, batch.labels.pairs.to(rewards.device))
             self._engine.backward(loss.sum * scale)
             detached = rewards.detach().double()
             sums = [

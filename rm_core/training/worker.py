@@ -13,6 +13,7 @@ import torch.distributed as dist
 from rm_core.batches.loader import PackLoader
 from rm_core.batches.plan import Plan
 from rm_core.model.backbone import load_backbone
+from rm_core.model.families import row_format_of
 from rm_core.model.folder import has_head, load_reward_model, save_reward_model
 from rm_core.model.reward_model import RewardModel
 from rm_core.training.config import TrainConfig
@@ -47,7 +48,7 @@ def train_rank(
         plan,
         rank=engine.world_rank,
         world_size=engine.world_size,
-        image_token=model.backbone.config.image_token_id,
+        row_format=row_format_of(model.backbone.config),
         prefetch=config.prefetch,
         num_workers=config.loader_workers,
     )

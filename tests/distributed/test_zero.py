@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from distributed_ranks import run_ranks
-from toys import IMAGE_TOKEN, toy_comparison, toy_image, toy_reward_model
+from toys import ROW_FORMAT, toy_comparison, toy_image, toy_reward_model
 
 from data_pipeline.encode import EncodedComparison
 from data_pipeline.errors import RecipeError
@@ -74,7 +74,7 @@ def train(stage: int, precision: str, folder: str, resume: str | None) -> dict[s
     table = data.table()
     loader = PackLoader(
         data, table, make_plan(table), rank=engine.world_rank, world_size=engine.world_size,
-        image_token=IMAGE_TOKEN, prefetch=2,
+        row_format=ROW_FORMAT, prefetch=2,
     )  # fmt: skip
 
     def log(step: int, metrics: Mapping[str, float]) -> None:
@@ -116,8 +116,8 @@ def reference() -> tuple[list[tuple[float, float]], dict[str, torch.Tensor]]:
         optimizer.zero_grad()
         losses = []
         for row in step.rows:
-            batch = collate([data.items[row]], image_token=IMAGE_TOKEN)
-            losses.append(bradley_terry(model(batch), batch.pairs).sum / step.num_pairs)
+            batch = collate([data.items[row]], row_format=ROW_FORMAT)
+            losses.append(bradley_terry(model(batch), batch.labels.pairs).sum / step.num_pairs)
         torch.stack(losses).sum().backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
         optimizer.step()
@@ -159,8 +159,8 @@ def mixed_gradient(stage: int) -> dict[str, torch.Tensor]:
     engine = ZeroEngine(model, config, lambda step: 1.0, make_optimizer=lambda groups: torch.optim.SGD(groups, lr=1.0))
     turns = mixed_turns()[engine.world_rank]
     for items in turns:
-        batch = collate(items, image_token=IMAGE_TOKEN)
-        loss = bradley_terry(engine.forward(batch), batch.pairs)
+        batch = collate(items, row_format=ROW_FORMAT)
+        loss = bradley_terry(engine.forward(batch), batch.labels.pairs)
         engine.backward(loss.sum * engine.world_size / 7)
     engine.step()
     return {name: before[name] - value for name, value in engine.weights()}
@@ -181,8 +181,8 @@ def test_images_on_one_rank_and_text_on_the_other_finish_with_the_single_process
     model = toy_reward_model()
     for turns in mixed_turns():
         for items in turns:
-            batch = collate(items, image_token=IMAGE_TOKEN)
-            (bradley_terry(model(batch), batch.pairs).sum / 7).backward()
+            batch = collate(items, row_format=ROW_FORMAT)
+            (bradley_terry(model(batch), batch.labels.pairs).sum / 7).backward()
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(found[name], parameter.grad, rtol=1e-4, atol=1e-6, msg=name)
 

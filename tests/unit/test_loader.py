@@ -5,14 +5,17 @@ import time
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from loader_toys import ToyComparisons, hold_a_loader_open
-from toys import IMAGE_TOKEN, toy_comparison, toy_image
+from toys import ROW_FORMAT, toy_comparison, toy_image
 
 from data_pipeline.errors import CorruptData, RunError
 from rm_core.batches.decoding import Decoder
+from rm_core.batches.labels import Labels
 from rm_core.batches.loader import PackLoader, RankStep
 from rm_core.batches.packed import PackedBatch, collate
 from rm_core.batches.plan import PackBudget, Plan, deal
@@ -31,7 +34,7 @@ def plan_of(data: ToyComparisons) -> Plan:
 def loader_of(data: ToyComparisons, *, rank: int = 0, world_size: int = 2, workers: int = 0) -> PackLoader:
     return PackLoader(
         data, data.table(), plan_of(data), rank=rank, world_size=world_size,
-        image_token=IMAGE_TOKEN, prefetch=2, num_workers=workers,
+        row_format=ROW_FORMAT, prefetch=2, num_workers=workers,
     )  # fmt: skip
 
 
@@ -39,13 +42,15 @@ def read(steps: Iterator[tuple[RankStep, Iterator[PackedBatch]]]) -> list[tuple[
     return [(step.plan.index, list(rows)) for step, rows in steps]
 
 
-def same(one: PackedBatch, other: PackedBatch) -> bool:
-    for field in fields(PackedBatch):
-        a, b = getattr(one, field.name), getattr(other, field.name)
-        equal = torch.equal(a, b) and a.dtype == b.dtype if isinstance(a, torch.Tensor) else a == b
-        if not equal:
-            return False
-    return True
+def same(one: Any, other: Any) -> bool:
+    """Whether two batches, or parts of them, hold the same values in the same types; NaN equals NaN."""
+    if isinstance(one, torch.Tensor):
+        return one.dtype == other.dtype and np.array_equal(
+            one.numpy(), other.numpy(), equal_nan=one.is_floating_point()
+        )
+    if isinstance(one, PackedBatch | Labels):
+        return all(same(getattr(one, field.name), getattr(other, field.name)) for field in fields(one))
+    return bool(one == other)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +67,7 @@ def test_a_rank_gets_its_packs_of_every_step(rank: int) -> None:
         hand = deal(plan_of(data).step(index).packs, 3)[rank]
         assert len(rows) == len(hand)
         for row, pack in zip(rows, hand, strict=True):
-            assert same(row, collate([data.encoded(i) for i in pack.rows], image_token=IMAGE_TOKEN))
+            assert same(row, collate([data.encoded(i) for i in pack.rows], row_format=ROW_FORMAT))
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -116,7 +121,7 @@ def test_a_row_larger_than_shared_memory_is_refused(monkeypatch: pytest.MonkeyPa
     from rm_core.batches import decoding
 
     monkeypatch.setattr(decoding._Worker, "data", ToyComparisons(ITEMS), raising=False)
-    monkeypatch.setattr(decoding._Worker, "image_token", IMAGE_TOKEN, raising=False)
+    monkeypatch.setattr(decoding._Worker, "row_format", ROW_FORMAT, raising=False)
     monkeypatch.setattr(decoding.shutil, "disk_usage", lambda path: _Usage())
     with pytest.raises(RunError, match="shared memory"):
         decoding._work([0, 1])
@@ -162,5 +167,5 @@ def _is_running(pid: int) -> bool:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="page-locked memory needs a GPU")
 @pytest.mark.parametrize("workers", [0, 1])
 def test_rows_are_pinned_where_there_is_a_gpu(workers: int) -> None:
-    with Decoder(ToyComparisons(ITEMS), image_token=IMAGE_TOKEN, num_workers=workers) as decoder:
+    with Decoder(ToyComparisons(ITEMS), row_format=ROW_FORMAT, num_workers=workers) as decoder:
         assert decoder.submit([0, 1]).result().pixel_values.is_pinned()

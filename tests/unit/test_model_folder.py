@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from toys import IMAGE_TOKEN, toy_comparison, toy_image, toy_reward_model
+from toys import ROW_FORMAT, toy_comparison, toy_image, toy_reward_model
 
 from data_pipeline.config import EncodeConfig
 from data_pipeline.errors import CorruptData, MissingInput, RecipeError
@@ -34,11 +34,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_fresh_process_scores_the_same(folder: Path) -> None:
-    expected = toy_reward_model(seed=3).eval()(collate(ITEMS, image_token=IMAGE_TOKEN)).tolist()
+    expected = toy_reward_model(seed=3).eval()(collate(ITEMS, row_format=ROW_FORMAT)).tolist()
     code = (
         "import json, sys; from toys import *; from rm_core.model.folder import load_reward_model;"
         "from rm_core.batches.packed import collate; from test_model_folder import ITEMS;"
-        f"print(json.dumps(load_reward_model({str(folder)!r})(collate(ITEMS, image_token=IMAGE_TOKEN)).tolist()))"
+        f"print(json.dumps(load_reward_model({str(folder)!r})(collate(ITEMS, row_format=ROW_FORMAT)).tolist()))"
     )
     paths = [str(Path(__file__).parent), str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
     program = f"import sys; sys.path[:0] = {paths!r}; {code}"

@@ -1,7 +1,7 @@
 """The promise of the packed row: rewards and all gradients equal those of K separate rows."""
 
 import torch
-from toys import IMAGE_TOKEN, toy_comparison, toy_image, toy_reward_model
+from toys import IMAGE_TOKEN, ROW_FORMAT, toy_comparison, toy_image, toy_reward_model
 
 from data_pipeline.encode import EncodedComparison
 from rm_core.batches.packed import collate
@@ -58,7 +58,7 @@ def gradients(model: RewardModel, loss: torch.Tensor) -> dict[str, torch.Tensor]
 def test_rewards_and_gradients_equal_separate_rows() -> None:
     model = toy_reward_model()
     weights = torch.randn(sum(len(item.ranks) for item in COMPARISONS), generator=torch.Generator().manual_seed(0))
-    packed = model(collate(COMPARISONS, image_token=IMAGE_TOKEN))
+    packed = model(collate(COMPARISONS, row_format=ROW_FORMAT))
     packed_gradients = gradients(model, (packed * weights).sum())
     separate = torch.cat([separate_rewards(model, item) for item in COMPARISONS])
     separate_gradients = gradients(model, (separate * weights).sum())
@@ -68,7 +68,7 @@ def test_rewards_and_gradients_equal_separate_rows() -> None:
 
 
 def test_recomputed_activations_change_nothing() -> None:
-    batch = collate(COMPARISONS, image_token=IMAGE_TOKEN)
+    batch = collate(COMPARISONS, row_format=ROW_FORMAT)
     model = toy_reward_model()
     plain = gradients(model, model(batch).sum())
     model.backbone.activation_checkpointing_enable()
@@ -88,8 +88,8 @@ def test_recomputed_activations_change_nothing() -> None:
 
 def test_a_comparison_does_not_see_its_neighbours() -> None:
     model = toy_reward_model().eval()
-    alone = torch.cat([model(collate([item], image_token=IMAGE_TOKEN)) for item in COMPARISONS])
-    together = model(collate(COMPARISONS[::-1], image_token=IMAGE_TOKEN))
+    alone = torch.cat([model(collate([item], row_format=ROW_FORMAT)) for item in COMPARISONS])
+    together = model(collate(COMPARISONS[::-1], row_format=ROW_FORMAT))
     sizes = [len(item.ranks) for item in COMPARISONS[::-1]]
     together = torch.cat(list(together.split(sizes))[::-1])
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
@@ -98,18 +98,18 @@ def test_a_comparison_does_not_see_its_neighbours() -> None:
 def test_a_response_sees_the_prompt_but_not_its_siblings() -> None:
     model = toy_reward_model().eval()
     item = COMPARISONS[1]
-    before = model(collate([item], image_token=IMAGE_TOKEN))
+    before = model(collate([item], row_format=ROW_FORMAT))
     changed = list(item.response_ids)
     changed[0] = changed[0] % 8 + 4
-    after = model(collate([_with(item, response_ids=tuple(changed))], image_token=IMAGE_TOKEN))
+    after = model(collate([_with(item, response_ids=tuple(changed))], row_format=ROW_FORMAT))
     torch.testing.assert_close(after[1:], before[1:], rtol=1e-5, atol=1e-5)
     assert abs(after[0] - before[0]) > 1e-4
-    moved = model(collate([_with(item, prefix_ids=item.prefix_ids % 8 + 4)], image_token=IMAGE_TOKEN))
+    moved = model(collate([_with(item, prefix_ids=item.prefix_ids % 8 + 4)], row_format=ROW_FORMAT))
     assert (moved - before).abs().min() > 1e-5
 
 
 def test_a_shared_image_is_encoded_once() -> None:
-    batch = collate(COMPARISONS, image_token=IMAGE_TOKEN)
+    batch = collate(COMPARISONS, row_format=ROW_FORMAT)
     spans = sum(len(item.images) for item in COMPARISONS)
     assert spans == 6 and batch.image_grid.shape == (5, 3)
     assert batch.pixel_values.shape[0] == sum(
@@ -119,7 +119,7 @@ def test_a_shared_image_is_encoded_once() -> None:
 
 def test_an_empty_row_gives_no_reward_and_zero_gradients() -> None:
     model = toy_reward_model()
-    batch = collate([], image_token=IMAGE_TOKEN)
+    batch = collate([], row_format=ROW_FORMAT)
     assert (batch.num_tokens, batch.num_comparisons) == (0, 0)
     rewards = model(batch)
     assert rewards.shape == (0,)
@@ -131,7 +131,7 @@ def test_another_attention_is_refused() -> None:
     model = toy_reward_model()
     model.backbone.language_model.config._attn_implementation = "sdpa"
     try:
-        model(collate(COMPARISONS[:1], image_token=IMAGE_TOKEN))
+        model(collate(COMPARISONS[:1], row_format=ROW_FORMAT))
     except RuntimeError as error:
         assert "sdpa" in str(error)
     else:

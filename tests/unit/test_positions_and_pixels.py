@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from toys import IMAGE_TOKEN, toy_comparison, toy_image, toy_reward_model
+from toys import IMAGE_TOKEN, ROW_FORMAT, toy_comparison, toy_image, toy_reward_model
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from rm_core.batches.pixels import patches_of, patchify
@@ -20,8 +20,7 @@ def test_the_docstring_example() -> None:
 @pytest.mark.parametrize("images", [(), (toy_image(0),), (toy_image(0, 84, 56), toy_image(1, 28, 112))])
 def test_positions_of_each_response_equal_those_of_its_own_row(images: tuple) -> None:
     item = toy_comparison(5, images=images, ranks=(0, 1, 2))
-    grids = [(image.height // 28, image.width // 28) for image in images]
-    packed = comparison_positions(item.prefix_ids, item.response_ids, grids, image_token=IMAGE_TOKEN)
+    packed = comparison_positions(item, ROW_FORMAT)
     backbone, start = toy_reward_model().backbone, len(item.prefix_ids)
     for ids in item.response_ids:
         row = torch.from_numpy(np.concatenate([item.prefix_ids, ids])).long()[None]

@@ -17,7 +17,6 @@ The last line printed is one JSON object: figures and goals.
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -26,8 +25,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
+from benchmarks.hardware import hardware
 
 GOAL_RATIO = 5.0
 """Our records a second over those of the best public loader."""
@@ -96,22 +94,12 @@ def summary(figures: dict[str, dict[str, Any]]) -> dict[str, float]:
     }
 
 
-def hardware(rivals_python: str) -> dict[str, Any]:
-    """What the figures depend on."""
+def rival_versions(rivals_python: str) -> dict[str, str]:
+    """What the rivals' environment holds."""
     script = "from importlib.metadata import version as v; print(v('mosaicml-streaming'), v('litdata'), v('torch'))"
     done = subprocess.run([rivals_python, "-c", script], capture_output=True, text=True, check=True)
     streaming, litdata, torch = done.stdout.split()
-    return {
-        "machine": platform.machine(),
-        "cpus": os.cpu_count(),
-        "load_average_1_min": os.getloadavg()[0],
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "pyarrow": pa.__version__,
-        "mosaicml-streaming": streaming,
-        "litdata": litdata,
-        "torch of the rivals": torch,
-    }
+    return {"mosaicml-streaming": streaming, "litdata": litdata, "torch of the rivals": torch}
 
 
 def has_rivals(python: str) -> bool:
@@ -147,7 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
               "  python -m benchmarks.loader --rivals-python rivals/bin/python", file=sys.stderr)  # fmt: skip
         return 2
     count, repetitions = (1000, 2) if options.quick else (options.samples, options.repetitions)
-    facts = hardware(options.rivals_python)
+    facts = hardware("numpy", "pyarrow", **rival_versions(options.rivals_python))
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(Sides(folder, options.rivals_python, count), repetitions)
     ratios = summary(figures)

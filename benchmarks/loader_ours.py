@@ -108,6 +108,7 @@ def line_of(shard: int, place: int, row: ShardRow) -> dict[str, Any]:
         "shard": shard, "row": place, "id": one.id, "source": one.source, "split": "train",
         "prefix_length": len(one.prefix_ids), "response_lengths": [len(ids) for ids in one.response_ids],
         "ranks": [0, 1], "image_rows": [place], "image_patches": [one.images[0].num_patches],
+        "span_frames": [0],
         "content_key": one.id, "mark": "", "repeats": 1, "dropped_turns": 0,
     }  # fmt: skip
 

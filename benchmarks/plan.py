@@ -3,6 +3,7 @@
     ours        rows.arrow, memory-mapped -> PlanningTable -> Plan.steps over all steps, in a process of its own
     reference   a shuffled index array, and first-fit decreasing as a plain Python loop over each step, on a part of the
                 steps, times the number of steps; its packs must be ours
+    balance     how even the steps are over 2, 8 and 64 ranks: see `plan_balance`
 
 Run from the project's root:
 
@@ -14,7 +15,6 @@ The last line printed is one JSON object: figures and goals.
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -30,22 +30,22 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from benchmarks.plan_cases import write_rows
+from benchmarks.hardware import hardware
+from benchmarks.plan_balance import balance_figures, show_balance
+from benchmarks.plan_cases import COST_MODEL, GLOBAL_BATCH, PATCHES, SEED, TOKENS, write_rows
 from rm_core.batches.plan import PackBudget, Plan, StepPlans
 from rm_core.batches.sizes import PlanningTable
 
-GLOBAL_BATCH = 128
-BUDGET = PackBudget(tokens=16_384, patches=32_768)
-SEED = 1
+BUDGET = PackBudget(tokens=TOKENS, patches=PATCHES)
 REFERENCE_STEPS = 400
-GOALS = {"seconds_2_8m": 3.0, "gb_2_8m": 1.0}
+GOALS = {"seconds_2_8m": 3.0, "gb_2_8m": 1.0, "straggler_8_ranks": 1.10, "deal_ms_8_ranks": 1.0}
 """At most so much."""
 
 
 def make_plan(path: str) -> tuple[PlanningTable, Plan]:
     """One epoch over the rows file."""
     rows = pa.ipc.open_file(pa.memory_map(path)).read_all()
-    table = PlanningTable.from_rows(rows, np.arange(len(rows), dtype=np.int32))
+    table = PlanningTable.from_rows(rows, np.arange(len(rows), dtype=np.int32), cost_model=COST_MODEL)
     num_steps = -(-len(table) // GLOBAL_BATCH)
     return table, Plan(table, seed=SEED, global_batch=GLOBAL_BATCH, num_steps=num_steps, budget=BUDGET)
 
@@ -215,17 +215,6 @@ def run_case(folder: str, count: int, repetitions: int, with_reference: bool) ->
     return figures
 
 
-def hardware() -> dict[str, Any]:
-    """What the figures depend on."""
-    return {
-        "machine": platform.machine(),
-        "cpus": os.cpu_count(),
-        "load_average_1_min": os.getloadavg()[0],
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-    }
-
-
 def show(cases: dict[str, dict[str, Any]]) -> None:
     """A table for people."""
     names = ("seconds", "cpu_s", "first_step_s", "gb", "gb_without_mapped_file", "padding_left",
@@ -251,14 +240,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.action:
         print(json.dumps({"measure": measure, "reference": reference}[options.action](options.rows_file)))
         return 0
-    facts, large = hardware(), ("10m", 10_000_000) if options.quick else ("100m", 100_000_000)
+    facts, large = hardware("numpy"), ("10m", 10_000_000) if options.quick else ("100m", 100_000_000)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         cases = {
             "2_8m": run_case(folder, 2_800_000, options.repetitions, with_reference=True),
             large[0]: run_case(folder, large[1], 1, with_reference=False),
         }
+    balanced = balance_figures()
     show(cases)
-    figures = {
+    show_balance(balanced)
+    figures = balanced | {
         f"{name}_{case}": value
         for case, values in cases.items()
         for name, value in values.items()
@@ -268,7 +259,7 @@ def main(argv: Sequence[str] | None = None) -> int:
              for name, goal in GOALS.items()}  # fmt: skip
     if options.output:
         command = " ".join(["python -m benchmarks.plan", *(sys.argv[1:] if argv is None else argv)])
-        result = {"command": command, "hardware": facts, "figures": cases, "goals": goals}
+        result = {"command": command, "hardware": facts, "figures": cases | {"balance": balanced}, "goals": goals}
         Path(options.output).write_text(json.dumps(result, indent=2) + "\n", encoding="utf8")
     same = cases["2_8m"]["reference"]["same_packs"]
     print(json.dumps({"figures": figures, "goals": GOALS}))

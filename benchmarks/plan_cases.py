@@ -6,11 +6,20 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from benchmarks.packed_row_cases import CASES, SIDE, Lengths
+from benchmarks.lengths import CASES, SIDE, Lengths
 from data_pipeline.rows import ROWS_SCHEMA
+from rm_core.batches.cost import CostModel
 
+SEED = 1
+GLOBAL_BATCH = 128
+TOKENS, PATCHES = 16_384, 32_768
+"""Budgets of a row."""
+COST_MODEL = CostModel(
+    token=12_643_205_120, response=407_371_776, attention_pair=401_408, patch=1_294_397_440, patch_pair=20_480
+)
+"""Of Qwen2.5-VL-7B; written down here, so that the measured process imports no Transformers."""
 PIECE = 1 << 20
-COLUMNS = ("id", "prefix_length", "response_lengths", "ranks", "image_patches")
+COLUMNS = ("id", "prefix_length", "response_lengths", "ranks", "image_patches", "span_frames")
 SCHEMA = pa.schema([ROWS_SCHEMA.field(name) for name in COLUMNS])
 """The columns of rows.arrow that planning reads."""
 SHARES = (0.55, 0.15, 0.30)
@@ -40,12 +49,14 @@ def _batch(start: int, size: int, random: np.random.Generator) -> pa.RecordBatch
     responses = _lengths([case.response for case in CASES], np.repeat(kind, num_responses), random)
     ends = np.concatenate([[0], np.cumsum(num_responses)])
     ranks = np.arange(len(responses)) - np.repeat(ends[:-1], num_responses)
+    image_ends = np.concatenate([[0], np.cumsum(has_image)])
     columns = [
         pa.array([f"c{i:010d}" for i in range(start, start + size)]),
         pa.array(prefix, pa.int32()),
         _lists(ends, responses),
         _lists(ends, ranks),
-        _lists(np.concatenate([[0], np.cumsum(has_image)]), np.full(int(has_image.sum()), patches)),
+        _lists(image_ends, np.full(image_ends[-1], patches)),
+        _lists(image_ends, np.zeros(image_ends[-1])),  # still images
     ]
     return pa.record_batch(columns, schema=SCHEMA)
 

@@ -22,10 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
-import PIL
-import pyarrow as pa
-
+from benchmarks.hardware import hardware
 from benchmarks.preprocess_records import Work, make_work, repeated
 from benchmarks.preprocess_sides import (
     PROCESSES,
@@ -114,18 +111,6 @@ def memory(scratch: Path, *, count: int, rows_per_unit: int, tokenizer: str | No
     return {"peak_mb_1x": once / 1e6, "peak_mb_4x": four / 1e6, "peak_growth_4x": four / once}
 
 
-def hardware() -> dict[str, Any]:
-    """What the figures depend on."""
-    return {
-        "cpus": os.cpu_count(),
-        "processes": PROCESSES,
-        "load_average_1_min": os.getloadavg()[0],
-        "pillow": PIL.__version__,
-        "numpy": np.__version__,
-        "pyarrow": pa.__version__,
-    }
-
-
 def goals_of(figures: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Each goal with its measured value and whether it is met."""
     goals: dict[str, dict[str, Any]] = {}
@@ -160,7 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", help="a file for the JSON object, with command and hardware")
     options = parser.parse_args(argv)
     count, repetitions = (256, 3) if options.quick else (options.records, options.repetitions)
-    begin, facts = time.perf_counter(), hardware()
+    begin, facts = time.perf_counter(), hardware("pillow", "numpy", "pyarrow", processes=PROCESSES)
     with tempfile.TemporaryDirectory(prefix="basereward-preprocess-") as folder:
         scratch = Path(folder)
         work = make_work(scratch, count=count, tokenizer=options.tokenizer)

@@ -24,7 +24,7 @@ ROLES = ("system", "user", "assistant")
 
 @dataclass(frozen=True, slots=True)
 class ImageSlot:
-    """The place of `Comparison.media[index]` inside a text."""
+    """The place of `Comparison.media[index]`, an image or a video, inside a text."""
 
     index: int
 
@@ -36,13 +36,14 @@ Part = str | ImageSlot
 class MediaRef:
     """An image as its record names it: bytes, or a path below the source's media root. Not yet read or trusted.
 
-    `data` wins where a record carries both (hub sets keep the original file name beside the bytes). A video is a
-    folder of frames (`is_video`): its slot becomes one slot a sampled frame when the media are read.
+    `data` wins where a record carries both (hub sets keep the original file name beside the bytes). A video
+    (`is_video`) is named by the path of its folder of frames, and comes out of a shard with the bytes of `frames`.
     """
 
     path: str | None = None
     data: bytes | None = None
     is_video: bool = False
+    frames: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

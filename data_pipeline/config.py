@@ -90,8 +90,12 @@ class MediaConfig:
     """An image file with more bytes is refused unread."""
     keep_original_bytes: int = 1_000_000
     """A larger image file is stored as its resized pixels, losslessly, where that takes fewer bytes."""
+    videos: str = "video"
+    """How a folder of frames is shown: as one ``video`` with time, or as its ``frames``, each of them an image."""
     max_frames: int = 16
     """Frames taken of a video (a folder of frames), evenly over its length."""
+    frames_per_second: float = 1.0
+    """Frames a second that the folders of videos hold; it gives a video's tokens their place in time."""
     allowed_hosts: list[str] = field(default_factory=list)
     """Hosts that ``http(s)://`` images may be fetched from; empty: none are."""
     fetch_timeout_s: float = 20.0
@@ -106,6 +110,8 @@ class EncodeConfig:
     """An image with fewer pixels is enlarged to about this many."""
     max_pixels: int = 1_003_520
     """An image with more pixels is reduced to about this many; 784 pixels are one token."""
+    video_max_pixels: int = 128 * 28 * 28
+    """A frame of a video with more pixels is reduced to about this many; two frames of 784 pixels are one token."""
     system_prompt: str = "You are a helpful assistant."
     """The system turn of every prompt that brings none."""
 

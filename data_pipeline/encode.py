@@ -1,9 +1,10 @@
-"""A Comparison as tokens: the chat template applied, image spans in place, image sizes fixed.
+"""A Comparison as tokens: the chat template applied, image and video spans in place, their sizes fixed.
 
-    Comparison + its images -> [prefix | response 1 | ... | response K]
+    Comparison + its media -> [prefix | response 1 | ... | response K]
 
     prefix      <|im_start|>system\\n...<|im_end|>\\n  turns  <|im_start|>assistant\\n
-    image       <|vision_start|> n x <|image_pad|> <|vision_end|>,  n = (height / 28) * (width / 28)
+    image       <|vision_start|> n x <|image_pad|> <|vision_end|>
+    video       <|vision_start|> n x <|video_pad|> <|vision_end|>,  n: see `spans.py`
     response k  its text and <|im_end|>
 
 The prefix equals what `chat_template.jinja` and the Hugging Face tokenizer give for the same turns. Text is never
@@ -19,7 +20,8 @@ import numpy.typing as npt
 from data_pipeline.comparison import Comparison, ImageSlot, Part, Turn
 from data_pipeline.config import EncodeConfig
 from data_pipeline.errors import RecipeError, RecordError
-from data_pipeline.media import Image, smart_resize
+from data_pipeline.media import Image, Video, smart_resize
+from data_pipeline.spans import MERGED_PATCH, PATCH, EncodedImage, EncodedVideo, VisionSpan
 from data_pipeline.tokenizer import ChatTokenizer
 
 __all__ = [
@@ -27,16 +29,13 @@ __all__ = [
     "PATCH",
     "EncodedComparison",
     "EncodedImage",
+    "EncodedVideo",
     "Encoder",
     "Segments",
+    "VisionSpan",
     "check_length",
     "common_prefix",
 ]
-
-PATCH = 14
-"""Side of a vision patch in pixels."""
-MERGED_PATCH = 28
-"""Side of what one image token covers, in pixels: 2 x 2 patches."""
 
 Ids = npt.NDArray[np.int32]
 
@@ -52,39 +51,6 @@ _Piece = Part | _Special
 
 
 @dataclass(frozen=True, slots=True)
-class EncodedImage:
-    """One image span: an image file and the size to which it is resized.
-
-    Attributes:
-        key: sha256 of the original file, hex.
-        data: the original file's bytes, or its resized pixels in a lossless file.
-        height: in pixels after resizing, a multiple of 28.
-        width: in pixels after resizing, a multiple of 28.
-        resized: whether `data` has that size already.
-    """
-
-    key: str
-    data: bytes
-    height: int
-    width: int
-    resized: bool = False
-
-    @property
-    def grid(self) -> tuple[int, int, int]:
-        """(frames, rows, columns) in patches of 14 x 14 pixels: 56 x 84 pixels are (1, 4, 6)."""
-        return (1, self.height // PATCH, self.width // PATCH)
-
-    @property
-    def num_patches(self) -> int:
-        return self.grid[1] * self.grid[2]
-
-    @property
-    def num_tokens(self) -> int:
-        """Image tokens of the span: a quarter of the patches."""
-        return self.num_patches // 4
-
-
-@dataclass(frozen=True, slots=True)
 class EncodedComparison:
     """A Comparison as the model reads it.
 
@@ -92,11 +58,11 @@ class EncodedComparison:
         id: the record's id, for messages.
         source: the name of its source.
         split: "train" or "heldout"; "" where none was assigned.
-        prefix_ids: int32 [P], the prompt with its image tokens, up to and with ``<|im_start|>assistant\\n``.
+        prefix_ids: int32 [P], the prompt with its vision tokens, up to and with ``<|im_start|>assistant\\n``.
         response_ids: K arrays int32 [R_k], each ending with ``<|im_end|>``.
         ranks: K ranks, 0 is best.
         scores: K scores of the source, None where it has none.
-        images: one an image span, in the order of [prefix | response 1 | ... | response K].
+        images: one an image or video span, in the order of [prefix | response 1 | ... | response K].
     """
 
     id: str
@@ -106,7 +72,14 @@ class EncodedComparison:
     response_ids: tuple[Ids, ...]
     ranks: tuple[int, ...]
     scores: tuple[float | None, ...]
-    images: tuple[EncodedImage, ...]
+    images: tuple[VisionSpan, ...]
+
+    @property
+    def pictures(self) -> tuple[EncodedImage, ...]:
+        """Still images and frames of videos, in the order of the spans."""
+        return tuple(
+            picture for span in self.images for picture in (span.frames if isinstance(span, EncodedVideo) else (span,))
+        )
 
     @property
     def num_tokens(self) -> int:
@@ -125,9 +98,9 @@ class Segments:
 
     Attributes:
         lengths: tokens of each segment; their sum is the prefix's length.
-        images: image spans in each segment.
-        floors: for each response, tokens a cut has to keep so that no image span is cut: up to the end of the last
-            one, and the closing token; 0 where it has no image.
+        images: image and video spans in each segment.
+        floors: for each response, tokens a cut has to keep so that no such span is cut: up to the end of the last
+            one, and the closing token; 0 where it has none.
     """
 
     lengths: tuple[int, ...]
@@ -143,28 +116,31 @@ class Encoder:
     """
 
     def __init__(self, tokenizer: ChatTokenizer, config: EncodeConfig) -> None:
-        if not 0 < config.min_pixels <= config.max_pixels:
-            raise RecipeError(
-                f"encode.min_pixels={config.min_pixels} and encode.max_pixels={config.max_pixels}: "
-                "the first must be above 0 and at most the second"
-            )
+        for key in ("max_pixels", "video_max_pixels"):
+            if not 0 < config.min_pixels <= getattr(config, key):
+                raise RecipeError(
+                    f"encode.min_pixels={config.min_pixels} and encode.{key}={getattr(config, key)}: "
+                    "the first must be above 0 and at most the second"
+                )
         self._tokenizer = tokenizer
         self._config = config
 
-    def encode(self, comparison: Comparison, images: Sequence[Image]) -> EncodedComparison:
+    def encode(self, comparison: Comparison, media: Sequence[Image | Video]) -> EncodedComparison:
         """Tokens of the whole Comparison.
 
         Args:
-            images: the loaded images, parallel to `comparison.media`.
+            media: the loaded images and videos, parallel to `comparison.media`.
 
         Raises:
             RecordError: ``"extreme_aspect_ratio"``.
         """
-        return self.encode_segments(comparison, images)[0]
+        return self.encode_segments(comparison, media)[0]
 
-    def encode_segments(self, comparison: Comparison, images: Sequence[Image]) -> tuple[EncodedComparison, Segments]:
+    def encode_segments(
+        self, comparison: Comparison, media: Sequence[Image | Video]
+    ) -> tuple[EncodedComparison, Segments]:
         """As `encode`, with the places where the prefix may be cut."""
-        sized = [self._sized(image) for image in images]
+        sized = [self._sized(one) for one in media]
         segments = [self._ids(pieces, sized) for pieces in self._segments(comparison.prompt)]
         spans = [sum(isinstance(part, ImageSlot) for part in turn.parts) for turn in self._turns(comparison.prompt)]
         encoded = EncodedComparison(
@@ -186,9 +162,15 @@ class Encoder:
         ends = np.flatnonzero(ids == self._tokenizer.special_ids["<|vision_end|>"])
         return int(ends[-1]) + 2 if len(ends) else 0
 
-    def _sized(self, image: Image) -> EncodedImage:
+    def _sized(self, medium: Image | Video) -> VisionSpan:
+        if isinstance(medium, Image):
+            return self._picture(medium, self._config.max_pixels)
+        frames = tuple(self._picture(frame, self._config.video_max_pixels) for frame in medium.frames)
+        return EncodedVideo(frames, medium.seconds_per_step)
+
+    def _picture(self, image: Image, max_pixels: int) -> EncodedImage:
         height, width = smart_resize(
-            image.height, image.width, min_pixels=self._config.min_pixels, max_pixels=self._config.max_pixels
+            image.height, image.width, min_pixels=self._config.min_pixels, max_pixels=max_pixels
         )
         return EncodedImage(image.sha256, image.data, height, width)
 
@@ -206,7 +188,7 @@ class Encoder:
         ]
         return [*segments, [_Special("<|im_start|>"), "assistant\n"]]
 
-    def _ids(self, pieces: Sequence[_Piece], images: Sequence[EncodedImage]) -> Ids:
+    def _ids(self, pieces: Sequence[_Piece], spans: Sequence[VisionSpan]) -> Ids:
         """Tokens of the pieces. Neighbouring texts are joined first: byte pairs may cross the joint ("\\n" + "\\n")."""
         tokenizer = self._tokenizer
         ids: list[int] = []
@@ -220,8 +202,10 @@ class Encoder:
             if isinstance(piece, _Special):
                 ids.append(tokenizer.special_ids[piece.name])
             else:
+                span = spans[piece.index]
+                pad = tokenizer.video_token if isinstance(span, EncodedVideo) else tokenizer.image_token
                 ids.append(tokenizer.special_ids["<|vision_start|>"])
-                ids += [tokenizer.image_token] * images[piece.index].num_tokens
+                ids += [pad] * span.num_tokens
                 ids.append(tokenizer.special_ids["<|vision_end|>"])
         return np.array(ids + tokenizer.encode(text), dtype=np.int32)
 

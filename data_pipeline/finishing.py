@@ -134,7 +134,7 @@ def _gather(done: Sequence[_Done]) -> _Gathered:
 
 def _rows(gathered: _Gathered, marked: Marked) -> pa.Table:
     table = gathered.table
-    same = ("row", "id", "source", "ranks", "image_rows", "image_patches", "content_key")
+    same = ("row", "id", "source", "ranks", "image_rows", "image_patches", "span_frames", "content_key")
     columns: dict[str, Any] = {name: table[name] for name in same}
     columns |= {
         "shard": gathered.shard,

@@ -1,23 +1,31 @@
 """One raw record to what a shard and the table of signals need of it; everything that costs something, and no rule.
 
-    record -> adapter -> Comparisons -> extremes -> check -> frames of videos -> images -> tokens -> MadeRow
+    record -> adapter -> Comparisons -> extremes -> check -> images and videos -> tokens -> MadeRow
                      any RecordError on the way refuses the item, with its reason
 
 A benchmark's items are made by `BenchmarkMaker`: prompts and image hashes only, since their images may not be shipped.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from data_pipeline.clean import check, content_key
 from data_pipeline.comparison import Comparison, MediaRef
 from data_pipeline.config import MediaConfig, PreprocessConfig, SourceConfig
-from data_pipeline.encode import EncodedComparison, EncodedImage, Encoder, Segments, common_prefix
+from data_pipeline.encode import (
+    EncodedComparison,
+    EncodedImage,
+    EncodedVideo,
+    Encoder,
+    Segments,
+    VisionSpan,
+    common_prefix,
+)
 from data_pipeline.errors import RecordError
-from data_pipeline.media import Image, frames_of, load_image, stored_bytes
+from data_pipeline.media import Image, Video, frames_of, load_image, load_video, stored_bytes
 from data_pipeline.selection import extremes, with_frames
-from data_pipeline.shards import ShardRow
+from data_pipeline.shards import ShardRow, span_frames
 from data_pipeline.signals import text_signals
 from data_pipeline.sources.registry import adapter_of
 
@@ -72,14 +80,16 @@ class Maker:
         if self._source.responses == "extremes":
             comparison = extremes(comparison)
         check(comparison)
-        comparison = with_frames(comparison, lambda ref: frames_of(ref, self._media_root, self._media))
-        images = [self._image(ref) for ref in comparison.media]
-        key = content_key(comparison, [image.sha256 for image in images])
-        encoded, segments = self._encoder.encode_segments(comparison, images)
-        by_key = {image.sha256: image for image in images}
-        stored = replace(encoded, images=tuple(self._store(by_key[one.key], one) for one in encoded.images))
-        hashes = [by_key[image.key].perceptual_hash or 0 for image in encoded.images]
-        signals = _layout(stored, segments) | _signals(comparison, key, [i.key for i in encoded.images], hashes)
+        if self._media.videos == "frames":
+            comparison = with_frames(comparison, lambda ref: frames_of(ref, self._media_root, self._media).refs)
+        media = [self._medium(ref) for ref in comparison.media]
+        key = content_key(comparison, [one.sha256 for one in media])
+        encoded, segments = self._encoder.encode_segments(comparison, media)
+        files = {image.sha256: image for image in _pictures(media)}
+        stored = replace(encoded, images=tuple(self._store(span, files) for span in encoded.images))
+        keys = [picture.key for picture in encoded.pictures]
+        hashes = [files[name].perceptual_hash or 0 for name in keys]
+        signals = _layout(stored, segments) | _signals(comparison, key, keys, hashes)
         return MadeRow(ShardRow(comparison, stored, segments, key), signals)
 
     def forget(self) -> None:
@@ -87,12 +97,21 @@ class Maker:
         self._images.clear()
         self._stored.clear()
 
+    def _medium(self, ref: MediaRef) -> Image | Video:
+        return load_video(ref, self._media_root, self._media, self._image) if ref.is_video else self._image(ref)
+
     def _image(self, ref: MediaRef) -> Image:
         if ref not in self._images:
             self._images[ref] = load_image(ref, self._media_root, self._media)
         return self._images[ref]
 
-    def _store(self, image: Image, sized: EncodedImage) -> EncodedImage:
+    def _store(self, span: VisionSpan, files: Mapping[str, Image]) -> VisionSpan:
+        """The span with its pictures as the shard holds them; `files` by sha256."""
+        if isinstance(span, EncodedVideo):
+            return replace(span, frames=tuple(self._store_picture(files[frame.key], frame) for frame in span.frames))
+        return self._store_picture(files[span.key], span)
+
+    def _store_picture(self, image: Image, sized: EncodedImage) -> EncodedImage:
         place = (image.sha256, sized.height, sized.width)
         if place not in self._stored:
             data, resized = stored_bytes(image, sized.height, sized.width, self._media)
@@ -129,7 +148,7 @@ class BenchmarkMaker:
 
     def _readable(self, ref: MediaRef) -> list[Image]:
         try:
-            refs = frames_of(ref, self._media_root, self._media) if ref.is_video else (ref,)
+            refs = frames_of(ref, self._media_root, self._media).refs if ref.is_video else (ref,)
             return [load_image(one, self._media_root, self._media) for one in refs]
         except RecordError:
             return []  # benchmarks are often given without their images: the manifest counts those read
@@ -143,7 +162,12 @@ _NO_LAYOUT: dict[str, Any] = {
     "common_prefix": 0,
     "ranks": [],
     "image_patches": [],
+    "span_frames": [],
 }
+
+
+def _pictures(media: Sequence[Image | Video]) -> list[Image]:
+    return [image for one in media for image in (one.frames if isinstance(one, Video) else (one,))]
 
 
 def _layout(encoded: EncodedComparison, segments: Segments) -> dict[str, Any]:
@@ -154,7 +178,8 @@ def _layout(encoded: EncodedComparison, segments: Segments) -> dict[str, Any]:
         "response_floors": list(segments.floors),
         "common_prefix": common_prefix(encoded.response_ids, encoded.ranks),
         "ranks": list(encoded.ranks),
-        "image_patches": [image.num_patches for image in encoded.images],
+        "image_patches": [span.num_patches for span in encoded.images],
+        "span_frames": span_frames(encoded.images),
     }
 
 

@@ -8,6 +8,7 @@ settings, media and token settings, the tokenizer. Nothing of marking is in it, 
 
 import hashlib
 import json
+import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,10 +16,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from data_pipeline import storage
-from data_pipeline.config import PreprocessConfig, SourceConfig
+from data_pipeline.config import MediaConfig, PreprocessConfig, SourceConfig
 from data_pipeline.errors import MissingInput, RecipeError
 from data_pipeline.marks.marking import check_marking
-from data_pipeline.selection import RESPONSES
+from data_pipeline.selection import RESPONSES, VIDEOS
 from data_pipeline.shards import SCHEMA_VERSION
 from data_pipeline.sources.readers import RowRange, split_rows
 from data_pipeline.sources.records import inputs_of
@@ -179,11 +180,7 @@ def check_config(config: PreprocessConfig) -> None:
             raise RecipeError(f"preprocess.{key}={getattr(config, key)} must be at least 1")
     if config.unit_retries < 0:
         raise RecipeError(f"preprocess.unit_retries={config.unit_retries} must be at least 0")
-    for key in ("max_source_pixels", "max_source_bytes", "max_frames", "fetch_timeout_s"):
-        if getattr(config.media, key) <= 0:
-            raise RecipeError(f"media.{key}={getattr(config.media, key)} must be above 0")
-    if config.media.keep_original_bytes < 0:
-        raise RecipeError(f"media.keep_original_bytes={config.media.keep_original_bytes} must be at least 0")
+    _check_media(config.media)
     for source in all_sources(config):
         adapter_of(source.shape)
         if source.limit is not None and source.limit < 1:
@@ -192,6 +189,18 @@ def check_config(config: PreprocessConfig) -> None:
             known = " or ".join(RESPONSES)
             raise RecipeError(f"responses={source.responses!r} of source {source.name!r} must be {known}")
     check_marking(config)
+
+
+def _check_media(media: MediaConfig) -> None:
+    for key in ("max_source_pixels", "max_source_bytes", "max_frames", "fetch_timeout_s"):
+        if getattr(media, key) <= 0:
+            raise RecipeError(f"media.{key}={getattr(media, key)} must be above 0")
+    if not 0 < media.frames_per_second < math.inf:
+        raise RecipeError(f"media.frames_per_second={media.frames_per_second} must be above 0, and finite")
+    if media.videos not in VIDEOS:
+        raise RecipeError(f"media.videos={media.videos!r} must be {' or '.join(VIDEOS)}")
+    if media.keep_original_bytes < 0:
+        raise RecipeError(f"media.keep_original_bytes={media.keep_original_bytes} must be at least 0")
 
 
 def _made_of(

@@ -27,16 +27,17 @@ UNIT_ROWS_SCHEMA = pa.schema(
         ("own_split", pa.string()),  # the side that record or source fixes, or ""
         ("file_repeat", pa.float64()),  # how often the set's own index repeats the file
         ("turn_lengths", _INTS),  # tokens of [system turn, turn 1, ..., turn n, answer header]
-        ("turn_images", _INTS),  # image spans in each of them
+        ("turn_images", _INTS),  # image and video spans in each of them
         ("response_lengths", _INTS),  # tokens, with the closing one
-        ("response_floors", _INTS),  # tokens that a cut has to keep so that no image span is cut
+        ("response_floors", _INTS),  # tokens that a cut has to keep so that no span is cut
         ("common_prefix", pa.int32()),  # most leading tokens that two responses of different rank share
         ("ranks", _INTS),
-        ("image_rows", _INTS),  # rows of the shard's image table, one a span, prefix first
-        ("image_patches", _INTS),
+        ("image_rows", _INTS),  # rows of the shard's image table, one a still image or frame, prefix first
+        ("image_patches", _INTS),  # vision patches, one number a span
+        ("span_frames", _INTS),  # pictures of each span: 0 for a still image, n for a video of n frames
         ("content_key", pa.string()),
-        ("image_keys", pa.list_(pa.string())),  # sha256 of the files, one a span
-        ("image_hashes", pa.list_(pa.uint64())),  # perceptual hashes, one a span; 0: a flat picture has none
+        ("image_keys", pa.list_(pa.string())),  # sha256 of the files, parallel to image_rows
+        ("image_hashes", pa.list_(pa.uint64())),  # perceptual hashes, likewise; 0: a flat picture has none
         ("prompt_key", pa.string()),
         ("prompt_chars", pa.int32()),
         ("response_chars", _INTS),
@@ -60,6 +61,7 @@ ROWS_SCHEMA = pa.schema(
         ("ranks", _INTS),
         ("image_rows", _INTS),
         ("image_patches", _INTS),
+        ("span_frames", _INTS),
         ("content_key", pa.string()),
         ("mark", pa.string()),  # "": kept; else the reason's name
         ("repeats", pa.int32()),  # times an epoch shows it

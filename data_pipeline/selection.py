@@ -5,10 +5,12 @@ from dataclasses import replace
 
 from data_pipeline.comparison import Comparison, ImageSlot, MediaRef, Part
 
-__all__ = ["RESPONSES", "extremes", "with_frames"]
+__all__ = ["RESPONSES", "VIDEOS", "extremes", "with_frames"]
 
 RESPONSES = ("all", "extremes")
 """What `SourceConfig.responses` may say."""
+VIDEOS = ("video", "frames")
+"""What `MediaConfig.videos` may say."""
 
 
 def extremes(comparison: Comparison) -> Comparison:

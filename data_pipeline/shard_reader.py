@@ -7,8 +7,8 @@ Reading a row with `as_py` of nested lists costs about fifteen times as much.
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, islice
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from data_pipeline.comparison import Comparison, ImageSlot, MediaRef, Part, Response, Turn
-from data_pipeline.encode import EncodedComparison, EncodedImage
+from data_pipeline.encode import EncodedComparison, EncodedImage, EncodedVideo, VisionSpan
 from data_pipeline.truncate import Cut
 
 __all__ = ["ShardReader"]
@@ -66,14 +66,15 @@ class ShardReader:
             ),
             ranks=tuple(rows.ranks[place].tolist()),
             scores=rows.scores(place),
-            images=tuple(map(self._image, rows.images[place].tolist())),
+            images=self._spans(rows.spans(place)),
         )
 
     def comparison(self, row: int, split: str) -> Comparison:
         """Row `row` as whole texts and image bytes."""
         values = self._table.slice(row, 1).to_pylist()[0]
-        used = list(dict.fromkeys(values["images"]))
-        slot_of = {place: slot for slot, place in enumerate(used)}
+        spans = _spans_of(values["images"], values["span_frames"], values["span_seconds"])
+        media = {span: slot for slot, span in enumerate(dict.fromkeys(spans))}
+        slot_of = [media[span] for span in spans]
         return Comparison(
             id=values["id"],
             source=values["source"],
@@ -82,8 +83,14 @@ class ShardReader:
                 Response(_parts(response["parts"], slot_of), response["rank"], response["score"])
                 for response in values["responses"]
             ),
-            media=tuple(MediaRef(data=self._image(place).data) for place in used),
+            media=tuple(map(_media_ref, self._spans(media))),
             split=split,
+        )
+
+    def _spans(self, spans: Iterable["_Span"]) -> tuple[VisionSpan, ...]:
+        return tuple(
+            EncodedVideo(tuple(map(self._image, rows)), seconds) if is_video else self._image(rows[0])
+            for rows, is_video, seconds in spans
         )
 
     def _image(self, row: int) -> EncodedImage:
@@ -101,12 +108,17 @@ class _Rows:
         self.turn_lengths = _Lists(batch["turn_lengths"])
         self.response_ids = _NestedLists(batch["response_ids"])
         self.ranks = _Lists(batch["ranks"])
-        self.images = _Lists(batch["images"])
+        self._images, self._frames = _Lists(batch["images"]), _Lists(batch["span_frames"])
+        self._seconds = _Lists(batch["span_seconds"])
         responses = batch["responses"]
         scores = responses.values.flatten()[responses.values.type.get_field_index("score")]
         self._score_offsets = memoryview(responses.offsets.to_numpy())
         self._scores = scores.fill_null(0.0).to_numpy()
         self._has_score = scores.is_valid().to_numpy(zero_copy_only=False)
+
+    def spans(self, place: int) -> list["_Span"]:
+        lists = (self._images, self._frames, self._seconds)
+        return _spans_of(*(column[place].tolist() for column in lists))
 
     def scores(self, place: int) -> tuple[float | None, ...]:
         inside = slice(self._score_offsets[place], self._score_offsets[place + 1])
@@ -158,9 +170,9 @@ class _Lists:
 
     def __init__(self, column: pa.ListArray) -> None:
         self._offsets = memoryview(column.offsets.to_numpy())
-        self._values: Ids = column.values.to_numpy()
+        self._values: npt.NDArray[Any] = column.values.to_numpy()
 
-    def __getitem__(self, place: int) -> Ids:
+    def __getitem__(self, place: int) -> npt.NDArray[Any]:
         return self._values[self._offsets[place] : self._offsets[place + 1]]
 
 
@@ -178,5 +190,23 @@ def _starts(table: pa.Table) -> list[int]:
     return [0, *accumulate(batch.num_rows for batch in table.to_batches())][:-1]
 
 
-def _parts(parts: Sequence[dict[str, Any]], slot_of: dict[int, int]) -> tuple[Part, ...]:
-    return tuple(part["text"] if part["image"] is None else ImageSlot(slot_of[part["image"]]) for part in parts)
+_Span = tuple[tuple[int, ...], bool, float]
+"""Rows of the image table, whether they are a video's frames, and its seconds a step."""
+
+
+def _spans_of(images: Sequence[int], frames: Sequence[int], seconds: Sequence[float]) -> list[_Span]:
+    """The columns `images`, `span_frames` and `span_seconds` of a row, span by span."""
+    rows = iter(images)
+    return [
+        (tuple(islice(rows, max(1, count))), count > 0, spacing) for count, spacing in zip(frames, seconds, strict=True)
+    ]
+
+
+def _media_ref(span: VisionSpan) -> MediaRef:
+    if isinstance(span, EncodedVideo):
+        return MediaRef(is_video=True, frames=tuple(frame.data for frame in span.frames))
+    return MediaRef(data=span.data)
+
+
+def _parts(parts: Sequence[dict[str, Any]], slot_of: Sequence[int]) -> tuple[Part, ...]:
+    return tuple(part["text"] if part["span"] is None else ImageSlot(slot_of[part["span"]]) for part in parts)

@@ -1,12 +1,13 @@
-"""Arrow shards: one file of Comparisons and one of their images, an image stored once a shard.
+"""Arrow shards: one file of Comparisons and one of their images and frames of videos, each stored once a shard.
 
 Arrow IPC file format, uncompressed, so that a local shard is memory-mapped and a row costs no parsing. Images are the
 original files' bytes where these are small, and are resized when a batch is made.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import pyarrow as pa
 
 from data_pipeline import storage
 from data_pipeline.comparison import Comparison, ImageSlot, Part, text_of
-from data_pipeline.encode import EncodedComparison, EncodedImage, Segments
+from data_pipeline.encode import EncodedComparison, EncodedImage, EncodedVideo, Segments, VisionSpan
 from data_pipeline.errors import CorruptData
 
 __all__ = [
@@ -27,12 +28,13 @@ __all__ = [
     "read_table",
     "serialise",
     "shard_urls",
+    "span_frames",
     "write_shard",
 ]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
-_PARTS = pa.list_(pa.struct([("text", pa.string()), ("image", pa.int32())]))
+_PARTS = pa.list_(pa.struct([("text", pa.string()), ("span", pa.int32())]))
 COMPARISON_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -45,10 +47,14 @@ COMPARISON_SCHEMA = pa.schema(
         ("response_ids", pa.list_(pa.list_(pa.int32()))),
         ("ranks", pa.list_(pa.int32())),
         ("images", pa.list_(pa.int32())),
+        ("span_frames", pa.list_(pa.int32())),
+        ("span_seconds", pa.list_(pa.float64())),
         ("content_key", pa.string()),
     ]
 )
-"""A part is a text or a row of the shard's image table; `images` are such rows in the order of the image spans.
+"""A part is a text or the place of a span in the row. Each span has an entry in `span_frames`, 0 for a still image and
+n for a video of n frames, and in `span_seconds`, the seconds a step of a video, 0 for a still image. `images` are rows
+of the shard's image table: one for a still image, n for a video, span after span.
 
 Tokens are whole, not truncated; `turn_lengths` and `turn_images` are the segments [system turn, turns, answer header]
 of the prefix, where it may be cut.
@@ -79,7 +85,7 @@ class ShardRow:
     def num_bytes(self) -> int:
         """About what it takes in a shard, its images included, in bytes."""
         texts = sum(len(turn_text) for turn_text in self._texts())
-        return 4 * self.encoded.num_tokens + texts + sum(len(image.data) for image in self.encoded.images) + 200
+        return 4 * self.encoded.num_tokens + texts + sum(len(image.data) for image in self.encoded.pictures) + 200
 
     def _texts(self) -> list[str]:
         return [text_of(turn.parts) for turn in self.comparison.prompt] + [r.text for r in self.comparison.responses]
@@ -107,15 +113,15 @@ def write_shard(folder: str, name: str, rows: Sequence[ShardRow]) -> tuple[Shard
     """Write the two files; the same rows give the same bytes.
 
     Returns:
-        What was written, and for each row its image spans as rows of the image table.
+        What was written, and for each row its still images and frames as rows of the image table.
     """
-    images: dict[str, EncodedImage] = {}
+    images: dict[_Place, EncodedImage] = {}
     for row in rows:
-        for image in row.encoded.images:
-            images.setdefault(image.key, image)
+        for image in row.encoded.pictures:
+            images.setdefault(_place_of(image), image)
     place = {key: i for i, key in enumerate(images)}
-    spans = [[place[image.key] for image in row.encoded.images] for row in rows]
-    comparisons = serialise(_comparison_table(rows, spans))
+    pictures_of = [[place[_place_of(image)] for image in row.encoded.pictures] for row in rows]
+    comparisons = serialise(_comparison_table(rows, pictures_of))
     pictures = serialise(_image_table(list(images.values())))
     comparisons_url, images_url = shard_urls(folder, name)
     storage.write_atomic(comparisons_url, comparisons)
@@ -129,7 +135,12 @@ def write_shard(folder: str, name: str, rows: Sequence[ShardRow]) -> tuple[Shard
         image_bytes=len(pictures),
         images_sha256=hashlib.sha256(pictures).hexdigest(),
     )
-    return info, spans
+    return info, pictures_of
+
+
+def span_frames(spans: Sequence[VisionSpan]) -> list[int]:
+    """For each span, 0 for a still image and n for a video of n frames."""
+    return [len(span.frames) if isinstance(span, EncodedVideo) else 0 for span in spans]
 
 
 def serialise(table: pa.Table) -> bytes:
@@ -168,19 +179,29 @@ def read_table(url: str, sha256: str | None = None) -> pa.Table:
         raise CorruptData(f"{url!r} is no whole Arrow file: {error}; preprocess again") from error
 
 
-def _comparison_table(rows: Sequence[ShardRow], spans: Sequence[list[int]]) -> pa.Table:
+_Place = tuple[str, int, int]
+
+
+def _place_of(image: EncodedImage) -> _Place:
+    """One file may be a still image of one size and a frame of another, smaller one."""
+    return (image.key, image.height, image.width)
+
+
+def _comparison_table(rows: Sequence[ShardRow], pictures_of: Sequence[list[int]]) -> pa.Table:
     encoded = [row.encoded for row in rows]
     columns: dict[str, Any] = {
         "id": [one.id for one in encoded],
         "source": [one.source for one in encoded],
-        "prompt": [_prompt(row, span) for row, span in zip(rows, spans, strict=True)],
-        "responses": [_responses(row, span) for row, span in zip(rows, spans, strict=True)],
+        "prompt": [_prompt(row) for row in rows],
+        "responses": [_responses(row) for row in rows],
         "prefix_ids": _int_lists([one.prefix_ids for one in encoded]),
         "turn_lengths": [row.segments.lengths for row in rows],
         "turn_images": [row.segments.images for row in rows],
         "response_ids": _nested_int_lists([one.response_ids for one in encoded]),
         "ranks": [one.ranks for one in encoded],
-        "images": list(spans),
+        "images": list(pictures_of),
+        "span_frames": [span_frames(one.images) for one in encoded],
+        "span_seconds": [[_seconds(span) for span in one.images] for one in encoded],
         "content_key": [row.content_key for row in rows],
     }
     return _table(columns, COMPARISON_SCHEMA)
@@ -217,26 +238,27 @@ def _nested_int_lists(values: Sequence[Sequence[npt.NDArray[np.int32]]]) -> pa.A
     return pa.ListArray.from_arrays(pa.array(offsets), _int_lists([ids for row in values for ids in row]))
 
 
-def _prompt(row: ShardRow, spans: Sequence[int]) -> list[dict[str, Any]]:
-    place = _place(row, spans)
-    return [{"role": turn.role, "parts": _parts(turn.parts, place)} for turn in row.comparison.prompt]
+def _seconds(span: VisionSpan) -> float:
+    return span.seconds_per_step if isinstance(span, EncodedVideo) else 0.0
 
 
-def _responses(row: ShardRow, spans: Sequence[int]) -> list[dict[str, Any]]:
-    place = _place(row, spans)
+def _prompt(row: ShardRow) -> list[dict[str, Any]]:
+    places = count()
+    return [{"role": turn.role, "parts": _parts(turn.parts, places)} for turn in row.comparison.prompt]
+
+
+def _responses(row: ShardRow) -> list[dict[str, Any]]:
+    in_prompt = sum(isinstance(part, ImageSlot) for turn in row.comparison.prompt for part in turn.parts)
+    places = count(in_prompt)
     return [
-        {"parts": _parts(response.parts, place), "rank": response.rank, "score": response.score}
+        {"parts": _parts(response.parts, places), "rank": response.rank, "score": response.score}
         for response in row.comparison.responses
     ]
 
 
-def _place(row: ShardRow, spans: Sequence[int]) -> dict[int, int]:
-    """Media of the Comparison -> row of the image table."""
-    return dict(zip(row.comparison.image_slots(), spans, strict=True))
-
-
-def _parts(parts: Sequence[Part], place: dict[int, int]) -> list[dict[str, Any]]:
+def _parts(parts: Sequence[Part], places: Iterator[int]) -> list[dict[str, Any]]:
+    """`places` counts the row's spans, which stand in the order of its slots."""
     return [
-        {"text": None, "image": place[part.index]} if isinstance(part, ImageSlot) else {"text": part, "image": None}
+        {"text": None, "span": next(places)} if isinstance(part, ImageSlot) else {"text": part, "span": None}
         for part in parts
     ]

@@ -84,6 +84,7 @@ class ChatTokenizer:
         self.special_ids: Mapping[str, int] = {name: special[name] for name in SPECIAL_TOKENS if name in special}
         """Ids of the special tokens by name, such as ``"<|im_end|>"``."""
         self.image_token: int = special["<|image_pad|>"]
+        self.video_token: int = special["<|video_pad|>"]
         # The template's own texts ("user\n", the system prompt) come with every Comparison.
         self._short = lru_cache(maxsize=4096)(lambda text: tuple(self._encode(text)) if text else ())
         self.fingerprint: str = hashlib.sha256(definition.encode()).hexdigest()

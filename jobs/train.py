@@ -26,7 +26,8 @@ from jobs.train_board import follow, start_board
 from jobs.train_group import GroupJob, fit_group
 from jobs.train_state import claim_output, is_logged
 from rm_core.model.folder import is_complete, verify_folder
-from rm_core.training.config import TrainConfig, check_train_config
+from rm_core.training.check_config import check_train_config
+from rm_core.training.config import TrainConfig
 from rm_core.training.planning import make_plan
 
 __all__ = ["export_folder", "run"]
@@ -149,10 +150,6 @@ def check_capacity(config: TrainConfig, cluster: ClusterInfo) -> None:
                 f"train.num_workers={config.num_workers} needs as many GPUs, the cluster has {cluster.num_gpus}"
             )
         return
-    if config.zero.offload_optimizer or config.zero.offload_parameters:
-        raise RecipeError(
-            "train.zero.offload_* moves state from GPU to CPU memory, and the cluster has no GPU: leave it out"
-        )
     needed = config.num_workers * config.threads_per_worker
     if needed > cluster.num_cpus:
         raise RecipeError(

@@ -44,7 +44,7 @@ def fit_group(job: GroupJob, board: Any) -> None:
     trainer = TorchTrainer(
         _worker,
         train_loop_config={"job": job, "board": board},
-        torch_config=TorchConfig(backend="nccl" if job.use_gpu else "gloo"),
+        torch_config=TorchConfig(backend="nccl" if job.use_gpu else "gloo", timeout_s=_group_timeout_s(config)),
         scaling_config=ScalingConfig(
             num_workers=config.num_workers,
             use_gpu=job.use_gpu,
@@ -64,6 +64,11 @@ def fit_group(job: GroupJob, board: Any) -> None:
     failure = ray.get(board.read.remote()).failure
     if failure is not None:
         raise RunError(failure)
+
+
+def _group_timeout_s(config: TrainConfig) -> int:
+    """Longer than the watchdog's: it says where the ranks are, which the process group does not know."""
+    return int(max(1800, config.stall_timeout_s + 600))
 
 
 def _attempts(board: Any) -> int:
@@ -103,7 +108,9 @@ def _train(job: GroupJob, board: Any) -> None:
 
         def log(steps_done: int, metrics: Mapping[str, float]) -> None:
             logger.log(steps_done, metrics)
-            note = f"loss {metrics['train/loss']:.3f}, accuracy {metrics['train/accuracy']:.3f}"
+            note = f"loss {metrics['train/loss']:.3f}"
+            if "train/accuracy" in metrics:  # there is none where people only saw ties
+                note += f", accuracy {metrics['train/accuracy']:.3f}"
             board.advance.remote(steps_done, f"{note}, {metrics['system/comparisons_per_s']:.0f} comparisons/s")
 
         def save(steps_done: int, write: Callable[[str], None]) -> None:

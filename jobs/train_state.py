@@ -13,7 +13,7 @@ __all__ = ["claim_output", "is_logged"]
 
 # What may change between two attempts at one training without changing its result.
 _FREE = {"output", "model", "data", "log_every", "keep_checkpoints", "checkpoint_every", "max_failures", "prefetch"}
-_FREE |= {"loader_workers", "cache_dir", "cache_bytes"}
+_FREE |= {"loader_workers", "cache_dir", "cache_bytes", "stall_timeout_s"}
 
 
 def claim_output(config: TrainConfig, data_fingerprint: str) -> None:

@@ -6,7 +6,7 @@ The way of the data, and the folder that holds each step::
       -> Plan                 batches/     which Comparisons form which optimiser step, in which packs (pure)
       -> PackedBatch          batches/     one row of whole Comparisons, each prompt once, with its positions
       -> rewards [R]          model/       Qwen2.5-VL backbone, per-Comparison attention, float32 reward head
-      -> (loss sum, count)    objectives/  Bradley-Terry over all ordered pairs
+      -> (loss sum, count)    objectives/  pairwise, listwise, ties; regularisers
       -> ZeRO engine          training/    accumulate, step, checkpoint, export
       -> EvaluationReport     evaluation/  accuracies with intervals, diagnostics, report.html
       -> scores               serving/     the same packed path for a user, a benchmark or an RL trainer

@@ -7,13 +7,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 from toys import ROW_FORMAT
 
 from data_pipeline.encode import EncodedComparison
 from data_pipeline.errors import CorruptData
+from rm_core.batches.cost import CostModel
 from rm_core.batches.decoding import Decoder
-from rm_core.batches.sizes import PlanningTable, num_ordered_pairs, relative_cost
+from rm_core.batches.sizes import PlanningTable
 
 
 class ToyComparisons:
@@ -47,11 +47,8 @@ class ToyComparisons:
         self.announced += [int(index) for index in indices]
 
     def table(self) -> PlanningTable:
-        tokens = np.array([item.num_tokens for item in self.items])
-        patches = np.array([sum(image.num_patches for image in item.images) for item in self.items])
-        pairs = np.array([num_ordered_pairs(item.ranks) for item in self.items])
-        ids = tuple(item.id for item in self.items)
-        return PlanningTable(np.arange(len(ids)), tokens, patches, pairs, relative_cost(tokens, patches), ids)
+        cost_model = CostModel(token=1.0, response=0.0, attention_pair=0.1, patch=0.25)
+        return PlanningTable.from_comparisons(self.items, cost_model)
 
 
 def hold_a_loader_open(data: ToyComparisons, write_pids: str) -> None:

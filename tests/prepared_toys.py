@@ -21,7 +21,7 @@ from data_pipeline.encode import Encoder
 from data_pipeline.manifest import Counts, FileInfo, InputFile, Manifest, SourceCounts
 from data_pipeline.media import load_image
 from data_pipeline.rows import ROWS_SCHEMA
-from data_pipeline.shards import SCHEMA_VERSION, ShardRow, serialise, write_shard
+from data_pipeline.shards import SCHEMA_VERSION, ShardRow, serialise, span_frames, write_shard
 from data_pipeline.tokenizer import load_tokenizer, train_tokenizer
 
 
@@ -183,7 +183,8 @@ def _planned(row: ToyRow, shard: ShardRow, span: list[int], place: tuple[int, in
         "response_lengths": [min(length, row.cut_to or length) for length in lengths],
         "ranks": list(encoded.ranks),
         "image_rows": span,
-        "image_patches": [image.num_patches for image in encoded.images],
+        "image_patches": [span.num_patches for span in encoded.images],
+        "span_frames": span_frames(encoded.images),
         "content_key": shard.content_key,
         "mark": row.mark,
         "repeats": row.repeats,

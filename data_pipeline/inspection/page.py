@@ -122,13 +122,16 @@ def _cards(summary: DataSummary) -> str:
     train, heldout = (total.by_split[split] for split in ("train", "heldout"))
     saved = budgets.tokens_apart - budgets.tokens
     failed = [check for check in summary.checks if not check.holds]
+    seen = f"{budgets.images:,} images"
+    if budgets.videos:
+        seen += f" and {budgets.videos:,} videos"
     cards = [
         card("Comparisons kept", f"{total.kept:,}", f"of {total.seen:,} seen", "first"),
         card("Refused", f"{total.refused:,}", f"{share(total.refused, total.seen)} of all seen"),
         card("For training", f"{train:,}", f"{heldout:,} held out ({share(heldout, total.kept)})"),
         card("An epoch shows", f"{total.shown:,}", f"{budgets.pairs:,} ordered pairs"),
         card("Tokens an epoch", short(budgets.tokens), f"{budgets.tokens // max(1, total.shown):,} a Comparison"),
-        card("Vision tokens", share(budgets.vision_tokens, budgets.tokens), f"{budgets.images:,} images an epoch"),
+        card("Vision tokens", share(budgets.vision_tokens, budgets.tokens), f"{seen} an epoch"),
         card("Saved by shared prompts", share(saved, budgets.tokens_apart), f"{short(saved)} tokens an epoch"),
         card("Counts add up", "no", f"{len(failed)} of {len(summary.checks)} checks fail", "bad")
         if failed

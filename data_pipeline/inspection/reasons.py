@@ -10,6 +10,7 @@ MEANINGS: dict[str, str] = {
     "empty_response": "A response has neither text nor image.",
     "extreme_aspect_ratio": "One side of the image is more than 200 times the other.",
     "fewer_than_two_responses": "There is nothing to compare with.",
+    "frames_differ": "The frames of a video are not all of one size.",
     "identical_after_truncation": "Two responses of different rank are alike once they are cut to the token limit.",
     "identical_responses": "All responses are alike, or two alike ones have different ranks.",
     "image_slot_mismatch": "The text names an image that is not there, or leaves one out.",

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from data_pipeline.comparison import Comparison, ImageSlot, Part
 from data_pipeline.dataset import PreparedData
-from data_pipeline.encode import EncodedComparison, EncodedImage
+from data_pipeline.encode import EncodedComparison, EncodedImage, EncodedVideo, VisionSpan
 from data_pipeline.media import decode_rgb
 
 __all__ = ["MAX_SAMPLES", "Picture", "Sample", "SampleResponse", "SampleTurn", "choose", "read_samples"]
@@ -26,13 +26,14 @@ _LEAST_CHARS, _MOST_CHARS = 160, 2400  # of one text
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """An image span as a small JPEG.
+    """An image, or a frame of a video, as a small JPEG.
 
     Attributes:
         data: base64 of the JPEG; None where the page has no room left for it.
         width: of the JPEG, in pixels.
         height: of the JPEG, in pixels.
-        told: the size the model sees, its tokens, and whether the shard holds resized pixels.
+        told: the size the model sees, its span's tokens, a frame's place and time, and whether the shard holds resized
+            pixels.
         resized: whether it does.
     """
 
@@ -140,14 +141,24 @@ class _Maker:
             responses=tuple(responses),
         )
 
-    def _pictures(self, comparison: Comparison, encoded: EncodedComparison) -> dict[int, Picture]:
-        """One for each media index that is used; `encoded` has the spans of all slots, cut or not."""
+    def _pictures(self, comparison: Comparison, encoded: EncodedComparison) -> dict[int, tuple[Picture, ...]]:
+        """Those of each media index that is used; `encoded` has the spans of all slots, cut or not."""
         slots = comparison.image_slots()
-        return {slot: self._picture(image) for slot, image in dict(zip(slots, encoded.images, strict=True)).items()}
+        return {slot: self._shown(span) for slot, span in dict(zip(slots, encoded.images, strict=True)).items()}
 
-    def _picture(self, image: EncodedImage) -> Picture:
+    def _shown(self, span: VisionSpan) -> tuple[Picture, ...]:
+        if not isinstance(span, EncodedVideo):
+            return (self._picture(span, f"{span.num_tokens} tokens"),)
+        of = f"of {len(span.frames)} of a video of {span.num_tokens} tokens"
+        seconds = span.seconds_per_step / 2
+        return tuple(
+            self._picture(frame, f"frame {place + 1} {of}, at {place * seconds:.1f} s")
+            for place, frame in enumerate(span.frames)
+        )
+
+    def _picture(self, image: EncodedImage, what: str) -> Picture:
         small = decode_rgb(image.data)
-        told = f"{small.width} x {small.height} stored, {image.width} x {image.height} seen: {image.num_tokens} tokens"
+        told = f"{small.width} x {small.height} stored, {image.width} x {image.height} seen: {what}"
         if image.resized:
             told += "; the shard holds the resized pixels, the original was larger than media.keep_original_bytes"
         small.thumbnail((_SIDE, _SIDE), PIL.Image.Resampling.BICUBIC, reducing_gap=2.0)
@@ -159,10 +170,14 @@ class _Maker:
         text = base64.b64encode(jpeg).decode() if fits else None
         return Picture(data=text, width=small.width, height=small.height, told=told, resized=image.resized)
 
-    def _parts(self, parts: Sequence[Part], pictures: dict[int, Picture]) -> tuple[SamplePart, ...]:
-        return tuple(
-            pictures[part.index] if isinstance(part, ImageSlot) else self._short(part) for part in parts if part != ""
-        )
+    def _parts(self, parts: Sequence[Part], pictures: dict[int, tuple[Picture, ...]]) -> tuple[SamplePart, ...]:
+        found: list[SamplePart] = []
+        for part in parts:
+            if isinstance(part, ImageSlot):
+                found += pictures[part.index]
+            elif part:
+                found.append(self._short(part))
+        return tuple(found)
 
     def _short(self, text: str) -> str:
         if len(text) <= self._max_chars:

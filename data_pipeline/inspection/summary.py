@@ -32,7 +32,7 @@ class SourceSummary:
         by_split: kept Comparisons of each split.
         shown: Comparisons an epoch shows.
         tokens: tokens an epoch computes, each prompt once a Comparison.
-        vision_tokens: those of them that stand for images.
+        vision_tokens: those of them that stand for images and videos.
         repeats: the least and the most times that an epoch shows one of its training Comparisons.
     """
 
@@ -53,9 +53,10 @@ class Budgets:
 
     Attributes:
         tokens: with each prompt once a Comparison, as packed rows compute it.
-        vision_tokens: those of them that stand for images.
+        vision_tokens: those of them that stand for images and videos.
         tokens_apart: what it would be with one row a response.
         images: image spans.
+        videos: video spans.
         pairs: ordered pairs of responses with different ranks.
         cut_prompts: kept Comparisons of both splits that lost their oldest turns.
         dropped_turns: turns they lost together.
@@ -65,6 +66,7 @@ class Budgets:
     vision_tokens: int
     tokens_apart: int
     images: int
+    videos: int
     pairs: int
     cut_prompts: int
     dropped_turns: int
@@ -132,7 +134,10 @@ class _Sizes:
         np.add.at(self.response_tokens, self.row_of_response, self.responses)
         self.longest = np.zeros(self.num_rows, dtype=np.int64)
         np.maximum.at(self.longest, self.row_of_response, self.responses)
-        self.images = _ints(pc.list_value_length(kept["image_patches"]))
+        self.videos = np.zeros(self.num_rows, dtype=np.int64)
+        is_video = _ints(pc.list_flatten(kept["span_frames"])) > 0
+        np.add.at(self.videos, _ints(pc.list_parent_indices(kept["span_frames"])), is_video)
+        self.images = _ints(pc.list_value_length(kept["span_frames"])) - self.videos
         self.vision = np.zeros(self.num_rows, dtype=np.int64)
         patches = _ints(pc.list_flatten(kept["image_patches"]))
         np.add.at(self.vision, _ints(pc.list_parent_indices(kept["image_patches"])), patches // PATCHES_A_TOKEN)
@@ -228,7 +233,7 @@ def _marked(rows: pa.Table) -> dict[str, int]:
 
 def _distributions(sizes: _Sizes, config: dict[str, Any]) -> list[Distribution]:
     max_tokens = config.get("rules", {}).get("max_tokens")
-    with_images = sizes.images > 0
+    seeing = sizes.vision > 0
     rows = sizes.prefix + sizes.longest
     both, each = "Comparisons", "responses"
     found = [
@@ -239,9 +244,11 @@ def _distributions(sizes: _Sizes, config: dict[str, Any]) -> list[Distribution]:
         distribution(sizes.ties, name="Ties", unit="tied pairs", of=both),
         distribution(sizes.images, name="Images", unit="images", of=both),
     ]
-    if with_images.any():
-        vision = sizes.vision[with_images]
-        found.append(distribution(vision, name="Image tokens", unit="tokens", of="Comparisons with images"))
+    if sizes.videos.any():
+        found.append(distribution(sizes.videos, name="Videos", unit="videos", of=both))
+    if seeing.any():
+        of = "Comparisons with images or videos" if sizes.videos.any() else "Comparisons with images"
+        found.append(distribution(sizes.vision[seeing], name="Vision tokens", unit="tokens", of=of))
     return found
 
 
@@ -253,6 +260,7 @@ def _budgets(sizes: _Sizes) -> Budgets:
         vision_tokens=int((sizes.shown * sizes.vision).sum()),
         tokens_apart=int((sizes.shown * apart).sum()),
         images=int((sizes.shown * sizes.images).sum()),
+        videos=int((sizes.shown * sizes.videos).sum()),
         pairs=int((sizes.shown * pairs).sum()),
         cut_prompts=int((sizes.dropped_turns > 0).sum()),
         dropped_turns=int(sizes.dropped_turns.sum()),

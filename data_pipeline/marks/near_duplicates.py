@@ -68,7 +68,7 @@ class _Rows:
     Attributes:
         prompt: uint16 [M, 64] signatures.
         responses: uint16 [M, 64] signatures.
-        hashes: perceptual hashes, one an image span; 0 for a flat picture.
+        hashes: perceptual hashes, one a still image or frame of a video; 0 for a flat picture.
         keys: codes of the image files, parallel to `hashes`.
         layout: uint64 [M] equal where two rows may be alike at all: the same number of images, and the same ranks in
             the same order where responses hold images, whose text says too little.
@@ -105,7 +105,8 @@ class _Rows:
 
 def _layouts(table: pa.Table) -> U64:
     counts = lists(table["image_hashes"]).counts
-    in_responses = np.flatnonzero(counts > lists(table["turn_images"]).reduced(np.add, 0))
+    spans = lists(table["image_patches"]).counts
+    in_responses = np.flatnonzero(spans > lists(table["turn_images"]).reduced(np.add, 0))
     layout = counts.astype(np.uint64)
     known: dict[tuple[int, ...], int] = {}
     for row, ranks in zip(in_responses.tolist(), table["ranks"].take(in_responses).to_pylist(), strict=True):

@@ -46,7 +46,7 @@ def assign_splits(
     seed and the group's smallest key. Its rows that say ``train`` and are held out all the same are leaks.
 
     Args:
-        image_keys: lists of sha256, one an image span.
+        image_keys: lists of sha256, one a still image or frame of a video.
         image_hashes: perceptual hashes, parallel to `image_keys`; 0 for a flat picture, which only its file identifies.
         prompt_keys: keys of the prompts; they count for rows without images.
         own_split: ``"train"``, ``"heldout"`` or ``""``, N of them.

@@ -1,6 +1,7 @@
 """A video is a folder of frames: which of them stand for it."""
 
 import re
+from dataclasses import dataclass
 
 from data_pipeline import storage
 from data_pipeline.comparison import MediaRef
@@ -8,18 +9,32 @@ from data_pipeline.config import MediaConfig
 from data_pipeline.errors import MissingInput, RecordError
 from data_pipeline.media.reading import url_below
 
-__all__ = ["frames_of", "sampled"]
+__all__ = ["SampledFrames", "frames_of", "sampled"]
 
 # A folder of frames often holds a thumbnail data base or an index too; only here does a name's ending count.
 _FRAME = re.compile(r".*\.(avif|bmp|gif|jp2|jpe?g|png|ppm|tiff?|webp)", re.IGNORECASE | re.DOTALL)
 _DIGITS = re.compile(r"([0-9]+)")
 
 
-def frames_of(ref: MediaRef, root: str, config: MediaConfig) -> tuple[MediaRef, ...]:
+@dataclass(frozen=True, slots=True)
+class SampledFrames:
+    """The frames that stand for a video.
+
+    Attributes:
+        refs: at least one, in the order of time.
+        seconds_per_step: twice the mean time from one of them to the next, since two frames are one step of time.
+    """
+
+    refs: tuple[MediaRef, ...]
+    seconds_per_step: float
+
+
+def frames_of(ref: MediaRef, root: str, config: MediaConfig) -> SampledFrames:
     """The sampled frames of a video folder, in natural order: frame9.jpg comes before frame10.jpg.
 
     At most `config.max_frames`, evenly, the first and the last included; hidden files and files without an image's
-    ending are no frames. Nothing is read or decoded here.
+    ending are no frames. Nothing is read or decoded here. Of 31 frames at `config.frames_per_second` 2, 16 are every
+    second one: 1 second apart, 2 seconds a step.
 
     Args:
         ref: the folder, relative to `root`.
@@ -50,7 +65,12 @@ def frames_of(ref: MediaRef, root: str, config: MediaConfig) -> tuple[MediaRef, 
     frames = sorted((name for name in names if not name.startswith(".") and _FRAME.fullmatch(name)), key=_natural)
     if not frames:
         raise RecordError("missing_media", f"no frames in {path!r} below the media root, {len(files)} other files")
-    return tuple(MediaRef(path=f"{path}/{name}") for name in sampled(frames, config.max_frames))
+    taken = sampled(frames, config.max_frames)
+    spacing = (len(frames) - 1) / (len(taken) - 1) if len(taken) > 1 else 1.0
+    return SampledFrames(
+        refs=tuple(MediaRef(path=f"{path}/{name}") for name in taken),
+        seconds_per_step=2 * spacing / config.frames_per_second,
+    )
 
 
 def sampled(frames: list[str], most: int) -> list[str]:

@@ -24,7 +24,7 @@ import torch
 import torch.multiprocessing
 from torch import Tensor
 
-from data_pipeline.encode import EncodedComparison, EncodedImage
+from data_pipeline.encode import EncodedComparison, VisionSpan
 from data_pipeline.errors import RecordError, RunError
 from rm_core.batches.packed import PackedBatch, collate
 from rm_core.batches.pixels import patches_of
@@ -116,13 +116,13 @@ class Decoder:
 
 def _packed(data: Comparisons, indices: Sequence[int], row_format: RowFormat) -> PackedBatch:
     items = [data.encoded(index) for index in indices]
-    owner = {image.key: item.id for item in items for image in item.images}
+    owner = {span.key: item.id for item in items for span in item.images}
 
-    def load(image: EncodedImage) -> npt.NDArray[np.float32]:
+    def load(span: VisionSpan) -> npt.NDArray[np.float32]:
         try:
-            return patches_of(image)
+            return patches_of(span)
         except RecordError as error:
-            raise RunError(f"Comparison {owner[image.key]!r}: image {image.key}: {error}") from error
+            raise RunError(f"Comparison {owner[span.key]!r}: image or video {span.key}: {error}") from error
 
     return collate(items, row_format=row_format, load_image=load)
 

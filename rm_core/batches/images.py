@@ -1,34 +1,37 @@
-"""The distinct images of a packed row, as the vision tower reads them."""
+"""The distinct images and videos of a packed row, as the vision tower reads them."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from data_pipeline.encode import EncodedImage
+from data_pipeline.encode import VisionSpan
 from rm_core.batches.pixels import PATCH_DIM
 
 __all__ = ["ImageLoader", "distinct_images"]
 
-ImageLoader = Callable[[EncodedImage], npt.NDArray[np.float32]]
+ImageLoader = Callable[[VisionSpan], npt.NDArray[np.float32]]
 _BLANK_GRID = (1, 2, 2)
 
 
 def distinct_images(
-    spans: Sequence[EncodedImage], load_image: ImageLoader
+    spans: Sequence[VisionSpan], load_image: ImageLoader
 ) -> tuple[npt.NDArray[np.float32], list[tuple[int, int, int]], npt.NDArray[np.int64]]:
-    """Patches of the distinct images, their grids, and for every image token of the spans its row of tower output."""
+    """Patches of the distinct spans, their grids, and for every vision token of the spans its row of tower output.
+
+    A video shown twice is read once, even where its frames lie at other distances in time: the tower knows no seconds.
+    """
     if not spans:
         return np.zeros((4, PATCH_DIM), dtype=np.float32), [_BLANK_GRID], np.zeros(0, dtype=np.int64)
     # One picture at two sizes is two images to the tower.
-    distinct = {(image.key, image.height, image.width): image for image in spans}
+    keys = [(span.key, span.height, span.width) for span in spans]
+    distinct = dict(zip(keys, spans, strict=True))
     first_token, offset = {}, 0
-    for key, image in distinct.items():
+    for key, span in distinct.items():
         first_token[key] = offset
-        offset += image.num_tokens
+        offset += span.num_tokens
     features = [
-        np.arange(image.num_tokens, dtype=np.int64) + first_token[(image.key, image.height, image.width)]
-        for image in spans
+        np.arange(span.num_tokens, dtype=np.int64) + first_token[key] for key, span in zip(keys, spans, strict=True)
     ]
-    pixels = np.concatenate([load_image(image) for image in distinct.values()])
-    return pixels, [image.grid for image in distinct.values()], np.concatenate(features)
+    pixels = np.concatenate([load_image(span) for span in distinct.values()])
+    return pixels, [span.grid for span in distinct.values()], np.concatenate(features)

@@ -3,8 +3,7 @@
 A row is a sequence of Comparisons, each laid out as [prefix | response 1 | ... | response K].
 """
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -29,23 +28,15 @@ class Block:
         return self.start + self.length
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class BlockLayout:
-    """The blocks of a row in order, covering it without gaps. Given to the backbone in place of an attention mask."""
+    """The blocks of a row in order, covering it without gaps: the description of its attention mask."""
 
     blocks: tuple[Block, ...]
-    _masks: dict[tuple[Any, ...], Tensor] = field(default_factory=dict)
 
     @property
     def num_tokens(self) -> int:
         return self.blocks[-1].stop if self.blocks else 0
-
-    def mask(self, block: Block, device: torch.device) -> Tensor:
-        """Bool [L, L]: True where the query (row) may see the key (column). Made once a batch, used by every layer."""
-        key = (block.prefix_length, block.response_lengths, device)
-        if key not in self._masks:
-            self._masks[key] = block_mask(block, device)
-        return self._masks[key]
 
 
 def block_mask(block: Block, device: torch.device) -> Tensor:

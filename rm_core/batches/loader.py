@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from rm_core.batches.decoding import Comparisons, Decoder
 from rm_core.batches.packed import PackedBatch
-from rm_core.batches.plan import Pack, Plan, StepPlan, deal
+from rm_core.batches.plan import Pack, Plan, StepPlan
 from rm_core.batches.row_format import RowFormat
 from rm_core.batches.sizes import PlanningTable
+from rm_core.batches.staged_plan import StagedPlan
 
 __all__ = ["Comparisons", "PackLoader", "RankStep"]
 
@@ -43,7 +44,7 @@ class PackLoader:
         self,
         data: Comparisons,
         table: PlanningTable,
-        plan: Plan,
+        plan: Plan | StagedPlan,
         *,
         rank: int,
         world_size: int,
@@ -89,7 +90,7 @@ class PackLoader:
     def _hands(self, start: int) -> Iterator[tuple[StepPlan, tuple[Pack, ...]]]:
         for index in range(start, self._plan.num_steps):
             step = self._plan.step(index)
-            yield step, tuple(deal(step.packs, self._world_size)[self._rank])
+            yield step, tuple(self._plan.hands(step, self._world_size)[self._rank])
 
 
 class _Queue:

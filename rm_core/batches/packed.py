@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from data_pipeline.encode import EncodedComparison
+from data_pipeline.errors import RunError
 from rm_core.batches.images import ImageLoader, distinct_images
 from rm_core.batches.labels import Labels, labels_of
 from rm_core.batches.layout import Block, BlockLayout
@@ -20,6 +21,8 @@ from rm_core.batches.positions import comparison_positions
 from rm_core.batches.row_format import RowFormat
 
 __all__ = ["PackedBatch", "collate"]
+
+_NONE = np.zeros(0, dtype=np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +35,14 @@ class PackedBatch:
         input_ids: int64 [T].
         position_ids: int64 [3, T], M-RoPE time, height, width.
         pixel_values: float32 [P, 1176], distinct images only; a row without images holds one blank 28 x 28 image.
-        image_grid: int64 [I, 3], (1, rows, columns) in patches.
+        image_grid: int64 [I, 3], (pairs of frames, rows, columns) in patches; always on the CPU.
         image_token_index: int64 [V], places of image tokens in the row.
         image_feature_index: int64 [V], which row of the tower's output stands there; two spans may share one image.
         reward_index: int64 [R], place of each response's last token.
-        labels: ranks, scores, lengths and ordered pairs of the R responses.
+        labels: ranks, scores, lengths and ordered pairs of the R responses; always on the CPU.
         num_responses: responses of each Comparison; sums to R.
+        num_patches: vision patches of all spans as shown: an image shown twice counts twice.
+        num_filler: tokens at the end that belong to no Comparison.
     """
 
     ids: tuple[str, ...]
@@ -51,66 +56,83 @@ class PackedBatch:
     reward_index: Tensor
     labels: Labels
     num_responses: tuple[int, ...]
+    num_patches: int
+    num_filler: int
 
     @property
     def num_tokens(self) -> int:
-        """Tokens of Comparisons, without the filler of an empty row."""
-        return self.layout.num_tokens if self.ids else 0
+        """Tokens of Comparisons, without fillers."""
+        return self.layout.num_tokens - self.num_filler
+
+    @property
+    def num_distinct_patches(self) -> int:
+        """Patches that the tower reads for a reason: without the blank image of a row that has none."""
+        return len(self.pixel_values) if len(self.image_token_index) else 0
 
     @property
     def num_comparisons(self) -> int:
         return len(self.ids)
 
     def to(self, device: torch.device) -> "PackedBatch":
-        """The batch with every tensor on `device`."""
+        """The batch with its tensors on `device`, all but grids and labels: Python reads them, and would wait."""
         moved: dict[str, Any] = {
             field.name: value.to(device, non_blocking=True)
             for field in fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
+            if isinstance(value := getattr(self, field.name), Tensor) and field.name != "image_grid"
         }
-        return replace(self, labels=self.labels.to(device), **moved)
+        return replace(self, **moved)
 
 
 def collate(
     comparisons: Sequence[EncodedComparison], *, row_format: RowFormat, load_image: ImageLoader = patches_of
 ) -> PackedBatch:
-    """Lay Comparisons out in one row. No Comparison at all gives a row of one filler token, for a rank's idle turn.
+    """Lay Comparisons out in one row. No Comparison at all gives a row of fillers, for a rank's idle turn.
 
     Args:
         row_format: of the backbone that will read the row.
         load_image: image -> patches [patches, 1176]; called once per distinct image of the row.
+
+    Raises:
+        RunError: a Comparison has images and the backbone reads text only.
     """
-    blocks: list[Block] = []
-    reward_index: list[int] = []
-    ids, positions, start = [], [], 0
-    for item in comparisons:
-        block = Block(start, len(item.prefix_ids), tuple(len(part) for part in item.response_ids))
-        ids += [item.prefix_ids, *item.response_ids]
-        positions.append(comparison_positions(item, row_format))
-        reward_index += _last_tokens(block)
-        blocks.append(block)
-        start = block.stop
-    if not comparisons:
-        blocks, ids, positions = [Block(0, 1, ())], [np.zeros(1, dtype=np.int32)], [np.zeros((3, 1), dtype=np.int64)]
-    input_ids = np.concatenate(ids).astype(np.int64)
-    pixels, grid, features = distinct_images([image for item in comparisons for image in item.images], load_image)
-    vision_tokens = (row_format.image_token, row_format.video_token)
-    token_index = np.flatnonzero(np.isin(input_ids, vision_tokens)) if comparisons else np.zeros(0, dtype=np.int64)
+    spans = [span for item in comparisons for span in item.images]
+    if spans and not row_format.has_vision:
+        raise RunError(f"the backbone reads text only, but {ids_of(comparisons)} have images: give it text only")
+    blocks = _blocks(comparisons)
+    segments = [ids for item in comparisons for ids in (item.prefix_ids, *item.response_ids)]
+    input_ids = np.concatenate([_NONE, *segments])
+    positions = [comparison_positions(item, row_format) for item in comparisons]
+    pixels, grid, features = distinct_images(spans, load_image)
+    token_index = np.flatnonzero(np.isin(input_ids, (row_format.image_token, row_format.video_token)))
     if len(token_index) != len(features):
         raise ValueError(f"{len(token_index)} image tokens but {len(features)} image features in {ids_of(comparisons)}")
+    filler = -len(input_ids) % row_format.alignment or row_format.alignment * (not comparisons)
+    if filler:
+        blocks = (*blocks, Block(len(input_ids), filler, ()))
+        positions.append(np.tile(np.arange(filler, dtype=np.int64), (3, 1)))
     return PackedBatch(
         ids=ids_of(comparisons),
-        layout=BlockLayout(tuple(blocks)),
-        input_ids=torch.from_numpy(input_ids),
+        layout=BlockLayout(blocks),
+        input_ids=torch.from_numpy(np.pad(input_ids, (0, filler)).astype(np.int64)),
         position_ids=torch.from_numpy(np.concatenate(positions, axis=1)),
         pixel_values=torch.from_numpy(pixels),
         image_grid=torch.tensor(grid, dtype=torch.int64),
         image_token_index=torch.from_numpy(token_index),
         image_feature_index=torch.from_numpy(features),
-        reward_index=torch.tensor(reward_index, dtype=torch.int64),
+        reward_index=torch.tensor([end for block in blocks for end in _last_tokens(block)], dtype=torch.int64),
         labels=labels_of(comparisons),
         num_responses=tuple(len(item.response_ids) for item in comparisons),
+        num_patches=sum(span.num_patches for span in spans),
+        num_filler=filler,
     )
+
+
+def _blocks(comparisons: Sequence[EncodedComparison]) -> tuple[Block, ...]:
+    blocks: list[Block] = []
+    for item in comparisons:
+        start = blocks[-1].stop if blocks else 0
+        blocks.append(Block(start, len(item.prefix_ids), tuple(len(part) for part in item.response_ids)))
+    return tuple(blocks)
 
 
 def ids_of(comparisons: Sequence[EncodedComparison]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["PackBudget", "Packs", "first_fit_decreasing", "pack_steps"]
+__all__ = ["Pack", "PackBudget", "Packs", "first_fit_decreasing", "pack_steps"]
 
 Integers = npt.NDArray[np.integer[Any]]
 
@@ -23,6 +23,15 @@ class PackBudget:
 
     tokens: int
     patches: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """The Comparisons of one packed row, as rows of the planning table; an empty pack is a rank's idle turn."""
+
+    rows: tuple[int, ...]
+    cost: float = 0.0
+    """FLOPs of a forward pass."""
 
 
 @dataclass(frozen=True, slots=True)

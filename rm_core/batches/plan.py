@@ -1,7 +1,8 @@
 """Which Comparisons form which optimiser step, and in which packs: a pure function of lengths, seed and step.
 
     entries of the table -> endless shuffled stream (`order`) -> step i takes the next `global_batch` Comparisons
-    -> packs under the token and patch budgets (`packing`) -> dealt to the ranks
+    -> packs under the token and patch budgets (`packing`) -> dealt to the ranks, packed anew where that is more even
+       (`balance`)
 
 Nothing before the last arrow knows the number of ranks, so a run that resumes on another number of workers sees the
 same Comparisons in the same steps. Nothing reads data, and nothing is kept but the planning table: any step of a table
@@ -17,22 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 from data_pipeline.errors import RunError
+from rm_core.batches.balance import balance
 from rm_core.batches.order import shuffled_places
-from rm_core.batches.packing import PackBudget, Packs, pack_steps
-from rm_core.batches.sizes import PlanningTable
+from rm_core.batches.packing import Pack, PackBudget, Packs, pack_steps
+from rm_core.batches.sizes import PlanningTable, StepCounts
 
-__all__ = ["Pack", "PackBudget", "Plan", "StepPlan", "StepPlans", "deal", "pack_first_fit"]
+__all__ = ["Pack", "PackBudget", "Plan", "StepPlan", "StepPlans", "pack_first_fit"]
 
 _CHUNK = 1 << 17
 """Comparisons planned together: some ten milliseconds and megabytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pack:
-    """The Comparisons of one packed row, as rows of the planning table; an empty pack is a rank's idle turn."""
-
-    rows: tuple[int, ...]
-    cost: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +38,14 @@ class StepPlan:
     """Passes over the split that are complete when the step ends."""
     rows: tuple[int, ...]
     packs: tuple[Pack, ...]
-    num_pairs: int
-    """Ordered pairs of the step: what the loss sum is divided by."""
+    """As few as first-fit finds, whoever runs them; `Plan.hands` deals the step to ranks."""
+    counts: StepCounts
+    """What a sum over the step is divided by."""
+
+    @property
+    def cost(self) -> float:
+        """FLOPs of the step's forward passes over all ranks."""
+        return sum(pack.cost for pack in self.packs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +56,15 @@ class StepPlans:
         first: index of the first step.
         rows: int64 [S, G], rows of the planning table in the order of the stream.
         packs: which of them form which pack; its places count through `rows`.
-        costs: float64 [P], relative compute of each pack.
-        num_pairs: int64 [S], ordered pairs.
+        costs: float64 [P], FLOPs of each pack's forward pass.
+        counts: int64 [S, 6], the fields of `StepCounts` in their order.
     """
 
     first: int
     rows: npt.NDArray[np.int64]
     packs: Packs
     costs: npt.NDArray[np.float64]
-    num_pairs: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
 
     def packs_of(self, index: int) -> tuple[Pack, ...]:
         """The packs of step `index`."""
@@ -74,6 +74,10 @@ class StepPlans:
             Pack(tuple(members[start[pack] : start[pack + 1]].tolist()), float(self.costs[pack]))
             for pack in range(int(begin), int(end))
         )
+
+    def counts_of(self, index: int) -> StepCounts:
+        """The counts of step `index`."""
+        return StepCounts(*self.counts[index - self.first].tolist())
 
 
 class Plan:
@@ -112,8 +116,12 @@ class Plan:
             epoch=(index + 1) * self._global_batch / len(self._table),
             rows=tuple(plans.rows[place].tolist()),
             packs=plans.packs_of(index),
-            num_pairs=int(plans.num_pairs[place]),
+            counts=plans.counts_of(index),
         )
+
+    def hands(self, step: StepPlan, world_size: int) -> list[list[Pack]]:
+        """The packs of `step` for each rank, one a turn: as many for every rank, their costs close in every turn."""
+        return balance(step.rows, step.packs, self._table, self._budget, world_size)
 
     def steps(self, start: int, stop: int) -> StepPlans:
         """Steps `start` to `stop` - 1 as columns; `chunk_steps` of them at a time keep the memory small."""
@@ -121,8 +129,8 @@ class Plan:
         stream = np.arange(start * self._global_batch, stop * self._global_batch, dtype=np.int64)
         rows = shuffled_places(stream, size=len(self._table), seed=self._seed).reshape(shape)
         packs = pack_steps(self._table.num_tokens[rows], self._table.num_patches[rows], self._budget)
-        num_pairs = self._table.num_pairs[rows].sum(axis=1, dtype=np.int64)
-        return StepPlans(start, rows, packs, packs.sums(self._table.cost[rows].ravel()), num_pairs)
+        costs = packs.sums(self._table.cost[rows].ravel())
+        return StepPlans(start, rows, packs, costs, self._table.counts(rows))
 
     def _plan_chunk(self, number: int) -> StepPlans:
         start = number * self.chunk_steps
@@ -138,25 +146,5 @@ def pack_first_fit(rows: Sequence[int], table: PlanningTable, budget: PackBudget
     chosen: npt.NDArray[np.int64] = np.asarray(rows, dtype=np.int64)[None, :]
     tokens: npt.NDArray[Any] = table.num_tokens[chosen]
     packs = pack_steps(tokens, table.num_patches[chosen], budget)
-    costs, num_pairs = packs.sums(table.cost[chosen].ravel()), np.zeros(1, dtype=np.int64)
-    return list(StepPlans(0, chosen, packs, costs, num_pairs).packs_of(0))
-
-
-def deal(packs: Sequence[Pack], world_size: int) -> list[list[Pack]]:
-    """Give every rank the same number of packs, the costs as even as a snake deal makes them.
-
-    Ranks that come up short get empty packs: all ranks run the same number of forward and backward passes, without
-    which ZeRO's collectives would wait for ever.
-    """
-    ordered = sorted(packs, key=lambda pack: -pack.cost)
-    hands: list[list[Pack]] = [[] for _ in range(world_size)]
-    held = [0.0] * world_size
-    for start in range(0, len(ordered), world_size):
-        turn = [*ordered[start : start + world_size]]
-        turn += [Pack(())] * (world_size - len(turn))
-        # Within a turn the largest pack goes to the rank with the least work so far.
-        ranks = sorted(range(world_size), key=lambda rank: (held[rank], rank))
-        for rank, pack in zip(ranks, turn, strict=True):
-            hands[rank].append(pack)
-            held[rank] += pack.cost
-    return hands
+    costs = packs.sums(table.cost[chosen].ravel())
+    return list(StepPlans(0, chosen, packs, costs, table.counts(chosen)).packs_of(0))

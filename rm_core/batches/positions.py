@@ -1,8 +1,10 @@
 """M-RoPE positions of a Comparison, made explicitly (guessing them from masks is what goes wrong in packed rows).
 
 Every token has three positions: time, height, width. Text counts all three up together; an image holds time still and
-counts rows and columns of its merged patches; what follows an image starts after its largest position. Responses all
-start where the prefix ends, as if each stood alone behind it. (Qwen2-VL, arXiv 2409.12191, section 2.1.)
+counts rows and columns of its merged patches; a video counts these in every step and its time by the seconds between
+steps. What follows goes on after the rows and columns, however long the video is: Transformers does so since 5.23.
+Responses all start where the prefix ends, as if each stood alone behind it. (Qwen2-VL, arXiv 2409.12191, section 2.1;
+time in seconds: Qwen2.5-VL, arXiv 2502.13923, section 2.1.2.)
 """
 
 from collections.abc import Sequence
@@ -10,77 +12,91 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from data_pipeline.encode import EncodedComparison
+from data_pipeline.encode import EncodedComparison, EncodedVideo, VisionSpan
 from rm_core.batches.row_format import RowFormat
 
-__all__ = ["comparison_positions", "segment_positions"]
+__all__ = ["comparison_positions", "segment_positions", "span_positions"]
 
 IntArray = npt.NDArray[np.int64]
-MergedGrid = tuple[int, int]
-"""Rows and columns of an image in tokens (28 x 28 pixels each)."""
-
-
-def segment_positions(
-    ids: npt.NDArray[np.int32], grids: Sequence[MergedGrid], *, image_token: int, start: int
-) -> tuple[IntArray, int]:
-    """Positions [3, len(ids)] of one segment and the position after it.
-
-    Args:
-        ids: tokens of the segment; each image is a run of `image_token`.
-        grids: the segment's images in order.
-        start: position of the first token.
-
-    Raises:
-        ValueError: the runs of image tokens and the grids do not match.
-
-    A text token, an image of 2 x 2 tokens and a text token, from 0:
-    time 0 1 1 1 1 3, height 0 1 1 2 2 3, width 0 1 2 1 2 3.
-    """
-    out = np.empty((3, len(ids)), dtype=np.int64)
-    cursor, position, remaining = 0, start, iter(grids)
-    while cursor < len(ids):
-        if ids[cursor] == image_token:
-            grid = next(remaining, None)
-            size = 0 if grid is None else grid[0] * grid[1]
-            if grid is None or not np.all(ids[cursor : cursor + size] == image_token) or cursor + size > len(ids):
-                raise ValueError(f"image token at {cursor} has no image of matching size: grids {list(grids)}")
-            rows, columns = grid
-            out[0, cursor : cursor + size] = position
-            out[1, cursor : cursor + size] = position + np.repeat(np.arange(rows), columns)
-            out[2, cursor : cursor + size] = position + np.tile(np.arange(columns), rows)
-            cursor, position = cursor + size, position + max(rows, columns)
-        else:
-            image_ahead = np.flatnonzero(ids[cursor:] == image_token)
-            size = int(image_ahead[0]) if image_ahead.size else len(ids) - cursor
-            out[:, cursor : cursor + size] = position + np.arange(size)
-            cursor, position = cursor + size, position + size
-    if next(remaining, None) is not None:
-        raise ValueError(f"more images than image spans: grids {list(grids)}")
-    return out, position
 
 
 def comparison_positions(comparison: EncodedComparison, row_format: RowFormat) -> IntArray:
     """Positions [3, L] of [prefix | response 1 | ... | response K].
 
     Raises:
-        ValueError: the runs of image tokens and the images do not match.
+        ValueError: the runs of image and video tokens and the spans do not match.
     """
-    image_token = row_format.image_token
-    grids = [(image.grid[1] // 2, image.grid[2] // 2) for image in comparison.images]
-    taken = _num_spans(comparison.prefix_ids, image_token)
-    prefix, after = segment_positions(comparison.prefix_ids, grids[:taken], image_token=image_token, start=0)
+    spans = comparison.images
+    taken = len(_starts(comparison.prefix_ids, row_format))
+    prefix, after = segment_positions(comparison.prefix_ids, spans[:taken], row_format=row_format, start=0)
     pieces = [prefix]
     for ids in comparison.response_ids:
-        count = _num_spans(ids, image_token)
-        piece, _ = segment_positions(ids, grids[taken : taken + count], image_token=image_token, start=after)
+        count = len(_starts(ids, row_format))
+        piece, _ = segment_positions(ids, spans[taken : taken + count], row_format=row_format, start=after)
         pieces.append(piece)
         taken += count
-    if taken != len(grids):
-        raise ValueError(f"{len(grids)} images, but {taken} image spans in the tokens")
+    if taken != len(spans):
+        raise ValueError(f"{len(spans)} images and videos, but {taken} spans in the tokens")
     return np.concatenate(pieces, axis=1)
 
 
-def _num_spans(ids: npt.NDArray[np.int32], image_token: int) -> int:
-    """Runs of image tokens; runs never touch, since each stands between <|vision_start|> and <|vision_end|>."""
-    inside = np.concatenate(([False], ids == image_token))
-    return int(np.count_nonzero(inside[1:] & ~inside[:-1]))
+def segment_positions(
+    ids: npt.NDArray[np.int32], spans: Sequence[VisionSpan], *, row_format: RowFormat, start: int
+) -> tuple[IntArray, int]:
+    """Positions [3, len(ids)] of one segment and the position after it.
+
+    Args:
+        ids: tokens of the segment; each image is a run of image tokens, each video one of video tokens.
+        spans: the segment's images and videos in order.
+        start: position of the first token.
+
+    Raises:
+        ValueError: the runs of vision tokens and the spans do not match.
+
+    A text token, an image of 2 x 2 tokens and a text token, from 0:
+    time 0 1 1 1 1 3, height 0 1 1 2 2 3, width 0 1 2 1 2 3.
+    """
+    starts = _starts(ids, row_format).tolist()
+    if len(starts) != len(spans):
+        raise ValueError(f"{len(spans)} images and videos for {len(starts)} spans in the tokens")
+    out = np.empty((3, len(ids)), dtype=np.int64)
+    cursor, position = 0, start
+    for begin, span in zip(starts, spans, strict=True):
+        end = begin + span.num_tokens
+        _check_run(ids, begin, end, span, row_format)
+        out[:, cursor:begin] = position + np.arange(begin - cursor)
+        position += begin - cursor
+        out[:, begin:end] = position + span_positions(span, row_format)
+        cursor, position = end, position + max(span.grid[1:]) // 2
+    out[:, cursor:] = position + np.arange(len(ids) - cursor)
+    return out, position + len(ids) - cursor
+
+
+def span_positions(span: VisionSpan, row_format: RowFormat) -> IntArray:
+    """Positions [3, tokens] of a span from 0.
+
+    A video of 4 frames, 3 seconds a step, of 1 x 2 tokens, at 2 positions a second: time 0 0 6 6, height 0 0 0 0,
+    width 0 1 0 1.
+    """
+    steps, rows, columns = span.grid[0], span.grid[1] // 2, span.grid[2] // 2
+    times = np.arange(steps)
+    if isinstance(span, EncodedVideo) and row_format.time_per_second is not None:
+        # In float32 and cut off, as Transformers does it: 3 steps of 0.3 seconds begin at 0, 0 and 1.
+        a_step = np.float32(row_format.time_per_second) * np.float32(span.seconds_per_step)
+        times = (times.astype(np.float32) * a_step).astype(np.int64)
+    return np.stack([axis.ravel() for axis in np.meshgrid(times, np.arange(rows), np.arange(columns), indexing="ij")])
+
+
+def _starts(ids: npt.NDArray[np.int32], row_format: RowFormat) -> npt.NDArray[np.intp]:
+    """Where runs of vision tokens begin; runs never touch: each is between <|vision_start|> and <|vision_end|>."""
+    inside = np.concatenate(([False], (ids == row_format.image_token) | (ids == row_format.video_token)))
+    return np.flatnonzero(inside[1:] & ~inside[:-1])
+
+
+def _check_run(ids: npt.NDArray[np.int32], begin: int, end: int, span: VisionSpan, row_format: RowFormat) -> None:
+    kind, token = "image", row_format.image_token
+    if isinstance(span, EncodedVideo):
+        kind, token = "video", row_format.video_token
+    vision = (row_format.image_token, row_format.video_token)
+    if end > len(ids) or not np.all(ids[begin:end] == token) or (end < len(ids) and int(ids[end]) in vision):
+        raise ValueError(f"the vision tokens from {begin} are no {kind} of {span.num_tokens} tokens, grid {span.grid}")

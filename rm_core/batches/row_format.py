@@ -14,7 +14,6 @@ class RowFormat:
         video_token: id of ``<|video_pad|>``.
         has_vision: False for a text-only backbone, which refuses rows with images.
         time_per_second: M-RoPE time positions a second of video (Qwen2.5-VL: 2); None: one a pair of frames (Qwen2-VL).
-        window: side in pixels of the vision tower's attention windows; None: every block attends to a whole frame.
         alignment: the row's length is filled up to a multiple of this many tokens, as the attention kernel wants it.
     """
 
@@ -22,5 +21,4 @@ class RowFormat:
     video_token: int
     has_vision: bool = True
     time_per_second: float | None = None
-    window: int | None = None
     alignment: int = 1

@@ -1,55 +1,51 @@
 """The planning columns of a split: what packing needs to know of every Comparison, as NumPy arrays.
 
-24 bytes a Comparison, its place in the Arrow table included. They are computed from the Arrow columns a piece at a
+26 bytes a Comparison, its place in the Arrow table included. They are computed from the Arrow columns a piece at a
 time, so that a table of many millions of rows that is memory-mapped stays on the disk.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from data_pipeline.errors import RecipeError
+from data_pipeline.encode import EncodedComparison
+from data_pipeline.errors import RecipeError, RunError
+from rm_core.batches.cost import CostModel, attention_pairs
+from rm_core.batches.row_sizes import SIZE_COLUMNS, ArrowIds, RowSizes, sizes_of
 
-__all__ = ["ArrowIds", "PlanningTable", "num_ordered_pairs", "relative_cost"]
+__all__ = ["PlanningTable", "StepCounts", "num_ordered_pairs"]
 
 Integers = npt.NDArray[np.integer[Any]]
 
-_ATTENTION_WEIGHT = 1 / 4096
-"""At about this length in tokens the quadratic attention of a Comparison costs as much as its linear layers."""
-_PATCH_WEIGHT = 0.25
-"""A vision patch costs about a quarter of a text token: the tower is smaller, and four patches make one token."""
 _PIECE = 1 << 16
 """Rows whose lists are looked at together: what fits into a processor's cache."""
-_COLUMNS = ["prefix_length", "response_lengths", "image_patches", "ranks"]
+_STORED = {"num_tokens": np.int32, "num_patches": np.int32, "num_pairs": np.int32, "num_responses": np.uint16,
+           "cost": np.float32}  # fmt: skip
 
 
-class ArrowIds(Sequence[str]):
-    """Ids of rows of an Arrow table, read when they are asked for.
+@dataclass(frozen=True, slots=True)
+class StepCounts:
+    """What one optimiser step holds over all ranks: known from the plan alone, the units that losses are divided by.
 
-    Args:
-        column: the ids of all rows.
-        places: int [N], the row of each entry.
+    Attributes:
+        comparisons: Comparisons.
+        pairs: ordered pairs: responses of different rank.
+        matches: unordered pairs of responses, ties included: K (K - 1) / 2 each.
+        responses: responses.
+        tokens: prefix once and all responses.
+        patches: vision patches of all spans as shown; an image shown twice counts twice.
     """
 
-    def __init__(self, column: pa.ChunkedArray, places: Integers) -> None:
-        self._column = column
-        self._places = places
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> "ArrowIds": ...
-    def __getitem__(self, index: int | slice) -> "str | ArrowIds":
-        if isinstance(index, slice):
-            return ArrowIds(self._column, self._places[index])
-        return str(self._column[int(self._places[index])].as_py())
+    comparisons: int
+    pairs: int
+    matches: int
+    responses: int
+    tokens: int
+    patches: int
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,8 @@ class PlanningTable:
         num_tokens: int [N], prefix plus all responses.
         num_patches: int [N], vision patches of all image spans.
         num_pairs: int [N], ordered pairs.
-        cost: float [N], relative compute, for balancing ranks.
+        num_responses: int [N].
+        cost: float [N], FLOPs of a forward pass, for balancing ranks.
         ids: the records' ids, for messages.
     """
 
@@ -69,6 +66,7 @@ class PlanningTable:
     num_tokens: Integers
     num_patches: Integers
     num_pairs: Integers
+    num_responses: Integers
     cost: npt.NDArray[np.floating[Any]]
     ids: Sequence[str]
 
@@ -76,26 +74,61 @@ class PlanningTable:
         return len(self.index)
 
     @classmethod
-    def from_rows(cls, rows: pa.Table, index: Integers, *, places: Integers | None = None) -> "PlanningTable":
+    def from_rows(
+        cls, rows: pa.Table, index: Integers, *, places: Integers | None = None, cost_model: CostModel
+    ) -> "PlanningTable":
         """Columns of `rows` (in `data_pipeline.rows.ROWS_SCHEMA`) at `index`; an index may occur several times.
+
+        Rows know the patches of a picture and not its shape: all of them count as attending to each other.
 
         Args:
             places: int [N], row of `rows` of each entry, where that is not `index` (`PreparedData.all_rows` also
                 holds refused rows).
+
+        Raises:
+            RunError: a Comparison of more than 65,535 responses.
         """
         places = index if places is None else places
-        sizes = np.empty((3, len(rows)), dtype=np.int32)
+        stored = {name: np.empty(len(rows), dtype=kind) for name, kind in _STORED.items()}
         start = 0
-        for batch in rows.select(_COLUMNS).to_batches(max_chunksize=_PIECE):
-            sizes[:, start : start + len(batch)] = _sizes_of(batch)
+        for batch in rows.select(SIZE_COLUMNS).to_batches(max_chunksize=_PIECE):
+            for name, values in _columns(sizes_of(batch), cost_model).items():
+                stored[name][start : start + len(batch)] = values
             start += len(batch)
-        num_tokens, num_patches, num_pairs = (column[places] for column in sizes)
-        cost = np.empty(len(places), dtype=np.float32)
-        for start in range(0, len(places), _PIECE):
-            piece = slice(start, start + _PIECE)
-            cost[piece] = relative_cost(num_tokens[piece], num_patches[piece])
-        ids = ArrowIds(rows["id"], places)
-        return cls(index.astype(np.int32), num_tokens, num_patches, num_pairs, cost, ids)
+        # One column at a time: that of all rows goes as that of the entries comes.
+        columns = {name: stored.pop(name)[places] for name in _STORED}
+        return cls(index=index.astype(np.int32), ids=ArrowIds(rows["id"], places), **columns)
+
+    @classmethod
+    def from_comparisons(cls, comparisons: Sequence[EncodedComparison], cost_model: CostModel) -> "PlanningTable":
+        """The table of Comparisons in memory, each shown once; its index counts them."""
+        columns = _columns(_sizes_in_memory(comparisons), cost_model)
+        return cls(index=np.arange(len(comparisons)), ids=tuple(item.id for item in comparisons), **columns)
+
+    @property
+    def has_images(self) -> npt.NDArray[np.bool_]:
+        """Bool [N], which Comparisons show an image or a video."""
+        return self.num_patches > 0
+
+    def where(self, mask: npt.NDArray[np.bool_]) -> "PlanningTable":
+        """The table of the entries that `mask` [N] marks, in their order; `index` still says where the data is."""
+        chosen = np.flatnonzero(mask)
+        ids = self.ids.take(chosen) if isinstance(self.ids, ArrowIds) else tuple(self.ids[int(i)] for i in chosen)
+        columns: dict[str, Any] = {name: getattr(self, name)[chosen] for name in ("index", *_STORED)}
+        return PlanningTable(ids=ids, **columns)
+
+    def counts(self, rows: Integers) -> npt.NDArray[np.int64]:
+        """Counts of S steps of G Comparisons, `rows` [S, G]: int64 [S, 6] in the order of `StepCounts`."""
+        responses = self.num_responses[rows].astype(np.int64)
+        columns = (
+            np.ones(rows.shape, dtype=np.int64),
+            self.num_pairs[rows],
+            responses * (responses - 1) // 2,
+            responses,
+            self.num_tokens[rows],
+            self.num_patches[rows],
+        )
+        return np.stack([column.sum(axis=1, dtype=np.int64) for column in columns], axis=1)
 
     def check_fits(self, *, tokens: int, patches: int) -> None:
         """Refuse a Comparison that alone exceeds a budget of one packed row.
@@ -115,44 +148,46 @@ class PlanningTable:
                 )
 
 
-def relative_cost(num_tokens: Integers, num_patches: Integers) -> npt.NDArray[np.float64]:
-    """Compute of a Comparison in units of one text token's linear layers: linear, attention and vision terms."""
-    attention = _ATTENTION_WEIGHT * num_tokens.astype(np.float64) ** 2
-    cost: npt.NDArray[np.float64] = num_tokens + attention + _PATCH_WEIGHT * num_patches
-    return cost
-
-
 def num_ordered_pairs(ranks: Sequence[int]) -> int:
     """Pairs of responses with different ranks."""
     return sum(a < b for a in ranks for b in ranks)
 
 
-def _sizes_of(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
-    """Tokens, patches and ordered pairs of each row: [3, rows]."""
-    tokens = batch["prefix_length"].to_numpy() + _sum_of_lists(*_lists(batch["response_lengths"]))
-    patches = _sum_of_lists(*_lists(batch["image_patches"]))
-    return np.stack([tokens, patches, _pairs_of_lists(*_lists(batch["ranks"]))])
+def _columns(sizes: RowSizes, cost_model: CostModel) -> dict[str, npt.NDArray[Any]]:
+    """The columns named in `_STORED`, in any type that holds them."""
+    limit = np.iinfo(np.uint16).max
+    if (most := int(sizes.responses.max(initial=0))) > limit:
+        raise RunError(f"a Comparison has {most:,} responses, a plan counts up to {limit:,}: split it")
+    cost = cost_model.cost(
+        tokens=sizes.tokens,
+        responses=sizes.responses,
+        attention_pairs=sizes.attention_pairs,
+        patches=sizes.patches,
+        patch_pairs=sizes.patch_pairs,
+    )
+    return {
+        "num_tokens": sizes.tokens,
+        "num_patches": sizes.patches,
+        "num_pairs": sizes.pairs,
+        "num_responses": sizes.responses,
+        "cost": cost,
+    }
 
 
-def _lists(column: pa.ListArray) -> tuple[Integers, Integers]:
-    """Offsets and values of a list column without nulls: list i is values[offsets[i]:offsets[i + 1]]."""
-    return column.offsets.to_numpy(), column.values.to_numpy()
+def _sizes_in_memory(comparisons: Sequence[EncodedComparison]) -> RowSizes:
+    grids = [[image.grid for image in item.images] for item in comparisons]
+    lengths = [[len(ids) for ids in item.response_ids] for item in comparisons]
+    return RowSizes(
+        tokens=_int64(item.num_tokens for item in comparisons),
+        responses=_int64(map(len, lengths)),
+        pairs=_int64(num_ordered_pairs(item.ranks) for item in comparisons),
+        attention_pairs=_int64(
+            attention_pairs(len(item.prefix_ids), parts) for item, parts in zip(comparisons, lengths, strict=True)
+        ),
+        patches=_int64(sum(frames * rows * columns for frames, rows, columns in parts) for parts in grids),
+        patch_pairs=_int64(sum(frames * (rows * columns) ** 2 for frames, rows, columns in parts) for parts in grids),
+    )
 
 
-def _sum_of_lists(offsets: Integers, values: Integers) -> npt.NDArray[np.int64]:
-    values = values[offsets[0] : offsets[-1]]
-    running = np.concatenate([[0], np.cumsum(values, dtype=np.int64)])
-    ends: npt.NDArray[np.int64] = running[offsets - offsets[0]]
-    return np.diff(ends)
-
-
-def _pairs_of_lists(offsets: Integers, ranks: Integers) -> npt.NDArray[np.int64]:
-    """Pairs of values that differ, within each list: each value against the next one, the one after, ..."""
-    counts = np.diff(offsets)
-    ranks, inside = ranks[offsets[0] : offsets[-1]], offsets - offsets[0]
-    end_of, place = np.repeat(inside[1:], counts), np.arange(len(ranks), dtype=np.int32)
-    differing = np.zeros(len(ranks), dtype=np.int32)
-    for distance in range(1, int(counts.max(initial=0))):
-        in_list = place[distance:] < end_of[:-distance]
-        differing[:-distance] += in_list & (ranks[:-distance] != ranks[distance:])
-    return _sum_of_lists(inside, differing)
+def _int64(values: Iterable[int]) -> npt.NDArray[np.int64]:
+    return np.fromiter(values, dtype=np.int64)

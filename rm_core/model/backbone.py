@@ -4,12 +4,12 @@ import os
 from typing import Any
 
 import torch
-from torch import nn
-from transformers import Qwen2_5_VLConfig, Qwen2_5_VLModel
+from transformers import AutoConfig, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
-from data_pipeline.errors import CorruptData, MissingInput
+from data_pipeline.errors import CorruptData, MissingInput, RecipeError
 from rm_core.model.attention import register_attention
+from rm_core.model.families import Family, family_of
 
 # Its bars over files would tear the terminal's own progress bar.
 disable_progress_bar()
@@ -19,45 +19,62 @@ __all__ = ["DTYPES", "load_backbone", "new_backbone"]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def load_backbone(folder: str, *, dtype: torch.dtype) -> Qwen2_5_VLModel:
-    """The backbone of `folder` (a Hugging Face Qwen2.5-VL folder; a language-model head in it is not loaded).
+def load_backbone(folder: str, *, dtype: torch.dtype) -> PreTrainedModel:
+    """The backbone of `folder` (a Hugging Face folder of one of our families; a head in it is not loaded).
 
     Raises:
         MissingInput: no ``config.json`` there.
+        RecipeError: a backbone of a family that is not known, or one whose layers do not attend to the whole text.
         CorruptData: weights are missing, which Transformers would fill with random numbers.
     """
     if not os.path.isfile(os.path.join(folder, "config.json")):
         raise MissingInput(
             f"{folder!r} holds no config.json: name a Qwen2.5-VL folder, or make one with `basereward init-model`"
         )
+    config: Any = AutoConfig.from_pretrained(folder, local_files_only=True)
+    family = family_of(config.model_type)
+    _check_layers(family.text_config(config))
     # Transformers types neither the loading info nor `to` as they are.
-    load: Any = Qwen2_5_VLModel.from_pretrained
+    load: Any = family.model_class.from_pretrained
     backbone, info = load(
         folder,
         dtype=dtype,
         use_safetensors=True,
         local_files_only=True,
         output_loading_info=True,
-        attn_implementation=_attention(),
+        attn_implementation=_attention(family),
     )
     if info["missing_keys"] or info["mismatched_keys"]:
         names = sorted(map(str, (*info["missing_keys"], *info["mismatched_keys"])))
         raise CorruptData(f"{folder!r} lacks {len(names)} weights of its backbone, first {names[:3]}")
-    loaded: Qwen2_5_VLModel = backbone
+    family.prepare(backbone)
+    loaded: PreTrainedModel = backbone
     return loaded
 
 
-def new_backbone(config: Qwen2_5_VLConfig, *, seed: int, dtype: torch.dtype) -> Qwen2_5_VLModel:
+def new_backbone(config: Any, *, seed: int, dtype: torch.dtype) -> PreTrainedModel:
     """A backbone with random weights of Transformers' own initialisation."""
+    family = family_of(config.model_type)
     state = torch.random.get_rng_state()
     torch.manual_seed(seed)
-    config._attn_implementation = _attention()
-    backbone = Qwen2_5_VLModel(config)
+    config._attn_implementation = _attention(family)
+    backbone = family.model_class(config)
     torch.random.set_rng_state(state)
-    nn.Module.to(backbone, dtype)
+    for parameter in backbone.parameters():  # and not the buffers: rotary frequencies stay float32
+        parameter.data = parameter.data.to(dtype)
+    family.prepare(backbone)
     return backbone
 
 
-def _attention() -> dict[str, str]:
-    """Packed attention over text; the vision tower keeps PyTorch's own, it already works image by image."""
+def _check_layers(text_config: Any) -> None:
+    """A sliding window would cut the prefix off from a response: the packed row's mask has no such rule."""
+    sliding = [kind for kind in getattr(text_config, "layer_types", None) or () if kind != "full_attention"]
+    if sliding:
+        raise RecipeError(f"the backbone has {len(sliding)} layers of {sliding[0]!r}: only full attention is supported")
+
+
+def _attention(family: Family) -> Any:
+    """Packed attention over text; what the configuration says of the tower is not used (`vision_tower`)."""
+    if not family.has_vision:
+        return register_attention()
     return {"text_config": register_attention(), "vision_config": "sdpa"}

@@ -7,7 +7,10 @@ __all__ = ["HeadConfig", "InitModelConfig"]
 
 @dataclass(kw_only=True)
 class HeadConfig:
-    """The reward head: hidden state of a response's last token -> scalar. Computed in float32."""
+    """The reward head: hidden state of a response -> scalar. Computed in float32."""
+
+    pooling: str = "last"
+    """What of a response the head reads: last (its last token), or mean (the mean over its tokens)."""
 
     layers: int = 2
     """Linear layers, 1 to 5; the paper's best is 2."""
@@ -19,6 +22,10 @@ class HeadConfig:
     """Share of the units dropped before each layer while training, 0 to 1."""
     bias: bool = True
     """Whether the hidden layers have a bias; the last never has, a pairwise objective could not learn it."""
+    init_std: float | None = None
+    """Standard deviation of the initial weights; unset: 1 / sqrt(inputs) of each layer."""
+    uncertainty: bool = False
+    """Give a mean and a variance for each response instead of a scalar; objectives compare them as two Gaussians."""
 
 
 @dataclass(kw_only=True)
@@ -28,7 +35,7 @@ class InitModelConfig:
     output: str = "model"
     """The folder to write; it is complete once it holds ``model.json``."""
     shape: str = "tiny"
-    """A size by name: tiny, mid, 3b, 7b, 32b or 72b."""
+    """A size by name: of Qwen2.5-VL (tiny, mid, 3b, 7b, 32b, 72b), or with its family (qwen2-vl-2b, qwen3-8b, ...)."""
     tokenizer: str | None = None
     """A folder with ``tokenizer.json`` to copy; unset: train a byte-level BPE on the recipe's sources."""
     vocab_size: int = 1024

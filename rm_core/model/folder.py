@@ -1,6 +1,6 @@
 """A reward model as a folder: what `save` writes, `load_reward_model` reads and scores the same with.
 
-config.json, model*.safetensors        the backbone, readable by Transformers as Qwen2.5-VL
+config.json, model*.safetensors        the backbone, readable by Transformers
 reward_head.safetensors, .json         the head's weights and its HeadConfig
 tokenizer.json, ..., preprocessor_config.json   copied from the folder that training started from
 model.json                             written last: format version, files with sha256, lineage
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import Qwen2_5_VLModel
+from transformers import PreTrainedModel
 
 from data_pipeline.errors import CorruptData, MissingInput
 from data_pipeline.storage import sha256_of, write_atomic
@@ -41,7 +41,7 @@ _HEAD_WEIGHTS, _HEAD_CONFIG = "reward_head.safetensors", "reward_head.json"
 
 def save_reward_model(
     folder: str,
-    backbone: Qwen2_5_VLModel,
+    backbone: PreTrainedModel,
     head_config: HeadConfig,
     weights: Mapping[str, Tensor],
     *,

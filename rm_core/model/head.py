@@ -1,4 +1,4 @@
-"""The reward head: hidden states of the pooled tokens -> float32 rewards.
+"""The reward head: pooled hidden states -> float32 rewards.
 
 The paper's ablation (its Table 2) varies layers 1 to 5 and the activation; two layers with SiLU win.
 """
@@ -33,22 +33,18 @@ class Float32Linear(nn.Linear):
 
 
 class RewardHead(nn.Module):
-    """An MLP from [N, hidden] to [N]; N may be 0.
+    """An MLP from [N, hidden] to [N], or to [N, 2], mean and log-variance, with `config.uncertainty`; N may be 0.
 
     Raises:
-        RecipeError: layers outside 1..5 or an unknown activation.
+        RecipeError: layers outside 1..5, an unknown activation, a dropout outside 0..1, a width or spread not above 0.
     """
 
     def __init__(self, hidden_size: int, config: HeadConfig) -> None:
         super().__init__()
-        if not 1 <= config.layers <= 5:
-            raise RecipeError(f"train.head.layers={config.layers} is outside 1 to 5")
-        if config.activation not in ACTIVATIONS:
-            raise RecipeError(
-                f"train.head.activation={config.activation!r} is unknown; choose one of {', '.join(ACTIVATIONS)}"
-            )
+        _check(config)
         width = config.width or hidden_size
-        sizes = [hidden_size, *[width] * (config.layers - 1), 1]
+        outputs = 2 if config.uncertainty else 1
+        sizes = [hidden_size, *[width] * (config.layers - 1), outputs]
         layers: list[nn.Module] = []
         for index, (size_in, size_out) in enumerate(pairwise(sizes)):
             if index > 0:
@@ -57,20 +53,36 @@ class RewardHead(nn.Module):
                 layers.append(nn.Dropout(config.dropout))
             # The last layer has no bias: a constant added to every reward is invisible to a pairwise objective, and
             # Adam would turn the rounding noise of its gradient into drift.
-            layers.append(Float32Linear(size_in, size_out, bias=config.bias and size_out > 1))
+            layers.append(Float32Linear(size_in, size_out, bias=config.bias and index < config.layers - 1))
         self.layers = nn.Sequential(*layers)
+        self._scalar = not config.uncertainty
+        self._init_std = config.init_std
 
     def initialise(self, seed: int) -> None:
-        """Weights from N(0, 1/size_in), biases 0: rewards start near 0 with a spread of about 1, whatever the width."""
+        """Weights from N(0, 1/size_in), or `config.init_std` squared; biases 0. Rewards start spread by about 1."""
         generator = torch.Generator().manual_seed(seed)
         for module in self.modules():
             if isinstance(module, Float32Linear):
-                std = module.in_features**-0.5
+                std = module.in_features**-0.5 if self._init_std is None else self._init_std
                 with torch.no_grad():
                     module.weight.copy_(torch.randn(module.weight.shape, generator=generator) * std)
                     if module.bias is not None:
                         module.bias.zero_()
 
     def forward(self, hidden: Tensor) -> Tensor:
-        rewards: Tensor = self.layers(hidden)
-        return rewards.squeeze(-1).float()
+        rewards: Tensor = self.layers(hidden).float()
+        return rewards.squeeze(-1) if self._scalar else rewards
+
+
+def _check(config: HeadConfig) -> None:
+    if not 1 <= config.layers <= 5:
+        raise RecipeError(f"train.head.layers={config.layers} is outside 1 to 5")
+    if config.activation not in ACTIVATIONS:
+        raise RecipeError(
+            f"train.head.activation={config.activation!r} is unknown; choose one of {', '.join(ACTIVATIONS)}"
+        )
+    if not 0 <= config.dropout < 1:
+        raise RecipeError(f"train.head.dropout={config.dropout} is outside 0 to 1")
+    for key in ("width", "init_std"):
+        if (value := getattr(config, key)) is not None and value <= 0:
+            raise RecipeError(f"train.head.{key}={value} must be above 0; leave it out for the default")

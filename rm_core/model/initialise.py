@@ -10,7 +10,7 @@ from data_pipeline.tokenizer import load_tokenizer, write_processor_files
 from rm_core.model.backbone import DTYPES, new_backbone
 from rm_core.model.config import InitModelConfig
 from rm_core.model.folder import PROCESSOR_FILES, finish_folder
-from rm_core.model.shapes import backbone_config
+from rm_core.model.shape_config import backbone_config
 
 __all__ = ["initialise_model"]
 

@@ -1,60 +1,118 @@
 """Backbone + head over one packed row.
 
+    pixels -> vision tower, once a distinct image -> features in the place of image tokens
+    tokens -> decoder with the packed attention   -> pooled tokens -> head -> one reward a response
+
 Legend: T tokens of the row, P vision patches, V image tokens, R responses, E hidden size.
 """
 
-from torch import Tensor, nn
-from transformers import Qwen2_5_VLModel
+from typing import Any
 
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from data_pipeline.errors import RecipeError
 from rm_core.batches.packed import PackedBatch
-from rm_core.model.attention import ATTENTION_NAME
+from rm_core.batches.row_format import RowFormat
+from rm_core.model.attention import ATTENTION_NAME, KERNELS, RowAttention, Work, choose_kernel
 from rm_core.model.config import HeadConfig
+from rm_core.model.decoder import RECOMPUTE, run_decoder
+from rm_core.model.families import family_of, row_format_of
 from rm_core.model.head import RewardHead
+from rm_core.model.pooling import pool, pooled_tokens
 
 __all__ = ["RewardModel"]
 
 
 class RewardModel(nn.Module):
-    """One float32 reward per response of a `PackedBatch`.
+    """One float32 reward per response of a `PackedBatch`. No logits are computed: the backbone has no such head.
 
-    No logits are computed: the backbone is `Qwen2_5_VLModel`, without a language-model head.
+    Attributes:
+        work: tokens and patches that really went through.
     """
 
-    def __init__(self, backbone: Qwen2_5_VLModel, head_config: HeadConfig) -> None:
+    def __init__(self, backbone: PreTrainedModel, head_config: HeadConfig) -> None:
         super().__init__()
         self.backbone = backbone
         self.head_config = head_config
-        self.head = RewardHead(backbone.language_model.config.hidden_size, head_config)
+        self.family = family_of(backbone.config.model_type)
+        self.head = RewardHead(self.family.text_config(backbone.config).hidden_size, head_config)
+        self.work = Work()
+        self._kernel = KERNELS["sdpa"]
+        self._recompute = "none"
 
-    def forward(self, batch: PackedBatch) -> Tensor:
-        """Rewards float32 [R] in the order of the row's responses; R may be 0.
+    @property
+    def kernel(self) -> str:
+        """The attention kernel's name."""
+        return self._kernel.name
+
+    @property
+    def row_format(self) -> RowFormat:
+        """How rows for this model are laid out: of its backbone and its attention kernel."""
+        return row_format_of(self.backbone.config, self._kernel.name)
+
+    def use_attention(self, name: str) -> None:
+        """Compute attention by the kernel called `name`, on the device where the weights are now.
 
         Raises:
-            RuntimeError: the backbone would run another attention than the packed one.
+            RecipeError: unknown, or this machine cannot run it.
         """
-        text = self.backbone.language_model
-        if text.config._attn_implementation != ATTENTION_NAME:
-            raise RuntimeError(f"backbone runs {text.config._attn_implementation!r}, not {ATTENTION_NAME!r}")
-        hidden = text(
-            inputs_embeds=self._embed(batch)[None],
-            position_ids=batch.position_ids[:, None],
-            attention_mask={"full_attention": batch.layout},
-            use_cache=False,
-        ).last_hidden_state[0]
-        rewards: Tensor = self.head(hidden[batch.reward_index])
+        parameter = next(self.head.parameters())
+        self._kernel = choose_kernel(name, parameter.device, self.backbone.dtype)
+
+    def recompute_activations(self, which: str) -> None:
+        """Recompute the activations of "none", "selective" (every second) or "full" (all) layers while training.
+
+        Raises:
+            RecipeError: another word.
+        """
+        if which not in RECOMPUTE:
+            raise RecipeError(f"train.activation_checkpointing={which!r}: choose one of {', '.join(RECOMPUTE)}")
+        self._recompute = which
+
+    def forward(self, batch: PackedBatch) -> Tensor:
+        """Rewards float32 [R] in the order of the row's responses, or [R, 2] with an uncertainty head; R may be 0.
+
+        Raises:
+            RuntimeError: a layer ran another attention than the packed one.
+        """
+        decoder: Any = self.family.decoder(self.backbone)
+        if decoder.config._attn_implementation != ATTENTION_NAME:
+            raise RuntimeError(f"backbone runs {decoder.config._attn_implementation!r}, not {ATTENTION_NAME!r}")
+        self.work.begin()
+        embeddings = self._embed(decoder, batch)
+        pooling = self.head_config.pooling
+        hidden = run_decoder(
+            decoder, embeddings, self.family.rotary_positions(batch),
+            RowAttention(self._kernel, batch.layout, embeddings, self.work), pooled_tokens(batch, pooling),
+            recompute=self._layers_to_recompute,
+        )  # fmt: skip
+        rewards: Tensor = self.head(pool(hidden, batch, pooling))
+        self.work.end(
+            num_layers=len(decoder.layers),
+            num_blocks=self.family.num_vision_blocks(self.backbone),
+            filler=batch.num_filler,
+            blank=not len(batch.image_token_index),
+        )
         return rewards
 
-    def _embed(self, batch: PackedBatch) -> Tensor:
+    @property
+    def _layers_to_recompute(self) -> str:
+        return self._recompute if self.training else "none"
+
+    def _embed(self, decoder: Any, batch: PackedBatch) -> Tensor:
         """Token embeddings [T, E] with the vision tower's features in the place of image tokens.
 
         The tower runs in every call: a row without images carries one blank 28 x 28 image whose feature is added with
         weight 0. Under ZeRO-3 a rank that skipped the tower would leave the others waiting in its all-gathers, and
         a tower outside the loss would leave them waiting in the backward pass.
         """
-        embeddings: Tensor = self.backbone.language_model.embed_tokens(batch.input_ids)
-        visual = self.backbone.visual
-        features: Tensor = visual(batch.pixel_values.to(embeddings.dtype), grid_thw=batch.image_grid).pooler_output
-        features = features.to(embeddings.dtype)
+        embeddings: Tensor = decoder.embed_tokens(batch.input_ids)
+        if not self.family.has_vision:
+            return embeddings
+        features = self.family.image_features(
+            self.backbone, batch, embeddings.dtype, recompute=self._layers_to_recompute, work=self.work
+        ).to(embeddings.dtype)
         if batch.image_token_index.numel() == 0:
             return embeddings + 0.0 * features.sum()
         return embeddings.index_copy(0, batch.image_token_index, features[batch.image_feature_index])

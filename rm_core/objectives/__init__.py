@@ -1,1 +1,20 @@
-"""Objectives: rewards of a packed row -> (loss sum, count), in float32, never divided here."""
+"""Objectives: what rewards of one packed row cost, given what people said about its responses.
+
+    head output [R] or [R, 2], `Labels`
+      -> float32, by length    regularisers.py   r / log(tokens + 1), where asked for
+      -> places [2, N]         matches.py        ordered pairs, or all matches where ties or soft labels count
+      -> costs                 pairwise.py       Bradley-Terry, margins, soft labels; probit of Gaussian outputs
+                               listwise.py       Plackett-Luce, top-1
+                               ties.py           Rao-Kupper, Davidson
+                               regularisers.py   sums of pairs, mean of the step, squares of rewards
+      -> `Judged`              objective.py      named `Term`s: sum, unit, count
+
+A row returns sums and counts and divides by neither: the trainer divides by the counts of the whole optimiser step over
+all ranks (`StepCounts`), so the gradient does not depend on how the step was split.
+
+    objective = Objective(ObjectiveConfig(name="plackett_luce"))
+    judged = objective(model(batch), batch.labels)
+    loss = sum(term.sum / getattr(counts, term.unit) for term in judged.terms.values())
+
+probability.py has the same models as probabilities, for those who read rewards: serving and evaluation.
+"""

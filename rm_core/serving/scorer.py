@@ -3,16 +3,16 @@
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-import numpy as np
 import torch
 
 from data_pipeline.encode import EncodedComparison
 from rm_core.batches.packed import collate
 from rm_core.batches.pixels import patches_of
 from rm_core.batches.plan import PackBudget, pack_first_fit
-from rm_core.batches.sizes import PlanningTable, relative_cost
-from rm_core.model.families import row_format_of
+from rm_core.batches.sizes import PlanningTable
+from rm_core.model.flops import cost_model
 from rm_core.model.folder import load_reward_model
+from rm_core.objectives.pairwise import means
 
 __all__ = ["Scorer"]
 
@@ -35,7 +35,7 @@ class Scorer:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         dtype = torch.bfloat16 if self._device.type == "cuda" else torch.float32
         self._model = load_reward_model(folder, dtype=dtype).to(self._device)
-        self._row_format = row_format_of(self._model.backbone.config)
+        self._row_format = self._model.row_format
         self._budget = budget
 
     def score(self, comparisons: Sequence[EncodedComparison], *, blank: bool = False) -> list[tuple[float, ...]]:
@@ -55,29 +55,15 @@ class Scorer:
                 load_image=partial(patches_of, blank=blank),
             )
             with torch.inference_mode():
-                scored = self._model(batch.to(self._device)).cpu()
-            for place, part in zip(places, scored.split(list(batch.num_responses)), strict=True):
+                scored = means(self._model(batch.to(self._device))).cpu()
+            for place, part in zip(places, torch.split(scored, list(batch.num_responses)), strict=True):
                 rewards[place] = tuple(float(reward) for reward in part)
         return rewards
 
     def _packs(self, comparisons: Sequence[EncodedComparison]) -> Iterator[tuple[int, ...]]:
         if not comparisons:
             return
-        table = _planning_table(comparisons)
+        table = PlanningTable.from_comparisons(comparisons, cost_model(self._model.backbone.config))
         table.check_fits(tokens=self._budget.tokens, patches=self._budget.patches)
         for pack in pack_first_fit(range(len(comparisons)), table, self._budget):
             yield pack.rows
-
-
-def _planning_table(comparisons: Sequence[EncodedComparison]) -> PlanningTable:
-    """Sizes of Comparisons in memory. Label pairs play no part in scoring, so there are none."""
-    num_tokens = np.array([item.num_tokens for item in comparisons], dtype=np.int64)
-    num_patches = np.array([sum(image.num_patches for image in item.images) for item in comparisons], dtype=np.int64)
-    return PlanningTable(
-        index=np.arange(len(comparisons)),
-        num_tokens=num_tokens,
-        num_patches=num_patches,
-        num_pairs=np.zeros(len(comparisons), dtype=np.int64),
-        cost=relative_cost(num_tokens, num_patches),
-        ids=tuple(item.id for item in comparisons),
-    )

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from data_pipeline.errors import RecipeError
 from rm_core.model.config import HeadConfig
+from rm_core.model.lora_config import LoraConfig
+from rm_core.objectives.config import ObjectiveConfig
+from rm_core.training.weights_config import StageConfig, WeightsConfig
 
-__all__ = ["OptimizerConfig", "TrainConfig", "ZeroConfig", "check_train_config"]
+__all__ = ["OptimizerConfig", "TrainConfig", "ZeroConfig"]
 
 
 @dataclass(kw_only=True)
@@ -37,9 +39,9 @@ class ZeroConfig:
     stage: int = 2
     """0: nothing; 1: optimiser states; 2: and gradients; 3: and parameters."""
     offload_optimizer: bool = False
-    """Keep optimiser states in CPU memory (GPU runs, stages 1 to 3)."""
+    """Keep optimiser states in CPU memory (stages 1 to 3)."""
     offload_parameters: bool = False
-    """Keep parameters in CPU memory (GPU runs, stage 3)."""
+    """Keep parameters in CPU memory (stage 3)."""
 
 
 @dataclass(kw_only=True)
@@ -73,7 +75,7 @@ class TrainConfig:
     epochs: float = 1.0
     """Passes over the training split; ignored where `max_steps` is set."""
     max_steps: int | None = None
-    """Optimiser steps; unset: from `epochs`."""
+    """Optimiser steps; unset: from `epochs`. Not with `stages`, which have their own."""
     seed: int = 0
     """Seed of the head's weights, of the order of data and of dropout."""
     checkpoint_every: int = 500
@@ -84,8 +86,21 @@ class TrainConfig:
     """Optimiser steps between two points of the metrics."""
     max_failures: int = 3
     """Times the group is restarted from its last checkpoint after a worker died, before the run fails."""
-    activation_checkpointing: bool = False
-    """Recompute activations in the backward pass: less memory, about a third more compute."""
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    """What is minimised."""
+    weights: WeightsConfig = field(default_factory=WeightsConfig)
+    """Which groups of weights train, and at which rates."""
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    """The adapters of groups that train by LoRA."""
+    stages: list[StageConfig] = field(default_factory=list)
+    """Parts of the training, one after the other; empty: one of everything, by `epochs` or `max_steps`."""
+    attention: str = "auto"
+    """Attention kernel: auto (flex on a GPU, else sdpa), sdpa, flex or flash; training stops if another one ran."""
+    activation_checkpointing: str = "none"
+    """Layers whose activations are recomputed in the backward pass: none, selective (every second) or full."""
+    stall_timeout_s: float = 1800.0
+    """Seconds without progress on any worker after which the group is ended, with a report of who hangs where, and
+    starts again; 0: never. Longer than a first compilation or a checkpoint of the largest model takes."""
     prefetch: int = 2
     """Packed rows prepared ahead of the one in training."""
     loader_workers: int = 0
@@ -94,38 +109,3 @@ class TrainConfig:
     """For data on ``s3://``: the folder for local copies of shards, on a disk of each machine."""
     cache_bytes: int = 107_374_182_400
     """Bytes that the copies in `cache_dir` may take; the ones used longest ago are deleted."""
-
-
-def check_train_config(config: TrainConfig) -> None:
-    """Refuse what cannot train, before a cluster is asked for.
-
-    Raises:
-        RecipeError: names the key, its value and the cure.
-    """
-    if config.precision not in ("fp32", "bf16"):
-        raise RecipeError(f"train.precision={config.precision!r} is unknown; choose fp32 or bf16")
-    if config.zero.stage not in (0, 1, 2, 3):
-        raise RecipeError(f"train.zero.stage={config.zero.stage} is outside 0 to 3")
-    if config.precision == "bf16" and config.zero.stage == 0:
-        # Measured: DeepSpeed's stage-0 bf16 optimiser is 13 % off AdamW's gradient norm after one step.
-        raise RecipeError(
-            "train.precision=bf16 needs float32 master weights, which train.zero.stage=0 lacks: use 1 to 3"
-        )
-    for key in (
-        "num_workers",
-        "threads_per_worker",
-        "global_batch",
-        "checkpoint_every",
-        "keep_checkpoints",
-        "log_every",
-        "cache_bytes",
-    ):
-        if getattr(config, key) < 1:
-            raise RecipeError(f"train.{key}={getattr(config, key)} must be at least 1")
-    for key in ("prefetch", "loader_workers"):
-        if getattr(config, key) < 0:
-            raise RecipeError(f"train.{key}={getattr(config, key)} must be at least 0")
-    if config.max_steps is not None and config.max_steps < 1:
-        raise RecipeError(f"train.max_steps={config.max_steps} must be at least 1; leave it out to train by epochs")
-    if config.max_steps is None and config.epochs <= 0:
-        raise RecipeError(f"train.epochs={config.epochs} must be above 0")

@@ -7,6 +7,7 @@ Accumulation is ours ("unmanaged" in DeepSpeed's words): a step has as many rows
 import logging
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,12 +19,15 @@ import deepspeed
 from deepspeed.accelerator import get_accelerator
 from torch import Tensor, nn
 
+from rm_core.model.reward_model import RewardModel
+from rm_core.training.check_config import check_train_config
 from rm_core.training.checkpoint import DataOnlyCheckpointEngine
-from rm_core.training.config import TrainConfig, check_train_config
+from rm_core.training.config import TrainConfig
+from rm_core.training.master_weights import MasterWeights
+from rm_core.training.parameter_groups import ParameterGroups, RateShare, parameter_groups
 
 __all__ = ["ZeroEngine"]
 
-ParameterGroups = list[dict[str, Any]]
 _TAG = "state"
 
 
@@ -32,15 +36,15 @@ class ZeroEngine:
 
     Args:
         model: the whole model, equal on all ranks.
-        scale: step -> share of the peak learning rate.
+        share: (part of the model, step) -> share of that part's peak learning rate.
         make_optimizer: parameter groups -> optimiser; AdamW as the recipe says, unless given.
     """
 
     def __init__(
         self,
-        model: nn.Module,
+        model: RewardModel,
         config: TrainConfig,
-        scale: Callable[[int], float],
+        share: RateShare,
         *,
         make_optimizer: Callable[[ParameterGroups], torch.optim.Optimizer] | None = None,
     ) -> None:
@@ -48,19 +52,30 @@ class ZeroEngine:
         # Plain gloo between CPU ranks: DeepSpeed's shared-memory kernel would be compiled on first use on every host.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         deepspeed.init_distributed(dist_init_required=False)
-        groups = parameter_groups(model, config.optimizer.weight_decay)
+        groups = parameter_groups(model, config, model.family.model_type)
         optimizer = adamw(groups, config) if make_optimizer is None else make_optimizer(groups)
+        buffers = {name: value.clone() for name, value in model.named_buffers()}
         self._engine, *_ = deepspeed.initialize(
             model=model,
             optimizer=optimizer,
-            lr_scheduler=lambda wrapped: torch.optim.lr_scheduler.LambdaLR(wrapped, scale),
+            lr_scheduler=lambda wrapped: torch.optim.lr_scheduler.LambdaLR(
+                wrapped, [partial(share, group["name"]) for group in groups]
+            ),
             config=deepspeed_config(config),
         )
         self._engine.checkpoint_engine = DataOnlyCheckpointEngine()
+        self._restore(model, buffers)
         self._zero_stage = config.zero.stage
+        self._parts = [group["name"] for group in groups]
         self._norm = float("nan")
         if config.zero.stage == 0:
             optimizer.register_step_pre_hook(lambda *_: self._clip(model, config.optimizer.max_grad_norm))
+
+    def _restore(self, model: nn.Module, buffers: dict[str, Tensor]) -> None:
+        """DeepSpeed casts buffers with the weights; rotary frequencies in bf16 would turn far positions wrongly."""
+        for name, value in buffers.items():
+            owner, _, own_name = name.rpartition(".")
+            setattr(model.get_submodule(owner), own_name, value.to(self.device))
 
     @property
     def device(self) -> torch.device:
@@ -75,9 +90,14 @@ class ZeroEngine:
         return int(self._engine.global_rank)
 
     @property
-    def learning_rate(self) -> float:
-        """The rate that the next step takes."""
-        return float(self._engine.get_lr()[0])
+    def learning_rates(self) -> dict[str, float]:
+        """The rate that the next step takes for each part of the model that trains."""
+        return dict(zip(self._parts, map(float, self._engine.get_lr()), strict=True))
+
+    @property
+    def masters(self) -> MasterWeights:
+        """Access to this rank's shards of the float32 weights and first moments."""
+        return MasterWeights(self._zero_stage, self._engine.optimizer)
 
     def forward(self, batch: object) -> Tensor:
         """Run the model on one packed row."""
@@ -122,19 +142,10 @@ def adamw(groups: ParameterGroups, config: TrainConfig) -> torch.optim.AdamW:
     """AdamW as the recipe says, fused where the parameters are on a GPU."""
     return torch.optim.AdamW(
         groups,
-        lr=config.optimizer.learning_rate,
         betas=(config.optimizer.beta1, config.optimizer.beta2),
         eps=config.optimizer.epsilon,
         fused=torch.cuda.is_available() and not config.zero.offload_optimizer,
     )
-
-
-def parameter_groups(model: nn.Module, weight_decay: float) -> ParameterGroups:
-    """Matrices decay; vectors (biases, norms) do not."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    matrices = [parameter for parameter in trained if parameter.ndim >= 2]
-    vectors = [parameter for parameter in trained if parameter.ndim < 2]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
 
 
 def deepspeed_config(config: TrainConfig) -> dict[str, Any]:
@@ -142,9 +153,9 @@ def deepspeed_config(config: TrainConfig) -> dict[str, Any]:
     check_train_config(config)
     zero: dict[str, Any] = {"stage": config.zero.stage}
     if config.zero.offload_optimizer:
-        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": True}
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
     if config.zero.offload_parameters:
-        zero["offload_param"] = {"device": "cpu", "pin_memory": True}
+        zero["offload_param"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
     if config.zero.stage in (1, 3):
         zero["overlap_comm"] = False  # DeepSpeed allows caller-owned accumulation with overlap at stage 2 only
     return {

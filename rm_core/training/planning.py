@@ -1,13 +1,23 @@
 """Recipe and manifest -> the whole plan of a training. Cheap: the driver makes it before it asks for a cluster."""
 
 import math
+import os
+from typing import Any
+
+import numpy as np
+from transformers import AutoConfig
 
 from data_pipeline.dataset import PreparedData
+from data_pipeline.errors import MissingInput, RecipeError, RunError
 from data_pipeline.storage import is_local
 from data_pipeline.storage.cache import ShardCache
 from rm_core.batches.plan import PackBudget, Plan
 from rm_core.batches.sizes import PlanningTable
+from rm_core.batches.staged_plan import Stage, StagedPlan
+from rm_core.model.families import family_of
+from rm_core.model.flops import cost_model
 from rm_core.training.config import TrainConfig
+from rm_core.training.weights_config import StageConfig
 
 __all__ = ["make_plan", "open_data"]
 
@@ -22,16 +32,55 @@ def open_data(config: TrainConfig) -> PreparedData:
     return PreparedData.open(config.data, cache)
 
 
-def make_plan(config: TrainConfig, data: PreparedData) -> tuple[PlanningTable, Plan]:
-    """The planning table of an epoch of training and the whole plan; the same on every rank and in the driver."""
+def make_plan(config: TrainConfig, data: PreparedData) -> tuple[PlanningTable, StagedPlan]:
+    """The planning table of an epoch of training and the whole plan; the same on every rank and in the driver.
+
+    Raises:
+        MissingInput: `config.model` is no folder of a backbone.
+        RecipeError: a backbone of a family that is not known, one that reads text only and would see images, or a
+            Comparison that alone exceeds a budget.
+        RunError: a stage holds no Comparison.
+    """
+    backbone = _backbone_config(config.model)
     index = data.epoch_indices("train")
-    table = PlanningTable.from_rows(data.all_rows, index, places=data.places(index))
-    num_steps = config.max_steps or math.ceil(config.epochs * len(table) / config.global_batch)
+    table = PlanningTable.from_rows(data.all_rows, index, places=data.places(index), cost_model=cost_model(backbone))
+    stages = config.stages or [StageConfig(epochs=config.epochs, steps=config.max_steps)]
+    plan = StagedPlan([_stage(config, table, number, stage) for number, stage in enumerate(stages)])
+    if not family_of(backbone.model_type).has_vision:
+        _check_text_only(config, table, plan)
+    return table, plan
+
+
+def _stage(config: TrainConfig, table: PlanningTable, number: int, stage: StageConfig) -> Stage:
+    shown = {"all": np.ones(len(table), dtype=np.bool_), "images": table.has_images, "text": ~table.has_images}
+    places = np.flatnonzero(shown[stage.only])
+    name = stage.name or str(number + 1)
+    if len(places) == 0 < len(table):
+        raise RunError(
+            f"train.stages.{number}.only={stage.only!r}: no Comparison of the training split is of that kind"
+        )
+    part = table if len(places) == len(table) else table.where(shown[stage.only])
     plan = Plan(
-        table,
-        seed=config.seed,
+        part,
+        seed=config.seed + number,
         global_batch=config.global_batch,
-        num_steps=num_steps,
+        num_steps=stage.steps or math.ceil(stage.epochs * len(part) / config.global_batch),
         budget=PackBudget(tokens=config.token_budget, patches=config.patch_budget),
     )
-    return table, plan
+    return Stage(name, plan, places)
+
+
+def _check_text_only(config: TrainConfig, table: PlanningTable, plan: StagedPlan) -> None:
+    for number, stage in enumerate(plan.stages):
+        if count := int(table.has_images[stage.places].sum()):
+            raise RecipeError(
+                f"train.model={config.model!r} reads text only, and {count} Comparisons of stage {stage.name} show "
+                f"images: set train.stages.{number}.only=text, as in `train: {{stages: [{{only: text}}]}}`"
+            )
+
+
+def _backbone_config(folder: str) -> Any:
+    """The config of the backbone in `folder`: its weights are not read."""
+    if not os.path.isfile(os.path.join(folder, "config.json")):
+        raise MissingInput(f"train.model={folder!r} holds no config.json: make a folder with `basereward init-model`")
+    return AutoConfig.from_pretrained(folder, local_files_only=True)

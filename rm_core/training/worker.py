@@ -8,19 +8,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-import torch.distributed as dist
 
 from rm_core.batches.loader import PackLoader
-from rm_core.batches.plan import Plan
 from rm_core.model.backbone import load_backbone
-from rm_core.model.families import row_format_of
-from rm_core.model.folder import has_head, load_reward_model, save_reward_model
+from rm_core.model.folder import has_head, load_reward_model
+from rm_core.model.lora import add_adapters
 from rm_core.model.reward_model import RewardModel
 from rm_core.training.config import TrainConfig
 from rm_core.training.engine import ZeroEngine
+from rm_core.training.export import export, fixture_row
+from rm_core.training.parameter_groups import adapted_groups, freeze, rate_of_stage
 from rm_core.training.planning import make_plan, open_data
-from rm_core.training.schedule import learning_rate_scale
 from rm_core.training.trainer import Hooks, Trainer
+from rm_core.training.watchdog import Watchdog
 
 __all__ = ["train_rank"]
 
@@ -39,44 +39,52 @@ def train_rank(
     data = open_data(config)
     table, plan = make_plan(config, data)
     model = build_model(config)
-    if config.activation_checkpointing:
-        model.backbone.activation_checkpointing_enable()
-    engine = ZeroEngine(model, config, lambda step: _scale(config, plan, step))
+    engine = ZeroEngine(model, config, rate_of_stage(config, plan))
+    model.use_attention(config.attention)
     loader = PackLoader(
         data,
         table,
         plan,
         rank=engine.world_rank,
         world_size=engine.world_size,
-        row_format=row_format_of(model.backbone.config),
+        row_format=model.row_format,
         prefetch=config.prefetch,
         num_workers=config.loader_workers,
     )
-    trainer = Trainer(engine, loader, config, hooks, plan.num_steps)
-    if checkpoint is not None:
-        trainer.resume(checkpoint)
-    model.train()
-    trainer.run()
-    weights = dict(engine.weights())
-    if engine.world_rank == 0:
-        save_reward_model(
-            export_to, model.backbone, model.head_config, weights, processor_from=config.model, lineage=lineage
-        )
-    dist.barrier()
+    with _watchdog(config, engine, model) as watchdog:
+        trainer = Trainer(
+            engine, model, loader, config, hooks,
+            num_steps=plan.num_steps, stage_starts=plan.starts, watchdog=watchdog,
+        )  # fmt: skip
+        if checkpoint is not None:
+            trainer.resume(checkpoint)
+        model.train()
+        trainer.run()
+        watchdog.enter("export")
+        export(engine, model, fixture_row(data, table, model), config, export_to=export_to, lineage=lineage)
 
 
 def build_model(config: TrainConfig) -> RewardModel:
-    """The model to start from: an exported reward model with its head, or a backbone with a new one."""
+    """The model to start from: an exported reward model, or a backbone with a new head. What the recipe freezes is
+    frozen, and adapters stand where it asks for them.
+    """
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
-    if not os.path.isdir(config.model) or not has_head(config.model):
+    if os.path.isdir(config.model) and has_head(config.model):
+        model = load_reward_model(config.model, dtype=dtype)
+    else:
         model = RewardModel(load_backbone(config.model, dtype=dtype), config.head)
         model.head.initialise(config.seed)
-        return model
-    return load_reward_model(config.model, dtype=dtype)
+    model.recompute_activations(config.activation_checkpointing)
+    add_adapters(model, adapted_groups(config), config.lora, config.seed)
+    freeze(model, config, model.family.model_type)
+    return model
 
 
-def _scale(config: TrainConfig, plan: Plan, step: int) -> float:
-    optimizer = config.optimizer
-    return learning_rate_scale(
-        step, num_steps=plan.num_steps, warmup_ratio=optimizer.warmup_ratio, final_ratio=optimizer.final_ratio
+def _watchdog(config: TrainConfig, engine: ZeroEngine, model: RewardModel) -> Watchdog:
+    return Watchdog(
+        model,
+        timeout_s=config.stall_timeout_s,
+        rank=engine.world_rank,
+        world_size=engine.world_size,
+        report=lambda text: None,  # it stands in the worker's stderr, which Ray brings to the driver
     )

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from distributed_ranks import run_ranks
+from loader_toys import ToyComparisons
 from toys import ROW_FORMAT, toy_comparison, toy_image, toy_reward_model
 
 from data_pipeline.encode import EncodedComparison
@@ -15,40 +15,22 @@ from data_pipeline.errors import RecipeError
 from rm_core.batches.loader import PackLoader
 from rm_core.batches.packed import collate
 from rm_core.batches.plan import PackBudget, Plan
-from rm_core.batches.sizes import PlanningTable, num_ordered_pairs
+from rm_core.batches.sizes import PlanningTable
 from rm_core.objectives.pairwise import bradley_terry
 from rm_core.training.config import OptimizerConfig, TrainConfig, ZeroConfig
 from rm_core.training.engine import ZeroEngine, deepspeed_config
 from rm_core.training.trainer import Hooks, Trainer
+from rm_core.training.watchdog import Watchdog
 
 NUM_STEPS, GLOBAL_BATCH, LEARNING_RATE = 4, 5, 1e-2
 CASES = [(0, "fp32"), (1, "fp32"), (2, "fp32"), (3, "fp32"), (1, "bf16"), (2, "bf16"), (3, "bf16")]
 
 
-class ToyData:
-    """Twelve Comparisons in memory: half with images, K = 2 to 4, with ties."""
-
-    def __init__(self) -> None:
-        ranks = [(0, 1), (1, 0, 2), (0, 1, 1, 2), (1, 0)]
-        self.items = [
-            toy_comparison(seed, images=(toy_image(seed),) if seed % 2 else (), ranks=ranks[seed % 4])
-            for seed in range(12)
-        ]
-
-    def encoded(self, index: int) -> EncodedComparison:
-        return self.items[index]
-
-    def prefetch(self, indices: object) -> None:
-        pass
-
-    def table(self) -> PlanningTable:
-        tokens = [len(item.prefix_ids) + sum(map(len, item.response_ids)) for item in self.items]
-        patches = [sum(image.num_patches for image in item.images) for item in self.items]
-        pairs = [num_ordered_pairs(list(item.ranks)) for item in self.items]
-        return PlanningTable(
-            np.arange(12), np.array(tokens), np.array(patches), np.array(pairs), np.array(tokens, dtype=float),
-            tuple(item.id for item in self.items),
-        )  # fmt: skip
+RANKS = [(0, 1), (1, 0, 2), (0, 1, 1, 2), (1, 0)]
+ITEMS = [
+    toy_comparison(seed, images=(toy_image(seed),) if seed % 2 else (), ranks=RANKS[seed % 4]) for seed in range(12)
+]
+"""Half with images, K = 2 to 4, with ties."""
 
 
 def make_plan(table: PlanningTable) -> Plan:
@@ -68,9 +50,9 @@ def config_of(stage: int, precision: str) -> TrainConfig:
 
 def train(stage: int, precision: str, folder: str, resume: str | None) -> dict[str, Any]:
     """One training on this rank; what rank 0 logged and the final weights."""
-    config, data, points = config_of(stage, precision), ToyData(), []
+    config, data, points = config_of(stage, precision), ToyComparisons(ITEMS), []
     model = toy_reward_model()
-    engine = ZeroEngine(model, config, lambda step: 1.0 / (step + 1))
+    engine = ZeroEngine(model, config, lambda _, step: 1.0 / (step + 1))
     table = data.table()
     loader = PackLoader(
         data, table, make_plan(table), rank=engine.world_rank, world_size=engine.world_size,
@@ -83,11 +65,13 @@ def train(stage: int, precision: str, folder: str, resume: str | None) -> dict[s
     hooks = Hooks(
         begin=lambda steps: None, log=log, save=lambda step, write: write(f"{folder}/{stage}-{precision}-{step}")
     )
-    trainer = Trainer(engine, loader, config, hooks, NUM_STEPS)
-    if resume is not None:
-        trainer.resume(f"{resume}/{stage}-{precision}-2")
-    trainer.run()
-    return {"points": points, "weights": dict(engine.weights())}
+    with Watchdog(model, timeout_s=0, rank=engine.world_rank, world_size=2, report=print) as watchdog:
+        trainer = Trainer(engine, model, loader, config, hooks, num_steps=NUM_STEPS, watchdog=watchdog)
+        if resume is not None:
+            trainer.resume(f"{resume}/{stage}-{precision}-2")
+        trainer.run()
+    buffers = {str(buffer.dtype) for buffer in model.buffers()}
+    return {"points": points, "weights": dict(engine.weights()), "buffers": buffers}
 
 
 def train_and_resume(folder: str) -> dict[tuple[int, str], tuple[dict[str, Any], dict[str, Any]]]:
@@ -107,7 +91,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.fixture(scope="module")
 def reference() -> tuple[list[tuple[float, float]], dict[str, torch.Tensor]]:
     """The same steps by PyTorch alone: one process, one Comparison a row, no DeepSpeed."""
-    data, model, series = ToyData(), toy_reward_model(), []
+    data, model, series = ToyComparisons(ITEMS), toy_reward_model(), []
     plan = make_plan(data.table())
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.0)
     for index in range(NUM_STEPS):
@@ -116,8 +100,8 @@ def reference() -> tuple[list[tuple[float, float]], dict[str, torch.Tensor]]:
         optimizer.zero_grad()
         losses = []
         for row in step.rows:
-            batch = collate([data.items[row]], row_format=ROW_FORMAT)
-            losses.append(bradley_terry(model(batch), batch.labels.pairs).sum / step.num_pairs)
+            batch = collate([ITEMS[row]], row_format=ROW_FORMAT)
+            losses.append(bradley_terry(model(batch), batch.labels.pairs).sum / step.counts.pairs)
         torch.stack(losses).sum().backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
         optimizer.step()
@@ -150,13 +134,18 @@ def test_resuming_gives_the_same_losses_and_weights_bit_for_bit(stage: int, prec
         assert torch.equal(resumed["weights"][name], value), name
 
 
+@pytest.mark.parametrize(("stage", "precision"), CASES)
+def test_rotary_frequencies_stay_float32(stage: int, precision: str, runs: Any) -> None:
+    assert runs[stage, precision][0]["buffers"] == {"torch.float32"}
+
+
 def mixed_gradient(stage: int) -> dict[str, torch.Tensor]:
     """Rank 0 has images only, rank 1 text only and then an idle turn; the weights after one plain step of size 1."""
     model = toy_reward_model()
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     optimizer = OptimizerConfig(learning_rate=1.0, max_grad_norm=0.0)
     config = TrainConfig(precision="fp32", zero=ZeroConfig(stage=stage), optimizer=optimizer)
-    engine = ZeroEngine(model, config, lambda step: 1.0, make_optimizer=lambda groups: torch.optim.SGD(groups, lr=1.0))
+    engine = ZeroEngine(model, config, lambda *_: 1.0, make_optimizer=lambda groups: torch.optim.SGD(groups, lr=1.0))
     turns = mixed_turns()[engine.world_rank]
     for items in turns:
         batch = collate(items, row_format=ROW_FORMAT)
@@ -167,7 +156,7 @@ def mixed_gradient(stage: int) -> dict[str, torch.Tensor]:
 
 
 def mixed_turns() -> list[list[list[EncodedComparison]]]:
-    items = ToyData().items
+    items = ITEMS
     images = [item for item in items if item.images][:4]
     text = [item for item in items if not item.images][:2]
     return [[images[:1], images[1:2]], [text, []]]

@@ -30,6 +30,7 @@ from data_pipeline.shards import (
     read_table,
     serialise,
     shard_urls,
+    span_frames,
     write_shard,
 )
 from data_pipeline.storage.cache import ShardCache
@@ -160,6 +161,7 @@ def write_folder(folder: str, shards: list[list[ShardRow]], changes: dict[str, d
                 "shard": number, "row": place, "id": one.id, "source": "s", "split": "train",
                 "prefix_length": len(one.prefix_ids), "response_lengths": [len(ids) for ids in one.response_ids],
                 "ranks": list(one.ranks), "image_rows": images, "image_patches": [i.num_patches for i in one.images],
+                "span_frames": span_frames(one.images),
                 "content_key": made.content_key, "mark": "", "repeats": 1, "dropped_turns": 0,
                 **(changes or {}).get(one.id, {}),
             })  # fmt: skip

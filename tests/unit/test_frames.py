@@ -4,6 +4,7 @@ import itertools
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from damaged_images import encoded, noise
@@ -25,7 +26,7 @@ def video(path: str) -> MediaRef:
 
 
 def names(root: Path | str, path: str = "clip", most: int = 16) -> list[str]:
-    return [str(ref.path) for ref in frames_of(video(path), str(root), MediaConfig(max_frames=most))]
+    return [str(ref.path) for ref in frames_of(video(path), str(root), MediaConfig(max_frames=most)).refs]
 
 
 def refusal(ref: MediaRef, root: Path) -> str:
@@ -45,13 +46,28 @@ def clip(tmp_path: Path) -> Path:
 
 def test_frames_come_in_natural_order_and_load(clip: Path) -> None:
     assert names(clip) == [f"clip/frame{number}.png" for number in range(1, 13)]
-    for ref in frames_of(video("clip"), str(clip), MediaConfig()):
+    for ref in frames_of(video("clip"), str(clip), MediaConfig()).refs:
         assert load_image(ref, str(clip), MediaConfig()).width == 40
 
 
 def test_few_of_many_are_even_with_first_and_last(clip: Path) -> None:
     assert names(clip, most=4) == [f"clip/frame{number}.png" for number in (1, 5, 8, 12)]
     assert names(clip, most=1) == ["clip/frame1.png"]
+
+
+def seconds(root: Path, **settings: Any) -> float:
+    return frames_of(video("clip"), str(root), MediaConfig(**settings)).seconds_per_step
+
+
+def test_two_frames_are_a_step_of_time(clip: Path) -> None:
+    assert seconds(clip) == 2.0
+    assert seconds(clip, frames_per_second=4.0) == 0.5
+    assert seconds(clip, max_frames=4) == pytest.approx(2 * 11 / 3)
+    assert seconds(clip, max_frames=12, frames_per_second=24) == pytest.approx(1 / 12)
+    assert seconds(clip, max_frames=1, frames_per_second=0.5) == 4.0
+    for number in range(13, 32):
+        (clip / "clip" / f"frame{number}.png").write_bytes(PICTURE)
+    assert seconds(clip, max_frames=16, frames_per_second=2) == 2.0, "the docstring's example"
 
 
 def test_the_docstring_example() -> None:
@@ -143,6 +159,6 @@ def test_what_is_no_folder_of_frames_is_refused(clip: Path) -> None:
 def test_a_frame_that_links_out_is_refused_when_it_is_read(clip: Path) -> None:
     (clip / "root" / "clip").mkdir(parents=True)
     os.symlink(clip / "clip" / "frame1.png", clip / "root" / "clip" / "1.png")
-    (ref,) = frames_of(video("clip"), str(clip / "root"), MediaConfig())
+    (ref,) = frames_of(video("clip"), str(clip / "root"), MediaConfig()).refs
     with pytest.raises(RecordError, match="unsafe_path"):
         load_image(ref, str(clip / "root"), MediaConfig())

@@ -18,7 +18,7 @@ from rm_core.batches.decoding import Decoder
 from rm_core.batches.labels import Labels
 from rm_core.batches.loader import PackLoader, RankStep
 from rm_core.batches.packed import PackedBatch, collate
-from rm_core.batches.plan import PackBudget, Plan, deal
+from rm_core.batches.plan import PackBudget, Plan
 
 BATCH, STEPS = 7, 6
 ITEMS = [
@@ -63,8 +63,9 @@ def test_a_rank_gets_its_packs_of_every_step(rank: int) -> None:
     data = ToyComparisons(ITEMS)
     found = read(loader_of(data, rank=rank, world_size=3).steps(0))
     assert [index for index, _ in found] == list(range(STEPS))
+    plan = plan_of(data)
     for index, rows in found:
-        hand = deal(plan_of(data).step(index).packs, 3)[rank]
+        hand = plan.hands(plan.step(index), 3)[rank]
         assert len(rows) == len(hand)
         for row, pack in zip(rows, hand, strict=True):
             assert same(row, collate([data.encoded(i) for i in pack.rows], row_format=ROW_FORMAT))
@@ -92,7 +93,7 @@ def test_coming_comparisons_are_announced_in_order_before_they_are_read() -> Non
     _, rows = next(steps)
     next(rows)
     plan = plan_of(data)
-    expected = [row for index in range(STEPS) for pack in deal(plan.step(index).packs, 1)[0] for row in pack.rows]
+    expected = [row for index in range(STEPS) for pack in plan.hands(plan.step(index), 1)[0] for row in pack.rows]
     assert len(data.announced) >= 5 * BATCH
     assert data.announced == expected[: len(data.announced)]
     steps.close()

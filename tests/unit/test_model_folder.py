@@ -15,7 +15,7 @@ from data_pipeline.tokenizer import train_tokenizer
 from rm_core.batches.packed import collate
 from rm_core.batches.plan import PackBudget
 from rm_core.model.backbone import load_backbone
-from rm_core.model.config import InitModelConfig
+from rm_core.model.config import HeadConfig, InitModelConfig
 from rm_core.model.folder import load_reward_model, save_reward_model
 from rm_core.model.initialise import initialise_model
 from rm_core.serving.scorer import Scorer
@@ -107,3 +107,14 @@ def test_init_model_refuses_an_unknown_shape(tmp_path: Path) -> None:
             EncodeConfig(),
             train_tokenizer=lambda folder: train_tokenizer(["a"], 300, folder),
         )
+
+
+def test_an_uncertainty_head_reloads_and_scores_its_means(tmp_path: Path) -> None:
+    model = toy_reward_model(seed=5, head=HeadConfig(uncertainty=True, pooling="mean")).eval()
+    save_reward_model(
+        str(tmp_path), model.backbone, model.head_config, model.state_dict(), processor_from="nowhere", lineage={}
+    )
+    output = model(collate(ITEMS, row_format=ROW_FORMAT))
+    assert output.shape == (15, 2)
+    scored = [reward for rewards in Scorer(str(tmp_path), BUDGET).score(ITEMS) for reward in rewards]
+    assert scored == pytest.approx(output[:, 0].tolist(), abs=1e-5)

@@ -1,5 +1,7 @@
 """Positions and patches equal Transformers' own."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from rm_core.batches.positions import comparison_positions, segment_positions
 
 def test_the_docstring_example() -> None:
     ids = np.array([9, IMAGE_TOKEN, IMAGE_TOKEN, IMAGE_TOKEN, IMAGE_TOKEN, 9], dtype=np.int32)
-    positions, after = segment_positions(ids, [(2, 2)], image_token=IMAGE_TOKEN, start=0)
+    positions, after = segment_positions(ids, [toy_image(0)], row_format=ROW_FORMAT, start=0)
     assert positions.tolist() == [[0, 1, 1, 1, 1, 3], [0, 1, 1, 2, 2, 3], [0, 1, 2, 1, 2, 3]]
     assert after == 4
 
@@ -35,10 +37,20 @@ def test_positions_of_each_response_equal_those_of_its_own_row(images: tuple) ->
 
 def test_a_grid_that_does_not_match_its_span_is_refused() -> None:
     ids = np.array([9, IMAGE_TOKEN, IMAGE_TOKEN, 9], dtype=np.int32)
-    with pytest.raises(ValueError, match="no image of matching size"):
-        segment_positions(ids, [(2, 2)], image_token=IMAGE_TOKEN, start=0)
-    with pytest.raises(ValueError, match="more images than image spans"):
-        segment_positions(ids, [(1, 2), (1, 2)], image_token=IMAGE_TOKEN, start=0)
+    for wrong in (toy_image(0), toy_image(0, 28, 28), toy_image(0, 28, 84)):
+        with pytest.raises(ValueError, match=rf"from 1 are no image of {wrong.num_tokens} tokens"):
+            segment_positions(ids, [wrong], row_format=ROW_FORMAT, start=0)
+    with pytest.raises(ValueError, match="are no image of 4 tokens"):
+        segment_positions(ids[:-1], [toy_image(0)], row_format=ROW_FORMAT, start=0)
+    for count in (0, 2):
+        with pytest.raises(ValueError, match=f"{count} images and videos for 1 spans"):
+            segment_positions(ids, [toy_image(0, 28, 56)] * count, row_format=ROW_FORMAT, start=0)
+
+
+def test_more_images_than_spans_are_refused() -> None:
+    item = toy_comparison(1, images=(toy_image(0),))
+    with pytest.raises(ValueError, match="2 images and videos, but 1 spans"):
+        comparison_positions(replace(item, images=(*item.images, toy_image(1))), ROW_FORMAT)
 
 
 @pytest.mark.parametrize(("height", "width"), [(56, 56), (84, 140), (28, 280)])

@@ -47,10 +47,10 @@ def test_rows_come_back_and_an_image_is_stored_once(tmp_path: Path) -> None:
     assert images["data"].to_pylist() == [b"b" * 9, b"a" * 9]
     last = comparisons.slice(2).to_pylist()[0]
     assert last["prompt"][0]["parts"] == [
-        {"text": None, "image": 1},
-        {"text": None, "image": 0},
-        {"text": None, "image": 1},
-        {"text": "What?", "image": None},
+        {"text": None, "span": 0},
+        {"text": None, "span": 1},
+        {"text": None, "span": 2},
+        {"text": "What?", "span": None},
     ]
     assert [response["score"] for response in last["responses"]] == [1.5, None]
     assert (last["prefix_ids"], last["response_ids"], last["ranks"]) == ([5, 6, 7], [[1], [2, 3]], [0, 1])

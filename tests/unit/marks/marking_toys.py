@@ -51,6 +51,7 @@ def row(
         "ranks": ranks,
         "image_rows": list(range(len(images))),
         "image_patches": [16] * len(images),
+        "span_frames": [0] * len(images),
         "content_key": content_key(comparison, [key for key, _ in images]) + "".join(k for k, _ in images[in_prompt:]),
         "image_keys": [key for key, _ in images],
         "image_hashes": [hash_ for _, hash_ in images],

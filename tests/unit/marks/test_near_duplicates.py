@@ -122,3 +122,15 @@ def test_work_is_bounded_in_a_crowd_of_rows_that_are_not_similar(monkeypatch: py
     ]
     assert like(*flat) == [-1] * 300
     assert compared <= 300 * 32 * 9
+
+
+def test_frames_of_a_prompt_are_no_pictures_of_the_answers() -> None:
+    """Four frames are one span of the prompt: which answer stands first plays no part, as with a still image."""
+    frames = [(f"f{place}", PICTURE[1] ^ (0x1111_1111 << place)) for place in range(4)]
+    video: dict[str, Any] = {
+        "images": frames, "turn_images": [0, 1, 0], "image_patches": [64], "span_frames": [4]
+    }  # fmt: skip
+    swapped = base(responses=(RIGHT, LEFT), ranks=(1, 0), **video)
+    assert like(base(**video), swapped) == [-1, 0]
+    drawn = {**video, "turn_images": [0, 0, 0]}
+    assert like(base(**drawn), base(responses=(RIGHT, LEFT), ranks=(1, 0), **drawn)) == [-1, -1]

@@ -1,0 +1,119 @@
+"""Sizes of Comparisons from the Arrow columns of a rows table, without a Python object an entry."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+__all__ = ["SIZE_COLUMNS", "ArrowIds", "RowSizes", "sizes_of"]
+
+Integers = npt.NDArray[np.integer[Any]]
+Lists = tuple[Integers, Integers]
+"""Offsets and values: list i is values[offsets[i]:offsets[i + 1]]."""
+
+SIZE_COLUMNS = ["prefix_length", "response_lengths", "image_patches", "span_frames", "ranks"]
+"""The columns that `sizes_of` reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowSizes:
+    """Counts of each row, all int64 [rows].
+
+    Attributes:
+        tokens: prefix plus all responses.
+        responses: K.
+        pairs: ordered pairs.
+        attention_pairs: pairs (query, key) that may attend in the packed row.
+        patches: vision patches of all spans.
+        patch_pairs: sum over the pictures of patches squared; two frames of a video are one picture to the tower.
+    """
+
+    tokens: npt.NDArray[np.int64]
+    responses: npt.NDArray[np.int64]
+    pairs: npt.NDArray[np.int64]
+    attention_pairs: npt.NDArray[np.int64]
+    patches: npt.NDArray[np.int64]
+    patch_pairs: npt.NDArray[np.int64]
+
+
+class ArrowIds(Sequence[str]):
+    """Ids of rows of an Arrow table, read when they are asked for.
+
+    Args:
+        column: the ids of all rows.
+        places: int [N], the row of each entry.
+    """
+
+    def __init__(self, column: pa.ChunkedArray, places: Integers) -> None:
+        self._column = column
+        self._places = places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> "ArrowIds": ...
+    def __getitem__(self, index: int | slice) -> "str | ArrowIds":
+        if isinstance(index, slice):
+            return self.take(index)
+        return str(self._column[int(self._places[index])].as_py())
+
+    def take(self, chosen: Integers | slice) -> "ArrowIds":
+        """The ids of these entries."""
+        return ArrowIds(self._column, self._places[chosen])
+
+
+def sizes_of(batch: pa.RecordBatch) -> RowSizes:
+    """Sizes of the rows of one record batch, which has `SIZE_COLUMNS`."""
+    prefix = batch["prefix_length"].to_numpy().astype(np.int64)
+    offsets, lengths = _lists(batch["response_lengths"])
+    in_responses = _sum_of_lists((offsets, lengths))
+    squares = _sum_of_lists((offsets, _squared(lengths)))
+    spans, patches = _lists(batch["image_patches"])
+    _, frames = _lists(batch["span_frames"])
+    pictures = np.maximum(1, (frames + 1) // 2)
+    return RowSizes(
+        tokens=prefix + in_responses,
+        responses=np.diff(offsets).astype(np.int64),
+        pairs=_pairs_of_lists(_lists(batch["ranks"])),
+        # Causal among themselves: n (n + 1) / 2 pairs of n tokens. Each token of a response sees the whole prefix.
+        attention_pairs=(prefix * (prefix + 1) + squares + in_responses) // 2 + in_responses * prefix,
+        patches=_sum_of_lists((spans, patches)),
+        patch_pairs=_sum_of_lists((spans, _squared(patches) // pictures)),
+    )
+
+
+def _lists(column: pa.ListArray) -> Lists:
+    """Offsets and values of a list column without nulls."""
+    return column.offsets.to_numpy(), column.values.to_numpy()
+
+
+def _squared(values: Integers) -> npt.NDArray[np.int64]:
+    squares: npt.NDArray[np.int64] = values.astype(np.int64) ** 2
+    return squares
+
+
+def _sum_of_lists(lists: Lists) -> npt.NDArray[np.int64]:
+    offsets, values = lists
+    values = values[offsets[0] : offsets[-1]]
+    running = np.concatenate([[0], np.cumsum(values, dtype=np.int64)])
+    ends: npt.NDArray[np.int64] = running[offsets - offsets[0]]
+    return np.diff(ends)
+
+
+def _pairs_of_lists(lists: Lists) -> npt.NDArray[np.int64]:
+    """Pairs of values that differ, within each list: each value against the next one, the one after, ..."""
+    offsets, ranks = lists
+    counts = np.diff(offsets)
+    ranks, inside = ranks[offsets[0] : offsets[-1]], offsets - offsets[0]
+    end_of, place = np.repeat(inside[1:], counts), np.arange(len(ranks), dtype=np.int32)
+    differing = np.zeros(len(ranks), dtype=np.int32)
+    for distance in range(1, int(counts.max(initial=0))):
+        in_list = place[distance:] < end_of[:-distance]
+        differing[:-distance] += in_list & (ranks[:-distance] != ranks[distance:])
+    return _sum_of_lists((inside, differing))

@@ -1,0 +1,79 @@
+"""The one function that Transformers' layers call, and what it is given in place of a mask.
+
+Legend: H query heads, G key/value heads, T tokens of the row, D head dimension.
+"""
+
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import AttentionInterface
+
+from rm_core.batches.layout import BlockLayout
+from rm_core.model.attention.kernels import Attend, Kernel
+from rm_core.model.attention.work import Work
+
+__all__ = ["ATTENTION_NAME", "RowAttention", "comparison_attention", "register_attention"]
+
+ATTENTION_NAME = "basereward_comparison"
+
+
+class RowAttention:
+    """Attention of one row: the kernel with the row's layout, prepared once and used by every layer.
+
+    Args:
+        layout: covers the whole row, fillers included.
+        example: a tensor of the row's device and type.
+        work: counts each layer.
+    """
+
+    def __init__(self, kernel: Kernel, layout: BlockLayout, example: Tensor, work: Work) -> None:
+        self._kernel = kernel
+        self._num_tokens = layout.num_tokens
+        self._attend: Attend = kernel.prepare(layout, example.device)
+        self._work = work
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor, *, scale: float, dropout: float) -> Tensor:
+        """[1, H, T, D] from query [1, H, T, D], key and value [1, G, T, D].
+
+        Raises:
+            ValueError: the row is not the one of the layout.
+        """
+        if query.shape[2] != self._num_tokens:
+            raise ValueError(f"the layout covers {self._num_tokens} tokens, the row has {query.shape[2]}")
+        self._work.layer(query.shape[2], self._kernel.name)
+        return self._attend(query, key, value, scale, dropout)
+
+
+def comparison_attention(
+    _module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: RowAttention | None,
+    *,
+    scaling: float,
+    dropout: float = 0.0,
+    **_unused: Any,
+) -> tuple[Tensor, None]:
+    """Attention of one packed row.
+
+    Args:
+        query: [1, H, T, D], rotary positions applied.
+        key, value: [1, G, T, D].
+        attention_mask: the row's attention.
+
+    Returns:
+        ([1, T, H, D], None), the form Transformers expects.
+
+    Raises:
+        TypeError: the row's attention did not reach the layer, so that some other mask rule would have run.
+    """
+    if not isinstance(attention_mask, RowAttention):
+        raise TypeError(f"{ATTENTION_NAME} needs a RowAttention as attention_mask, got {type(attention_mask).__name__}")
+    return attention_mask(query, key, value, scale=scaling, dropout=dropout).transpose(1, 2), None
+
+
+def register_attention() -> str:
+    """Make `comparison_attention` known to Transformers; returns its name for ``attn_implementation``."""
+    AttentionInterface.register(ATTENTION_NAME, comparison_attention)
+    return ATTENTION_NAME

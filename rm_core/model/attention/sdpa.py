@@ -1,0 +1,61 @@
+"""PyTorch's scaled dot-product attention, two calls a Comparison.
+
+    prefix and first response   one plain causal sequence: the kernel skips the masked half
+    all other responses         queries of them all against [prefix | other responses], with a mask
+
+Measured on two CPU cores against one masked call over the whole Comparison (forward and backward, 8 heads of 64): a
+prefix of 283 tokens and responses of 125 + 125: 0.84 of its time; 400 + 800: 0.60; four of 13: 0.91; a prefix of 67 and
+responses of 1,500 + 68: 0.56.
+"""
+
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from rm_core.batches.layout import Block, BlockLayout, block_mask
+
+__all__ = ["prepare"]
+
+
+def prepare(layout: BlockLayout, device: torch.device) -> "partial[Tensor]":
+    """Attention of rows of this layout; masks of equal Comparisons are made once."""
+    masks: dict[tuple[int, tuple[int, ...]], Tensor | None] = {}
+    for block in layout.blocks:
+        key = (block.prefix_length, block.response_lengths)
+        if key not in masks:
+            masks[key] = _mask_of_the_others(block, device)
+    return partial(_attend, layout, [masks[block.prefix_length, block.response_lengths] for block in layout.blocks])
+
+
+def _mask_of_the_others(block: Block, device: torch.device) -> Tensor | None:
+    """Bool [Q, P + Q]: queries of responses 2 to K against the prefix and themselves; None where there are none."""
+    if len(block.response_lengths) < 2:
+        return None
+    mask, first = block_mask(block, device), block.prefix_length + block.response_lengths[0]
+    return torch.cat([mask[first:, : block.prefix_length], mask[first:, first:]], dim=1)
+
+
+def _attend(
+    layout: BlockLayout,
+    masks: list[Tensor | None],
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scale: float,
+    dropout: float,
+) -> Tensor:
+    call = partial(
+        scaled_dot_product_attention, dropout_p=dropout, scale=scale, enable_gqa=query.shape[1] != key.shape[1]
+    )
+    outputs = []
+    for block, mask in zip(layout.blocks, masks, strict=True):
+        causal = slice(block.start, block.start + block.prefix_length + sum(block.response_lengths[:1]))
+        outputs.append(call(query[:, :, causal], key[:, :, causal], value[:, :, causal], is_causal=True))
+        if mask is not None:
+            prefix = slice(block.start, block.start + block.prefix_length)
+            others = slice(causal.stop, block.stop)
+            keys, values = (torch.cat([part[:, :, prefix], part[:, :, others]], dim=2) for part in (key, value))
+            outputs.append(call(query[:, :, others], keys, values, attn_mask=mask))
+    return torch.cat(outputs, dim=2)

@@ -1,0 +1,10 @@
+"""The backbones a reward model can stand on, one file a family.
+
+`base` says what a family has to give: that is all another one (InternVL, say) needs. `qwen_vl` holds Qwen2-VL and
+Qwen2.5-VL, `qwen_text` the text-only Qwen2, Qwen2.5 and Qwen3.
+"""
+
+from rm_core.model.families.base import Family
+from rm_core.model.families.registry import FAMILIES, family_of, group_of, row_format_of
+
+__all__ = ["FAMILIES", "Family", "family_of", "group_of", "row_format_of"]

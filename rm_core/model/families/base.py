@@ -1,0 +1,68 @@
+"""What the reward model asks of a backbone.
+
+To add a family: one file with a subclass of `Family`, its name in `registry.FAMILIES`, and its name in the list of
+``tests/unit/test_packed_equality.py``, which holds it to be equal to Transformers' own forward pass.
+
+Legend: T tokens of the row, P patches, V image tokens, E hidden size.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from torch import Tensor
+from transformers import PretrainedConfig, PreTrainedModel
+
+from rm_core.batches.packed import PackedBatch
+from rm_core.batches.row_format import RowFormat
+from rm_core.model.attention.work import Work
+
+__all__ = ["Family"]
+
+
+class Family(ABC):
+    """One kind of backbone; stateless."""
+
+    model_type: ClassVar[str]
+    """Transformers' name of it, as in ``config.json``."""
+    config_class: ClassVar[type[PretrainedConfig]]
+    model_class: ClassVar[type[PreTrainedModel]]
+    """Without a language-model head: no logits are ever computed."""
+    has_vision: ClassVar[bool]
+
+    @abstractmethod
+    def text_config(self, config: Any) -> Any:
+        """The part of the config that describes the decoder."""
+
+    @abstractmethod
+    def decoder(self, backbone: Any) -> Any:
+        """The decoder: `embed_tokens`, `rotary_emb`, `layers` (pre-norm, see `decoder.run_decoder`), `norm`."""
+
+    @abstractmethod
+    def prepare(self, backbone: Any) -> None:
+        """Change modules of a backbone that was just made, where a faster equal is known; names and weights stay."""
+
+    @abstractmethod
+    def row_format(self, config: Any, alignment: int, /) -> RowFormat:
+        """How rows for it are laid out."""
+
+    @abstractmethod
+    def rotary_positions(self, batch: PackedBatch) -> Tensor:
+        """What its rotary embedding reads: [3, 1, T], or [1, T]."""
+
+    @abstractmethod
+    def group_of(self, name: str) -> str:
+        """The group, one of `groups.GROUPS`, of the backbone's parameter `name`."""
+
+    def num_vision_blocks(self, backbone: Any) -> int:
+        """Blocks of the vision tower; 0 for text-only families."""
+        return len(backbone.visual.blocks) if self.has_vision else 0
+
+    def image_features(self, backbone: Any, batch: PackedBatch, dtype: Any, *, recompute: str, work: Work) -> Tensor:
+        """Features [V, E] of the row's distinct images, in the order of `batch.image_grid`; for families that see.
+
+        It is called once a row on every rank, also for a row without images (one blank image).
+
+        Args:
+            work: is told of every block of the tower.
+        """
+        raise NotImplementedError(f"{self.model_type} reads text only")

@@ -1,0 +1,77 @@
+"""Qwen2-VL (arXiv 2409.12191) and Qwen2.5-VL (arXiv 2502.13923)."""
+
+from functools import partial
+from typing import Any, ClassVar
+
+from torch import Tensor
+from transformers import (
+    PretrainedConfig,
+    PreTrainedModel,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLModel,
+    Qwen2VLConfig,
+    Qwen2VLModel,
+)
+
+from rm_core.batches.packed import PackedBatch
+from rm_core.batches.row_format import RowFormat
+from rm_core.model.attention.work import Work
+from rm_core.model.decoder import recomputed
+from rm_core.model.families.base import Family
+from rm_core.model.vision_tower import run_vision_tower, use_patch_product
+
+__all__ = ["Qwen2VL", "Qwen25VL"]
+
+
+class Qwen2VL(Family):
+    """A tower whose every block attends to a whole frame; time positions count pairs of frames."""
+
+    model_type = "qwen2_vl"
+    config_class: ClassVar[type[PretrainedConfig]] = Qwen2VLConfig
+    model_class: ClassVar[type[PreTrainedModel]] = Qwen2VLModel
+    has_vision = True
+
+    def text_config(self, config: Any) -> Any:
+        return config.text_config
+
+    def decoder(self, backbone: Any) -> Any:
+        return backbone.language_model
+
+    def prepare(self, backbone: Any) -> None:
+        use_patch_product(backbone.visual)
+
+    def row_format(self, config: Any, alignment: int, /) -> RowFormat:
+        return RowFormat(
+            image_token=config.image_token_id,
+            video_token=config.video_token_id,
+            time_per_second=getattr(config.vision_config, "tokens_per_second", None),
+            alignment=alignment,
+        )
+
+    def rotary_positions(self, batch: PackedBatch) -> Tensor:
+        return batch.position_ids[:, None]
+
+    def group_of(self, name: str) -> str:
+        if name.startswith("visual.merger."):
+            return "merger"
+        if name.startswith("visual."):
+            return "vision"
+        return "embeddings" if ".embed_tokens." in name else "language"
+
+    def image_features(self, backbone: Any, batch: PackedBatch, dtype: Any, *, recompute: str, work: Work) -> Tensor:
+        pixels = batch.pixel_values.to(dtype)
+        run = partial(_run, recompute, work)
+        return run_vision_tower(backbone.visual, pixels, batch.image_grid, run)
+
+
+class Qwen25VL(Qwen2VL):
+    """A tower with windows of 112 pixels in most blocks; time positions count seconds."""
+
+    model_type = "qwen2_5_vl"
+    config_class = Qwen2_5_VLConfig
+    model_class = Qwen2_5_VLModel
+
+
+def _run(recompute: str, work: Work, index: int, layer: Any, hidden: Tensor) -> Tensor:
+    work.block(len(hidden))
+    return recomputed(recompute, index)(layer, hidden)

@@ -1,0 +1,37 @@
+"""Families by Transformers' name."""
+
+from typing import Any
+
+from data_pipeline.errors import RecipeError
+from rm_core.batches.row_format import RowFormat
+from rm_core.model.attention import KERNELS
+from rm_core.model.families.base import Family
+from rm_core.model.families.qwen_text import Qwen2, Qwen3
+from rm_core.model.families.qwen_vl import Qwen2VL, Qwen25VL
+
+__all__ = ["FAMILIES", "family_of", "group_of", "row_format_of"]
+
+FAMILIES: dict[str, Family] = {family.model_type: family for family in (Qwen25VL(), Qwen2VL(), Qwen2(), Qwen3())}
+
+
+def family_of(model_type: str) -> Family:
+    """The family called `model_type` in a ``config.json``.
+
+    Raises:
+        RecipeError: none of ours.
+    """
+    if model_type not in FAMILIES:
+        raise RecipeError(f"a backbone of type {model_type!r} is not known; known are {', '.join(FAMILIES)}")
+    return FAMILIES[model_type]
+
+
+def row_format_of(config: Any, kernel: str = "sdpa") -> RowFormat:
+    """How rows are laid out for the backbone of `config` and the attention kernel of that name."""
+    return family_of(config.model_type).row_format(config, KERNELS[kernel].alignment)
+
+
+def group_of(name: str, model_type: str = "qwen2_5_vl") -> str:
+    """The group of a `RewardModel`'s parameter: vision, merger, language, embeddings or head."""
+    if name.startswith("head."):
+        return "head"
+    return family_of(model_type).group_of(name.removeprefix("backbone."))

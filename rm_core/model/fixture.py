@@ -1,0 +1,101 @@
+"""One packed row with the rewards that the trained engine gave it, kept beside the exported weights.
+
+One file, `reward_fixture.safetensors`: the row's tensors and the rewards; what is not a tensor stands in its metadata.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from data_pipeline.errors import MissingInput
+from rm_core.batches.labels import Labels
+from rm_core.batches.layout import Block, BlockLayout
+from rm_core.batches.packed import PackedBatch
+from rm_core.model.backbone import DTYPES
+
+__all__ = ["FIXTURE", "Fixture", "read_fixture", "write_fixture"]
+
+FIXTURE = "reward_fixture.safetensors"
+_REWARDS, _LABELS = "rewards", "labels."
+
+
+@dataclass(frozen=True, slots=True)
+class Fixture:
+    """What the engine saw and said.
+
+    Attributes:
+        batch: the row.
+        rewards: float32 [R] or [R, 2], the model's output.
+        dtype: of the engine's weights and activations.
+    """
+
+    batch: PackedBatch
+    rewards: Tensor
+    dtype: torch.dtype
+
+
+def write_fixture(folder: str, batch: PackedBatch, rewards: Tensor, dtype: torch.dtype) -> None:
+    """Write the fixture into `folder`, which need not exist; before `save_reward_model`, which lists all its files.
+
+    A row of eight responses or more compares well; its pixels are kept in `dtype`, as the model reads them.
+
+    Args:
+        rewards: what the model gave in evaluation mode, float32 [R] or [R, 2].
+        dtype: of the engine's weights: float32 or bfloat16.
+    """
+    if len(rewards) != batch.labels.num_responses or not len(rewards):
+        raise ValueError(f"{len(rewards)} rewards for a row of {batch.labels.num_responses} responses")
+    os.makedirs(folder, exist_ok=True)
+    tensors = _tensors(batch) | {_LABELS + name: value for name, value in _tensors(batch.labels).items()}
+    tensors["pixel_values"] = tensors["pixel_values"].to(dtype)
+    tensors[_REWARDS] = rewards.detach().float()
+    row = {
+        field.name: value
+        for field in fields(batch)
+        if not isinstance(value := getattr(batch, field.name), Tensor | Labels | BlockLayout)
+    }
+    row |= {"blocks": [asdict(block) for block in batch.layout.blocks]}
+    stored = {name: value.cpu().contiguous() for name, value in tensors.items()}
+    metadata = {"row": json.dumps(row), "dtype": str(dtype).removeprefix("torch.")}
+    save_file(stored, os.path.join(folder, FIXTURE), metadata)
+
+
+def read_fixture(folder: str) -> Fixture:
+    """The fixture of `folder`, on the CPU.
+
+    Raises:
+        MissingInput: none there.
+    """
+    path = os.path.join(folder, FIXTURE)
+    if not os.path.isfile(path):
+        raise MissingInput(f"{folder!r} holds no {FIXTURE}: only models that training exported can be re-scored")
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+    row: dict[str, Any] = {name: _as_tuple(value) for name, value in json.loads(metadata["row"]).items()}
+    blocks = [block | {"response_lengths": tuple(block["response_lengths"])} for block in row.pop("blocks")]
+    labels = {name.removeprefix(_LABELS): tensors.pop(name) for name in sorted(tensors) if name.startswith(_LABELS)}
+    rewards = tensors.pop(_REWARDS)
+    tensors["pixel_values"] = tensors["pixel_values"].float()
+    batch = PackedBatch(
+        **tensors,
+        **row,
+        layout=BlockLayout(tuple(Block(**block) for block in blocks)),
+        labels=Labels(ids=row["ids"], **labels),
+    )
+    return Fixture(batch, rewards, DTYPES[metadata["dtype"]])
+
+
+def _tensors(value: PackedBatch | Labels) -> dict[str, Tensor]:
+    named = {field.name: getattr(value, field.name) for field in fields(value)}
+    return {name: tensor for name, tensor in named.items() if isinstance(tensor, Tensor)}
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

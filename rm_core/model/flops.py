@@ -1,0 +1,226 @@
+"""FLOPs of a forward pass from a backbone's config: what was needed, whatever a kernel really computes.
+
+A multiplication and an addition are 2 FLOPs. Counted are the matrix products: the linear layers, and of attention the
+pairs (query, key) that may attend. Norms, activations, rotary positions, the embedding lookup and the reward head are
+not: together below a percent of the 3B model and less of larger ones. A backward pass takes twice its forward pass, one
+product for the inputs and one for the weights; recomputed activations are not counted, as is usual for model FLOPs
+utilisation (PaLM, arXiv 2204.02311, appendix B).
+
+Legend: P tokens of the prefix, R_k of response k, E hidden size.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+
+from rm_core.batches.cost import CostModel, attention_pairs
+from rm_core.model.families import family_of
+
+__all__ = ["Flops", "TextFlops", "VisionFlops", "cost_model", "peak_flops"]
+
+Grid = tuple[int, int, int]
+"""An image or video in patches: (pairs of frames, rows, columns); an image has one."""
+
+_PEAKS = (
+    ("H100 PCIe", 756e12),
+    ("H100 NVL", 835e12),
+    ("H100", 989e12),
+    ("H200 NVL", 836e12),
+    ("H200", 989e12),
+    ("A100", 312e12),
+    ("L40S", 362e12),
+    ("GB200", 2500e12),
+    ("B200", 2250e12),
+)
+"""Dense bf16 FLOP/s by a part of the device's name, the first that fits: NVIDIA's data sheets, without sparsity."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextFlops:
+    """A decoder's FLOPs for one unit of each kind.
+
+    Attributes:
+        layers: decoder layers.
+        attention: of a token in one layer: query, key, value and output projections.
+        mlp: of a token in one layer.
+        pair: of a pair (query, key) in one layer: the score, and the value's share.
+    """
+
+    layers: int
+    attention: int
+    mlp: int
+    pair: int
+
+    @classmethod
+    def of(cls, text: Any) -> Self:
+        """From the decoder's config: grouped-query attention and a gated MLP, as all our families have."""
+        head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+        queries, keys = text.num_attention_heads * head_dim, text.num_key_value_heads * head_dim
+        return cls(
+            layers=text.num_hidden_layers,
+            attention=2 * text.hidden_size * (2 * queries + 2 * keys),
+            mlp=2 * 3 * text.hidden_size * text.intermediate_size,
+            pair=4 * queries,
+        )
+
+    def forward(self, tokens: int, pairs: int, *, last_mlp_tokens: int) -> int:
+        """All layers over a row of `tokens`; the last layer's MLP runs for `last_mlp_tokens` of them."""
+        linear = self.layers * self.attention * tokens + self.mlp * ((self.layers - 1) * tokens + last_mlp_tokens)
+        return linear + self.layers * self.pair * pairs
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisionFlops:
+    """A vision tower's FLOPs for one unit of each kind, its merger included.
+
+    Attributes:
+        patch: of a patch: embedding, the linear layers of all blocks, and its share of the merger.
+        pair: of a pair of patches in one block.
+        full_blocks: blocks in which the patches of a frame attend to each other.
+        window_blocks: blocks in which those of a window do.
+        window: side of a window in patches; None: there are no windows.
+    """
+
+    patch: int
+    pair: int
+    full_blocks: int
+    window_blocks: int
+    window: int | None
+
+    @classmethod
+    def of(cls, vision: Any) -> Self:
+        """From the tower's config: Qwen2-VL's (a plain MLP, no windows) or Qwen2.5-VL's (a gated MLP, windows)."""
+        windowed = hasattr(vision, "window_size")
+        width = vision.hidden_size if windowed else vision.embed_dim
+        output = vision.out_hidden_size if windowed else vision.hidden_size
+        mlp = 3 * width * vision.intermediate_size if windowed else 2 * width * int(width * vision.mlp_ratio)
+        values = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
+        merged = width * vision.spatial_merge_size**2
+        merger = (merged * merged + merged * output) // vision.spatial_merge_size**2
+        full = len(vision.fullatt_block_indexes) if windowed else vision.depth
+        side = vision.window_size // vision.patch_size // vision.spatial_merge_size if windowed else None
+        return cls(
+            patch=2 * (values * width + vision.depth * (4 * width * width + mlp) + merger),
+            pair=4 * width,
+            full_blocks=full,
+            window_blocks=vision.depth - full,
+            window=None if side is None else side * vision.spatial_merge_size,
+        )
+
+    def forward(self, grids: Iterable[Grid]) -> int:
+        """The tower over these images; attention never leaves a pair of frames."""
+        total = 0
+        for frames, rows, columns in grids:
+            total += self.patch * frames * rows * columns
+            total += self.pair * self.full_blocks * frames * (rows * columns) ** 2
+            if self.window is not None:
+                pairs = _squares_of_parts(rows, self.window) * _squares_of_parts(columns, self.window)
+                total += self.pair * self.window_blocks * frames * pairs
+        return total
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flops:
+    """FLOPs of forward passes of one backbone.
+
+    Attributes:
+        text: of the decoder.
+        vision: of the tower; None where the backbone reads text only.
+    """
+
+    text: TextFlops
+    vision: VisionFlops | None
+
+    @classmethod
+    def of(cls, config: Any) -> Self:
+        """From the Transformers config of a backbone.
+
+        Raises:
+            RecipeError: of a type that no family has.
+        """
+        family = family_of(config.model_type)
+        vision = VisionFlops.of(config.vision_config) if family.has_vision else None
+        return cls(text=TextFlops.of(family.text_config(config)), vision=vision)
+
+    def forward(
+        self, prefix: int, responses: Sequence[int], grids: Sequence[Grid] = (), *, pooled_last_layer: bool = True
+    ) -> float:
+        """One Comparison in a packed row: prefix and images once, the allowed pairs of attention only.
+
+        Args:
+            prefix: tokens of the prompt, image tokens included.
+            responses: tokens of each response.
+            grids: its distinct images and videos.
+            pooled_last_layer: the last layer's MLP runs for one token a response, as `rm_core.model.decoder` does it
+                where pooling is "last"; False: for all tokens.
+        """
+        tokens = prefix + sum(responses)
+        last = len(responses) if pooled_last_layer else tokens
+        text = self.text.forward(tokens, attention_pairs(prefix, responses), last_mlp_tokens=last)
+        return float(text + self._vision(grids))
+
+    def forward_separate(
+        self, prefix: int, responses: Sequence[int], grids: Sequence[Grid] = (), *, padded_to: int | None = None
+    ) -> float:
+        """The same Comparison as K full sequences, prompt and images computed for each: what the packed row saves.
+
+        All layers run over all tokens, as a plain forward pass of the backbone does; causal pairs only.
+
+        Args:
+            grids: the prompt's images and videos.
+            padded_to: tokens of every sequence with its padding; unset: no padding.
+
+        Raises:
+            ValueError: a sequence is longer than `padded_to`.
+        """
+        lengths = [prefix + length for length in responses]
+        if padded_to is not None:
+            if max(lengths) > padded_to:
+                raise ValueError(f"a sequence of {max(lengths)} tokens does not fit into padded_to={padded_to}")
+            lengths = [padded_to] * len(lengths)
+        text = sum(self.text.forward(n, n * (n + 1) // 2, last_mlp_tokens=n) for n in lengths)
+        return float(text + len(responses) * self._vision(grids))
+
+    def _vision(self, grids: Sequence[Grid]) -> int:
+        if self.vision is None:
+            if grids:
+                raise ValueError(f"a backbone that reads text only was given {len(grids)} images")
+            return 0
+        return self.vision.forward(grids)
+
+
+def cost_model(config: Any) -> CostModel:
+    """What `PlanningTable` needs to know of the backbone with this Transformers config.
+
+    Its cost is `Flops.forward` of a Comparison, as if all windows of the tower were whole.
+
+    Raises:
+        RecipeError: of a type that no family has.
+    """
+    flops = Flops.of(config)
+    text, vision = flops.text, flops.vision
+    return CostModel(
+        token=text.layers * text.attention + (text.layers - 1) * text.mlp,
+        response=text.mlp,
+        attention_pair=text.layers * text.pair,
+        patch=0 if vision is None else vision.patch + vision.window_blocks * vision.pair * (vision.window or 0) ** 2,
+        patch_pair=0 if vision is None else vision.full_blocks * vision.pair,
+    )
+
+
+def peak_flops(device_name: str, dtype: torch.dtype) -> float | None:
+    """Dense FLOP/s of a GPU's matrix units by its name in CUDA ("NVIDIA H100 80GB HBM3"): 989e12; None: not known.
+
+    Known are 16-bit types; a float32 product runs on other units, or as TF32, by a setting.
+    """
+    if dtype not in (torch.bfloat16, torch.float16):
+        return None
+    return next((peak for part, peak in _PEAKS if part in device_name), None)
+
+
+def _squares_of_parts(length: int, part: int) -> int:
+    """`length` cut into parts with a shorter last one: the sum of their squares. 10 in parts of 4: 16 + 16 + 4 = 36."""
+    whole, rest = divmod(length, part)
+    return whole * part**2 + rest**2

@@ -1,0 +1,71 @@
+"""The matches of a row, and what scores say about them.
+
+A match is an unordered pair of responses of one Comparison, a tie included: K (K - 1) / 2 for K responses. An ordered
+pair is a match whose responses differ in rank.
+"""
+
+import torch
+from torch import Tensor
+
+from data_pipeline.errors import RunError
+from rm_core.batches.labels import Labels
+from rm_core.objectives.segments import segment_sum
+
+__all__ = ["check_scores", "comparison_weights", "matches_of", "score_shares", "vote_shares"]
+
+
+def matches_of(labels: Labels) -> Tensor:
+    """Int64 [2, M], (i, j) with i < j: ranks (0, 1, 1) give (0, 1), (0, 2) and (1, 2).
+
+    Its length is read from the labels: on a GPU this waits for it, on the CPU it does not.
+    """
+    place = torch.arange(labels.num_responses, device=labels.comparison.device)
+    stop = torch.bincount(labels.comparison, minlength=1).cumsum(0)[labels.comparison]
+    later = stop - place - 1
+    first = torch.repeat_interleave(place, later)
+    start = later.cumsum(0) - later
+    second = first + 1 + torch.arange(len(first), device=first.device) - start[first]
+    return torch.stack([first, second])
+
+
+def comparison_weights(places: Tensor, labels: Labels) -> Tensor:
+    """Float32 [N]: 1 / (pairs of the own Comparison) for the pairs or matches `places` [2, N].
+
+    They depend on the Comparison alone, so the sum over a step does not depend on how it was split into rows.
+    """
+    owner = labels.comparison[places[0]]
+    ones = torch.ones(len(owner), dtype=torch.float32, device=owner.device)
+    return segment_sum(ones, owner, labels.num_comparisons)[owner].reciprocal()
+
+
+def check_scores(labels: Labels, *, votes: bool) -> None:
+    """Refuse a row with a score that is missing, infinite or, as a number of votes, negative.
+
+    Raises:
+        RunError: names the first such Comparison and the score.
+    """
+    wrong = ~labels.scores.isfinite()
+    if votes:
+        wrong |= labels.scores < 0
+    if not bool(wrong.any()):
+        return
+    place = int(wrong.nonzero()[0, 0])
+    meaning = "numbers of votes, 0 or above" if votes else "finite scores"
+    raise RunError(
+        f"Comparison {labels.ids[int(labels.comparison[place])]!r} has the score {float(labels.scores[place])} where "
+        f"train.objective needs {meaning} of every response (nan: its source gives none): leave its source out, or "
+        "train on ranks with labels=ranks and score_margin=0"
+    )
+
+
+def score_shares(labels: Labels, matches: Tensor, temperature: float) -> Tensor:
+    """Float32 [M]: the chance that i is better, sigmoid((score of i - score of j) / temperature)."""
+    return torch.sigmoid((labels.scores[matches[0]] - labels.scores[matches[1]]) / temperature)
+
+
+def vote_shares(labels: Labels, matches: Tensor) -> tuple[Tensor, Tensor]:
+    """Float32 [M] twice: i's share of the votes for i or j, and the evidence, 0 where nobody voted and else 1."""
+    first, second = labels.scores[matches[0]], labels.scores[matches[1]]
+    votes = first + second
+    voted = votes > 0
+    return torch.where(voted, first / torch.where(voted, votes, 1.0), 0.5), voted.float()

@@ -1,0 +1,134 @@
+"""One optimiser step's rows on one rank: forward, loss, backward, and what they add up to over all ranks.
+
+rows -> (where an objective asks for it: a pass without gradient for the step's mean reward)
+     -> each row: rewards -> terms -> backward of sum of term.sum / count of the step
+     -> `StepSums`: added up over the ranks in one all-reduce
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from rm_core.batches.loader import RankStep
+from rm_core.batches.packed import PackedBatch
+from rm_core.model.reward_model import RewardModel
+from rm_core.objectives.objective import Objective
+from rm_core.objectives.terms import Judged, Unit
+from rm_core.training.engine import ZeroEngine
+from rm_core.training.watchdog import Watchdog
+
+__all__ = ["Accumulator", "StepSums"]
+
+_MEASURED = ("correct", "margin", "reward", "reward_squared")
+_COUNTED = ("pairs", "responses", "comparisons", "tokens", "patches", "distinct_patches")
+_DONE = ("done_tokens", "done_patches", "other_kernels")
+
+
+@dataclass(frozen=True, slots=True)
+class StepSums:
+    """What the ranks did in one step, added up.
+
+    Attributes:
+        values: float64 [len(names)] on the CPU, equal on all ranks.
+        names: loss of each term and measured sums, count of each term and counted sums, and what the model did.
+        units: of each term, the field of `StepCounts` that it is divided by.
+        kernel: the attention kernel that ran on this rank.
+        rows: this rank's rows: ids of the Comparisons, and whether all rewards are finite.
+    """
+
+    values: Tensor
+    names: tuple[str, ...]
+    units: dict[str, Unit]
+    kernel: str
+    rows: Sequence[tuple[tuple[str, ...], Tensor]]
+
+    def __getitem__(self, name: str) -> float:
+        return float(self.values[self.names.index(name)])
+
+
+class Accumulator:
+    """Back-propagates a step's rows through the engine.
+
+    Args:
+        model: what the engine runs; tells what really went through it.
+        watchdog: is told where this rank is.
+    """
+
+    def __init__(self, engine: ZeroEngine, model: RewardModel, objective: Objective, watchdog: Watchdog) -> None:
+        self._engine = engine
+        self._model = model
+        self._objective = objective
+        self._watchdog = watchdog
+        terms = objective.term_names
+        self._measured = (*(f"loss_{name}" for name in terms), *_MEASURED)
+        self._counted = (*(f"count_{name}" for name in terms), *_COUNTED)
+        self.names = (*self._measured, *self._counted, *_DONE)
+
+    def run(self, step: RankStep, rows: Iterator[PackedBatch]) -> StepSums:
+        """The step's gradient, and its sums over all ranks; a collective call."""
+        mean = None
+        if self._objective.needs_step_mean:
+            kept = list(self._read(step, rows))
+            mean, rows = self._step_mean(kept), iter(kept)
+        device = self._engine.device
+        measured = torch.zeros(len(self._measured), dtype=torch.float64, device=device)
+        counted = torch.zeros(len(self._counted), dtype=torch.float64)
+        seen: list[tuple[tuple[str, ...], Tensor]] = []
+        units: dict[str, Unit] = {}
+        for batch in self._read(step, rows):
+            self._watchdog.enter("forward", ids=batch.ids)
+            output = self._engine.forward(batch.to(device))
+            judged = self._objective(output, batch.labels, step_mean=mean)
+            self._watchdog.enter("backward")
+            # The engine averages over ranks, and a sum is wanted.
+            self._engine.backward(_loss(judged, step) * self._engine.world_size)
+            rewards = self._objective.rewards(output.detach(), batch.labels).double()
+            measured += _measured(judged, rewards)
+            counted += _counted(judged, batch)
+            units = {name: term.unit for name, term in judged.terms.items()}
+            seen.append((batch.ids, torch.isfinite(rewards).all()))
+        work = self._model.work.take()
+        done = torch.tensor([work.tokens, work.patches, work.kernel != self._model.kernel], dtype=torch.float64)
+        self._watchdog.enter("optimiser step")
+        values = torch.cat([measured, counted.to(device), done.to(device)])
+        dist.all_reduce(values)
+        return StepSums(values.cpu(), self.names, units, work.kernel, seen)
+
+    def _read(self, step: RankStep, rows: Iterator[PackedBatch]) -> Iterator[PackedBatch]:
+        for row in range(step.num_rows):
+            self._watchdog.enter("loading", step=step.plan.index, row=row)
+            yield next(rows)
+
+    def _step_mean(self, rows: Sequence[PackedBatch]) -> Tensor:
+        """Mean reward over all responses of the step on all ranks; the forward passes are made twice for it."""
+        device = self._engine.device
+        total = torch.zeros(2, dtype=torch.float64, device=device)
+        with torch.no_grad():
+            for row, batch in enumerate(rows):
+                self._watchdog.enter("step mean", row=row, ids=batch.ids)
+                rewards = self._objective.rewards(self._engine.forward(batch.to(device)), batch.labels).double()
+                total += torch.stack([rewards.sum(), torch.tensor(len(rewards), dtype=torch.float64, device=device)])
+        dist.all_reduce(total)
+        self._model.work.take()
+        return (total[0] / total[1]).float()
+
+
+def _loss(judged: Judged, step: RankStep) -> Tensor:
+    """A row's share of the step's loss."""
+    return torch.stack([term.sum / getattr(step.plan.counts, term.unit) for term in judged.terms.values()]).sum()
+
+
+def _measured(judged: Judged, rewards: Tensor) -> Tensor:
+    values = [*(term.sum.detach() for term in judged.terms.values()), judged.num_correct, judged.margin_sum]
+    values += [rewards.sum(), rewards.square().sum()]
+    return torch.stack([value.double() for value in values])
+
+
+def _counted(judged: Judged, batch: PackedBatch) -> Tensor:
+    labels = batch.labels
+    counts = [term.count for term in judged.terms.values()]
+    counts += [labels.num_pairs, labels.num_responses, batch.num_comparisons, batch.num_tokens]
+    return torch.tensor([*counts, batch.num_patches, batch.num_distinct_patches], dtype=torch.float64)

@@ -1,0 +1,170 @@
+"""After the first steps: did every weight that trains move, and none that is frozen or held?
+
+A weight outside the loss, a freeze that did not take, an optimiser that lost a shard: the loss curve shows none of
+them. The audit compares fingerprints of the float32 master weights, and reads Adam's first moments, which tell "no
+gradient came" from "the step was smaller than a float32 can hold" (and weight decay, which moves a matrix without any
+gradient, from learning).
+
+When a parameter is judged:
+
+    vision, merger    at the first step with images: before it their gradient is exactly 0
+    lora_A            one step after its lora_B has moved: at B = 0 the gradient of A is exactly 0
+    a gradient came, and the weight stands still while the rate still rises      at a later step: a norm's weight of 1
+                      moves by 6e-8 or not at all, and the first steps of a warm-up may be smaller
+    everything else   at the first step whose rate is above 0
+
+A row of a table of embeddings whose token did not occur stands still; the table as a whole moves. A step of which all
+responses are tied has no gradient at all: such a step is not one to judge.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from data_pipeline.errors import RunError
+from rm_core.training.fingerprint import Fingerprints
+from rm_core.training.master_weights import MasterWeights
+
+__all__ = ["WeightAudit"]
+
+_SEEING = ("vision", "merger")
+_A, _B = ".lora_A", ".lora_B"
+
+
+@dataclass(slots=True)
+class _Weight:
+    """One parameter under audit; `before` is this rank's fingerprint."""
+
+    name: str
+    group: str
+    parameter: nn.Parameter
+    before: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What happened to a parameter, on any rank."""
+
+    moved: bool
+    reached: bool
+
+
+class WeightAudit:
+    """Audits one stage of a training; made before its first step, on every rank.
+
+    Memory: two integers a parameter, and 40 MB while it computes. Every call of `after` until `done` reads the weights
+    it judges once and makes one all-reduce of two numbers a parameter.
+
+    Args:
+        named_parameters: of the model, in the same order on every rank.
+        masters: access to the shards of the optimiser.
+        group_of: parameter's name -> part of the model.
+        device: where the all-reduce runs.
+    """
+
+    def __init__(
+        self,
+        named_parameters: Iterable[tuple[str, nn.Parameter]],
+        masters: MasterWeights,
+        group_of: Callable[[str], str],
+        device: torch.device,
+    ) -> None:
+        self._masters = masters
+        self._device = device
+        self._fingerprints = Fingerprints()
+        self._open = [
+            _Weight(name, group_of(name), parameter, self._fingerprint(parameter))
+            for name, parameter in named_parameters
+        ]
+        self._unmoved_b = {weight.name for weight in self._open if _B in weight.name}
+
+    @property
+    def done(self) -> bool:
+        """Whether every parameter was judged: `after` need not be called any more."""
+        return not self._open
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """Names of parameters that were not judged yet, such as those of the tower before the first image."""
+        return tuple(weight.name for weight in self._open)
+
+    def after(self, step: int, rates: Mapping[str, float], *, images: bool, rising: bool) -> None:
+        """Judge what the optimiser step `step` has to have done; a collective call with the same arguments everywhere.
+
+        Args:
+            step: for the message.
+            rates: part of the model -> learning rate of this step; 0 or no entry: it is to stand still.
+            images: whether any rank had an image or a video in this step.
+            rising: whether the next step's rates are higher.
+
+        Raises:
+            RunError: names weights that stood still or moved and should not have, and the likely cause.
+        """
+        if not any(rate > 0 for rate in rates.values()):
+            return
+        now = [weight for weight in self._open if images or weight.group not in _SEEING]
+        faults, settled = _Faults(), set()
+        changes = list(zip(now, self._changes(now), strict=True))
+        for weight, change in changes:
+            if not (weight.parameter.requires_grad and rates.get(weight.group, 0.0) > 0):
+                faults.escaped += [weight.name] * change.moved
+            elif weight.name.replace(_A, _B) in self._unmoved_b and _A in weight.name:
+                continue
+            elif not change.reached:
+                faults.unreached.append(weight.name)
+            elif not change.moved and rising:
+                continue
+            elif not change.moved:
+                faults.stuck.append(weight.name)
+            settled.add(weight.name)
+        faults.check(step, len(now), rates)
+        self._unmoved_b -= {weight.name for weight, change in changes if change.moved}
+        self._open = [weight for weight in self._open if weight.name not in settled]
+
+    def _changes(self, weights: list[_Weight]) -> list[_Change]:
+        moments = self._masters.keeps_moments()
+        flags = torch.zeros(2, len(weights), dtype=torch.int32)
+        for place, weight in enumerate(weights):
+            flags[0, place] = self._fingerprint(weight.parameter) != weight.before
+            flags[1, place] = not moments or self._reached(weight.parameter)
+        flags = flags.to(self._device)
+        dist.all_reduce(flags, op=dist.ReduceOp.MAX)
+        return [_Change(bool(moved), bool(reached)) for moved, reached in flags.T.tolist()]
+
+    def _reached(self, parameter: nn.Parameter) -> bool:
+        """Whether a gradient ever came to this rank's part."""
+        if not parameter.requires_grad:
+            return False
+        moment = self._masters.first_moment(parameter)
+        return moment is not None and bool(moment.count_nonzero())
+
+    def _fingerprint(self, parameter: nn.Parameter) -> int:
+        shard: Tensor | None = self._masters.weights(parameter)
+        return 0 if shard is None else self._fingerprints.of(shard)
+
+
+class _Faults:
+    """Names of weights that are not as they should be."""
+
+    def __init__(self) -> None:
+        self.escaped: list[str] = []
+        self.unreached: list[str] = []
+        self.stuck: list[str] = []
+
+    def check(self, step: int, num_weights: int, rates: Mapping[str, float]) -> None:
+        """Raise what was found, the gravest first."""
+        shown = ", ".join(f"{part} {rate:.1e}" for part, rate in rates.items())
+        told = {
+            "are frozen or held in this stage, and moved: a fault of the optimiser, do not use this run": self.escaped,
+            "train and got no gradient: the loss does not depend on them; freeze their group in train.weights, or mend "
+            "the model's forward pass": self.unreached,
+            f"got a gradient and did not move: the step is smaller than the spacing of float32 at learning rates {shown}; "
+            "raise that of their group, or freeze it": self.stuck,
+        }
+        for what, names in told.items():
+            if names:
+                first = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+                raise RunError(f"step {step}: {len(names)} of {num_weights} weights ({first}) {what}")

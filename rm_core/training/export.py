@@ -1,0 +1,111 @@
+"""The trained weights of all ranks -> one folder, which a fresh process has found to score as the trained engine does.
+
+    all ranks: score a row of training Comparisons, gather the weights
+    rank 0: EXPORT.unverified -> `rm_core.model.verify` in a process of its own -> renamed to EXPORT
+
+A folder that does not agree keeps its name, for whoever looks for the cause, and is never taken for a finished model.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from data_pipeline.errors import RunError
+from rm_core.batches.loader import Comparisons
+from rm_core.batches.packed import PackedBatch, collate
+from rm_core.batches.sizes import PlanningTable
+from rm_core.model.fixture import write_fixture
+from rm_core.model.folder import save_reward_model
+from rm_core.model.lora import merged
+from rm_core.model.reward_model import RewardModel
+from rm_core.model.verify import audit_export
+from rm_core.training.config import TrainConfig
+from rm_core.training.engine import ZeroEngine
+
+__all__ = ["export", "fixture_row"]
+
+_OF_EACH_KIND = 4
+
+
+def export(
+    engine: ZeroEngine,
+    model: RewardModel,
+    row: PackedBatch,
+    config: TrainConfig,
+    *,
+    export_to: str,
+    lineage: Mapping[str, Any],
+) -> None:
+    """Write the finished model; a collective call.
+
+    Args:
+        row: scored before and after, the same on every rank (`fixture_row`).
+        export_to: the folder; what lies there goes.
+        lineage: what the model came from, written into its marker.
+
+    Raises:
+        RunError: on every rank, where the folder does not score as the engine does.
+    """
+    output = _score(engine, model, row)
+    weights = dict(merged(engine.weights(), config.lora))
+    faults = [""]
+    if engine.world_rank == 0:
+        draft = f"{export_to}.unverified"
+        _remove(draft)
+        write_fixture(draft, row, output, model.backbone.dtype)
+        save_reward_model(
+            draft, model.backbone, model.head_config, weights, processor_from=config.model, lineage=lineage
+        )
+        faults = [_fault(draft)]
+    dist.broadcast_object_list(faults)
+    if faults[0]:
+        raise RunError(faults[0])
+    if engine.world_rank == 0:
+        _remove(export_to)
+        os.replace(draft, export_to)
+    dist.barrier()
+
+
+def fixture_row(data: Comparisons, table: PlanningTable, model: RewardModel) -> PackedBatch:
+    """The smallest Comparisons of the training split, four with images and four without, as one row."""
+    size = table.num_tokens.astype(np.int64) + table.num_patches
+    chosen = [_smallest(table.index, size, kind) for kind in (table.has_images, ~table.has_images)]
+    return collate([data.encoded(int(index)) for index in np.concatenate(chosen)], row_format=model.row_format)
+
+
+def _smallest(index: npt.NDArray[Any], size: npt.NDArray[Any], kind: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+    """Rows of the data: the smallest of a kind, each once though an epoch may show it again."""
+    index, size = index[kind], size[kind]
+    _, first = np.unique(index, return_index=True)
+    return index[first[np.argsort(size[first], kind="stable")[:_OF_EACH_KIND]]]
+
+
+def _score(engine: ZeroEngine, model: RewardModel, row: PackedBatch) -> Tensor:
+    """The engine's output for the row, in evaluation mode; under ZeRO-3 every rank takes part."""
+    training = model.training
+    model.eval()
+    with torch.no_grad():
+        output = engine.forward(row.to(engine.device))
+    model.train(training)
+    return output.float().cpu()
+
+
+def _fault(folder: str) -> str:
+    """What a fresh process says against the folder; "" where it agrees."""
+    try:
+        audit_export(folder)
+    except RunError as error:
+        return str(error)
+    return ""
+
+
+def _remove(folder: str) -> None:
+    if os.path.isdir(folder):
+        shutil.rmtree(folder)

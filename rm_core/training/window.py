@@ -1,0 +1,70 @@
+"""What is logged: the means over the steps since the last point."""
+
+import math
+import time
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from rm_core.training.accumulation import StepSums
+from rm_core.training.memory import peak_memory_gb
+
+__all__ = ["Window"]
+
+
+class Window:
+    """Sums of the steps since the last point.
+
+    Args:
+        names: of the sums, as `Accumulator.names`.
+    """
+
+    def __init__(self, names: tuple[str, ...], device: torch.device) -> None:
+        self._names = names
+        self._device = device
+        self.sums = torch.zeros(len(names), dtype=torch.float64)
+        self.start()
+
+    def start(self) -> None:
+        """The clock runs from here."""
+        self._start_s = time.perf_counter()
+
+    def add(self, sums: StepSums) -> None:
+        """One more step."""
+        self.sums += sums.values
+
+    def restore(self, sums: Tensor) -> None:
+        """Go on with the sums that a checkpoint kept."""
+        self.sums = sums
+
+    def metrics(self) -> dict[str, float]:
+        """Means of the window, and a new window; a collective call, for the largest memory of all ranks."""
+        total = dict(zip(self._names, self.sums.tolist(), strict=True))
+        seconds = time.perf_counter() - self._start_s
+        found = _losses(total) | _rewards(total)
+        found |= {
+            "system/comparisons_per_s": total["comparisons"] / seconds,
+            "system/tokens_per_s": total["tokens"] / seconds,
+            "system/patches_per_s": total["done_patches"] / seconds,
+            "system/peak_memory_gb": peak_memory_gb(self._device),
+        }
+        self.sums.zero_()
+        self.start()
+        return found
+
+
+def _losses(total: Mapping[str, float]) -> dict[str, float]:
+    """The loss, and each of its terms where there are several."""
+    names = [name.removeprefix("loss_") for name in total if name.startswith("loss_")]
+    terms = {name: total[f"loss_{name}"] / total[f"count_{name}"] for name in names}
+    parts = {f"train/loss_{name}": value for name, value in terms.items()} if len(terms) > 1 else {}
+    return {"train/loss": sum(terms.values())} | parts
+
+
+def _rewards(total: Mapping[str, float]) -> dict[str, float]:
+    mean = total["reward"] / total["responses"]
+    variance = max(0.0, total["reward_squared"] / total["responses"] - mean**2)
+    pairs = total["pairs"]
+    judged = {"train/accuracy": total["correct"] / pairs, "train/margin": total["margin"] / pairs} if pairs else {}
+    return judged | {"train/reward_mean": mean, "train/reward_std": math.sqrt(variance)}

@@ -1,0 +1,136 @@
+"""One gradient, however a step is split: ranks, rows, ZeRO stages, recomputation, against plain separate rows.
+
+The reference runs Transformers' own forward pass once a response, in one process, without DeepSpeed.
+"""
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from distributed_ranks import run_ranks
+from loader_toys import ToyComparisons
+from separate_rows import assert_equal_gradients, gradients, separate_rewards
+from torch import Tensor
+from toys import toy_comparison, toy_image, toy_reward_model
+
+from data_pipeline.encode import EncodedComparison
+from rm_core.batches.labels import labels_of
+from rm_core.batches.loader import PackLoader
+from rm_core.batches.plan import PackBudget, Plan
+from rm_core.objectives.config import ObjectiveConfig
+from rm_core.objectives.objective import Objective
+from rm_core.objectives.terms import Judged
+from rm_core.training.config import OptimizerConfig, TrainConfig, ZeroConfig
+from rm_core.training.engine import ZeroEngine
+
+RATE = 2.0**12
+"""SGD's rate: so large that (before - after) / RATE is the gradient, and weights do not round it."""
+GLOBAL_BATCH = 6
+IMAGES = [toy_image(seed, 56, 84) for seed in range(3)]
+ITEMS: list[EncodedComparison] = [
+    toy_comparison(0, ranks=(0, 1, 2, 1, 3)),
+    toy_comparison(1, images=(IMAGES[0],)),
+    toy_comparison(2, images=(IMAGES[1], IMAGES[2]), ranks=(1, 0, 2)),
+    toy_comparison(3, ranks=tuple(range(8))),
+    toy_comparison(4, ranks=(1, 0), response_images=(IMAGES[0], toy_image(9))),
+    toy_comparison(5, ranks=(0, 0, 1)),
+]
+BUDGETS = {"one Comparison a row": PackBudget(tokens=70, patches=64), "few rows": PackBudget(tokens=140, patches=96)}
+OBJECTIVES = {
+    "bradley_terry": ObjectiveConfig(),
+    "plackett_luce with all regularisers": ObjectiveConfig(
+        name="plackett_luce",
+        zero_coefficient=0.1,
+        l2_coefficient=0.01,
+        batch_zero_coefficient=0.3,
+        length_normalisation=True,
+    ),
+    "davidson": ObjectiveConfig(name="davidson", weighting="comparison"),
+}
+Case = tuple[int, str, str, str]
+CASES: list[Case] = [
+    (stage, budget, recompute, objective)
+    for (stage, budget), (recompute, objective) in product(
+        product((0, 1, 2, 3), BUDGETS),
+        (("none", "bradley_terry"), ("full", "plackett_luce with all regularisers"), ("selective", "davidson")),
+    )
+]
+
+
+def the_plan(budget: PackBudget) -> tuple[ToyComparisons, Plan]:
+    data = ToyComparisons(ITEMS)
+    return data, Plan(data.table(), seed=0, global_batch=GLOBAL_BATCH, num_steps=1, budget=budget)
+
+
+def loss_of(judged: Judged, counts: Any) -> Tensor:
+    return torch.stack([term.sum / getattr(counts, term.unit) for term in judged.terms.values()]).sum()
+
+
+def split_gradients(cases: list[Case]) -> dict[Case, tuple[int, dict[str, Tensor]]]:
+    """Of every case: rows that this rank ran, and the whole step's gradient."""
+    return {case: split_gradient(*case) for case in cases}
+
+
+def split_gradient(stage: int, budget: str, recompute: str, objective_name: str) -> tuple[int, dict[str, Tensor]]:
+    model = toy_reward_model()
+    model.recompute_activations(recompute)
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    config = TrainConfig(
+        precision="fp32", zero=ZeroConfig(stage=stage), optimizer=OptimizerConfig(learning_rate=RATE, max_grad_norm=0.0)
+    )
+    engine = ZeroEngine(model, config, lambda *_: 1.0, make_optimizer=lambda groups: torch.optim.SGD(groups, lr=RATE))
+    model.train()
+    data, plan = the_plan(BUDGETS[budget])
+    loader = PackLoader(
+        data, data.table(), plan, rank=engine.world_rank, world_size=engine.world_size,
+        row_format=model.row_format, prefetch=1,
+    )  # fmt: skip
+    objective = Objective(OBJECTIVES[objective_name])
+    ((step, rows),) = [(step, list(rows)) for step, rows in loader.steps(0)]
+    mean = torch.tensor(reference_mean(objective)) if objective.needs_step_mean else None
+    for row in rows:
+        judged = objective(engine.forward(row), row.labels, step_mean=mean)
+        engine.backward(loss_of(judged, step.plan.counts) * engine.world_size)
+    engine.step()
+    return len(rows), {name: (before[name] - value) / RATE for name, value in engine.weights()}
+
+
+def reference_mean(objective: Objective) -> float:
+    model = toy_reward_model()
+    with torch.no_grad():
+        rewards = torch.cat([separate_rewards(model, item) for item in ITEMS])
+    return float(objective.rewards(rewards, labels_of(ITEMS)).mean())
+
+
+@pytest.fixture(scope="module")
+def references() -> dict[str, dict[str, Tensor]]:
+    """The gradient of each objective from separate rows."""
+    found = {}
+    for name, config in OBJECTIVES.items():
+        model, objective = toy_reward_model(), Objective(config)
+        rewards = torch.cat([separate_rewards(model, item) for item in ITEMS])
+        normalised = objective.rewards(rewards, labels_of(ITEMS))
+        judged = objective(rewards, labels_of(ITEMS), step_mean=normalised.mean().detach())
+        counts = the_plan(BUDGETS["few rows"])[1].step(0).counts
+        found[name] = gradients(model, loss_of(judged, counts))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("world_size", "cases"),
+    [
+        pytest.param(2, CASES[4::5], id="2 ranks, every fifth case"),
+        *(pytest.param(size, CASES, id=f"{size} ranks", marks=pytest.mark.drill) for size in (1, 2, 4)),
+    ],
+)
+def test_the_gradient_is_that_of_separate_rows(
+    world_size: int, cases: list[Case], tmp_path: Path, references: dict[str, dict[str, Tensor]]
+) -> None:
+    by_rank = run_ranks(split_gradients, world_size, tmp_path, cases)
+    for case in cases:
+        assert len({by_rank[rank][case][0] for rank in range(world_size)}) == 1, "ranks ran different numbers of rows"
+        assert_equal_gradients(by_rank[0][case][1], references[case[3]])
+    rows = {case[1]: by_rank[0][case][0] for case in cases}
+    assert rows["few rows"] < rows["one Comparison a row"] or world_size == 4

@@ -87,12 +87,16 @@ def equality(scale: Scale) -> dict[str, Any]:
 
     Both round, in another order; so what counts is whether packing adds to the error. The float32 rewards are those of
     Transformers with the same weights. `bf16_error_ratio` is the packed error (root mean square over responses) over
-    the separate one, of the worst kernel.
+    the separate one, of the worst kernel. Backward passes are compared between kernels: `gradient_KERNEL_difference`
+    is how far the gradient of the first layer's key projection, through which all layers' attention passes, is from
+    that by sdpa, as a share of its length.
     """
     small = scale.side // 2
     kinds = [scale.kind(2, side=small), scale.kind(4, side=small), scale.kind(2, side=0), scale.kind(3, side=small)]
     items = [item for seed, kind in enumerate(kinds) for item in make_comparisons(kind, 2, seed)]
     figures: dict[str, Any] = {}
+    with scale.model(scale.shape, dtype=torch.bfloat16) as model:
+        figures |= _gradient_differences(model.eval(), items, scale)
     with scale.model(scale.shape, dtype=torch.bfloat16) as model, torch.no_grad():
         model.eval()
         kernels = scale.kernels if scale.device.type == "cuda" else ["sdpa", "flex"]
@@ -116,6 +120,24 @@ def _packed_rewards(
     rewards: Tensor = model(collate(items, row_format=model.row_format, load_image=noise).to(device))
     assert model.work.take().kernel == kernel
     return rewards
+
+
+def _gradient_differences(model: RewardModel, items: Sequence[EncodedComparison], scale: Scale) -> dict[str, Any]:
+    """Of every kernel but sdpa."""
+    by_sdpa = _key_gradient(model, items, "sdpa", scale.device)
+    others = [name for name in scale.kernels if name != "sdpa"]
+    distances = {name: (_key_gradient(model, items, name, scale.device) - by_sdpa).norm() for name in others}
+    return {f"gradient_{name}_difference": float(distance / by_sdpa.norm()) for name, distance in distances.items()}
+
+
+def _key_gradient(model: RewardModel, items: Sequence[EncodedComparison], kernel: str, device: torch.device) -> Tensor:
+    """Gradient of the first layer's key projection, float32, for rewards weighed by numbers that do not cancel."""
+    model.zero_grad(set_to_none=True)
+    rewards = _packed_rewards(model, items, kernel, device)
+    rewards.backward(torch.linspace(-1, 2, len(rewards), device=device))
+    gradient = model.family.decoder(model.backbone).layers[0].self_attn.k_proj.weight.grad
+    assert gradient is not None
+    return gradient.float()
 
 
 def _distance(rewards: Tensor, truth: Tensor) -> float:

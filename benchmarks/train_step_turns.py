@@ -4,7 +4,9 @@ One process a side and case: its peak memory is that of the very steps that are 
 Processes are forked from one that has only imported, so they begin within a second and hold the same libraries.
 """
 
+import ctypes
 import multiprocessing
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,7 +55,18 @@ def take_turn(side: Side, comparisons: Sequence[EncodedComparison]) -> Turn:
     """Steps of `STEP_BATCH` Comparisons, in the order given."""
     batches = [comparisons[start : start + STEP_BATCH] for start in range(0, len(comparisons), STEP_BATCH)]
     steps = [side.step(batch) for batch in batches]
-    return Turn(steps=steps, peak_bytes=peak_memory())
+    turn = Turn(steps=steps, peak_bytes=peak_memory())
+    _give_back_memory()
+    return turn
+
+
+def _give_back_memory() -> None:
+    """Give freed activations back to the system: the waiting processes would leave the working one too little.
+
+    Measured on a machine of 23 GB, where the three kept 24 GB: the reference took up to five times its seconds.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 class Worker:

@@ -99,7 +99,10 @@ def load_reward_model(folder: str, *, dtype: torch.dtype = torch.float32) -> Rew
     with open(os.path.join(folder, _HEAD_CONFIG), encoding="utf8") as file:
         head_config = HeadConfig(**json.load(file))
     model = RewardModel(load_backbone(folder, dtype=dtype), head_config)
-    model.head.load_state_dict(load_file(os.path.join(folder, _HEAD_WEIGHTS)))
+    weights = load_file(os.path.join(folder, _HEAD_WEIGHTS))
+    if missing := model.head.state_dict().keys() ^ weights.keys():
+        raise CorruptData(f"{folder!r}: {_HEAD_WEIGHTS} and {_HEAD_CONFIG} do not belong together: {sorted(missing)}")
+    model.head.load_state_dict(weights)
     empty = [name for name, tensor in model.state_dict().items() if tensor.numel() == 0]
     if empty:
         raise CorruptData(f"{folder!r} holds empty weights: {empty[:3]}")

@@ -61,17 +61,15 @@ def audit_export(folder: str, *, timeout_s: float = 3600.0) -> str:
     environment = hidden | {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, "-m", "rm_core.model.verify", folder]
     try:
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False
-        )  # fmt: skip
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired as error:
         raise RunError(
             f"{folder!r} was not re-scored in {timeout_s:.0f} s; run `{' '.join(command)}` by hand"
         ) from error
     if done.returncode:
         raise RunError(
-            f"the export does not pass its audit (exit code {done.returncode}): {done.stderr.strip()[-2000:]}; the last "
-            "checkpoint is not touched: export again from it"
+            f"the export does not pass its audit (exit code {done.returncode}): {done.stderr.strip()[-2000:]}; "
+            "checkpoints are not touched: export again from the last one"
         )
     return done.stdout.strip()
 

@@ -161,8 +161,8 @@ class _Faults:
             "are frozen or held in this stage, and moved: a fault of the optimiser, do not use this run": self.escaped,
             "train and got no gradient: the loss does not depend on them; freeze their group in train.weights, or mend "
             "the model's forward pass": self.unreached,
-            f"got a gradient and did not move: the step is smaller than the spacing of float32 at learning rates {shown}; "
-            "raise that of their group, or freeze it": self.stuck,
+            "got a gradient and did not move: the step is smaller than the spacing of float32 at learning rates "
+            f"{shown}; raise that of their group, or freeze it": self.stuck,
         }
         for what, names in told.items():
             if names:

@@ -30,7 +30,8 @@ class Fingerprints:
         """
         flat = tensor.detach().reshape(-1)
         total = torch.zeros((), dtype=torch.int64, device=flat.device)
-        for chunk in flat.split(_CHUNK):
+        for start in range(0, len(flat), _CHUNK):
+            chunk = flat[start : start + _CHUNK]
             bits = (chunk + 0.0).view(_WORDS[chunk.element_size()]).to(torch.int64)
             total = total * _MIX + (bits * self._table(flat.device)[: len(bits)]).sum()
         return int(total)

@@ -38,8 +38,8 @@ def export(folder: Path, *, model_type: str = "qwen2_5_vl", bf16: bool = False, 
         rewards = model(batch)
     write_fixture(str(folder), batch, rewards, dtype)
     save_reward_model(
-        str(folder), model.backbone, model.head_config, model.state_dict(), processor_from="nowhere", lineage={"step": 7}
-    )  # fmt: skip
+        str(folder), model.backbone, model.head_config, model.state_dict(), processor_from="nowhere", lineage={}
+    )
     return str(folder)
 
 
@@ -97,9 +97,9 @@ def test_both_columns_of_an_uncertainty_head_are_compared(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("bf16", [False, True])
-def test_weights_of_another_model_are_told(bf16: bool, tmp_path: Path) -> None:
+def test_a_table_of_embeddings_off_by_one_row_is_told(bf16: bool, tmp_path: Path) -> None:
     folder = export(tmp_path / "export", bf16=bf16)
-    change(folder, "model.safetensors", "language_model.layers.0.mlp.down_proj.weight", lambda old: old.roll(1, 0))
+    change(folder, "model.safetensors", "language_model.embed_tokens.weight", lambda old: old.roll(1, 0))
     with pytest.raises(CorruptData, match=r"response \d of 9 has .*, the engine gave .* is allowed in torch"):
         verify_export(folder)
 
@@ -182,7 +182,7 @@ def test_tolerances() -> None:
 
 @pytest.mark.parametrize("model_type", FAMILIES)
 def test_bf16_rounding_stays_below_its_tolerance_and_near_it(model_type: str) -> None:
-    """Measured: float32 against bfloat16, one rounding path instead of two, takes 2 to 30 % of the tolerance."""
+    """Measured: float32 against bfloat16, one rounding path instead of two, takes 2 to 25 % of the tolerance."""
     shares = []
     for seed in range(4):
         model = toy_reward_model(seed, model_type=model_type).eval().to(torch.bfloat16)

@@ -2,10 +2,11 @@
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
@@ -22,6 +23,38 @@ def run_ranks(function: Callable[..., Any], world_size: int, folder: Path, *argu
         port = probe.getsockname()[1]
     multiprocessing.spawn(_rank, args=(function, world_size, port, str(folder), arguments), nprocs=world_size)
     return [torch.load(folder / f"result-{rank}.pt", weights_only=False) for rank in range(world_size)]
+
+
+def with_drills(cases: Sequence[Any], quick: Collection[Any]) -> list[Any]:
+    """Parameters of a test: those that are not `quick` are drills."""
+    marks = {False: [pytest.mark.drill], True: []}
+    return [pytest.param(*case, id="-".join(map(str, case)), marks=marks[case in quick]) for case in cases]
+
+
+class RunsOfCases:
+    """What two ranks returned for each case: the quick ones run together, and the others when one is asked for.
+
+    Args:
+        function: (cases, *arguments) -> results by case; importable.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], cases: Sequence[Any], quick: Collection[Any], folder: Path, *arguments: Any
+    ) -> None:
+        self._function = function
+        self._groups = [[case for case in cases if (case in quick) == wanted] for wanted in (True, False)]
+        self._folder = folder
+        self._arguments = arguments
+        self._found: dict[Any, list[Any]] = {}
+
+    def __getitem__(self, case: Any) -> list[Any]:
+        """The results of `case` by rank."""
+        if case not in self._found:
+            group = next(group for group in self._groups if case in group)
+            folder = self._folder / f"results-{len(self._found)}"
+            by_rank = run_ranks(self._function, 2, folder, group, *self._arguments)
+            self._found |= {case: [results[case] for results in by_rank] for case in group}
+        return self._found[case]
 
 
 def _rank(rank: int, function: Callable[..., Any], world_size: int, port: int, folder: str, arguments: Any) -> None:

@@ -106,6 +106,8 @@ class WeightAudit:
         if not any(rate > 0 for rate in rates.values()):
             return
         now = [weight for weight in self._open if images or weight.group not in _SEEING]
+        if not now:
+            return
         faults, settled = _Faults(), set()
         changes = list(zip(now, self._changes(now), strict=True))
         for weight, change in changes:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from deepspeed.runtime import bf16_optimizer
-from distributed_ranks import run_ranks
+from distributed_ranks import RunsOfCases, with_drills
 from torch import Tensor, nn
 from toys import ROW_FORMAT, toy_comparison, toy_image, toy_reward_model
 
@@ -23,6 +23,7 @@ from rm_core.training.fingerprint import Fingerprints
 from rm_core.training.master_weights import MasterWeights
 
 CASES = [(0, "fp32"), (1, "fp32"), (2, "fp32"), (3, "fp32"), (1, "bf16"), (2, "bf16"), (3, "bf16")]
+QUICK = [(2, "fp32"), (3, "bf16")]
 SGD_CASES = [(0, "fp32"), (3, "fp32")]
 RATE = 1e-3
 HELD, FROZEN = "backbone.language_model.embed_tokens.weight", "backbone.language_model.norm.weight"
@@ -154,62 +155,65 @@ def runs_of(stage: int, precision: str) -> dict[str, Run]:
     return runs | ({"sgd": Run(*case, sgd=True, rate=1.0)} if case in SGD_CASES else {})
 
 
-def all_outcomes() -> dict[tuple[int, str], dict[str, list[str]]]:
+def all_outcomes(cases: list[tuple[int, str]]) -> dict[tuple[int, str], dict[str, list[str]]]:
     bf16_optimizer.see_memory_usage = lambda *arguments, **named: None  # half a second a call, twice a group
-    return {case: {name: run.outcome() for name, run in runs_of(*case).items()} for case in CASES}
+    return {case: {name: run.outcome() for name, run in runs_of(*case).items()} for case in cases}
 
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """By case and run; both ranks said the same."""
-    first, second = run_ranks(all_outcomes, 2, tmp_path_factory.mktemp("audit"))
-    assert first == second
-    return first
+    """By case, rank and run."""
+    return RunsOfCases(all_outcomes, CASES, QUICK, tmp_path_factory.mktemp("audit"))
 
 
-@pytest.mark.parametrize(("stage", "precision"), CASES)
+@pytest.mark.parametrize(("stage", "precision"), with_drills(CASES, QUICK))
 class TestEveryStage:
+    def test_ranks_say_the_same(self, stage: int, precision: str, outcomes: Any) -> None:
+        first, second = outcomes[stage, precision]
+        assert first == second
+
     def test_the_tower_is_judged_at_the_first_image_and_all_else_at_once(
         self, stage: int, precision: str, outcomes: Any
     ) -> None:
         names = [name for name, _ in toy_reward_model().named_parameters() if ".visual." in name]
-        assert outcomes[stage, precision]["text first"] == ["waits for " + " ".join(names), "done"]
+        assert outcomes[stage, precision][0]["text first"] == ["waits for " + " ".join(names), "done"]
 
     def test_frozen_and_held_weights_that_stand_still_pass(self, stage: int, precision: str, outcomes: Any) -> None:
-        assert outcomes[stage, precision]["still"] == ["done"]
+        assert outcomes[stage, precision][0]["still"] == ["done"]
 
     def test_one_bit_of_a_frozen_or_held_weight_on_one_rank_is_named(
         self, stage: int, precision: str, outcomes: Any
     ) -> None:
-        (said,) = outcomes[stage, precision]["escaped"]
+        (said,) = outcomes[stage, precision][0]["escaped"]
         assert f"step 0: 2 of 59 weights ({HELD}, {FROZEN}) are frozen or held in this stage, and moved" in said
 
     def test_a_weight_outside_the_loss_is_named_although_decay_moves_it(
         self, stage: int, precision: str, outcomes: Any
     ) -> None:
-        (said,) = outcomes[stage, precision]["detached"]
+        (said,) = outcomes[stage, precision][0]["detached"]
         prefix = "backbone.language_model.layers.0.mlp.layer"
         named = ", ".join(f"{prefix}.{name}_proj.weight" for name in ("gate", "up", "down"))
         assert said.startswith(f"step 0: 3 of 59 weights ({named}) train and got no gradient")
         assert "train.weights" in said
 
     def test_a_rate_below_the_spacing_of_float32_stops(self, stage: int, precision: str, outcomes: Any) -> None:
-        (said,) = outcomes[stage, precision]["tiny rate"]
+        (said,) = outcomes[stage, precision][0]["tiny rate"]
         assert ", ...) got a gradient and did not move" in said and "language 1.0e-14" in said
 
     def test_a_rising_rate_leaves_norms_for_later(self, stage: int, precision: str, outcomes: Any) -> None:
-        (said,) = outcomes[stage, precision]["warm-up"]
+        (said,) = outcomes[stage, precision][0]["warm-up"]
         assert said.startswith("waits for ") and "language_model.norm.weight" in said
         assert "gate_proj" not in said
 
     def test_lora_a_is_judged_one_step_after_b(self, stage: int, precision: str, outcomes: Any) -> None:
         names = [f"backbone.language_model.layers.{layer}.self_attn.q_proj.lora_A.weight" for layer in (0, 1)]
-        assert outcomes[stage, precision]["lora"] == ["waits for " + " ".join(names), "done"]
+        assert outcomes[stage, precision][0]["lora"] == ["waits for " + " ".join(names), "done"]
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("case", SGD_CASES)
 def test_an_optimiser_without_moments_is_judged_by_weights_alone(case: tuple[int, str], outcomes: Any) -> None:
-    assert outcomes[case]["sgd"] == ["done"]
+    assert outcomes[case][0]["sgd"] == ["done"]
 
 
 def neighbours() -> Iterator[tuple[Tensor, Tensor]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from distributed_ranks import run_ranks
+from distributed_ranks import RunsOfCases, with_drills
 from toys import toy_comparison, toy_image, toy_reward_model
 
 from rm_core.batches.packed import PackedBatch, collate
@@ -19,6 +19,7 @@ from rm_core.training.parameter_groups import freeze
 from rm_core.training.weights_config import GroupConfig, WeightsConfig
 
 CASES = [(stage, precision) for stage in (1, 2, 3) for precision in ("fp32", "bf16")]
+QUICK = [(3, "bf16")]
 ADAPTED = {"vision", "merger", "language"}
 LORA = LoraConfig(rank=4, alpha=8.0)
 WEIGHTS = WeightsConfig(
@@ -94,47 +95,47 @@ def train(stage: int, precision: str, folder: str) -> dict[str, Any]:
     return found | {"resumed": dict(engine.weights())}
 
 
-def train_all(folder: str) -> dict[tuple[int, str], dict[str, Any]]:
-    return {case: train(*case, f"{folder}/{case[0]}-{case[1]}") for case in CASES}
+def train_all(cases: list[tuple[int, str]], folder: str) -> dict[tuple[int, str], dict[str, Any]]:
+    return {case: train(*case, f"{folder}/{case[0]}-{case[1]}") for case in cases}
 
 
 @pytest.fixture(scope="module")
-def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[tuple[int, str], dict[str, Any]]]:
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> RunsOfCases:
     folder: Path = tmp_path_factory.mktemp("lora")
-    return run_ranks(train_all, 2, folder / "results", str(folder))
+    return RunsOfCases(train_all, CASES, QUICK, folder, str(folder))
 
 
-@pytest.mark.parametrize(("stage", "precision"), CASES)
+@pytest.mark.parametrize(("stage", "precision"), with_drills(CASES, QUICK))
 def test_only_adapters_and_the_head_move(stage: int, precision: str, ranks: Any) -> None:
-    run = ranks[0][stage, precision]
+    run = ranks[stage, precision][0]
     assert sum(".lora_" in name for name in run["before"]) > 40
     for name, before in run["before"].items():
         trains = ".lora_" in name or name.startswith("head.")
         assert torch.equal(run["after"][name], before) != trains, name
 
 
-@pytest.mark.parametrize(("stage", "precision"), CASES)
+@pytest.mark.parametrize(("stage", "precision"), with_drills(CASES, QUICK))
 def test_ranks_start_from_the_plain_model_and_stay_alike(stage: int, precision: str, ranks: Any) -> None:
-    first, second = (rank[stage, precision] for rank in ranks)
+    first, second = ranks[stage, precision]
     plain = toy_reward_model().to(torch.bfloat16 if precision == "bf16" else torch.float32)
     torch.testing.assert_close(first["first"], rewards(plain, plain), rtol=1e-5, atol=1e-5)
     assert torch.equal(first["rewards"], second["rewards"])
 
 
-@pytest.mark.parametrize(("stage", "precision"), CASES)
+@pytest.mark.parametrize(("stage", "precision"), with_drills(CASES, QUICK))
 def test_the_export_scores_as_the_engine_does(stage: int, precision: str, ranks: Any) -> None:
-    run = ranks[0][stage, precision]
+    run = ranks[stage, precision][0]
     assert (run["rewards"] - run["first"]).abs().max() > 0.5
     # In bf16 the sum of W and its adapter is rounded once more, to 8 bits.
     tolerance = 1e-5 if precision == "fp32" else 0.05
     torch.testing.assert_close(run["merged"], run["rewards"], rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize(("stage", "precision"), CASES)
+@pytest.mark.parametrize(("stage", "precision"), with_drills(CASES, QUICK))
 def test_resuming_is_bit_for_bit(stage: int, precision: str, ranks: Any) -> None:
-    for rank in ranks:
-        assert rank[stage, precision]["resumed_losses"] == rank[stage, precision]["losses"]
-    run = ranks[0][stage, precision]
+    for rank in ranks[stage, precision]:
+        assert rank["resumed_losses"] == rank["losses"]
+    run = ranks[stage, precision][0]
     different = [name for name, value in run["other"].items() if not torch.equal(value, run["before"][name])]
     assert different and all(".lora_A." in name for name in different)
     for name, value in run["after"].items():

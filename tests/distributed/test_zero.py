@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from distributed_ranks import run_ranks
+from distributed_ranks import RunsOfCases, run_ranks, with_drills
 from loader_toys import ToyComparisons
 from toys import ROW_FORMAT, toy_comparison, toy_image, toy_reward_model
 
@@ -24,6 +24,7 @@ from rm_core.training.watchdog import Watchdog
 
 NUM_STEPS, GLOBAL_BATCH, LEARNING_RATE = 4, 5, 1e-2
 CASES = [(0, "fp32"), (1, "fp32"), (2, "fp32"), (3, "fp32"), (1, "bf16"), (2, "bf16"), (3, "bf16")]
+QUICK = [(1, "bf16"), (3, "fp32")]
 
 
 RANKS = [(0, 1), (1, 0, 2), (0, 1, 1, 2), (1, 0)]
@@ -74,18 +75,20 @@ def train(stage: int, precision: str, folder: str, resume: str | None) -> dict[s
     return {"points": points, "weights": dict(engine.weights()), "buffers": buffers}
 
 
-def train_and_resume(folder: str) -> dict[tuple[int, str], tuple[dict[str, Any], dict[str, Any]]]:
+def train_and_resume(
+    cases: list[tuple[int, str]], folder: str
+) -> dict[tuple[int, str], tuple[dict[str, Any], dict[str, Any]]]:
     """Every case: a whole training, and one that starts at the whole one's checkpoint of step 2."""
     return {
         case: (train(*case, f"{folder}/whole", None), train(*case, f"{folder}/resumed", f"{folder}/whole"))
-        for case in CASES
+        for case in cases
     }
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("zero")
-    return run_ranks(train_and_resume, 2, folder / "results", str(folder))[0]
+    return RunsOfCases(train_and_resume, CASES, QUICK, folder, str(folder))
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +112,9 @@ def reference() -> tuple[list[tuple[float, float]], dict[str, torch.Tensor]]:
     return series, {name: value.detach() for name, value in model.named_parameters()}
 
 
-@pytest.mark.parametrize(("stage", "precision"), CASES)
+@pytest.mark.parametrize(("stage", "precision"), with_drills(CASES, QUICK))
 def test_training_matches_one_process(stage: int, precision: str, runs: Any, reference: Any) -> None:
-    whole, _ = runs[stage, precision]
+    whole, _ = runs[stage, precision][0]
     series, weights = reference
     tolerance = 1e-4 if precision == "fp32" else 0.15
     for (_, metrics), (loss, norm) in zip(whole["points"], series, strict=True):
@@ -123,9 +126,9 @@ def test_training_matches_one_process(stage: int, precision: str, runs: Any, ref
             torch.testing.assert_close(whole["weights"][name], value, rtol=1e-3, atol=1e-4, msg=name)
 
 
-@pytest.mark.parametrize(("stage", "precision"), CASES)
+@pytest.mark.parametrize(("stage", "precision"), with_drills(CASES, QUICK))
 def test_resuming_gives_the_same_losses_and_weights_bit_for_bit(stage: int, precision: str, runs: Any) -> None:
-    whole, resumed = runs[stage, precision]
+    whole, resumed = runs[stage, precision][0]
     exact = ["train/loss", "train/accuracy", "train/grad_norm", "train/learning_rate", "train/margin", "train/epoch"]
     assert [step for step, _ in resumed["points"]] == [3, 4]
     for (_, ours), (_, theirs) in zip(resumed["points"], whole["points"][2:], strict=True):
@@ -134,9 +137,9 @@ def test_resuming_gives_the_same_losses_and_weights_bit_for_bit(stage: int, prec
         assert torch.equal(resumed["weights"][name], value), name
 
 
-@pytest.mark.parametrize(("stage", "precision"), CASES)
+@pytest.mark.parametrize(("stage", "precision"), with_drills(CASES, QUICK))
 def test_rotary_frequencies_stay_float32(stage: int, precision: str, runs: Any) -> None:
-    assert runs[stage, precision][0]["buffers"] == {"torch.float32"}
+    assert runs[stage, precision][0][0]["buffers"] == {"torch.float32"}
 
 
 def mixed_gradient(stage: int) -> dict[str, torch.Tensor]:

@@ -92,9 +92,7 @@ def test_rates_begin_anew_in_each_stage_and_held_groups_have_none(
 
 def test_a_text_backbone_wants_text_only_stages(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     toy_config("qwen3").save_pretrained(config.model)
-    with pytest.raises(
-        RecipeError, match=r"stage multimodal show images: set train\.stages\.0\.only=text"
-    ):
+    with pytest.raises(RecipeError, match=r"stage multimodal show images: set train\.stages\.0\.only=text"):
         make_plan(config, Prepared(monkeypatch))  # type: ignore[arg-type]
     config.stages = [StageConfig(only="text")]
     _, plan = make_plan(config, Prepared(monkeypatch))  # type: ignore[arg-type]

@@ -60,10 +60,10 @@ def write_fixture(folder: str, batch: PackedBatch, rewards: Tensor, dtype: torch
         for field in fields(batch)
         if not isinstance(value := getattr(batch, field.name), Tensor | Labels | BlockLayout)
     }
-    row |= {"blocks": [asdict(block) for block in batch.layout.blocks]}
+    row |= {"blocks": [asdict(block) for block in batch.layout.blocks], "dtype": str(dtype).removeprefix("torch.")}
     stored = {name: value.cpu().contiguous() for name, value in tensors.items()}
-    metadata = {"row": json.dumps(row), "dtype": str(dtype).removeprefix("torch.")}
-    save_file(stored, os.path.join(folder, FIXTURE), metadata)
+    # One entry: safetensors writes several in an order that changes from process to process.
+    save_file(stored, os.path.join(folder, FIXTURE), {"row": json.dumps(row)})
 
 
 def read_fixture(folder: str) -> Fixture:
@@ -79,6 +79,7 @@ def read_fixture(folder: str) -> Fixture:
         metadata = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
     row: dict[str, Any] = {name: _as_tuple(value) for name, value in json.loads(metadata["row"]).items()}
+    dtype = DTYPES[row.pop("dtype")]
     blocks = [block | {"response_lengths": tuple(block["response_lengths"])} for block in row.pop("blocks")]
     labels = {name.removeprefix(_LABELS): tensors.pop(name) for name in sorted(tensors) if name.startswith(_LABELS)}
     rewards = tensors.pop(_REWARDS)
@@ -89,7 +90,7 @@ def read_fixture(folder: str) -> Fixture:
         layout=BlockLayout(tuple(Block(**block) for block in blocks)),
         labels=Labels(ids=row["ids"], **labels),
     )
-    return Fixture(batch, rewards, DTYPES[metadata["dtype"]])
+    return Fixture(batch, rewards, dtype)
 
 
 def _tensors(value: PackedBatch | Labels) -> dict[str, Tensor]:

@@ -103,7 +103,9 @@ def _our_tower(model: RewardModel, recompute: bool) -> Any:
 
     def forward(hidden_states: Tensor, grid_thw: Tensor, **_unused: Any) -> SimpleNamespace:
         batch: Any = SimpleNamespace(pixel_values=hidden_states, image_grid=grid_thw.cpu())
-        features = model.family.image_features(model.backbone, batch, hidden_states.dtype, recompute=mode)
+        features = model.family.image_features(
+            model.backbone, batch, hidden_states.dtype, recompute=mode, work=model.work
+        )
         return SimpleNamespace(pooler_output=features)
 
     return forward

@@ -5,7 +5,7 @@
     grouped     the same reference, given the Comparisons by length, so that it pads least
 
 A step is preparation, forward, backward, clipping and AdamW over 8 Comparisons. The sides have the same weights and
-take turns, each in a process of its own. From the project's root (see benchmarks/README.md):
+take turns. From the project's root (see benchmarks/README.md):
 
     BASEREWARD_REAL_DATA=FOLDER python -m benchmarks.train_step --quick
 
@@ -22,7 +22,7 @@ from typing import Any
 
 from benchmarks.goals import Goals, finish
 from benchmarks.hardware import hardware
-from benchmarks.train_step_counts import counts, grouped
+from benchmarks.train_step_counts import as_padded_as, counts, grouped
 from benchmarks.train_step_figures import Turns, figures_of, show, summary
 from benchmarks.train_step_records import CASES, Case, encoded_pool, missing_files, sample
 from benchmarks.train_step_rivals import RIVAL_OF, installed, run_rival
@@ -43,26 +43,18 @@ CURE = (
 )
 
 
-def measure(
-    sides: dict[str, Worker], turns: Sequence[Sequence[EncodedComparison]], *, grouped_turns: int | None = None
-) -> Turns:
+def measure(sides: dict[str, Worker], turns: Sequence[Sequence[EncodedComparison]]) -> Turns:
     """Every side's turns over the same Comparisons; who begins changes, so that a busy moment meets all of them.
 
-    Args:
-        grouped_turns: "grouped" sits out after so many turns; unset: it never does.
+    Each process first takes a step that is not counted: in new memory it takes up to 1.5 times its seconds.
     """
-    warm_up = min(turns[0], key=lambda item: item.num_tokens)
-    done: Turns = {name: [] for name in sides}
-    for name, side in sides.items():
-        done[name].append(side.turn([warm_up]))
+    for process in (sides["ours"], sides["reference"]):
+        process.turn(turns[0][:STEP_BATCH])
+    done: Turns = {name: [] for name in SIDES}
     for number, comparisons in enumerate(turns):
-        order = list(sides) if number % 2 == 0 else list(reversed(sides))
-        for name in order:
-            if name == "grouped" and grouped_turns is not None and number >= grouped_turns:
-                continue
-            given = grouped(comparisons) if name == "grouped" else list(comparisons)
-            done[name].append(sides[name].turn(given))
-    return {name: found[1:] for name, found in done.items()}
+        for name in SIDES if number % 2 == 0 else reversed(SIDES):
+            done[name].append(sides[name].turn(grouped(comparisons) if name == "grouped" else list(comparisons)))
+    return done
 
 
 def run_case(
@@ -70,16 +62,17 @@ def run_case(
 ) -> dict[str, Any]:
     """Read the case's records and measure all sides on them."""
     pool = encoded_pool(case, data, tokenizer)
-    chosen = sample(pool, options.turns * options.comparisons, seed=options.seed)
+    chosen = sample(pool, options.turns * options.comparisons)
+    chosen = as_padded_as(pool, chosen, seed=options.seed)
     turns = [chosen[start : start + options.comparisons] for start in range(0, len(chosen), options.comparisons)]
     with ExitStack() as stack:
         sides = {
             name: stack.enter_context(worker(name, size, token_budget=options.token_budget, threads=options.threads))
-            for name in SIDES
+            for name in ("ours", "reference")
         }
-        found = measure(sides, turns, grouped_turns=1 if options.quick else None)
-    shuffled = sample(pool, len(pool), seed=options.seed)
-    pool_counts = {f"pool_{name}": value for name, value in counts(shuffled).items() if name.startswith("fewer")}
+        found = measure(sides | {"grouped": sides["reference"]}, turns)
+    whole = as_padded_as(pool, pool, seed=options.seed, trials=1)
+    pool_counts = {f"pool_{name}": value for name, value in counts(whole).items() if name.startswith("fewer")}
     figures = {"pool": len(pool), **figures_of(found, turns, size), **pool_counts}
     rival = RIVAL_OF.get(case.name)
     python = next((python for python in options.rivals if rival and installed(rival, python)), None)
@@ -96,21 +89,21 @@ def options_of(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     default = os.environ.get("BASEREWARD_REAL_DATA", "../shared/data")
     parser = argparse.ArgumentParser(description="Training steps on real records, packed against padded rows.")
-    parser.add_argument("--quick", action="store_true", help="2 turns of 8 Comparisons a case, 1 of `grouped`")
+    parser.add_argument("--quick", action="store_true", help="1 turn of 6 Comparisons a case")
     parser.add_argument("--data", default=default, help="folder of real data, default $BASEREWARD_REAL_DATA")
     parser.add_argument("--tokenizer", help="folder with tokenizer.json, default DATA/../tokenizers/qwen2_5")
     parser.add_argument("--shape", default="mid", help="size of the model, default mid")
     parser.add_argument("--cases", nargs="+", choices=[case.name for case in CASES], help="default all")
     parser.add_argument("--comparisons", type=int, default=32, help="Comparisons a turn, default 32")
     parser.add_argument("--turns", type=int, default=3, help="turns of each side a case, default 3")
-    parser.add_argument("--token-budget", type=int, default=8192, help="tokens of one packed row, default 8,192")
+    parser.add_argument("--token-budget", type=int, default=4096, help="tokens of one packed row, default 4,096")
     parser.add_argument("--seed", type=int, default=0, help="seed of the order")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="compute threads a side, default all CPUs")
     parser.add_argument("--rivals", metavar="PYTHON", nargs="+", default=[], help="interpreters with trl or ms-swift")
     parser.add_argument("--output", help="a file for the JSON object, with command and hardware")
     options = parser.parse_args(argv)
     if options.quick:
-        options.comparisons, options.turns = STEP_BATCH, 2
+        options.comparisons, options.turns = 6, 1
     return options
 
 

@@ -2,17 +2,39 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from benchmarks.padded_rows import micro_batches
 from benchmarks.train_step_sides import ModelSize
 from data_pipeline.encode import EncodedComparison
 from rm_core.model.flops import Flops
 
-__all__ = ["counts", "flop_ratio", "grouped"]
+__all__ = ["as_padded_as", "counts", "flop_ratio", "grouped"]
 
 
 def grouped(comparisons: Sequence[EncodedComparison]) -> list[EncodedComparison]:
     """The Comparisons by the length of their longest sequence: micro-batches with the least padding."""
     return sorted(comparisons, key=lambda item: item.length)
+
+
+def as_padded_as(
+    pool: Sequence[EncodedComparison], sample: Sequence[EncodedComparison], *, seed: int, trials: int = 200
+) -> list[EncodedComparison]:
+    """The sample in that of `trials` random orders in which the reference pads it most nearly as it pads the pool.
+
+    One long answer pads a whole micro-batch, so in few Comparisons the share of padding is otherwise a matter of luck.
+    """
+    rng = np.random.default_rng(seed)
+    shuffled = [pool[place] for place in rng.permutation(len(pool))]
+    share = padded_tokens(shuffled) / sum(map(full_tokens, pool))
+    orders = [[sample[place] for place in rng.permutation(len(sample))] for _ in range(trials)]
+    total = sum(map(full_tokens, sample))
+    return min(orders, key=lambda order: abs(padded_tokens(order) / total - share))
+
+
+def full_tokens(item: EncodedComparison) -> int:
+    """Tokens of its K sequences, each with the prompt, without padding."""
+    return len(item.prefix_ids) * len(item.response_ids) + sum(map(len, item.response_ids))
 
 
 def padded_tokens(comparisons: Sequence[EncodedComparison]) -> int:
@@ -28,7 +50,7 @@ def counts(comparisons: Sequence[EncodedComparison]) -> dict[str, float]:
 
     *Packing* leaves out the padding of file order, *sharing* the repeated prompts.
     """
-    full = sum(len(item.prefix_ids) * len(item.response_ids) + sum(map(len, item.response_ids)) for item in comparisons)
+    full = sum(map(full_tokens, comparisons))
     packed, reference = sum(item.num_tokens for item in comparisons), padded_tokens(comparisons)
     count = len(comparisons)
     return {

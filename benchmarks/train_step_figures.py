@@ -19,23 +19,24 @@ def figures_of(turns: Turns, comparisons: Sequence[Sequence[EncodedComparison]],
     flat = [item for turn in comparisons for item in turn]
     figures: dict[str, Any] = {"comparisons": len(flat), **counts(flat)}
     for name, found in turns.items():
-        taken = comparisons[: len(found)]
-        count = sum(map(len, taken))
+        count = len(flat)
         figures[f"{name}_s"] = sum(turn.seconds for turn in found) / count
-        figures[f"{name}_all_s"] = [turn.seconds / len(given) for turn, given in zip(found, taken, strict=True)]
+        figures[f"{name}_all_s"] = [turn.seconds / len(given) for turn, given in zip(found, comparisons, strict=True)]
         figures[f"{name}_cpu_s"] = sum(turn.cpu_s for turn in found) / count
         figures[f"{name}_prepare_s"] = sum(step.prepare_s for turn in found for step in turn.steps) / count
-        figures[f"{name}_peak_gb"] = max(turn.peak_bytes for turn in found) / 1e9
     for name, ending in (("reference", ""), ("grouped", "_grouped")):
-        pairs = list(zip(turns["ours"], turns[name], strict=False))
+        pairs = list(zip(turns["ours"], turns[name], strict=True))
         order = grouped if name == "grouped" else list
-        bounds = [flop_ratio(order(given), size) for given in comparisons[: len(pairs)]]
+        bounds = [flop_ratio(order(given), size) for given in comparisons]
         figures[f"ratio{ending}"] = median(their.seconds / our.seconds for our, their in pairs)
         figures[f"cpu_ratio{ending}"] = median(their.cpu_s / our.cpu_s for our, their in pairs)
         figures[f"flops_ratio{ending}"] = median(bounds)
         figures[f"of_bound{ending}"] = median(
             their.seconds / our.seconds / bound for (our, their), bound in zip(pairs, bounds, strict=True)
         )
+    figures["ours_peak_gb"] = max(turn.peak_bytes for turn in turns["ours"]) / 1e9
+    # Of its first turn, which comes before the first of "grouped" in the same process.
+    figures["reference_peak_gb"] = turns["reference"][0].peak_bytes / 1e9
     figures["peak_memory_ratio"] = figures["ours_peak_gb"] / figures["reference_peak_gb"]
     return figures | same_start(turns)
 
@@ -70,12 +71,13 @@ def summary(cases: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def show(cases: dict[str, dict[str, Any]]) -> None:
     """A table for people."""
-    columns = ("s", "cpu_s", "peak_gb")
+    columns = ("s", "cpu_s", "peak_gb")  # of memory, "grouped" has no figure of its own
     heads = (*columns, "tokens", "ratio", "in cpu", "FLOPs")
     print(f"{'a Comparison':22}" + "".join(f"{head:>10}" for head in heads))
     for name, found in cases.items():
         for side, tokens, ending in zip(SIDES, ("", "_reference", "_grouped"), (None, "", "_grouped"), strict=True):
-            cells = [f"{found[f'{side}_{column}']:.2f}" for column in columns] + [f"{found[f'tokens{tokens}']:.0f}"]
+            values = [found.get(f"{side}_{column}") for column in columns]
+            cells = ["" if value is None else f"{value:.2f}" for value in values] + [f"{found[f'tokens{tokens}']:.0f}"]
             if ending is not None:
                 cells += [f"{found[f'{kind}{ending}']:.2f}" for kind in ("ratio", "cpu_ratio", "flops_ratio")]
             print(f"{name + ' ' + side:22}" + "".join(f"{cell:>10}" for cell in cells))

@@ -3,8 +3,8 @@
     records of a file -> adapter -> Comparison and its images -> EncodedComparison -> a sample at even quantiles
 
 A few Comparisons decide how much packing saves: one long answer pads a whole micro-batch. So the sample is not drawn
-but taken at even quantiles of length over the pool, and then shuffled: its spread of lengths is the pool's, with less
-than the pool's longest answers.
+but taken at even quantiles of length over the pool: its spread of lengths is the pool's, with less than the pool's
+longest answers.
 """
 
 import os
@@ -12,8 +12,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-
-import numpy as np
 
 from data_pipeline.config import EncodeConfig, FieldMap, PreprocessConfig, SourceConfig
 from data_pipeline.encode import EncodedComparison, Encoder, check_length
@@ -116,12 +114,11 @@ def _fits(encoded: EncodedComparison) -> bool:
     return True
 
 
-def sample(pool: Sequence[EncodedComparison], count: int, seed: int) -> list[EncodedComparison]:
-    """`count` Comparisons at even quantiles of length, shuffled; fewer where the pool has fewer.
+def sample(pool: Sequence[EncodedComparison], count: int) -> list[EncodedComparison]:
+    """`count` Comparisons at even quantiles of length; fewer where the pool has fewer.
 
     Of lengths 1 to 100, a sample of 4 holds those of rank 13, 38, 63 and 88.
     """
     ordered = sorted(pool, key=lambda item: (item.num_tokens, item.id))
     count = min(count, len(ordered))
-    chosen = [ordered[int((place + 0.5) * len(ordered) / count)] for place in range(count)]
-    return [chosen[place] for place in np.random.default_rng(seed).permutation(count)]
+    return [ordered[int((place + 0.5) * len(ordered) / count)] for place in range(count)]

@@ -1,12 +1,12 @@
 """A side of `benchmarks.train_step` in a process of its own, which works only in its turns.
 
-One process a side and case: its peak memory is that of the very steps that are timed. While one works the others wait.
-Processes are forked from one that has only imported, so they begin within a second and hold the same libraries.
+One process for ours and one for both references, a case: the peak memory is that of the very steps that are timed.
+While one works the other waits, and keeps its memory as a training does: a step in memory that is new takes up to 1.5
+times its seconds, on every side. A third process would leave too little memory on a machine of 16 GB. Processes are
+forked from one that has only imported, so they begin within a second and hold the same libraries.
 """
 
-import ctypes
 import multiprocessing
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from jobs.unit_log import peak_memory
 __all__ = ["SIDES", "Turn", "Worker", "side_called", "take_turn", "worker"]
 
 SIDES = ("ours", "reference", "grouped")
+"""In the order of the tables; "grouped" is the reference given Comparisons by length, in the reference's process."""
 STEP_BATCH = 8
 """Comparisons an optimiser step."""
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -47,7 +48,7 @@ class Turn:
 
 
 def side_called(name: str, size: ModelSize, token_budget: int) -> Side:
-    """The side called `name`, one of `SIDES`; "grouped" is the reference, which is given Comparisons by length."""
+    """The side called `name`, "ours" or "reference"."""
     return Ours(size, token_budget) if name == "ours" else Reference(size)
 
 
@@ -55,18 +56,7 @@ def take_turn(side: Side, comparisons: Sequence[EncodedComparison]) -> Turn:
     """Steps of `STEP_BATCH` Comparisons, in the order given."""
     batches = [comparisons[start : start + STEP_BATCH] for start in range(0, len(comparisons), STEP_BATCH)]
     steps = [side.step(batch) for batch in batches]
-    turn = Turn(steps=steps, peak_bytes=peak_memory())
-    _give_back_memory()
-    return turn
-
-
-def _give_back_memory() -> None:
-    """Give freed activations back to the system: the waiting processes would leave the working one too little.
-
-    Measured on a machine of 23 GB, where the three kept 24 GB: the reference took up to five times its seconds.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    return Turn(steps=steps, peak_bytes=peak_memory())
 
 
 class Worker:

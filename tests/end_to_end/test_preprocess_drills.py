@@ -102,45 +102,58 @@ def test_after_a_killed_driver_only_missing_units_are_done(place: PicturePairs, 
 
 
 class Nodes:
-    """A Ray head without CPUs and worker nodes of one CPU each, every one a process tree of its own."""
+    """A Ray head without CPUs and worker nodes of one CPU each, every one a process tree of its own.
 
-    def __init__(self, folder: str, count: int) -> None:
+    They start one after the other: Ray gives a raylet 30 s to register, too few for several at once on a busy machine.
+    """
+
+    def __init__(self, folder: str) -> None:
         self._folder = folder
         self._env = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}
-        self.head = self._start("head", "--head", "--port=0", "--num-cpus=0", "--include-dashboard=false",
-                                f"--temp-dir={folder}")  # fmt: skip
-        self.address = re.search(r"address='([\d.]+:\d+)'", self._printed("head"))[1]
-        self.workers = [self._start(f"node{i}", f"--address={self.address}", "--num-cpus=1") for i in range(count)]
-        for i in range(count):
-            self._printed(f"node{i}")
+        self._all: list[subprocess.Popen[bytes]] = []
+        self.workers: list[subprocess.Popen[bytes]] = []
+
+    def start(self, count: int) -> None:
+        """The head and `count` workers; returns when they are in the cluster."""
+        _, printed = self._start("--head", "--port=0", "--num-cpus=0", "--include-dashboard=false",
+                                 f"--temp-dir={self._folder}")  # fmt: skip
+        self.address = re.search(r"address='([\d.]+:\d+)'", printed)[1]
+        self.workers = [self._start(f"--address={self.address}", "--num-cpus=1")[0] for _ in range(count)]
 
     def close(self) -> None:
-        for process in [*self.workers, self.head]:
+        for process in reversed(self._all):
             if process.poll() is None:
                 kill_tree(process.pid)
             process.wait(timeout=30)
 
-    def _start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def _start(self, *arguments: str, attempts: int = 3) -> tuple[subprocess.Popen[bytes], str]:
+        """A node and what it printed; one that gives up while it starts is started again, as a supervisor would."""
         ray = Path(sys.executable).with_name("ray")
-        with open(Path(self._folder, f"{name}.txt"), "wb") as log:
-            return subprocess.Popen([ray, "start", "--block", *arguments], env=self._env, stdout=log, stderr=log)
-
-    def _printed(self, name: str) -> str:
-        """What the node printed, once it runs."""
-        deadline_s = time.monotonic() + PATIENCE_S
-        while "Ray runtime started" not in (text := Path(self._folder, f"{name}.txt").read_text()):
-            assert time.monotonic() < deadline_s, text
-            time.sleep(0.1)
-        time.sleep(0.5)
-        return re.sub(r"\x1b\[\d+m", "", Path(self._folder, f"{name}.txt").read_text())
+        for _ in range(attempts):
+            path = Path(self._folder, f"node{len(self._all)}.txt")
+            with open(path, "wb") as log:
+                process = subprocess.Popen([ray, "start", "--block", *arguments], env=self._env, stdout=log, stderr=log)
+            self._all.append(process)
+            deadline_s = time.monotonic() + PATIENCE_S
+            while process.poll() is None and time.monotonic() < deadline_s:
+                printed = re.sub(r"\x1b\[\d+m", "", path.read_text())
+                if "To terminate the Ray runtime" in printed or "--block" in printed:
+                    return process, printed
+                time.sleep(0.1)
+            if process.poll() is None:
+                kill_tree(process.pid)
+        raise AssertionError(f"{attempts} attempts, the last one printed:\n{path.read_text()}")
 
 
 @pytest.fixture
 def nodes() -> Iterator[Nodes]:
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:  # sockets need short paths
-        cluster = Nodes(folder, 2)
-        yield cluster
-        cluster.close()
+        cluster = Nodes(folder)
+        try:
+            cluster.start(2)
+            yield cluster
+        finally:
+            cluster.close()
 
 
 def test_a_node_killed_in_the_middle_of_its_units_changes_nothing(

@@ -16,7 +16,7 @@ from benchmarks.gpu_step_cases import make_comparisons
 from benchmarks.gpu_step_models import MasterAdamW, new_model
 from benchmarks.gpu_step_parts import Scale, equality, recompilations
 from benchmarks.gpu_step_runs import Packed, Padded
-from benchmarks.train_step_counts import counts, flop_ratio, grouped
+from benchmarks.train_step_counts import as_padded_as, counts, flop_ratio, grouped
 from benchmarks.train_step_figures import figures_of, summary
 from benchmarks.train_step_records import CASES, sample
 from benchmarks.train_step_sides import ModelSize
@@ -52,7 +52,7 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def figures() -> dict[str, object]:
     """Two turns of each side, in this process."""
-    sides = {name: side_called(name, SIZE, 64) for name in SIDES}
+    sides = {name: side_called("ours" if name == "ours" else "reference", SIZE, 64) for name in SIDES}
     given = [ITEMS[:4], ITEMS[2:]]
     turns = {
         name: [take_turn(side, grouped(items) if name == "grouped" else items) for items in given]
@@ -119,10 +119,19 @@ def test_flop_ratio_grows_with_what_is_repeated() -> None:
 
 def test_sample_takes_even_quantiles() -> None:
     pool = [toy_with_length(length) for length in range(1, 101)]
-    chosen = sample(pool, 4, seed=0)
-    assert sorted(len(item.prefix_ids) for item in chosen) == [13, 38, 63, 88]
-    assert [item.id for item in sample(pool, 4, seed=0)] == [item.id for item in chosen]
-    assert len(sample(pool, 1000, seed=1)) == 100
+    chosen = sample(pool, 4)
+    assert [len(item.prefix_ids) for item in chosen] == [13, 38, 63, 88]
+    assert len(sample(pool, 1000)) == 100
+
+
+def test_a_sample_is_padded_as_its_pool() -> None:
+    pool = [toy_with_length(length) for length in range(1, 101)]
+    chosen = as_padded_as(pool, sample(pool, 8), seed=0)
+    assert sorted(item.id for item in chosen) == sorted(item.id for item in sample(pool, 8))
+    whole = counts(as_padded_as(pool, pool, seed=0, trials=1))["fewer_by_packing"]
+    orders = [as_padded_as(pool, sample(pool, 8), seed=seed, trials=1) for seed in range(20)]
+    by_luck = [abs(counts(order)["fewer_by_packing"] - whole) for order in orders]
+    assert abs(counts(chosen)["fewer_by_packing"] - whole) < sorted(by_luck)[5]
 
 
 def toy_with_length(length: int) -> EncodedComparison:

@@ -50,12 +50,20 @@ def _attend(
         scaled_dot_product_attention, dropout_p=dropout, scale=scale, enable_gqa=query.shape[1] != key.shape[1]
     )
     outputs = []
+    # Split, not sliced: the gradient of a slice is a whole row of zeros, and there would be several a Comparison.
+    lengths = [length for block in layout.blocks for length in _causal_and_other_lengths(block)]
+    parts = zip(*(torch.split(tensor, lengths, dim=2) for tensor in (query, key, value)), strict=True)
     for block, mask in zip(layout.blocks, masks, strict=True):
-        causal = slice(block.start, block.start + block.prefix_length + sum(block.response_lengths[:1]))
-        outputs.append(call(query[:, :, causal], key[:, :, causal], value[:, :, causal], is_causal=True))
+        queries, keys, values = next(parts)
+        outputs.append(call(queries, keys, values, is_causal=True))
+        prefix = [part[:, :, : block.prefix_length] for part in (keys, values)]
+        queries, *others = next(parts)
         if mask is not None:
-            prefix = slice(block.start, block.start + block.prefix_length)
-            others = slice(causal.stop, block.stop)
-            keys, values = (torch.cat([part[:, :, prefix], part[:, :, others]], dim=2) for part in (key, value))
-            outputs.append(call(query[:, :, others], keys, values, attn_mask=mask))
+            keys, values = (torch.cat(both, dim=2) for both in zip(prefix, others, strict=True))
+            outputs.append(call(queries, keys, values, attn_mask=mask))
     return torch.cat(outputs, dim=2)
+
+
+def _causal_and_other_lengths(block: Block) -> tuple[int, int]:
+    """Tokens of prefix and first response, and those of the other responses."""
+    return block.prefix_length + sum(block.response_lengths[:1]), sum(block.response_lengths[1:])

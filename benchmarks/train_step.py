@@ -89,7 +89,7 @@ def options_of(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     default = os.environ.get("BASEREWARD_REAL_DATA", "../shared/data")
     parser = argparse.ArgumentParser(description="Training steps on real records, packed against padded rows.")
-    parser.add_argument("--quick", action="store_true", help="1 turn of 6 Comparisons a case")
+    parser.add_argument("--quick", action="store_true", help="1 turn of 5 Comparisons a case")
     parser.add_argument("--data", default=default, help="folder of real data, default $BASEREWARD_REAL_DATA")
     parser.add_argument("--tokenizer", help="folder with tokenizer.json, default DATA/../tokenizers/qwen2_5")
     parser.add_argument("--shape", default="mid", help="size of the model, default mid")
@@ -103,7 +103,7 @@ def options_of(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", help="a file for the JSON object, with command and hardware")
     options = parser.parse_args(argv)
     if options.quick:
-        options.comparisons, options.turns = 6, 1
+        options.comparisons, options.turns = 5, 1
     return options
 
 

@@ -7,6 +7,7 @@ forked from one that has only imported, so they begin within a second and hold t
 """
 
 import multiprocessing
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ SIDES = ("ours", "reference", "grouped")
 """In the order of the tables; "grouped" is the reference given Comparisons by length, in the reference's process."""
 STEP_BATCH = 8
 """Comparisons an optimiser step."""
+KEEP_MEMORY = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=42949672960"
+"""Freed memory stays with the process: else each tensor above 32 MB is new pages, whose cost hides what is compared."""
 _CONTEXT = multiprocessing.get_context("forkserver")
 
 
@@ -82,6 +85,7 @@ class Worker:
 @contextmanager
 def worker(name: str, size: ModelSize, *, token_budget: int, threads: int) -> Iterator[Worker]:
     """A process for the side called `name`; it ends with the block."""
+    os.environ.setdefault("GLIBC_TUNABLES", KEEP_MEMORY)  # read once, when the server of forks starts
     _CONTEXT.set_forkserver_preload(["benchmarks.train_step_sides"])
     ours, theirs = _CONTEXT.Pipe()
     process = _CONTEXT.Process(target=_serve, args=(name, size, token_budget, threads, theirs), daemon=True)

@@ -28,6 +28,7 @@ from rm_core.training.engine import ZeroEngine
 from rm_core.training.watchdog import Watchdog
 
 NUM_STEPS, HANG_STEP, SLEEP_S = 3, 2, 300
+OUTLIVING_S = 30
 MODULE = "backbone.language_model.layers.1.mlp.up_proj"
 """Where the cases `module` (forward) and `backward` hang."""
 
@@ -45,7 +46,7 @@ class Ended:
 def run_stalling(
     case: str, folder: Path, *, world_size: int = 2, timeout_s: float = 2.0, limit_s: float = 60.0
 ) -> list[Ended]:
-    """One group to its end. A rank that outlives the first by 10 s, as a stopped one does, is killed: exit code -9."""
+    """One group to its end. A rank that outlives the first by OUTLIVING_S, as a stopped one, is killed: -9."""
     folder.mkdir(parents=True)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["stalling_ranks"])
@@ -60,7 +61,7 @@ def run_stalling(
     for process in ranks:
         process.start()
     multiprocessing.connection.wait([process.sentinel for process in ranks], limit_s)
-    end_s = time.monotonic() + 10
+    end_s = time.monotonic() + OUTLIVING_S
     for process in ranks:
         process.join(max(0.0, end_s - time.monotonic()))
         if process.is_alive():

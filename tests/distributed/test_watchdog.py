@@ -1,6 +1,8 @@
 """A rank that hangs is named with its step, module and Comparisons, and the group ends; a slow one is left alone."""
 
-from dataclasses import replace
+import json
+import os
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -139,6 +141,36 @@ def test_a_group_that_would_give_up_first_is_refused(tmp_path: Path) -> None:
             group_store(1e6)
     finally:
         dist.destroy_process_group()
+
+
+class OtherRecord:
+    """A store that holds what rank 1 said."""
+
+    def __init__(self, place: Place) -> None:
+        self._texts = {"watchdog/1": json.dumps(asdict(place)).encode()}
+
+    def set(self, key: str, value: str) -> None:
+        self._texts[key] = value.encode()
+
+    def check(self, keys: list[str]) -> bool:
+        return all(key in self._texts for key in keys)
+
+    def multi_get(self, keys: list[str]) -> list[bytes]:
+        return [self._texts[key] for key in keys]
+
+
+@pytest.mark.parametrize(("reported", "exit_codes"), [(True, [STALLED_EXIT_CODE]), (False, [])])
+def test_a_rank_whose_collective_breaks_behind_a_stall_ends_as_stalled(
+    reported: bool, exit_codes: list[int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left: list[int] = []
+    monkeypatch.setattr(os, "_exit", left.append)
+    store = OtherRecord(replace(PLACE, rank=1, reported=reported))
+    watchdog = Watchdog(toy_reward_model(), timeout_s=1000, rank=0, world_size=2, report=print, store=store)
+    with pytest.raises(RuntimeError), watchdog:
+        raise RuntimeError("Connection closed by peer")
+    assert left == exit_codes
+    assert ("see the report of rank 1" in capsys.readouterr().err) == reported
 
 
 def test_zero_switches_everything_off() -> None:

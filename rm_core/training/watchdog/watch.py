@@ -5,6 +5,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
@@ -22,6 +23,8 @@ STALLED_EXIT_CODE = os.EX_TEMPFAIL
 
 _REPORT_S = 10.0
 """Seconds that a handed-in `report` may take before the process ends without it."""
+_LINGER_S = 30.0
+"""Seconds that a living rank is waited for until it has reported: the end of one breaks the collectives of the rest."""
 _RECORDS_PER_S = 64
 """Records that a rank reads a second at most, all from one server: with more ranks, the ticks get longer."""
 
@@ -31,7 +34,8 @@ class Watchdog:
 
     The group counts as stalled once no rank has advanced for `timeout_s`: a rank that waits for a slow but living one
     is left alone. Each rank then writes its report to stderr, hands it to `report` and ends with `STALLED_EXIT_CODE`.
-    A rank that is stopped, dead or stuck with the interpreter's lock held is named by the others.
+    A rank that is stopped, dead or stuck with the interpreter's lock held is named by the others. A rank whose
+    collective breaks because a stalled one has left ends with the same code.
 
     On a GPU the training thread runs ahead of the kernels: a rank that waits in a collective is found at its next
     synchronisation, behind the module that hangs. A rank that stays away in Python is named exactly.
@@ -63,7 +67,7 @@ class Watchdog:
         self._report = report
         self._store = group_store(timeout_s) if store is None and timeout_s > 0 and world_size > 1 else store
         self._interval_s = max(min(1.0, timeout_s / 8), world_size / _RECORDS_PER_S)
-        self._frozen_s = max(2.0, 4 * self._interval_s)
+        self._frozen_s = max(5.0, 4 * self._interval_s)
         self._progress = Progress()
         self._idle_s = 0.0
         self._error = ""
@@ -86,7 +90,7 @@ class Watchdog:
                 self._exchange = Exchange(
                     self._store,
                     self._place,
-                    lambda: self._idle_s >= self._timeout_s / 2,
+                    lambda: self._idle_s >= self._timeout_s / 2 or bool(self._error),
                     world_size=self._world_size,
                     interval_s=self._interval_s,
                     frozen_s=self._frozen_s,
@@ -104,6 +108,19 @@ class Watchdog:
             self._trail.remove()
         if self._exchange is not None:
             self._exchange.close()
+            if error is not None:
+                self._leave_if_another_stalled(self._exchange, error)
+
+    def _leave_if_another_stalled(self, exchange: Exchange, error: BaseException) -> None:
+        stalled = [one.rank for one in exchange.seen() if one.rank != self._rank and one.place and one.place.reported]
+        if stalled:
+            traceback.print_exception(error)
+            sys.stderr.write(
+                f"watchdog of rank {self._rank}: that is what is left of a stall, see the report of rank {stalled[0]}; "
+                f"ending with exit code {STALLED_EXIT_CODE}, to start again from a checkpoint\n"
+            )
+            sys.stderr.flush()
+            os._exit(STALLED_EXIT_CODE)
 
     def _watch(self) -> None:
         """Count idle seconds by short ticks, so that a process that was itself stopped is not blamed on waking."""
@@ -135,7 +152,7 @@ class Watchdog:
             store_error=error,
         )
         self._publish(f"{text}stacks of rank {self._rank}:\n{stacks(self._progress.thread)}")
-        end_s = time.monotonic() + self._frozen_s
+        end_s = time.monotonic() + _LINGER_S
         while self._exchange is not None and not self._exchange.error and time.monotonic() < end_s:
             if all(one.is_gone or (one.place and one.place.reported) for one in self._exchange.seen()):
                 break

@@ -13,10 +13,12 @@ The last line printed is one JSON object: figures and goals.
 """
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +79,17 @@ def run_case(
     rival = RIVAL_OF.get(case.name)
     python = next((python for python in options.rivals if rival and installed(rival, python)), None)
     if rival and python:
-        given = [*chosen[:STEP_BATCH], *chosen]
-        run = run_rival(rival, python, given, size, options.tokenizer, threads=options.threads)
+        run = run_rival(rival, python, whole_steps(chosen), size, options.tokenizer, threads=options.threads)
         figures |= {f"{rival}_{name}": value for name, value in run.items()}
         figures[f"ratio_{rival}"] = run["s"] / figures["ours_s"]
         figures[f"cpu_ratio_{rival}"] = run["cpu_s"] / figures["ours_cpu_s"]
     return figures
+
+
+def whole_steps(chosen: Sequence[EncodedComparison]) -> list[EncodedComparison]:
+    """A step of warm-up, and then all of `chosen`, from the start again until the last step is whole."""
+    steps = 1 + math.ceil(len(chosen) / STEP_BATCH)
+    return list(islice(cycle(chosen), steps * STEP_BATCH))
 
 
 def options_of(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -3,7 +3,7 @@
     trl        TRL's RewardTrainer, text pairs, a Qwen2 of the same decoder: it reads no images here
     ms_swift   ms-swift's reward-model training, image pairs, the same Qwen2.5-VL
 
-Each runs alone, after our sides, over the same Comparisons in the same order, after one step of warm-up.
+Each runs alone, after our sides, over the same Comparisons in the same order: whole steps, after one of warm-up.
 """
 
 import json
@@ -46,7 +46,7 @@ def run_rival(
     """Seconds and CPU seconds a Comparison, peak memory in GB, steps and version of a rival.
 
     Args:
-        comparisons: pairs; the first `STEP_BATCH` are warm-up.
+        comparisons: pairs, whole steps of `STEP_BATCH`; the first step is warm-up.
         tokenizer: a folder with ``tokenizer.json``.
 
     Raises:

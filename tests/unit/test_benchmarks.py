@@ -244,3 +244,8 @@ def test_gpu_step_without_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
         pytest.skip("this machine has a GPU: the benchmark would run")
     assert gpu_step.main(["--quick"]) == 2
     assert "--cpu-check" in capsys.readouterr().err
+
+
+def test_a_rival_takes_whole_steps_after_its_warm_up() -> None:
+    assert train_step.whole_steps([1, 2, 3, 4, 5]) == [1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 1]
+    assert len(train_step.whole_steps(list(range(16)))) == 24

@@ -7,14 +7,13 @@ Functions keep the type of their input, float32 in training, and divide by nothi
 """
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-__all__ = ["PairwiseLoss", "bradley_terry", "log_normal_cdf", "means", "soft_cost", "standard_gap", "win_cost"]
+__all__ = ["log_normal_cdf", "means", "soft_cost", "standard_gap", "win_cost"]
 
 
 def means(output: Tensor) -> Tensor:
@@ -74,34 +73,3 @@ def log_normal_cdf(x: Tensor) -> Tensor:
     """The logarithm of Phi(x), the standard normal distribution function: -5e7 at x = -1e4, with a gradient of 1e4."""
     result: Tensor = _LogNormalCdf.apply(x)  # type: ignore[no-untyped-call]
     return result
-
-
-@dataclass(frozen=True, slots=True)
-class PairwiseLoss:
-    """What `bradley_terry` returns; sums are over the pairs of this row."""
-
-    sum: Tensor
-    """Loss summed over pairs, float32 scalar, with gradient."""
-    count: int
-    """Ordered pairs."""
-    num_correct: Tensor
-    """Pairs whose better response has the strictly higher reward, scalar."""
-    margin_sum: Tensor
-    """Sum of (reward of the better - reward of the worse), scalar."""
-
-
-def bradley_terry(rewards: Tensor, pairs: Tensor) -> PairwiseLoss:
-    """-log sigmoid(r_better - r_worse), summed over all ordered pairs (Bradley and Terry, 1952).
-
-    Args:
-        rewards: [R].
-        pairs: int64 [2, N]; `pairs[0]` indexes the better, `pairs[1]` the worse response of each pair. N may be 0.
-    """
-    rewards = rewards.float()
-    margins = (rewards[pairs[0]] - rewards[pairs[1]]).detach()
-    return PairwiseLoss(
-        sum=win_cost(rewards, pairs[0], pairs[1]).sum(),
-        count=pairs.shape[1],
-        num_correct=(margins > 0).sum(),
-        margin_sum=margins.sum(),
-    )

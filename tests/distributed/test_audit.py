@@ -15,7 +15,7 @@ from data_pipeline.errors import RunError
 from rm_core.batches.packed import PackedBatch, collate
 from rm_core.model.families import group_of
 from rm_core.model.reward_model import RewardModel
-from rm_core.objectives.pairwise import bradley_terry
+from rm_core.objectives.pairwise import win_cost
 from rm_core.training.audit import WeightAudit
 from rm_core.training.config import OptimizerConfig, TrainConfig, ZeroConfig
 from rm_core.training.engine import ZeroEngine
@@ -60,8 +60,8 @@ class Run:
         said = []
         for step, images in enumerate(self.images):
             rates = engine.learning_rates
-            loss = bradley_terry(engine.forward(row(engine.world_rank, images)), row(0, images).labels.pairs)
-            engine.backward(loss.sum)
+            costs = win_cost(engine.forward(row(engine.world_rank, images)), *row(0, images).labels.pairs)
+            engine.backward(costs.sum())
             engine.step()
             if step == 0:
                 self.meddle(masters, dict(model.named_parameters()))

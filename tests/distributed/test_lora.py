@@ -12,7 +12,7 @@ from rm_core.batches.packed import PackedBatch, collate
 from rm_core.model.lora import add_adapters, merged
 from rm_core.model.lora_config import LoraConfig
 from rm_core.model.reward_model import RewardModel
-from rm_core.objectives.pairwise import bradley_terry
+from rm_core.objectives.pairwise import win_cost
 from rm_core.training.config import OptimizerConfig, TrainConfig, ZeroConfig
 from rm_core.training.engine import ZeroEngine
 from rm_core.training.parameter_groups import freeze
@@ -55,7 +55,7 @@ def steps(model: RewardModel, engine: ZeroEngine, count: int) -> list[float]:
     losses = []
     for _ in range(count):
         batch = row(model, engine.world_rank)
-        loss = bradley_terry(engine.forward(batch), batch.labels.pairs).sum
+        loss = win_cost(engine.forward(batch), *batch.labels.pairs).sum()
         engine.backward(loss)
         engine.step()
         losses.append(float(loss.detach()))

@@ -16,7 +16,7 @@ from rm_core.batches.loader import PackLoader
 from rm_core.batches.packed import collate
 from rm_core.batches.plan import PackBudget, Plan
 from rm_core.batches.sizes import PlanningTable
-from rm_core.objectives.pairwise import bradley_terry
+from rm_core.objectives.pairwise import win_cost
 from rm_core.training.config import OptimizerConfig, TrainConfig, ZeroConfig
 from rm_core.training.engine import ZeroEngine, deepspeed_config
 from rm_core.training.trainer import Hooks, Trainer
@@ -104,7 +104,7 @@ def reference() -> tuple[list[tuple[float, float]], dict[str, torch.Tensor]]:
         losses = []
         for row in step.rows:
             batch = collate([ITEMS[row]], row_format=ROW_FORMAT)
-            losses.append(bradley_terry(model(batch), batch.labels.pairs).sum / step.counts.pairs)
+            losses.append(win_cost(model(batch), *batch.labels.pairs).sum() / step.counts.pairs)
         torch.stack(losses).sum().backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
         optimizer.step()
@@ -152,8 +152,8 @@ def mixed_gradient(stage: int) -> dict[str, torch.Tensor]:
     turns = mixed_turns()[engine.world_rank]
     for items in turns:
         batch = collate(items, row_format=ROW_FORMAT)
-        loss = bradley_terry(engine.forward(batch), batch.labels.pairs)
-        engine.backward(loss.sum * engine.world_size / 7)
+        costs = win_cost(engine.forward(batch), *batch.labels.pairs)
+        engine.backward(costs.sum() * engine.world_size / 7)
     engine.step()
     return {name: before[name] - value for name, value in engine.weights()}
 
@@ -174,7 +174,7 @@ def test_images_on_one_rank_and_text_on_the_other_finish_with_the_single_process
     for turns in mixed_turns():
         for items in turns:
             batch = collate(items, row_format=ROW_FORMAT)
-            (bradley_terry(model(batch), batch.labels.pairs).sum / 7).backward()
+            (win_cost(model(batch), *batch.labels.pairs).sum() / 7).backward()
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(found[name], parameter.grad, rtol=1e-4, atol=1e-6, msg=name)
 

@@ -9,7 +9,7 @@ from scipy.stats import norm
 
 from rm_core.objectives import ties
 from rm_core.objectives.config import ObjectiveConfig
-from rm_core.objectives.pairwise import bradley_terry, log_normal_cdf, soft_cost, win_cost
+from rm_core.objectives.pairwise import log_normal_cdf, soft_cost, win_cost
 from rm_core.objectives.probability import (
     Outcome,
     davidson_probabilities,
@@ -29,9 +29,7 @@ def rank_sum(config: ObjectiveConfig, case: Case, *, uncertain: bool = False) ->
 @pytest.mark.parametrize(("margin", "cost"), [(2.0, 0.1269), (0.0, 0.6931), (-2.0, 2.1269), (-1e4, 1e4), (1e4, 0.0)])
 def test_hand_numbers_of_scalar_margins(margin: float, cost: float) -> None:
     assert rank_sum(ObjectiveConfig(), Case((0, 1), (margin, 0.0))) == pytest.approx(cost, abs=1e-4)
-    loss = bradley_terry(torch.tensor([margin, 0.0]), torch.tensor([[0], [1]]))
-    assert float(loss.sum) == pytest.approx(cost, abs=1e-4)
-    assert (loss.count, int(loss.num_correct), float(loss.margin_sum)) == (1, int(margin > 0), margin)
+    assert float(win_cost(torch.tensor([margin, 0.0]), FIRST[:1], SECOND[:1])) == pytest.approx(cost, abs=1e-4)
 
 
 @pytest.mark.parametrize(("gap", "cost"), [(2.0, 0.0819), (0.0, 0.6931), (-2.0, 2.5428)])
@@ -40,12 +38,12 @@ def test_hand_numbers_of_gaussian_outputs(gap: float, cost: float) -> None:
     assert rank_sum(ObjectiveConfig(), case, uncertain=True) == pytest.approx(cost, abs=1e-4)
 
 
-def test_the_plain_function_sums_over_pairs_and_a_strictly_higher_reward_is_right() -> None:
-    rewards = torch.tensor([1.0, 3.0, 3.0])
-    loss = bradley_terry(rewards, torch.tensor([[1, 2, 1], [0, 0, 2]]))
-    assert (loss.count, int(loss.num_correct), float(loss.margin_sum)) == (3, 2, 4.0)
-    assert float(loss.sum) == pytest.approx(2 * math.log(1 + math.exp(-2)) + math.log(2))
-    assert float(bradley_terry(rewards, torch.zeros(2, 0, dtype=torch.long)).sum) == 0.0
+def test_each_pair_has_its_cost_and_a_strictly_higher_reward_is_right() -> None:
+    found, _ = judged(ObjectiveConfig(), [Case((1, 0, 0), (1.0, 3.0, 3.0))])
+    assert (int(found.num_correct), float(found.margin_sum)) == (2, 4.0)
+    costs = win_cost(torch.tensor([1.0, 3.0, 3.0]), torch.tensor([1, 2, 1]), torch.tensor([0, 0, 2]))
+    assert costs.tolist() == pytest.approx([math.log(1 + math.exp(-2))] * 2 + [math.log(2)])
+    assert win_cost(torch.tensor([1.0]), torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long)).sum() == 0
 
 
 def test_hand_numbers_of_margins_and_soft_labels() -> None:

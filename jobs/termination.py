@@ -1,13 +1,14 @@
 """SIGTERM as an exception, and a flag for the case that a library turned that exception into another."""
 
+import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-__all__ = ["Terminated", "sigterm_raises", "was_terminated"]
+__all__ = ["Terminated", "first_sigterm", "sigterm_raises", "was_terminated"]
 
 _SEEN = threading.Event()
 
@@ -24,6 +25,31 @@ def sigterm_raises() -> Iterator[None]:
     try:
         yield
     finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+@contextmanager
+def first_sigterm(grace_s: float) -> Iterator[Callable[[], bool]]:
+    """In the block the first SIGTERM is only noted, for work that can end by itself within `grace_s`.
+
+    A second one, or the end of the grace, raises `Terminated` as ever. Yields whether the first has come.
+    """
+    noted = threading.Event()
+    end = threading.Timer(grace_s, os.kill, (os.getpid(), signal.SIGTERM))
+    end.daemon = True
+
+    def note(signum: int, frame: FrameType | None) -> None:
+        if noted.is_set():
+            _terminate(signum, frame)
+        noted.set()
+        _SEEN.set()
+        end.start()
+
+    previous = signal.signal(signal.SIGTERM, note)
+    try:
+        yield noted.is_set
+    finally:
+        end.cancel()
         signal.signal(signal.SIGTERM, previous)
 
 

@@ -84,8 +84,8 @@ def train(recipe: Recipe, config: TrainConfig, data: PreparedData, tracker: Trac
             run_id=tracker.run_id,
             use_gpu=cluster.num_gpus > 0,
         )
-        with follow(board, num_steps):
-            fit_group(job, board)
+        with follow(board, num_steps, config.stop_grace_s):
+            fit_group(job, board, num_steps)
 
 
 def start_tracking(recipe: Recipe, config: TrainConfig, data: PreparedData) -> Tracker:

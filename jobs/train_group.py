@@ -1,8 +1,7 @@
 """The door to Ray Train: a group of workers that restarts from its last checkpoint, and what each worker runs."""
 
 import os
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +9,14 @@ from typing import Any
 os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
 
 import ray
-from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, get_checkpoint, get_context
-from ray.train import report as ray_report
+from ray.train import FailureConfig, RunConfig, ScalingConfig, get_context
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
 
 from data_pipeline.errors import BaserewardError, RunError
+from jobs.termination import Terminated
 from jobs.tracking import MetricLogger
+from jobs.train_board import StopAsked
 from rm_core.training.config import TrainConfig
 
 __all__ = ["GroupJob", "fit_group"]
@@ -34,11 +34,12 @@ class GroupJob:
     use_gpu: bool
 
 
-def fit_group(job: GroupJob, board: Any) -> None:
+def fit_group(job: GroupJob, board: Any, num_steps: int) -> None:
     """Run the group to its end on the open cluster.
 
     Raises:
         RunError: a rank met an error that a restart cannot cure, or the group died more than `max_failures` times.
+        Terminated: it was asked to stop, and has done so after a checkpoint.
     """
     config = job.config
     trainer = TorchTrainer(
@@ -54,16 +55,17 @@ def fit_group(job: GroupJob, board: Any) -> None:
             name="ray",
             storage_path=config.output,
             failure_config=FailureConfig(max_failures=config.max_failures),
-            checkpoint_config=CheckpointConfig(num_to_keep=config.keep_checkpoints),
         ),
     )
     try:
         trainer.fit()
     except TrainingFailedError as error:
         raise RunError(f"training failed {_attempts(board)} times, last: {_cause(error)}") from error
-    failure = ray.get(board.read.remote()).failure
-    if failure is not None:
-        raise RunError(failure)
+    state = ray.get(board.read.remote())
+    if state.failure is not None:
+        raise RunError(state.failure)
+    if state.stops and state.steps_done < num_steps:
+        raise Terminated
 
 
 def _group_timeout_s(config: TrainConfig) -> int:
@@ -87,8 +89,12 @@ def _worker(arguments: dict[str, Any]) -> None:
     job, board = arguments["job"], arguments["board"]
     if ray.get(board.begin.remote()) is not None:
         return
+    from rm_core.training.trainer import StopTraining
+
     try:
         _train(job, board)
+    except StopTraining as stopped:
+        board.note.remote(f"training ended {stopped}, with a checkpoint")
     except BaserewardError as error:
         # A restart would meet it again: tell the driver, and let Ray end the other ranks.
         ray.get(board.fail.remote(str(error)))
@@ -99,10 +105,16 @@ def _train(job: GroupJob, board: Any) -> None:
     from rm_core.training.trainer import Hooks
     from rm_core.training.worker import train_rank
 
-    checkpoint = get_checkpoint()
+    def note(text: str) -> None:
+        board.note.remote(text)
+
+    def silent(*_: object) -> None:
+        """World rank 0 speaks for all."""
+
+    stop = StopAsked(board)
     if get_context().get_world_rank() != 0:
-        hooks = Hooks(begin=lambda steps: None, log=lambda steps, metrics: None, save=_save)
-        _from_checkpoint(checkpoint, lambda folder: train_rank(job.config, hooks, checkpoint=folder, **_export(job)))
+        hooks = Hooks(begin=silent, log=silent, before_save=silent, stop=stop, note=note)
+        train_rank(job.config, hooks, export_to=job.export_to, lineage=job.lineage)
         return
     with MetricLogger(job.tracking_uri, job.run_id) as logger:
 
@@ -113,28 +125,11 @@ def _train(job: GroupJob, board: Any) -> None:
                 note += f", accuracy {metrics['train/accuracy']:.3f}"
             board.advance.remote(steps_done, f"{note}, {metrics['system/comparisons_per_s']:.0f} comparisons/s")
 
-        def save(steps_done: int, write: Callable[[str], None]) -> None:
-            logger.flush()
-            _save(steps_done, write)
-
-        hooks = Hooks(begin=lambda steps: ray.get(board.started.remote(steps)), log=log, save=save)
-        _from_checkpoint(checkpoint, lambda folder: train_rank(job.config, hooks, checkpoint=folder, **_export(job)))
-
-
-def _export(job: GroupJob) -> dict[str, Any]:
-    return {"export_to": job.export_to, "lineage": job.lineage}
-
-
-def _from_checkpoint(checkpoint: Checkpoint | None, train: Callable[[str | None], None]) -> None:
-    if checkpoint is None:
-        train(None)
-        return
-    with checkpoint.as_directory() as folder:
-        train(folder)
-
-
-def _save(steps_done: int, write: Callable[[str], None]) -> None:
-    """Every rank writes its shards into a folder of its own; Ray joins them into one checkpoint, or keeps none."""
-    with tempfile.TemporaryDirectory(prefix="basereward-checkpoint-") as folder:
-        write(folder)
-        ray_report({"steps_done": steps_done}, checkpoint=Checkpoint.from_directory(folder))
+        hooks = Hooks(
+            begin=lambda steps: ray.get(board.started.remote(steps)),
+            log=log,
+            before_save=logger.flush,
+            stop=stop,
+            note=note,
+        )
+        train_rank(job.config, hooks, export_to=job.export_to, lineage=job.lineage)

@@ -11,9 +11,11 @@ from rm_core.training.config import TrainConfig
 
 __all__ = ["claim_output", "is_logged"]
 
-# What may change between two attempts at one training without changing its result.
+# What may change between two attempts at one training without changing its result; the number of workers changes
+# how its sums are rounded.
 _FREE = {"output", "model", "data", "log_every", "keep_checkpoints", "checkpoint_every", "max_failures", "prefetch"}
-_FREE |= {"loader_workers", "cache_dir", "cache_bytes", "stall_timeout_s"}
+_FREE |= {"loader_workers", "cache_dir", "cache_bytes", "stall_timeout_s", "num_workers", "threads_per_worker"}
+_FREE |= {"keep_best_checkpoints", "keep_checkpoint_every", "checkpoint_retry_s", "stop_grace_s"}
 
 
 def claim_output(config: TrainConfig, data_fingerprint: str) -> None:

@@ -17,6 +17,7 @@ from data_pipeline.storage.files import (
     exists,
     is_local,
     list_files,
+    list_folders,
     open_input,
     open_seekable,
     read_bytes,
@@ -25,19 +26,21 @@ from data_pipeline.storage.files import (
 )
 from data_pipeline.storage.paths import absolute, join, name_of, parent_of
 from data_pipeline.storage.web import fetch
-from data_pipeline.storage.writing import make_parent, write_atomic
+from data_pipeline.storage.writing import delete_folder, make_parent, upload, write_atomic
 
 __all__ = [
     "ShardCache",
     "absolute",
     "archive_digest",
     "archive_of",
+    "delete_folder",
     "exists",
     "fetch",
     "is_archive",
     "is_local",
     "join",
     "list_files",
+    "list_folders",
     "make_parent",
     "name_of",
     "open_input",
@@ -46,5 +49,6 @@ __all__ = [
     "read_bytes",
     "sha256_of",
     "size_of",
+    "upload",
     "write_atomic",
 ]

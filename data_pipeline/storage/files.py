@@ -17,7 +17,17 @@ from data_pipeline.storage.paths import archive_prefixes, has_scheme
 from data_pipeline.storage.ranges import RangeReader, RemoteSource, buffered
 from data_pipeline.storage.remote import filesystem_of, identity_of, named, remote_call
 
-__all__ = ["exists", "is_local", "list_files", "open_input", "open_seekable", "read_bytes", "sha256_of", "size_of"]
+__all__ = [
+    "exists",
+    "is_local",
+    "list_files",
+    "list_folders",
+    "open_input",
+    "open_seekable",
+    "read_bytes",
+    "sha256_of",
+    "size_of",
+]
 
 _CHUNK_BYTES = 1 << 20
 _GLOB = re.compile(r"[*?\[]")
@@ -52,6 +62,22 @@ def list_files(url_glob: str) -> list[str]:
         if not found and _GLOB.search(archives):
             found = [url for archive in list_files(archives) for url in list_files(f"{archive}/{path}")]
     return sorted(set(found))  # a glob with two ** finds files twice
+
+
+def list_folders(url: str) -> list[str]:
+    """The folders directly in the folder `url`, sorted; empty where it is none."""
+    if not has_scheme(url):
+        return sorted(entry.path for entry in os.scandir(url) if entry.is_dir()) if os.path.isdir(url) else []
+    filesystem, path = filesystem_of(url)
+
+    def look() -> list[str]:
+        try:
+            found = filesystem.ls(path, detail=True)
+        except FileNotFoundError:
+            return []
+        return sorted(str(filesystem.unstrip_protocol(one["name"])) for one in found if one["type"] == "directory")
+
+    return remote_call(url, look)
 
 
 def size_of(url: str) -> int:

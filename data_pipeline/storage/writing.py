@@ -13,7 +13,7 @@ from data_pipeline.storage.archives import locate
 from data_pipeline.storage.paths import has_scheme, name_of, parent_of
 from data_pipeline.storage.remote import filesystem_of, remote_call
 
-__all__ = ["disk_room", "make_parent", "write_atomic"]
+__all__ = ["delete_folder", "disk_room", "make_parent", "upload", "write_atomic"]
 
 
 def make_parent(url: str) -> None:
@@ -69,3 +69,32 @@ def disk_room(path: str, num_bytes: int) -> Iterator[None]:
             f"cannot write {path!r}: {error.strerror}; {num_bytes:,} bytes wanted, {free:,} free;"
             " make room on that disk or name another folder, then run again: what is finished is kept"
         ) from error
+
+
+def upload(path: str, url: str) -> None:
+    """Put the local file `path` at `url`, whole or not at all; a local one is moved, and so must lie on the same disk.
+
+    Raises:
+        NoSpace: the disk is full.
+        RunError: the remote store kept failing.
+    """
+    if has_scheme(url):
+        filesystem, remote = filesystem_of(url)
+        remote_call(url, lambda: filesystem.put_file(path, remote))
+        return
+    with open(path, "rb") as file, disk_room(url, os.path.getsize(path)):
+        os.fsync(file.fileno())
+    os.replace(path, url)
+
+
+def delete_folder(url: str, *, first: str) -> None:
+    """Delete a folder with all that lies in it, the file called `first` before the others; it may be gone already."""
+    if has_scheme(url):
+        filesystem, path = filesystem_of(url)
+        names = remote_call(url, lambda: [str(name) for name in filesystem.find(path)])
+        for name in sorted(names, key=lambda name: name_of(name) != first):
+            remote_call(url, lambda name=name: filesystem.rm_file(name))  # type: ignore[misc]
+        return
+    (Path(url) / first).unlink(missing_ok=True)
+    if os.path.isdir(url):
+        shutil.rmtree(url)

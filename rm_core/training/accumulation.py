@@ -24,7 +24,7 @@ __all__ = ["Accumulator", "StepSums"]
 
 _MEASURED = ("correct", "margin", "reward", "reward_squared")
 _COUNTED = ("pairs", "responses", "comparisons", "tokens", "patches", "distinct_patches")
-_DONE = ("done_tokens", "done_patches", "other_kernels")
+_DONE = ("done_tokens", "done_patches", "other_kernels", "stops")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,12 @@ class Accumulator:
         self._counted = (*(f"count_{name}" for name in terms), *_COUNTED)
         self.names = (*self._measured, *self._counted, *_DONE)
 
-    def run(self, step: RankStep, rows: Iterator[PackedBatch]) -> StepSums:
-        """The step's gradient, and its sums over all ranks; a collective call."""
+    def run(self, step: RankStep, rows: Iterator[PackedBatch], *, stop: bool = False) -> StepSums:
+        """The step's gradient, and its sums over all ranks; a collective call.
+
+        Args:
+            stop: this rank was asked to end the training: all ranks learn of it in the same step.
+        """
         mean = None
         if self._objective.needs_step_mean:
             kept = list(self._read(step, rows))
@@ -91,7 +95,8 @@ class Accumulator:
             units = {name: term.unit for name, term in judged.terms.items()}
             seen.append((batch.ids, torch.isfinite(rewards).all()))
         work = self._model.work.take()
-        done = torch.tensor([work.tokens, work.patches, work.kernel != self._model.kernel], dtype=torch.float64)
+        other = work.kernel != self._model.kernel
+        done = torch.tensor([work.tokens, work.patches, other, stop], dtype=torch.float64)
         self._watchdog.enter("optimiser step")
         values = torch.cat([measured, counted.to(device), done.to(device)])
         dist.all_reduce(values)

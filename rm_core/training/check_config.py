@@ -58,7 +58,14 @@ def _check_counts(config: TrainConfig) -> None:
     ):
         if getattr(config, key) < 1:
             raise RecipeError(f"train.{key}={getattr(config, key)} must be at least 1")
-    for key in ("prefetch", "loader_workers"):
+    for key in (
+        "prefetch",
+        "loader_workers",
+        "keep_best_checkpoints",
+        "keep_checkpoint_every",
+        "checkpoint_retry_s",
+        "stop_grace_s",
+    ):
         if getattr(config, key) < 0:
             raise RecipeError(f"train.{key}={getattr(config, key)} must be at least 0")
     if config.max_steps is not None and config.max_steps < 1:

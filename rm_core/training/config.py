@@ -79,13 +79,21 @@ class TrainConfig:
     seed: int = 0
     """Seed of the head's weights, of the order of data and of dropout."""
     checkpoint_every: int = 500
-    """Optimiser steps between two checkpoints; the last step always writes one."""
+    """Optimiser steps between two checkpoints, written beside the training; the last step always writes one."""
     keep_checkpoints: int = 2
-    """Newest checkpoints kept on disk."""
+    """Newest checkpoints kept."""
+    keep_best_checkpoints: int = 0
+    """Also keep so many of the lowest mean loss since the checkpoint before."""
+    keep_checkpoint_every: int = 0
+    """Also keep every checkpoint whose step is a multiple of this; 0: none for that."""
+    checkpoint_retry_s: float = 600.0
+    """Seconds for which a checkpoint is written again where a remote store fails, beside the training."""
     log_every: int = 10
     """Optimiser steps between two points of the metrics."""
     max_failures: int = 3
     """Times the group is restarted from its last checkpoint after a worker died, before the run fails."""
+    stop_grace_s: float = 120.0
+    """Seconds that the group has, after SIGTERM, to end its step and write a checkpoint, before it is killed."""
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     """What is minimised."""
     weights: WeightsConfig = field(default_factory=WeightsConfig)
@@ -106,6 +114,6 @@ class TrainConfig:
     loader_workers: int = 0
     """Processes of each worker that read and decode Comparisons; 0: a thread of the worker itself."""
     cache_dir: str = "cache"
-    """For data on ``s3://``: the folder for local copies of shards, on a disk of each machine."""
+    """The folder for local copies of remote shards and checkpoints, on a disk of each machine."""
     cache_bytes: int = 107_374_182_400
     """Bytes that the copies in `cache_dir` may take; the ones used longest ago are deleted."""

@@ -1,6 +1,7 @@
 """The one door to DeepSpeed.
 
-`ZeroEngine` is what the trainer sees: run the model, back-propagate one packed row, take the step, save, load, gather.
+`ZeroEngine` is what the trainer sees: run the model, back-propagate one packed row, take the step, gather; and the
+shards that a checkpoint keeps (`sharded_state`).
 Accumulation is ours ("unmanaged" in DeepSpeed's words): a step has as many rows as its plan says, not a fixed number.
 """
 
@@ -21,14 +22,12 @@ from torch import Tensor, nn
 
 from rm_core.model.reward_model import RewardModel
 from rm_core.training.check_config import check_train_config
-from rm_core.training.checkpoint import DataOnlyCheckpointEngine
 from rm_core.training.config import TrainConfig
 from rm_core.training.master_weights import MasterWeights
 from rm_core.training.parameter_groups import ParameterGroups, RateShare, parameter_groups
+from rm_core.training.sharded_state import ShardedState
 
 __all__ = ["ZeroEngine"]
-
-_TAG = "state"
 
 
 class ZeroEngine:
@@ -63,7 +62,6 @@ class ZeroEngine:
             ),
             config=deepspeed_config(config),
         )
-        self._engine.checkpoint_engine = DataOnlyCheckpointEngine()
         self._restore(model, buffers)
         self._zero_stage = config.zero.stage
         self._parts = [group["name"] for group in groups]
@@ -120,15 +118,29 @@ class ZeroEngine:
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm if max_norm > 0 else float("inf"))
         self._norm = float(norm)
 
-    def save(self, folder: str) -> None:
-        """Write this rank's shards below `folder`; a collective call."""
-        self._engine.save_checkpoint(folder, tag=_TAG, save_latest=False)
+    @property
+    def state(self) -> ShardedState:
+        """Access to this rank's shards of weights and moments."""
+        parameters = [item for item in self._engine.module.named_parameters() if item[1].requires_grad]
+        return ShardedState(
+            self._zero_stage, self._engine.optimizer, parameters, rank=self.world_rank, world_size=self.world_size
+        )
 
-    def load(self, folder: str) -> None:
-        """Read what `save` wrote with the same number of ranks and the same stage; a collective call."""
-        path, _ = self._engine.load_checkpoint(folder, tag=_TAG)
-        if path is None:
-            raise FileNotFoundError(f"no ZeRO checkpoint in {os.path.join(folder, _TAG)!r}")
+    @property
+    def num_steps(self) -> int:
+        """Steps of the schedule that were taken."""
+        return int(self._engine.lr_scheduler.last_epoch)
+
+    def go_to(self, num_steps: int) -> None:
+        """Set the schedule as it is after `num_steps` steps."""
+        schedule = self._engine.lr_scheduler
+        schedule.last_epoch, schedule._step_count = num_steps, num_steps + 1
+        schedule._last_lr = [
+            base * share(num_steps) for base, share in zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)
+        ]
+        for group, rate in zip(schedule.optimizer.param_groups, schedule._last_lr, strict=True):
+            group["lr"] = rate
+        self._engine.global_steps = num_steps
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
         """Consolidated weights on the CPU, one parameter at a time; a collective call, data on world rank 0 only."""

@@ -1,14 +1,11 @@
 """The training loop of one rank: rows of a step -> gradient -> step -> checks -> metrics -> checkpoint.
 
-What happens to metrics and checkpoints is not decided here: `Hooks` are handed in.
+What happens to metrics is not decided here: `Hooks` are handed in.
 """
 
-import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
-
-import torch
 
 from rm_core.batches.loader import PackLoader, RankStep
 from rm_core.model.families import group_of
@@ -16,13 +13,18 @@ from rm_core.model.reward_model import RewardModel
 from rm_core.objectives.objective import Objective
 from rm_core.training.accumulation import Accumulator, StepSums
 from rm_core.training.audit import WeightAudit
+from rm_core.training.checkpointing import Checkpointing, Position
 from rm_core.training.checks import check_step
 from rm_core.training.config import TrainConfig
 from rm_core.training.engine import ZeroEngine
 from rm_core.training.watchdog import Watchdog
 from rm_core.training.window import Window
 
-__all__ = ["Hooks", "Trainer"]
+__all__ = ["Hooks", "StopTraining", "Trainer"]
+
+
+class StopTraining(Exception):
+    """The training was asked to end and has ended after a whole step, with a checkpoint; raised on every rank."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +35,12 @@ class Hooks:
     """(steps done), on every rank once the loop begins: 0, or those of the checkpoint."""
     log: Callable[[int, Mapping[str, float]], None]
     """(steps done, metrics by grouped name), on world rank 0 every `log_every` steps."""
-    save: Callable[[int, Callable[[str], None]], None]
-    """(steps done, write into a folder), on every rank: keep what `write` writes, complete or not at all."""
+    before_save: Callable[[], None]
+    """On every rank before a checkpoint is begun: what was logged up to here has to last as it does."""
+    stop: Callable[[], bool]
+    """Asked once a step on every rank, and answers at once: whether the training shall end after it."""
+    note: Callable[[str], None]
+    """(text), on any rank: what a person should know, such as a checkpoint that could not be read."""
 
 
 class Trainer:
@@ -43,6 +49,7 @@ class Trainer:
     Args:
         model: what the engine runs.
         loader: this rank's packed rows.
+        checkpoints: where the state goes and comes from.
         num_steps: optimiser steps of the whole plan.
         stage_starts: steps at which other groups of weights may begin to train: the audit of weights begins anew.
         watchdog: is told where this rank is.
@@ -55,6 +62,7 @@ class Trainer:
         loader: PackLoader,
         config: TrainConfig,
         hooks: Hooks,
+        checkpoints: Checkpointing,
         *,
         num_steps: int,
         stage_starts: Collection[int] = (0,),
@@ -65,11 +73,13 @@ class Trainer:
         self._loader = loader
         self._config = config
         self._hooks = hooks
+        self._checkpoints = checkpoints
         self._num_steps = num_steps
         self._stage_starts = stage_starts
         self._watchdog = watchdog
         self._accumulator = Accumulator(engine, model, Objective(config.objective), watchdog)
         self._window = Window(self._accumulator.names, engine.device)
+        self._since_save = Window(self._accumulator.names, engine.device)
         self._steps_done = 0
 
     def run(self) -> None:
@@ -78,6 +88,7 @@ class Trainer:
         Raises:
             RunError: a loss or gradient is not finite, a step did other work than planned, or weights that train stood
                 still, or others moved.
+            StopTraining: `Hooks.stop` said so.
         """
         self._hooks.begin(self._steps_done)
         self._window.start()
@@ -85,19 +96,26 @@ class Trainer:
         for step, rows in self._loader.steps(self._steps_done):
             if step.plan.index in self._stage_starts:
                 audit = self._new_audit()
-            sums = self._accumulator.run(step, rows)
+            sums = self._accumulator.run(step, rows, stop=self._hooks.stop())
             rates = self._engine.learning_rates
             grad_norm = self._engine.step()
             check_step(step.plan, sums, grad_norm, self._model.kernel)
             self._audit(audit, sums, rates, grad_norm)
             self._steps_done = step.plan.index + 1
             self._window.add(sums)
+            self._since_save.add(sums)
             if self._due(self._config.log_every):
                 self._log(step, rates, grad_norm)
-            if self._due(self._config.checkpoint_every):
-                self._watchdog.enter("checkpoint")
-                self._hooks.save(self._steps_done, self._write)
+            stops = sums["stops"] > 0
+            if stops or self._due(self._config.checkpoint_every):
+                self._save()
+            if stops:
+                break
             self._watchdog.enter("loading", step=self._steps_done, row=0)
+        self._watchdog.enter("checkpoint")
+        self._checkpoints.close()
+        if self._steps_done < self._num_steps:
+            raise StopTraining(f"after step {self._steps_done} of {self._num_steps}")
 
     def _new_audit(self) -> WeightAudit:
         group = partial(group_of, model_type=self._model.family.model_type)
@@ -111,29 +129,18 @@ class Trainer:
         rising = any(rate > rates[part] for part, rate in self._engine.learning_rates.items())
         audit.after(self._steps_done, rates, images=sums["distinct_patches"] > 0, rising=rising)
 
-    def resume(self, folder: str) -> None:
-        """Continue after the last step of the checkpoint in `folder`; a collective call."""
-        self._engine.load(folder)
-        state = torch.load(self._state_file(folder), weights_only=True)
-        self._steps_done = int(state["steps_done"])
-        self._window.restore(state["window"])
-        torch.random.set_rng_state(state["cpu_random"])
-        if torch.cuda.is_available():
-            torch.cuda.set_rng_state(state["cuda_random"])
+    def resume(self) -> None:
+        """Continue after the newest checkpoint's step, if there is one; a collective call."""
+        position = self._checkpoints.resume()
+        if position is not None:
+            self._steps_done = position.steps_done
+            self._window.restore(position.window)
 
-    def _write(self, folder: str) -> None:
-        self._engine.save(folder)
-        state = {
-            "steps_done": self._steps_done,
-            "window": self._window.sums,
-            "cpu_random": torch.random.get_rng_state(),
-        }
-        if torch.cuda.is_available():
-            state["cuda_random"] = torch.cuda.get_rng_state()
-        torch.save(state, self._state_file(folder))
-
-    def _state_file(self, folder: str) -> str:
-        return os.path.join(folder, f"trainer-rank-{self._engine.world_rank:05d}.pt")
+    def _save(self) -> None:
+        self._watchdog.enter("checkpoint")
+        self._hooks.before_save()
+        loss = self._since_save.loss()
+        self._checkpoints.save(Position(self._steps_done, self._window.sums.clone()), score=loss)
 
     def _due(self, every: int) -> bool:
         return self._steps_done % every == 0 or self._steps_done == self._num_steps

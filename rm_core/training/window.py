@@ -38,6 +38,12 @@ class Window:
         """Go on with the sums that a checkpoint kept."""
         self.sums = sums
 
+    def loss(self) -> float:
+        """The mean loss of the window, and a new window."""
+        total = dict(zip(self._names, self.sums.tolist(), strict=True))
+        self.sums.zero_()
+        return _losses(total)["train/loss"]
+
     def metrics(self) -> dict[str, float]:
         """Means of the window, and a new window; a collective call, for the largest memory of all ranks."""
         total = dict(zip(self._names, self.sums.tolist(), strict=True))
@@ -57,7 +63,7 @@ class Window:
 def _losses(total: Mapping[str, float]) -> dict[str, float]:
     """The loss, and each of its terms where there are several."""
     names = [name.removeprefix("loss_") for name in total if name.startswith("loss_")]
-    terms = {name: total[f"loss_{name}"] / total[f"count_{name}"] for name in names}
+    terms = {name: total[f"loss_{name}"] / max(1.0, total[f"count_{name}"]) for name in names}  # 0 / 0 where all tie
     parts = {f"train/loss_{name}": value for name, value in terms.items()} if len(terms) > 1 else {}
     return {"train/loss": sum(terms.values())} | parts
 

@@ -14,6 +14,7 @@ from rm_core.model.backbone import load_backbone
 from rm_core.model.folder import has_head, load_reward_model
 from rm_core.model.lora import add_adapters
 from rm_core.model.reward_model import RewardModel
+from rm_core.training.checkpointing import Checkpointing, identity_of
 from rm_core.training.config import TrainConfig
 from rm_core.training.engine import ZeroEngine
 from rm_core.training.export import export, fixture_row
@@ -25,10 +26,8 @@ from rm_core.training.watchdog import Watchdog
 __all__ = ["train_rank"]
 
 
-def train_rank(
-    config: TrainConfig, hooks: Hooks, *, export_to: str, lineage: Mapping[str, Any], checkpoint: str | None
-) -> None:
-    """Train on this rank, from `checkpoint` on where there is one, and export from world rank 0.
+def train_rank(config: TrainConfig, hooks: Hooks, *, export_to: str, lineage: Mapping[str, Any]) -> None:
+    """Train on this rank, from the newest checkpoint on where there is one, and export from world rank 0.
 
     Args:
         export_to: the folder of the finished model.
@@ -39,6 +38,7 @@ def train_rank(
     data = open_data(config)
     table, plan = make_plan(config, data)
     model = build_model(config)
+    identity = identity_of(model, data.manifest.fingerprint)
     engine = ZeroEngine(model, config, rate_of_stage(config, plan))
     model.use_attention(config.attention)
     loader = PackLoader(
@@ -51,13 +51,13 @@ def train_rank(
         prefetch=config.prefetch,
         num_workers=config.loader_workers,
     )
+    checkpoints = Checkpointing(engine, config, identity, hooks.note)
     with _watchdog(config, engine, model) as watchdog:
         trainer = Trainer(
-            engine, model, loader, config, hooks,
+            engine, model, loader, config, hooks, checkpoints,
             num_steps=plan.num_steps, stage_starts=plan.starts, watchdog=watchdog,
         )  # fmt: skip
-        if checkpoint is not None:
-            trainer.resume(checkpoint)
+        trainer.resume()
         model.train()
         trainer.run()
         watchdog.enter("export")

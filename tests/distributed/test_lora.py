@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from distributed_ranks import RunsOfCases, with_drills
+from kept_states import keep, restore
 from toys import toy_comparison, toy_image, toy_reward_model
 
 from rm_core.batches.packed import PackedBatch, collate
@@ -84,13 +85,13 @@ def train(stage: int, precision: str, folder: str) -> dict[str, Any]:
     model, engine = start(stage, precision, seed=0)
     found: dict[str, Any] = {"before": dict(engine.weights()), "first": rewards(model, engine.forward)}
     steps(model, engine, 2)
-    engine.save(folder)
+    keep(engine, folder)
     found["losses"] = steps(model, engine, 2)
     found |= {"after": dict(engine.weights()), "rewards": rewards(model, engine.forward)}
     found["merged"] = merged_rewards(engine)
     model, engine = start(stage, precision, seed=1)
     found["other"] = dict(engine.weights())
-    engine.load(folder)
+    restore(engine, folder)
     found["resumed_losses"] = steps(model, engine, 2)
     return found | {"resumed": dict(engine.weights())}
 

@@ -1,12 +1,14 @@
 """A whole training on two ranks, from prepared data to the exported folder: adapters, stages, audits, resumption."""
 
-import os
-from collections.abc import Callable, Iterator, Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from distributed_ranks import run_ranks
 from prepared_toys import mixed_toy, write_toy
 from safetensors.torch import load_file
@@ -49,22 +51,17 @@ def staged(folder: Path) -> TrainConfig:
     )  # fmt: skip
 
 
-def train(config: TrainConfig, folder: Path, checkpoint: str | None = None) -> dict[str, Any]:
-    """What rank 0 logged, or the error that this rank raised; checkpoints lie in `folder`/STEP, the model in export."""
+def train(config: TrainConfig, folder: Path) -> dict[str, Any]:
+    """What rank 0 logged, or the error that this rank raised; checkpoints and the export lie in `folder`."""
     points: list[dict[str, float]] = []
 
     def log(_step: int, metrics: Mapping[str, float]) -> None:
         points.append(dict(metrics))
 
-    def save(step: int, write: Callable[[str], None]) -> None:
-        os.makedirs(folder / str(step), exist_ok=True)
-        write(str(folder / str(step)))
-
-    hooks = Hooks(begin=lambda steps: None, log=log, save=save)
+    hooks = Hooks(begin=lambda steps: None, log=log, before_save=lambda: None, stop=lambda: False, note=print)
+    config = replace(config, output=str(folder), cache_dir=str(folder / "cache"))
     try:
-        worker.train_rank(
-            config, hooks, export_to=str(folder / "export"), lineage={"recipe": "toy"}, checkpoint=checkpoint
-        )
+        worker.train_rank(config, hooks, export_to=str(folder / "export"), lineage={"recipe": "toy"})
     except RunError as error:
         return {"error": str(error)}
     return {"points": points}
@@ -111,11 +108,15 @@ def train_and_lose(folder: Path) -> dict[str, Any]:
 
 def train_all(path: str) -> dict[str, dict[str, Any]]:
     folder = Path(path)
-    found = {"staged": train(staged(folder), folder / "staged")}
+    found = {"staged": train(replace(staged(folder), keep_checkpoints=3), folder / "staged")}
+    if dist.get_rank() == 0:
+        first = Path("checkpoints", "step-00000001")
+        shutil.copytree(folder / "staged" / first, folder / "resumed" / first)
+    dist.barrier()
     with pytest.MonkeyPatch.context() as patch:
         # The whole training has been through it.
         patch.setattr(export, "audit_export", lambda folder: "")
-        found["resumed"] = train(staged(folder), folder / "resumed", str(folder / "staged" / "1"))
+        found["resumed"] = train(staged(folder), folder / "resumed")
     return found | {"detached": train_detached(folder), "lost": train_and_lose(folder)}
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -22,9 +23,10 @@ def series_of(run_dir: Path, folder: str) -> dict[str, list[tuple[int, float]]]:
     return {name: [(point.step, point.value) for point in client.get_metric_history(run_id, name)] for name in EXACT}
 
 
-def wait_for_checkpoint(process: subprocess.Popen[str], output: Path) -> None:
+def wait_for_checkpoint(process: subprocess.Popen[str], output: Path, step: int = 0) -> None:
+    """Until there is one of `step` or later."""
     deadline_s = time.monotonic() + 120
-    while not list(output.glob("ray/checkpoint_*/trainer-rank-00000.pt")):
+    while not [path for path in output.glob("checkpoints/step-*/COMPLETE.json") if int(path.parent.name[5:]) >= step]:
         assert process.poll() is None and time.monotonic() < deadline_s, "no checkpoint came"
         time.sleep(0.02)
 
@@ -83,6 +85,9 @@ def test_an_ended_driver_goes_on_in_the_same_run_by_the_same_command(trained: Wo
         process.terminate()
         printed, _ = process.communicate(timeout=60)
         assert process.returncode == 143, printed
+        said = re.search(r"training ended after step (\d+) of 30, with a checkpoint", printed)
+        assert said, printed
+        assert (output / f"checkpoints/step-{int(said[1]):08d}/COMPLETE.json").exists()
     else:
         kill_tree(process.pid)
         process.communicate(timeout=30)
@@ -93,6 +98,35 @@ def test_an_ended_driver_goes_on_in_the_same_run_by_the_same_command(trained: Wo
     assert json.loads((output / "job_state.json").read_text())["mlflow_run_id"] == run_id
     assert client.get_run(run_id).info.status == "FINISHED"
     assert series_of(trained.folder, output.name) == series_of(trained.folder, "train")
+
+
+def damage(checkpoint: Path) -> None:
+    """One bit of one rank's values."""
+    path = next(checkpoint.glob("rank-00000-*.safetensors"))
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.drill
+def test_one_worker_and_then_three_go_on_where_two_were_ended(trained: Workplace) -> None:
+    """2 -> 1 -> 3 workers; on the way the newest checkpoint is damaged, and the one before is taken."""
+    output = trained.folder / "sizes"
+    arguments = (f"train.output={output}", "train.checkpoint_every=4", "train.keep_checkpoints=3", "cluster.num_cpus=3")
+    for workers, steps in ((2, 4), (1, 12)):
+        process = trained.start("train", *arguments, f"train.num_workers={workers}")
+        wait_for_checkpoint(process, output, steps)
+        kill_tree(process.pid)
+        process.communicate(timeout=30)
+    newest = sorted(output.glob("checkpoints/step-*/COMPLETE.json"))[-1].parent
+    damage(newest)
+    printed = trained.run("train", *arguments, "train.num_workers=3")
+    assert f"the checkpoint of step {int(newest.name[5:])} is passed over" in printed, printed
+    assert "holds other bytes than were written" in printed
+    whole = series_of(trained.folder, "train")
+    for name, points in series_of(trained.folder, "sizes").items():
+        assert [step for step, _ in points] == [step for step, _ in whole[name]], name
+        assert [value for _, value in points] == pytest.approx([value for _, value in whole[name]], rel=2e-3), name
 
 
 def test_a_finished_training_does_nothing_and_another_one_is_refused(trained: Workplace) -> None:

@@ -1,0 +1,74 @@
+"""The checkpoints of one training, wherever they lie."""
+
+from data_pipeline.errors import CorruptData
+from data_pipeline.storage import delete_folder, join, list_files, list_folders, name_of, parent_of, read_bytes
+from rm_core.checkpoints.layout import MARKER, Marker, parsed, step_folder
+from rm_core.checkpoints.reader import Checkpoint
+from rm_core.checkpoints.retention import Retention
+
+__all__ = ["CheckpointStore"]
+
+
+class CheckpointStore:
+    """Lists, opens and deletes.
+
+    Args:
+        url: the folder of the training's checkpoints, local or ``s3://``; it need not exist yet.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def complete_steps(self) -> list[int]:
+        """Steps with a marker, ascending; a save that did not come to its end is not there."""
+        names = (name_of(parent_of(url)) for url in list_files(join(self.url, "step-*", MARKER)))
+        return sorted(int(name.removeprefix("step-")) for name in names if name.removeprefix("step-").isdigit())
+
+    def marker(self, step: int) -> Marker:
+        """What `step`'s marker says.
+
+        Raises:
+            CorruptData: it is damaged, or of another step.
+            MissingInput: there is none.
+        """
+        url = join(step_folder(self.url, step), MARKER)
+        marker = parsed(Marker, read_bytes(url), url)
+        if marker.step != step or len(marker.records) != marker.world_size:
+            raise CorruptData(
+                f"{url!r} is of step {marker.step} and {len(marker.records)} ranks: the folder was renamed"
+            )
+        return marker
+
+    def open(self, step: int, *, rank: int, copies: str) -> Checkpoint:
+        """The checkpoint of `step` for reading; errors as for `marker`.
+
+        Args:
+            rank: the reader, whose own part is looked into first.
+            copies: a folder on this machine for parts that are remote.
+        """
+        return Checkpoint(step_folder(self.url, step), self.marker(step), rank=rank, copies=copies)
+
+    def prune(self, keep: Retention) -> list[int]:
+        """Delete what `keep` doesn't keep, and what earlier saves left unfinished before the newest complete one.
+
+        A marker goes before the rest of its folder, so that what is half deleted is never taken for complete.
+        Checkpoints whose marker is damaged stay, for whoever looks for the cause.
+        """
+        complete = self.complete_steps()
+        if not complete:
+            return []
+        scores = {}
+        for step in complete:
+            try:
+                scores[step] = self.marker(step).score
+            except CorruptData:
+                continue
+        removed = keep.removed(scores)
+        abandoned = [step for step in self._all_steps() if step not in complete and step < complete[-1]]
+        for step in [*removed, *abandoned]:
+            delete_folder(step_folder(self.url, step), first=MARKER)
+        return removed
+
+    def _all_steps(self) -> list[int]:
+        names = (name_of(url).removeprefix("step-") for url in list_folders(self.url))
+        return [int(name) for name in names if name.isdigit()]

@@ -1,0 +1,121 @@
+"""Weights and moments come back bit for bit on the same ranks, and on another number of ranks or stage to rounding."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from distributed_ranks import run_ranks, with_drills
+from kept_states import keep, restore
+from toys import ROW_FORMAT, toy_comparison, toy_image, toy_reward_model
+
+from rm_core.batches.packed import collate
+from rm_core.checkpoints import CheckpointStore
+from rm_core.model.reward_model import RewardModel
+from rm_core.objectives.pairwise import win_cost
+from rm_core.training.config import OptimizerConfig, TrainConfig, ZeroConfig
+from rm_core.training.engine import ZeroEngine
+
+COMPARISONS = 12
+CASES = [(0, "fp32"), (1, "fp32"), (2, "fp32"), (3, "fp32"), (1, "bf16"), (2, "bf16"), (3, "bf16")]
+MOVES = [  # (ranks, stage) that wrote -> (ranks, stage) that read, all in float32
+    ((2, 3), (3, 2)), ((2, 2), (1, 3)), ((3, 1), (2, 0)), ((1, 0), (2, 3)), ((4, 3), (2, 3)), ((2, 3), (4, 3)),
+]  # fmt: skip
+
+
+def start(stage: int, precision: str, seed: int) -> tuple[RewardModel, ZeroEngine]:
+    model = toy_reward_model(seed=seed)
+    if precision == "bf16":
+        model.backbone.to(torch.bfloat16)
+    optimizer = OptimizerConfig(learning_rate=1e-3, weight_decay=0.1)
+    config = TrainConfig(precision=precision, zero=ZeroConfig(stage=stage), optimizer=optimizer)
+    return model, ZeroEngine(model, config, lambda part, step: 1 / (step + 1))
+
+
+def steps(model: RewardModel, engine: ZeroEngine, first: int, count: int) -> list[float]:
+    """Gradient norms of steps over the same Comparisons, however many ranks share them."""
+    model.train()
+    norms = []
+    for step in range(first, first + count):
+        mine = COMPARISONS // engine.world_size
+        for turn in range(mine):
+            seed = 100 * step + engine.world_rank * mine + turn
+            batch = collate([toy_comparison(seed, images=(toy_image(seed),))], row_format=ROW_FORMAT)
+            cost = win_cost(engine.forward(batch).float(), *batch.labels.pairs).sum()
+            engine.backward(cost * engine.world_size / COMPARISONS)
+        norms.append(engine.step())
+    return norms
+
+
+def write(cases: list[tuple[int, str]], folder: str) -> dict[Any, Any]:
+    """Two steps, a checkpoint, two more steps."""
+    found = {}
+    for stage, precision in cases:
+        model, engine = start(stage, precision, 0)
+        steps(model, engine, 0, 2)
+        keep(engine, f"{folder}/{stage}-{precision}")
+        norms = steps(model, engine, 2, 2)
+        found[stage, precision] = (norms, engine.learning_rates, dict(engine.weights()))
+    return found
+
+
+def read(cases: list[tuple[int, str, str]]) -> dict[Any, Any]:
+    """The two steps after the checkpoint, by an engine of other weights."""
+    found = {}
+    for stage, precision, folder in cases:
+        model, engine = start(stage, precision, 1)
+        restore(engine, folder)
+        norms = steps(model, engine, 2, 2)
+        found[stage, precision] = (norms, engine.learning_rates, dict(engine.weights()))
+    return found
+
+
+@pytest.fixture(scope="module")
+def same(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
+    folder = tmp_path_factory.mktemp("same")
+    written = run_ranks(write, 2, folder / "write", CASES, str(folder))[0]
+    cases = [(stage, precision, f"{folder}/{stage}-{precision}") for stage, precision in CASES]
+    return written, run_ranks(read, 2, folder / "read", cases)[0]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}-{case[1]}")
+def test_the_same_ranks_repeat_bit_for_bit(same: tuple[Any, Any], case: tuple[int, str]) -> None:
+    (norms, rates, weights), (norms_again, rates_again, weights_again) = (side[case] for side in same)
+    assert norms == norms_again and rates == rates_again
+    assert weights.keys() == weights_again.keys()
+    for name, value in weights.items():
+        assert torch.equal(value, weights_again[name]), name
+
+
+@pytest.mark.parametrize(("wrote", "reads"), with_drills(MOVES, [MOVES[0]]))
+def test_other_ranks_and_stages_go_on_to_rounding(
+    wrote: tuple[int, int], reads: tuple[int, int], tmp_path: Path
+) -> None:
+    (ranks, stage), (other_ranks, other_stage) = wrote, reads
+    written = run_ranks(write, ranks, tmp_path / "write", [(stage, "fp32")], str(tmp_path))[0]
+    case = (other_stage, "fp32", f"{tmp_path}/{stage}-fp32")
+    again = run_ranks(read, other_ranks, tmp_path / "read", [case])[0]
+    norms, _, weights = written[stage, "fp32"]
+    norms_again, _, weights_again = again[other_stage, "fp32"]
+    assert norms_again == pytest.approx(norms, rel=1e-4)
+    for name, value in weights.items():
+        # An update is up to 1e-3; rounding changes its direction where a gradient is next to nothing.
+        torch.testing.assert_close(weights_again[name], value, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def covered(folder: str) -> dict[str, int]:
+    """Elements of each parameter that both ranks together have kept, once each."""
+    model, engine = start(3, "fp32", 0)
+    steps(model, engine, 0, 1)
+    keep(engine, folder)
+    sizes = {name: getattr(value, "ds_numel", value.numel()) for name, value in model.named_parameters()}
+    dist.barrier()
+    return sizes
+
+
+def test_fragments_cover_every_parameter_once(tmp_path: Path) -> None:
+    sizes = run_ranks(covered, 2, tmp_path / "ranks", str(tmp_path / "kept"))[0]
+    with CheckpointStore(str(tmp_path / "kept")).open(1, rank=0, copies=str(tmp_path)) as checkpoint:
+        assert {name: sum(numel for _, numel, _ in held) for name, held in checkpoint._held.items()} == sizes
+        checkpoint.verify()

@@ -1,6 +1,5 @@
 """A whole training on two ranks, from prepared data to the exported folder: adapters, stages, audits, resumption."""
 
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from data_pipeline.config import EncodeConfig
 from data_pipeline.errors import RunError
+from rm_core.checkpoints import CheckpointStore
 from rm_core.model.config import InitModelConfig
 from rm_core.model.families import group_of
 from rm_core.model.fixture import FIXTURE, read_fixture
@@ -25,7 +25,7 @@ from rm_core.model.lora_config import LoraConfig
 from rm_core.training import export, worker
 from rm_core.training.config import OptimizerConfig, TrainConfig, ZeroConfig
 from rm_core.training.engine import ZeroEngine
-from rm_core.training.trainer import Hooks
+from rm_core.training.trainer import Hooks, StopTraining
 from rm_core.training.weights_config import GroupConfig, StageConfig, WeightsConfig
 
 FROZEN, LORA, FULL = (GroupConfig(train=mode) for mode in ("frozen", "lora", "full"))
@@ -51,18 +51,22 @@ def staged(folder: Path) -> TrainConfig:
     )  # fmt: skip
 
 
-def train(config: TrainConfig, folder: Path) -> dict[str, Any]:
-    """What rank 0 logged, or the error that this rank raised; checkpoints and the export lie in `folder`."""
+def train(config: TrainConfig, folder: Path, *, stop: bool = False) -> dict[str, Any]:
+    """What rank 0 logged, or the error that this rank raised; checkpoints and the export lie in `folder`.
+
+    Args:
+        stop: whether this rank is told to end the training.
+    """
     points: list[dict[str, float]] = []
 
     def log(_step: int, metrics: Mapping[str, float]) -> None:
         points.append(dict(metrics))
 
-    hooks = Hooks(begin=lambda steps: None, log=log, before_save=lambda: None, stop=lambda: False, note=print)
+    hooks = Hooks(begin=lambda steps: None, log=log, before_save=lambda: None, stop=lambda: stop, note=print)
     config = replace(config, output=str(folder), cache_dir=str(folder / "cache"))
     try:
         worker.train_rank(config, hooks, export_to=str(folder / "export"), lineage={"recipe": "toy"})
-    except RunError as error:
+    except (RunError, StopTraining) as error:
         return {"error": str(error)}
     return {"points": points}
 
@@ -108,11 +112,10 @@ def train_and_lose(folder: Path) -> dict[str, Any]:
 
 def train_all(path: str) -> dict[str, dict[str, Any]]:
     folder = Path(path)
-    found = {"staged": train(replace(staged(folder), keep_checkpoints=3), folder / "staged")}
-    if dist.get_rank() == 0:
-        first = Path("checkpoints", "step-00000001")
-        shutil.copytree(folder / "staged" / first, folder / "resumed" / first)
-    dist.barrier()
+    found = {"staged": train(staged(folder), folder / "staged")}
+    # Between two checkpoints that are due, and one rank alone is told.
+    rare = replace(staged(folder), checkpoint_every=100)
+    found["stopped"] = train(rare, folder / "resumed", stop=dist.get_rank() == 1)
     with pytest.MonkeyPatch.context() as patch:
         # The whole training has been through it.
         patch.setattr(export, "audit_export", lambda folder: "")
@@ -171,6 +174,12 @@ def test_resuming_at_a_stage_gives_the_same_model(folder: Path, ranks: Any) -> N
     for name in ("model.safetensors", "reward_head.safetensors", FIXTURE):
         first, second = ((folder / run / "export" / name).read_bytes() for run in ("staged", "resumed"))
         assert first == second, name
+
+
+def test_all_ranks_end_after_the_step_in_which_one_is_told(folder: Path, ranks: Any) -> None:
+    assert [rank["stopped"] for rank in ranks] == [{"error": "after step 1 of 3"}] * 2
+    assert len(ranks[0]["resumed"]["points"]) == 2
+    assert CheckpointStore(str(folder / "resumed" / "checkpoints")).complete_steps() == [2, 3], "the newest two"
 
 
 def test_weights_outside_the_loss_stop_the_training(ranks: Any) -> None:

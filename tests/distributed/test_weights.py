@@ -18,6 +18,7 @@ from rm_core.batches.staged_plan import Stage, StagedPlan
 from rm_core.model.families import group_of
 from rm_core.model.reward_model import RewardModel
 from rm_core.objectives.config import ObjectiveConfig
+from rm_core.training.checkpointing import Checkpointing, identity_of
 from rm_core.training.config import OptimizerConfig, TrainConfig, ZeroConfig
 from rm_core.training.engine import ZeroEngine
 from rm_core.training.parameter_groups import freeze, rate_of_stage
@@ -63,28 +64,32 @@ def staged_plan(config: TrainConfig) -> StagedPlan:
     return StagedPlan(stages)
 
 
-def train(config: TrainConfig, model: RewardModel) -> dict[str, Any]:
+def train(config: TrainConfig, model: RewardModel, folder: str) -> dict[str, Any]:
     """Two steps on this rank: weights before, after each step, and metrics; or what stopped them."""
+    config = replace(config, checkpoint_every=1, output=folder, cache_dir=folder)
     freeze(model, config, "qwen2_5_vl")
     states = [{name: value.detach().clone() for name, value in model.named_parameters()}]
     plan, points = staged_plan(config), []
+    identity = identity_of(model, "toys")
     engine = ZeroEngine(model, config, rate_of_stage(config, plan))
     loader = PackLoader(
         DATA, DATA.table(), plan, rank=engine.world_rank, world_size=engine.world_size,
         row_format=model.row_format, prefetch=1,
     )  # fmt: skip
 
-    def save(_step: int, _write: Any) -> None:
+    def before_save() -> None:
         states.append(dict(engine.weights()))
 
     def log(_step: int, metrics: Mapping[str, float]) -> None:
         points.append(dict(metrics))
 
-    hooks = Hooks(begin=lambda steps: None, log=log, save=save)
-    config = replace(config, checkpoint_every=1)
+    hooks = Hooks(begin=lambda steps: None, log=log, before_save=before_save, stop=lambda: False, note=print)
+    checkpoints = Checkpointing(engine, config, identity, print)
     model.train()
     with Watchdog(model, timeout_s=0, rank=engine.world_rank, world_size=2, report=print) as watchdog:
-        trainer = Trainer(engine, model, loader, config, hooks, num_steps=plan.num_steps, watchdog=watchdog)
+        trainer = Trainer(
+            engine, model, loader, config, hooks, checkpoints, num_steps=plan.num_steps, watchdog=watchdog
+        )
         try:
             trainer.run()
         except RunError as error:
@@ -92,24 +97,25 @@ def train(config: TrainConfig, model: RewardModel) -> dict[str, Any]:
     return {"states": states, "points": points}
 
 
-def train_all() -> dict[str, dict[str, Any]]:
-    found = {name: train(config, toy_reward_model()) for name, config in CASES.items()}
+def train_all(folder: str) -> dict[str, dict[str, Any]]:
+    found = {name: train(config, toy_reward_model(), f"{folder}/{name}") for name, config in CASES.items()}
     wrong = toy_reward_model()
     wrong.family.decoder(wrong.backbone).layers[1].mlp.down_proj.weight.data[0, 0] = float("nan")
-    found["not finite"] = train(BASE, wrong)
+    found["not finite"] = train(BASE, wrong, f"{folder}/wrong")
     other = toy_reward_model()
     take = other.work.take
     other.work.take = lambda: replace(take(), kernel="flex")  # type: ignore[method-assign]
-    found["other kernel"] = train(BASE, other)
+    found["other kernel"] = train(BASE, other, f"{folder}/other")
     lost = toy_reward_model()
     lost.work.end = lambda **_: None  # type: ignore[method-assign]
-    found["uncounted"] = train(BASE, lost)
+    found["uncounted"] = train(BASE, lost, f"{folder}/lost")
     return found
 
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str, Any]]]:
-    return run_ranks(train_all, 2, tmp_path_factory.mktemp("weights"))
+    folder = tmp_path_factory.mktemp("weights")
+    return run_ranks(train_all, 2, folder, str(folder))
 
 
 def moved(states: list[dict[str, torch.Tensor]], step: int) -> dict[str, bool]:

@@ -1,11 +1,14 @@
 """Every ZeRO stage trains, resumes and matches one process, on data that mixes images and text."""
 
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from distributed_ranks import RunsOfCases, run_ranks, with_drills
 from loader_toys import ToyComparisons
 from toys import ROW_FORMAT, toy_comparison, toy_image, toy_reward_model
@@ -17,6 +20,7 @@ from rm_core.batches.packed import collate
 from rm_core.batches.plan import PackBudget, Plan
 from rm_core.batches.sizes import PlanningTable
 from rm_core.objectives.pairwise import win_cost
+from rm_core.training.checkpointing import Checkpointing, identity_of
 from rm_core.training.config import OptimizerConfig, TrainConfig, ZeroConfig
 from rm_core.training.engine import ZeroEngine, deepspeed_config
 from rm_core.training.trainer import Hooks, Trainer
@@ -39,20 +43,23 @@ def make_plan(table: PlanningTable) -> Plan:
     return Plan(table, seed=0, global_batch=GLOBAL_BATCH, num_steps=NUM_STEPS, budget=budget)
 
 
-def config_of(stage: int, precision: str) -> TrainConfig:
+def config_of(stage: int, precision: str, folder: str = "train") -> TrainConfig:
     return TrainConfig(
         precision=precision,
         zero=ZeroConfig(stage=stage),
         optimizer=OptimizerConfig(learning_rate=LEARNING_RATE, max_grad_norm=0.5),
         log_every=1,
         checkpoint_every=2,
+        output=folder,
+        cache_dir=folder,
     )
 
 
-def train(stage: int, precision: str, folder: str, resume: str | None) -> dict[str, Any]:
-    """One training on this rank; what rank 0 logged and the final weights."""
-    config, data, points = config_of(stage, precision), ToyComparisons(ITEMS), []
+def train(stage: int, precision: str, folder: str) -> dict[str, Any]:
+    """One training on this rank, from the checkpoint in `folder` on; what rank 0 logged and the final weights."""
+    config, data, points = config_of(stage, precision, folder), ToyComparisons(ITEMS), []
     model = toy_reward_model()
+    identity = identity_of(model, "toys")
     engine = ZeroEngine(model, config, lambda _, step: 1.0 / (step + 1))
     table = data.table()
     loader = PackLoader(
@@ -63,13 +70,11 @@ def train(stage: int, precision: str, folder: str, resume: str | None) -> dict[s
     def log(step: int, metrics: Mapping[str, float]) -> None:
         points.append((step, dict(metrics)))
 
-    hooks = Hooks(
-        begin=lambda steps: None, log=log, save=lambda step, write: write(f"{folder}/{stage}-{precision}-{step}")
-    )
+    hooks = Hooks(begin=lambda steps: None, log=log, before_save=lambda: None, stop=lambda: False, note=print)
+    checkpoints = Checkpointing(engine, config, identity, print)
     with Watchdog(model, timeout_s=0, rank=engine.world_rank, world_size=2, report=print) as watchdog:
-        trainer = Trainer(engine, model, loader, config, hooks, num_steps=NUM_STEPS, watchdog=watchdog)
-        if resume is not None:
-            trainer.resume(f"{resume}/{stage}-{precision}-2")
+        trainer = Trainer(engine, model, loader, config, hooks, checkpoints, num_steps=NUM_STEPS, watchdog=watchdog)
+        trainer.resume()
         trainer.run()
     buffers = {str(buffer.dtype) for buffer in model.buffers()}
     return {"points": points, "weights": dict(engine.weights()), "buffers": buffers}
@@ -79,10 +84,16 @@ def train_and_resume(
     cases: list[tuple[int, str]], folder: str
 ) -> dict[tuple[int, str], tuple[dict[str, Any], dict[str, Any]]]:
     """Every case: a whole training, and one that starts at the whole one's checkpoint of step 2."""
-    return {
-        case: (train(*case, f"{folder}/whole", None), train(*case, f"{folder}/resumed", f"{folder}/whole"))
-        for case in cases
-    }
+    found = {}
+    for case in cases:
+        whole, resumed = (os.path.join(folder, name, "-".join(map(str, case))) for name in ("whole", "resumed"))
+        first = train(*case, whole)
+        if dist.get_rank() == 0:
+            step = os.path.join("checkpoints", "step-00000002")
+            shutil.copytree(os.path.join(whole, step), os.path.join(resumed, step))
+        dist.barrier()
+        found[case] = (first, train(*case, resumed))
+    return found
 
 
 @pytest.fixture(scope="module")

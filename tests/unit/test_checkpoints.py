@@ -328,7 +328,7 @@ def test_s3_that_comes_back_gets_the_checkpoint(
         monkeypatch.setattr("data_pipeline.storage.remote.ATTEMPTS", 1)
         monkeypatch.setattr("rm_core.checkpoints.saver._PAUSE_S", 0.2)
         ranks = Ranks(url, 2, retry_s=60.0)
-        proxy.fail(6, method="PUT")
+        proxy.fail(12, method="PUT")
         assert ranks.save(1) == [] and ranks.save(2) == [] and ranks.close() == []
         assert any("trying again in" in text for text in ranks.said)
         assert CheckpointStore(url).complete_steps() == [1, 2]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from toys import toy_comparison, toy_image
 
-from benchmarks import gpu_step, train_step
+from benchmarks import checkpoint, gpu_step, train_step
 from benchmarks.goals import finish, judged
 from benchmarks.gpu_step_cases import make_comparisons
 from benchmarks.gpu_step_models import MasterAdamW, new_model
@@ -249,3 +249,15 @@ def test_gpu_step_without_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_rival_takes_whole_steps_after_its_warm_up() -> None:
     assert train_step.whole_steps([1, 2, 3, 4, 5]) == [1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 1]
     assert len(train_step.whole_steps(list(range(16)))) == 24
+
+
+def test_figures_of_checkpoints_are_medians_and_ratios_to_ours(tmp_path: Path) -> None:
+    for side, size in (("ours", 300), ("deepspeed", 400)):
+        (tmp_path / side / "state").mkdir(parents=True)
+        (tmp_path / side / "state" / "part").write_bytes(bytes(size))
+    names = ("ours_blocked_s", "ours_complete_s", "ours_resume_s", "deepspeed_save_s", "deepspeed_resume_s")
+    turns = [dict.fromkeys(names, value) | {"deepspeed_save_s": 3 * value} for value in (1.0, 2.0, 9.0)]
+    other = {"ours_other_ranks_s": 0.5, "deepspeed_convert_s": 5.0}
+    found = checkpoint.figures_of(turns, other, tmp_path)
+    assert found["ours_blocked_s"] == 2.0 and found["ratio_blocked"] == found["ratio_complete"] == 3.0
+    assert (found["ratio_resume"], found["ratio_other_ranks"], found["ratio_bytes"]) == (1.0, 10.0, 0.75)

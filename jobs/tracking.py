@@ -1,38 +1,31 @@
-"""The only door to MLflow: the driver's `Tracker` and world rank 0's `MetricLogger`.
+"""The driver's door to MLflow: one run, its parameters, tags, data, files and models.
 
 The driver makes one run, or takes up the one that ``<run_dir>/job_state.json`` names, and hands ``(uri, run_id)`` to
-world rank 0, which logs points by step. Names are grouped: ``train/``, ``eval/``, ``system/``.
+world rank 0, which logs points by step through `metric_logger`. Names are grouped: ``train/``, ``eval/``, ``system/``.
 """
 
 import json
 import logging
-import os
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-# Read when mlflow is imported: nothing is sent anywhere.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("DO_NOT_TRACK", "true")
+from jobs.metric_logger import MetricLogger  # isort: skip  # first: it sets what mlflow reads when it is imported
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModel, LoggedModelOutput, Metric, Param
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModel, LoggedModelOutput, Param
 from mlflow.exceptions import MlflowException
 
 from data_pipeline import storage
 from data_pipeline.errors import MissingInput, RunError
 from jobs.config import TrackingConfig
 
-__all__ = ["MetricLogger", "Tracker", "absolute_uri"]
+__all__ = ["Tracker", "absolute_uri"]
 
 MAX_PARAM_CHARS = 6000  # of a parameter's value
 MAX_TAG_CHARS = 8000
 MAX_DIGEST_CHARS = 36
 PARAMS_A_BATCH = 100
-METRICS_A_BATCH = 1000
 SQLITE = "sqlite:///"
 MODEL_VERSIONS_TAG = "mlflow.modelVersions"  # where the UI looks for a logged model's registered versions
 
@@ -123,7 +116,7 @@ class Tracker:
 
     def log_metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Log one point of each metric, for example ``eval/accuracy``; points of a step that is there are left out."""
-        with MetricLogger(self.uri, self.run_id) as logger:
+        with MetricLogger(self.uri, self.run_id, patience_s=120) as logger:
             logger.log(step, values)
 
     def log_file(self, path: str | Path, folder: str | None = None) -> None:
@@ -210,68 +203,6 @@ class Tracker:
     def _write_state(self, **changes: str) -> None:
         state = self._read_state() | changes
         storage.write_atomic(self._state_url, json.dumps(state, indent=2, sort_keys=True).encode())
-
-
-class MetricLogger:
-    """Points by step, for world rank 0: buffered, and never twice after a restart.
-
-    A restart repeats the steps since the last checkpoint; points that the store has of them are left out, name by name.
-    """
-
-    def __init__(self, uri: str, run_id: str, last_step: int | None = None, *, flush_interval_s: float = 5.0) -> None:
-        """Look up where each metric of the run ends.
-
-        Args:
-            uri: `Tracker.uri`.
-            run_id: `Tracker.run_id`.
-            last_step: points up to this step are left out whatever the store has; None: the store decides.
-            flush_interval_s: a point waits at most this long, in seconds, until the next `log`.
-        """
-        self._client = MlflowClient(tracking_uri=uri)
-        self._run_id = run_id
-        self._floor = -1 if last_step is None else last_step
-        self._flush_interval_s = flush_interval_s
-        self._flushed_s = time.monotonic()
-        self._buffer: list[Metric] = []
-        names = self._client.get_run(run_id).data.metrics
-        self._last = {name: max(m.step for m in self._client.get_metric_history(run_id, name)) for name in names}
-
-    def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Add one point of each metric at `step`; names are ``group/name``.
-
-        Raises:
-            ValueError: a name without its group.
-        """
-        now_ms = int(time.time() * 1000)
-        for name, value in values.items():
-            if "/" not in name:
-                raise ValueError(f"metric {name!r} has no group: write train/{name}, eval/{name} or system/{name}")
-            if step > max(self._floor, self._last.get(name, -1)):
-                self._buffer.append(Metric(name, float(value), now_ms, step))
-                self._last[name] = step
-        due = time.monotonic() - self._flushed_s >= self._flush_interval_s
-        if due or len(self._buffer) >= METRICS_A_BATCH:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what waits."""
-        for batch in _batches(self._buffer, METRICS_A_BATCH):
-            self._client.log_batch(self._run_id, metrics=batch)
-        self._buffer.clear()
-        self._flushed_s = time.monotonic()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.flush()
-
-
-def _batches(metrics: list[Metric], size: int) -> Iterator[list[Metric]]:
-    for start in range(0, len(metrics), size):
-        yield metrics[start : start + size]
 
 
 def _shorten(value: str, limit: int) -> str:

@@ -1,7 +1,7 @@
 """`basereward train`: prepared shards + a model folder -> a trained, tracked, exported reward model.
 
-    driver: check recipe and plan -> one MLflow run -> Ray Train group -> log the exported model
-    each worker: `rm_core.training.worker.train_rank`, with Ray's checkpoints and MLflow handed in as hooks
+    driver: check recipe and plan -> one MLflow run -> Ray Train groups until it is done -> log the exported model
+    each worker: `rm_core.training.worker.train_rank`, with the driver's board and MLflow handed in as hooks
 
 A finished training is left as it is; a killed one goes on from its last checkpoint, in the same MLflow run.
 """
@@ -15,6 +15,7 @@ from data_pipeline.errors import RecipeError
 from data_pipeline.inspection.page import page_of
 from data_pipeline.manifest import Manifest
 from jobs.config import Recipe, to_flat_params, to_yaml
+from jobs.metric_logger import send_kept
 from jobs.paths import with_absolute_paths
 from jobs.prepared import manifest_of
 from jobs.ray_job import open_cluster
@@ -22,8 +23,9 @@ from jobs.source_version import source_tags
 from jobs.terminal import say, table
 from jobs.termination import was_terminated
 from jobs.tracking import Tracker
+from jobs.train_attempts import run_attempts
 from jobs.train_board import follow, start_board
-from jobs.train_group import GroupJob, fit_group
+from jobs.train_group import GroupJob
 from jobs.train_state import claim_output, is_logged
 from rm_core.model.folder import is_complete, verify_folder
 from rm_core.training.check_config import check_train_config
@@ -43,7 +45,7 @@ def run(recipe: Recipe) -> None:
 
     Raises:
         UserError: a recipe value, the data or the model folder is wrong, or the cluster is too small.
-        RunError: the training failed, more often than `max_failures` allows.
+        RunError: the training failed, more often than `train.group` allows.
     """
     config = with_absolute_paths(recipe.train, "model", "data", "output", "cache_dir")
     check_train_config(config)
@@ -65,6 +67,7 @@ def run(recipe: Recipe) -> None:
         killed = was_terminated() or not isinstance(error, Exception)
         tracker.finish("KILLED" if killed else "FAILED")
         raise
+    send_kept(tracker.uri, tracker.run_id, config.output, recipe.tracking.patience_s, say)
     tracker.log_model(export_folder(config), name=recipe.name, step=plan.num_steps)
     tracker.finish()
     rows = [("optimiser steps", str(plan.num_steps)), ("model", export_folder(recipe.train))]
@@ -82,10 +85,10 @@ def train(recipe: Recipe, config: TrainConfig, data: PreparedData, tracker: Trac
             lineage=lineage(recipe, data, tracker),
             tracking_uri=tracker.uri,
             run_id=tracker.run_id,
-            use_gpu=cluster.num_gpus > 0,
+            use_gpu=cluster.num_gpus > 0 or config.group.accelerator is not None,
         )
-        with follow(board, num_steps, config.stop_grace_s):
-            fit_group(job, board, num_steps)
+        with follow(board, num_steps, config.stop_grace_s) as terminated:
+            run_attempts(job, board, num_steps, terminated)
 
 
 def start_tracking(recipe: Recipe, config: TrainConfig, data: PreparedData) -> Tracker:
@@ -143,13 +146,13 @@ def lineage(recipe: Recipe, data: PreparedData, tracker: Tracker) -> dict[str, o
 
 
 def check_capacity(config: TrainConfig, cluster: ClusterInfo) -> None:
-    """Refuse a group that the cluster could never place; Ray would wait for ever."""
-    if cluster.num_gpus > 0:
-        if cluster.num_gpus < config.num_workers:
-            raise RecipeError(
-                f"train.num_workers={config.num_workers} needs as many GPUs, the cluster has {cluster.num_gpus}"
-            )
+    """Refuse a group for which a cluster of this machine alone has no room; another cluster may grow."""
+    if not cluster.started_here:
         return
+    if cluster.num_gpus > 0 and cluster.num_gpus < config.num_workers:
+        raise RecipeError(
+            f"train.num_workers={config.num_workers} needs as many GPUs, the cluster has {cluster.num_gpus}"
+        )
     needed = config.num_workers * config.threads_per_worker
     if needed > cluster.num_cpus:
         raise RecipeError(

@@ -1,19 +1,33 @@
-"""How far the group is: a small Ray actor that world rank 0 writes and the driver's progress bar reads."""
+"""How far the group is, and what it shall do: a small Ray actor between the driver and its workers.
+
+workers  -> where they run, steps done, words for the user
+driver   -> end after the next step, for good (SIGTERM) or to go on elsewhere (a node goes, or more have come)
+"""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from jobs.terminal import progress, say
 from jobs.termination import first_sigterm
 
-__all__ = ["BoardState", "follow", "start_board"]
+__all__ = ["BoardState", "Place", "StopAsked", "follow", "start_board"]
 
 POLL_S = 0.5
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a rank runs."""
+
+    node: str
+    """Ray's id of the node."""
+    address: str
 
 
 @dataclass
@@ -26,8 +40,12 @@ class BoardState:
     """For every attempt, the steps done when it began: 0 for the first."""
     notes: list[str] = field(default_factory=list)
     """What ranks found worth saying, each once."""
-    stops: bool = False
-    """The group has been asked to end after its next step."""
+    places: dict[int, Place] = field(default_factory=dict)
+    """Of the ranks of this attempt that have begun."""
+    pause: str | None = None
+    """Why this attempt shall end after its next step, for another one to go on."""
+    ends: bool = False
+    """The training shall end after the next step."""
     failure: str | None = None
     """Why going on would fail again: a message for the user. Later attempts end at once."""
 
@@ -38,8 +56,13 @@ class Board:
     def __init__(self) -> None:
         self._state = BoardState()
 
-    def begin(self) -> str | None:
-        """A worker asks, before it starts, whether an earlier attempt failed for good."""
+    def new_attempt(self) -> None:
+        """The driver is about to start a group."""
+        self._state.places, self._state.pause = {}, None
+
+    def begin(self, rank: int, place: Place) -> str | None:
+        """A worker says where it is and asks, before it starts, whether an earlier attempt failed for good."""
+        self._state.places[rank] = place
         return self._state.failure
 
     def started(self, steps_done: int) -> None:
@@ -61,13 +84,17 @@ class Board:
         """A rank met an error that a restart cannot cure."""
         self._state.failure = self._state.failure or message
 
-    def stop(self) -> None:
-        """The group shall end after its next step, with a checkpoint."""
-        self._state.stops = True
+    def end(self) -> None:
+        """The training shall end after its next step, with a checkpoint."""
+        self._state.ends = True
+
+    def interrupt(self, reason: str) -> None:
+        """The group shall end after its next step, because of `reason`; another one goes on."""
+        self._state.pause = self._state.pause or reason
 
     def stops(self) -> bool:
-        """Whether it shall."""
-        return self._state.stops
+        """Whether the group shall end after its next step."""
+        return self._state.ends or self._state.pause is not None
 
     def read(self) -> BoardState:
         """What there is to show."""
@@ -91,13 +118,15 @@ class StopAsked:
 
 
 def start_board() -> Any:
-    """A new board on the cluster; returns its handle."""
-    return ray.remote(num_cpus=0)(Board).remote()
+    """A new board, on the driver's node, which is the one that may not die; returns its handle."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    actor: Any = ray.remote(Board)
+    return actor.options(num_cpus=0, scheduling_strategy=here).remote()
 
 
 @contextmanager
-def follow(board: Any, num_steps: int, grace_s: float) -> Iterator[None]:
-    """Show the board as a progress bar while the block runs.
+def follow(board: Any, num_steps: int, grace_s: float) -> Iterator[Callable[[], bool]]:
+    """Show the board as a progress bar while the block runs; yields whether SIGTERM has come.
 
     SIGTERM asks the group to stop after a checkpoint; after `grace_s`, or a second SIGTERM, `Terminated` is raised.
     """
@@ -115,7 +144,7 @@ def follow(board: Any, num_steps: int, grace_s: float) -> Iterator[None]:
                 said = len(state.notes)
                 if terminated() and not asked:
                     asked = True
-                    board.stop.remote()
+                    board.end.remote()
                     say(f"SIGTERM: ending after the next step, with a checkpoint, within {grace_s:g} s")
                 restarts = len(state.resumed_from) - 1
                 note = f"{state.note}, restarted {restarts}x" if restarts > 0 else state.note
@@ -124,7 +153,7 @@ def follow(board: Any, num_steps: int, grace_s: float) -> Iterator[None]:
         watcher = threading.Thread(target=watch, name="progress", daemon=True)
         watcher.start()
         try:
-            yield
+            yield terminated
         finally:
             ended.set()
             watcher.join()

@@ -1,7 +1,11 @@
-"""The door to Ray Train: a group of workers that restarts from its last checkpoint, and what each worker runs."""
+"""The door to Ray Train: one group of workers from its start to its end, and what each worker runs.
+
+Whether and where there is another group after it is decided in `train_attempts`: a group here never restarts by itself.
+"""
 
 import os
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,17 +13,16 @@ from typing import Any
 os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
 
 import ray
-from ray.train import FailureConfig, RunConfig, ScalingConfig, get_context
+from ray.train import RunConfig, get_context
 from ray.train.torch import TorchConfig, TorchTrainer
-from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
+from ray.train.v2.api.config import FailureConfig, ScalingConfig  # ray.train's own names are typed as the old ones
 
-from data_pipeline.errors import BaserewardError, RunError
-from jobs.termination import Terminated
-from jobs.tracking import MetricLogger
-from jobs.train_board import StopAsked
+from data_pipeline.errors import BaserewardError
+from jobs.metric_logger import MetricLogger, log_artifact
+from jobs.train_board import Place, StopAsked
 from rm_core.training.config import TrainConfig
 
-__all__ = ["GroupJob", "fit_group"]
+__all__ = ["GroupJob", "needs_of_worker", "run_group"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,38 +37,46 @@ class GroupJob:
     use_gpu: bool
 
 
-def fit_group(job: GroupJob, board: Any, num_steps: int) -> None:
-    """Run the group to its end on the open cluster.
+def needs_of_worker(job: GroupJob) -> dict[str, float]:
+    """The resources of a node that one worker takes."""
+    needs: dict[str, float] = {"CPU": job.config.threads_per_worker}
+    if job.use_gpu:
+        needs["GPU"] = 1
+    if job.config.group.accelerator is not None:
+        needs[f"accelerator_type:{job.config.group.accelerator}"] = 0.001  # as Ray itself asks for a type
+    return needs
+
+
+def run_group(job: GroupJob, board: Any, num_workers: int, avoid: Sequence[str], start_timeout_s: float) -> None:
+    """Run one group of `num_workers` until it ends.
+
+    Args:
+        avoid: ids of nodes that get no worker.
+        start_timeout_s: how long it may wait for its place.
 
     Raises:
-        RunError: a rank met an error that a restart cannot cure, or the group died more than `max_failures` times.
-        Terminated: it was asked to stop, and has done so after a checkpoint.
+        TrainingFailedError: a worker failed or died, or the group could not be placed.
     """
-    config = job.config
-    trainer = TorchTrainer(
-        _worker,
-        train_loop_config={"job": job, "board": board},
-        torch_config=TorchConfig(backend="nccl" if job.use_gpu else "gloo", timeout_s=_group_timeout_s(config)),
-        scaling_config=ScalingConfig(
-            num_workers=config.num_workers,
-            use_gpu=job.use_gpu,
-            resources_per_worker=None if job.use_gpu else {"CPU": config.threads_per_worker},
-        ),
-        run_config=RunConfig(
-            name="ray",
-            storage_path=config.output,
-            failure_config=FailureConfig(max_failures=config.max_failures),
-        ),
+    os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(start_timeout_s)  # handed on to the controller
+    scaling = ScalingConfig(
+        num_workers=num_workers,
+        use_gpu=job.use_gpu,
+        resources_per_worker=needs_of_worker(job),
+        label_selector={"ray.io/node-id": f"!in({','.join(avoid)})"} if avoid else None,
     )
-    try:
-        trainer.fit()
-    except TrainingFailedError as error:
-        raise RunError(f"training failed {_attempts(board)} times, last: {_cause(error)}") from error
-    state = ray.get(board.read.remote())
-    if state.failure is not None:
-        raise RunError(state.failure)
-    if state.stops and state.steps_done < num_steps:
-        raise Terminated
+    # Nothing is kept there: checkpoints are ours.
+    with tempfile.TemporaryDirectory(prefix="basereward-ray-train-") as folder:
+        TorchTrainer(
+            _worker,
+            train_loop_config={"job": job, "board": board},
+            torch_config=TorchConfig(backend="nccl" if job.use_gpu else "gloo", timeout_s=_group_timeout_s(job.config)),
+            scaling_config=scaling,
+            run_config=RunConfig(
+                name="group",
+                storage_path=folder,
+                failure_config=FailureConfig(max_failures=0, controller_failure_limit=0, max_preemption_failures=0),
+            ),
+        ).fit()
 
 
 def _group_timeout_s(config: TrainConfig) -> int:
@@ -73,28 +84,19 @@ def _group_timeout_s(config: TrainConfig) -> int:
     return int(max(1800, config.stall_timeout_s + 600))
 
 
-def _attempts(board: Any) -> int:
-    return max(1, len(ray.get(board.read.remote()).resumed_from))
-
-
-def _cause(error: TrainingFailedError) -> str:
-    """The last line of the first worker's traceback: what happened, in one line."""
-    failures = error.worker_failures if isinstance(error, WorkerGroupError) else {}
-    first = next(iter(failures.values()), error)
-    return str(first).strip().splitlines()[-1]
-
-
 def _worker(arguments: dict[str, Any]) -> None:
     """One worker: train, unless an earlier attempt failed for good."""
     job, board = arguments["job"], arguments["board"]
-    if ray.get(board.begin.remote()) is not None:
+    context = ray.get_runtime_context()
+    place = Place(node=context.get_node_id(), address=ray.util.get_node_ip_address())
+    if ray.get(board.begin.remote(get_context().get_world_rank(), place)) is not None:
         return
     from rm_core.training.trainer import StopTraining
 
     try:
         _train(job, board)
     except StopTraining as stopped:
-        board.note.remote(f"training ended {stopped}, with a checkpoint")
+        board.note.remote(f"stopped {stopped}, with a checkpoint")
     except BaserewardError as error:
         # A restart would meet it again: tell the driver, and let Ray end the other ranks.
         ray.get(board.fail.remote(str(error)))
@@ -111,15 +113,22 @@ def _train(job: GroupJob, board: Any) -> None:
     def silent(*_: object) -> None:
         """World rank 0 speaks for all."""
 
+    def artifact(path: str, folder: str) -> None:
+        log_artifact(job.tracking_uri, job.run_id, path, folder, note)
+
     stop = StopAsked(board)
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # the logger itself tries again, and says so
     if get_context().get_world_rank() != 0:
-        hooks = Hooks(begin=silent, log=silent, before_save=silent, stop=stop, note=note)
+        hooks = Hooks(begin=silent, log=silent, before_save=silent, stop=stop, note=note, artifact=artifact)
         train_rank(job.config, hooks, export_to=job.export_to, lineage=job.lineage)
         return
-    with MetricLogger(job.tracking_uri, job.run_id) as logger:
+    with MetricLogger(job.tracking_uri, job.run_id, folder=job.config.output, report=note) as logger:
 
         def log(steps_done: int, metrics: Mapping[str, float]) -> None:
             logger.log(steps_done, metrics)
+            if "train/loss" not in metrics:
+                board.advance.remote(steps_done, "step left out")
+                return
             note = f"loss {metrics['train/loss']:.3f}"
             if "train/accuracy" in metrics:  # there is none where people only saw ties
                 note += f", accuracy {metrics['train/accuracy']:.3f}"
@@ -128,8 +137,9 @@ def _train(job: GroupJob, board: Any) -> None:
         hooks = Hooks(
             begin=lambda steps: ray.get(board.started.remote(steps)),
             log=log,
-            before_save=logger.flush,
+            before_save=logger.keep,
             stop=stop,
             note=note,
+            artifact=artifact,
         )
         train_rank(job.config, hooks, export_to=job.export_to, lineage=job.lineage)

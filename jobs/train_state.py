@@ -13,10 +13,10 @@ __all__ = ["claim_output", "is_logged"]
 
 # What may change between two attempts at one training: where and how it runs. The Comparisons of every step stay the
 # same; another number of workers, stage or budget rounds sums in another order.
-_FREE = {"output", "model", "data", "log_every", "keep_checkpoints", "checkpoint_every", "max_failures", "prefetch"}
+_FREE = {"output", "model", "data", "log_every", "keep_checkpoints", "checkpoint_every", "group", "prefetch"}
 _FREE |= {"loader_workers", "cache_dir", "cache_bytes", "stall_timeout_s", "num_workers", "threads_per_worker"}
 _FREE |= {"keep_best_checkpoints", "keep_checkpoint_every", "checkpoint_retry_s", "stop_grace_s"}
-_FREE |= {"zero", "activation_checkpointing", "attention", "token_budget", "patch_budget"}
+_FREE |= {"health", "profile", "zero", "activation_checkpointing", "attention", "token_budget", "patch_budget"}
 
 
 def claim_output(config: TrainConfig, data_fingerprint: str) -> None:

@@ -5,6 +5,7 @@ rows -> (where an objective asks for it: a pass without gradient for the step's 
      -> `StepSums`: added up over the ranks in one all-reduce
 """
 
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,13 +19,13 @@ from rm_core.model.reward_model import RewardModel
 from rm_core.objectives.objective import Objective
 from rm_core.objectives.terms import Judged, Unit
 from rm_core.training.engine import ZeroEngine
-from rm_core.training.watchdog import Watchdog
+from rm_core.training.observers.clock import Phases
 
 __all__ = ["Accumulator", "StepSums"]
 
 _MEASURED = ("correct", "margin", "reward", "reward_squared")
 _COUNTED = ("pairs", "responses", "comparisons", "tokens", "patches", "distinct_patches")
-_DONE = ("done_tokens", "done_patches", "other_kernels", "stops")
+_DONE = ("done_tokens", "done_patches", "other_kernels", "stops", "ids_hash")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +55,16 @@ class Accumulator:
 
     Args:
         model: what the engine runs; tells what really went through it.
-        watchdog: is told where this rank is.
+        phases: are told where this rank is.
     """
 
-    def __init__(self, engine: ZeroEngine, model: RewardModel, objective: Objective, watchdog: Watchdog) -> None:
+    def __init__(self, engine: ZeroEngine, model: RewardModel, objective: Objective, phases: Phases) -> None:
         self._engine = engine
         self._model = model
         self._objective = objective
-        self._watchdog = watchdog
+        self._phases = phases
+        self.row: PackedBatch | None = None
+        """Under way, for whoever has to explain why it failed."""
         terms = objective.term_names
         self._measured = (*(f"loss_{name}" for name in terms), *_MEASURED)
         self._counted = (*(f"count_{name}" for name in terms), *_COUNTED)
@@ -83,10 +86,11 @@ class Accumulator:
         seen: list[tuple[tuple[str, ...], Tensor]] = []
         units: dict[str, Unit] = {}
         for batch in self._read(step, rows):
-            self._watchdog.enter("forward", ids=batch.ids)
+            self.row = batch
+            self._phases.enter("forward", ids=batch.ids)
             output = self._engine.forward(batch.to(device))
             judged = self._objective(output, batch.labels, step_mean=mean)
-            self._watchdog.enter("backward")
+            self._phases.enter("backward")
             # The engine averages over ranks, and a sum is wanted.
             self._engine.backward(_loss(judged, step) * self._engine.world_size)
             rewards = self._objective.rewards(output.detach(), batch.labels).double()
@@ -96,15 +100,20 @@ class Accumulator:
             seen.append((batch.ids, torch.isfinite(rewards).all()))
         work = self._model.work.take()
         other = work.kernel != self._model.kernel
-        done = torch.tensor([work.tokens, work.patches, other, stop], dtype=torch.float64)
-        self._watchdog.enter("optimiser step")
+        ids_hash = sum(zlib.crc32(name.encode()) for ids, _ in seen for name in ids)
+        done = torch.tensor([work.tokens, work.patches, other, stop, ids_hash], dtype=torch.float64)
+        self.row = None
+        self._phases.enter("optimiser step")
+        self._phases.wait()
         values = torch.cat([measured, counted.to(device), done.to(device)])
         dist.all_reduce(values)
-        return StepSums(values.cpu(), self.names, units, work.kernel, seen)
+        sums = StepSums(values.cpu(), self.names, units, work.kernel, seen)
+        self._phases.enter("optimiser step")
+        return sums
 
     def _read(self, step: RankStep, rows: Iterator[PackedBatch]) -> Iterator[PackedBatch]:
         for row in range(step.num_rows):
-            self._watchdog.enter("loading", step=step.plan.index, row=row)
+            self._phases.enter("loading", step=step.plan.index, row=row)
             yield next(rows)
 
     def _step_mean(self, rows: Sequence[PackedBatch]) -> Tensor:
@@ -113,7 +122,7 @@ class Accumulator:
         total = torch.zeros(2, dtype=torch.float64, device=device)
         with torch.no_grad():
             for row, batch in enumerate(rows):
-                self._watchdog.enter("step mean", row=row, ids=batch.ids)
+                self._phases.enter("step mean", row=row, ids=batch.ids)
                 rewards = self._objective.rewards(self._engine.forward(batch.to(device)), batch.labels).double()
                 total += torch.stack([rewards.sum(), torch.tensor(len(rewards), dtype=torch.float64, device=device)])
         dist.all_reduce(total)

@@ -5,6 +5,8 @@ from rm_core.model.decoder import RECOMPUTE
 from rm_core.model.lora import check_lora_config
 from rm_core.objectives.config import check_objective_config
 from rm_core.training.config import TrainConfig, ZeroConfig
+from rm_core.training.group_config import check_group
+from rm_core.training.health_config import check_health
 from rm_core.training.weights_config import check_stages, check_weights
 
 __all__ = ["check_train_config"]
@@ -33,6 +35,8 @@ def check_train_config(config: TrainConfig) -> None:
         raise RecipeError(f"train.stall_timeout_s={config.stall_timeout_s} must not be negative; 0 switches it off")
     _check_zero(config.zero)
     _check_counts(config)
+    check_group(config.group, config.num_workers)
+    check_health(config.health, config.profile)
     check_weights(config.weights)
     check_lora_config(config.lora)
     check_stages(config.stages)

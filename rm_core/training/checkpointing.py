@@ -34,6 +34,8 @@ class Position:
     steps_done: int
     window: Tensor
     """Sums of the metrics since their last point, float64 on the CPU."""
+    first_rewards: tuple[float, float] | None = None
+    """Mean and standard deviation of the first window's rewards."""
 
 
 class Checkpointing:
@@ -84,6 +86,7 @@ class Checkpointing:
             "updates": state.num_updates(),
             "kinds": sorted({kind for _, values in state.fragments() for kind in values}),
             "window": position.window.tolist(),
+            "first_rewards": position.first_rewards,
         }
         self._saver.save(
             Snapshot(
@@ -130,7 +133,8 @@ class Checkpointing:
             return None
         self._engine.state.refresh()
         self._engine.go_to(found["schedule_steps"])
-        return Position(step, torch.tensor(found["window"], dtype=torch.float64))
+        first = found["first_rewards"]
+        return Position(step, torch.tensor(found["window"], dtype=torch.float64), first and (first[0], first[1]))
 
     def _check_identity(self, checkpoint: Checkpoint) -> None:
         kept = checkpoint.facts["identity"]

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from rm_core.model.config import HeadConfig
 from rm_core.model.lora_config import LoraConfig
 from rm_core.objectives.config import ObjectiveConfig
+from rm_core.training.group_config import WorkerGroupConfig
+from rm_core.training.health_config import HealthConfig, ProfileConfig
 from rm_core.training.weights_config import StageConfig, WeightsConfig
 
 __all__ = ["OptimizerConfig", "TrainConfig", "ZeroConfig"]
@@ -60,6 +62,8 @@ class TrainConfig:
     """Processes of the training group; one GPU each where the cluster has GPUs."""
     threads_per_worker: int = 1
     """CPUs of a worker, and its compute threads where it trains on the CPU."""
+    group: WorkerGroupConfig = field(default_factory=WorkerGroupConfig)
+    """Where the workers go, and how often they are started again."""
     precision: str = "bf16"
     """fp32 or bf16 (bf16 weights and activations, float32 master weights, head and loss)."""
     zero: ZeroConfig = field(default_factory=ZeroConfig)
@@ -90,8 +94,6 @@ class TrainConfig:
     """Seconds for which a checkpoint is written again where a remote store fails, beside the training."""
     log_every: int = 10
     """Optimiser steps between two points of the metrics."""
-    max_failures: int = 3
-    """Times the group is restarted from its last checkpoint after a worker died, before the run fails."""
     stop_grace_s: float = 120.0
     """Seconds that the group has, after SIGTERM, to end its step and write a checkpoint, before it is killed."""
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
@@ -109,6 +111,10 @@ class TrainConfig:
     stall_timeout_s: float = 1800.0
     """Seconds without progress on any worker after which the group is ended, with a report of who hangs where, and
     starts again; 0: never. Longer than a first compilation or a checkpoint of the largest model takes."""
+    health: HealthConfig = field(default_factory=HealthConfig)
+    """What is looked at while the model trains."""
+    profile: ProfileConfig = field(default_factory=ProfileConfig)
+    """Traces of chosen steps."""
     prefetch: int = 2
     """Packed rows prepared ahead of the one in training."""
     loader_workers: int = 0

@@ -6,6 +6,7 @@ Accumulation is ours ("unmanaged" in DeepSpeed's words): a step has as many rows
 """
 
 import logging
+import math
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -109,14 +110,28 @@ class ZeroEngine:
         self._engine.backward(loss)
 
     def step(self) -> float:
-        """Reduce, clip, update, advance the schedule; returns the gradient norm before clipping."""
+        """Reduce, clip, update, advance the schedule; returns the gradient norm before clipping.
+
+        Where the norm is not finite, weights and moments stay as they are, and only the schedule advances.
+        """
+        before = self.num_steps
         self._engine.step()
+        if self.num_steps == before:  # DeepSpeed holds the schedule back with the weights
+            self._engine.lr_scheduler.step()
         return self._norm if self._zero_stage == 0 else float(self._engine.get_global_grad_norm())
 
     def _clip(self, model: nn.Module, max_norm: float) -> None:
         """Stage 0 only, where DeepSpeed clips without telling the norm; gradients are reduced already."""
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm if max_norm > 0 else float("inf"))
         self._norm = float(norm)
+        if not math.isfinite(self._norm):
+            for parameter in model.parameters():
+                parameter.grad = None  # the optimiser leaves a weight without a gradient alone
+
+    def replicas(self) -> Iterator[tuple[str, Tensor]]:
+        """Weights of which this rank holds a whole copy, as it computes with them: none at stage 3."""
+        if self._zero_stage < 3:
+            yield from self._engine.module.named_parameters()
 
     @property
     def state(self) -> ShardedState:

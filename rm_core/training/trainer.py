@@ -3,20 +3,23 @@
 What happens to metrics is not decided here: `Hooks` are handed in.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from rm_core.batches.loader import PackLoader, RankStep
+from rm_core.batches.packed import PackedBatch
 from rm_core.model.families import group_of
 from rm_core.model.reward_model import RewardModel
 from rm_core.objectives.objective import Objective
 from rm_core.training.accumulation import Accumulator, StepSums
 from rm_core.training.audit import WeightAudit
 from rm_core.training.checkpointing import Checkpointing, Position
-from rm_core.training.checks import check_step
+from rm_core.training.checks import check_work
 from rm_core.training.config import TrainConfig
 from rm_core.training.engine import ZeroEngine
+from rm_core.training.health import DataStalls, RewardDrift, Skips, check_agreement, explain_out_of_memory
+from rm_core.training.observers import PhaseClock, Phases, Profiler, Speed
 from rm_core.training.watchdog import Watchdog
 from rm_core.training.window import Window
 
@@ -41,6 +44,8 @@ class Hooks:
     """Asked once a step on every rank, and answers at once: whether the training shall end after it."""
     note: Callable[[str], None]
     """(text), on any rank: what a person should know, such as a checkpoint that could not be read."""
+    artifact: Callable[[str, str], None] = lambda path, folder: None
+    """(path, folder), on any rank: a file to be kept with the run; it is gone after the call."""
 
 
 class Trainer:
@@ -76,8 +81,15 @@ class Trainer:
         self._checkpoints = checkpoints
         self._num_steps = num_steps
         self._stage_starts = stage_starts
-        self._watchdog = watchdog
-        self._accumulator = Accumulator(engine, model, Objective(config.objective), watchdog)
+        clock = PhaseClock(engine.device)
+        self._phases = Phases(watchdog, clock)
+        self._speed = Speed(clock, engine.device, next(model.backbone.parameters()).dtype)
+        self._profiler = Profiler(config.profile, engine.world_rank, hooks.artifact)
+        note = hooks.note if engine.world_rank == 0 else _silent
+        self._skips = Skips(config.health.max_skipped_steps, note)
+        self._drift = RewardDrift(config.health, note)
+        self._stalls = DataStalls(config, note)
+        self._accumulator = Accumulator(engine, model, Objective(config.objective), self._phases)
         self._window = Window(self._accumulator.names, engine.device)
         self._since_save = Window(self._accumulator.names, engine.device)
         self._steps_done = 0
@@ -86,8 +98,8 @@ class Trainer:
         """Train to the end of the plan; the last step always writes a checkpoint.
 
         Raises:
-            RunError: a loss or gradient is not finite, a step did other work than planned, or weights that train stood
-                still, or others moved.
+            RunError: losses or gradients are not finite, a step did other work than planned, ranks differ, a row
+                doesn't fit into memory, or weights that train stood still, or others moved.
             StopTraining: `Hooks.stop` said so.
         """
         self._hooks.begin(self._steps_done)
@@ -96,14 +108,18 @@ class Trainer:
         for step, rows in self._loader.steps(self._steps_done):
             if step.plan.index in self._stage_starts:
                 audit = self._new_audit()
-            sums = self._accumulator.run(step, rows, stop=self._hooks.stop())
             rates = self._engine.learning_rates
-            grad_norm = self._engine.step()
-            check_step(step.plan, sums, grad_norm, self._model.kernel)
-            self._audit(audit, sums, rates, grad_norm)
+            with self._profiler.step(step.plan.index + 1):
+                sums, grad_norm = self._take(step, rows)
+            check_work(step.plan, sums, self._model.kernel)
+            skipped = self._skips.after(step.plan.index, sums, grad_norm)
             self._steps_done = step.plan.index + 1
-            self._window.add(sums)
-            self._since_save.add(sums)
+            if not skipped:
+                self._audit(audit, sums, rates, grad_norm)
+            self._window.add(sums, skipped=skipped)
+            self._since_save.add(sums, skipped=skipped)
+            self._speed.add(step.plan.cost)
+            self._compare_ranks(rates)
             if self._due(self._config.log_every):
                 self._log(step, rates, grad_norm)
             stops = sums["stops"] > 0
@@ -111,11 +127,29 @@ class Trainer:
                 self._save()
             if stops:
                 break
-            self._watchdog.enter("loading", step=self._steps_done, row=0)
-        self._watchdog.enter("checkpoint")
+            self._phases.enter("loading", step=self._steps_done, row=0)
+        self._phases.enter("checkpoint")
         self._checkpoints.close()
         if self._steps_done < self._num_steps:
             raise StopTraining(f"after step {self._steps_done} of {self._num_steps}")
+
+    def _take(self, step: RankStep, rows: Iterator[PackedBatch]) -> tuple[StepSums, float]:
+        """The step's gradient and the step itself: its sums, and the norm of the gradient."""
+        try:
+            sums = self._accumulator.run(step, rows, stop=self._hooks.stop())
+            return sums, self._engine.step()
+        except RuntimeError as error:
+            explained = explain_out_of_memory(error, self._accumulator.row, self._config, self._engine.device)
+            if explained is None:
+                raise
+            raise explained from error
+
+    def _compare_ranks(self, rates: Mapping[str, float]) -> None:
+        every = self._config.health.compare_ranks_every
+        if every and self._steps_done % every == 0:
+            group = partial(group_of, model_type=self._model.family.model_type)
+            facts = {f"rate of {part}": rate for part, rate in rates.items()} | {"position": float(self._steps_done)}
+            check_agreement(self._steps_done, self._engine.replicas(), group, facts)
 
     def _new_audit(self) -> WeightAudit:
         group = partial(group_of, model_type=self._model.family.model_type)
@@ -135,22 +169,34 @@ class Trainer:
         if position is not None:
             self._steps_done = position.steps_done
             self._window.restore(position.window)
+            self._drift.first = position.first_rewards
 
     def _save(self) -> None:
-        self._watchdog.enter("checkpoint")
+        self._phases.enter("checkpoint")
         self._hooks.before_save()
         loss = self._since_save.loss()
-        self._checkpoints.save(Position(self._steps_done, self._window.sums.clone()), score=loss)
+        position = Position(self._steps_done, self._window.sums.clone(), self._drift.first)
+        self._checkpoints.save(position, score=loss)
 
     def _due(self, every: int) -> bool:
         return self._steps_done % every == 0 or self._steps_done == self._num_steps
 
     def _log(self, step: RankStep, rates: Mapping[str, float], grad_norm: float) -> None:
         """Hand the means since the last point to the hook, and start a new window."""
-        self._watchdog.enter("metrics")
+        self._phases.enter("metrics")
         metrics = self._window.metrics() | {"train/grad_norm": grad_norm, "train/epoch": step.plan.epoch}
+        speed, waited = self._speed.metrics()
+        metrics |= speed
+        self._stalls.after(self._steps_done, waited.rank, waited.share)
+        drift = self._drift.after(self._steps_done, metrics)
+        if drift is not None:
+            metrics["health/reward_drift"] = drift
         metrics["train/learning_rate"] = max(rates.values())
         if len(set(rates.values())) > 1:
             metrics |= {f"train/learning_rate_{part}": rate for part, rate in rates.items()}
         if self._engine.world_rank == 0:
             self._hooks.log(self._steps_done, metrics)
+
+
+def _silent(_text: str) -> None:
+    """World rank 0 speaks for all."""

@@ -12,6 +12,8 @@ from rm_core.training.memory import peak_memory_gb
 
 __all__ = ["Window"]
 
+_WORK = ("comparisons", "tokens", "patches", "distinct_patches", "done_tokens", "done_patches", "ids_hash")
+
 
 class Window:
     """Sums of the steps since the last point.
@@ -23,16 +25,20 @@ class Window:
     def __init__(self, names: tuple[str, ...], device: torch.device) -> None:
         self._names = names
         self._device = device
-        self.sums = torch.zeros(len(names), dtype=torch.float64)
+        self.sums = torch.zeros(len(names) + 1, dtype=torch.float64)  # the last one: steps left out
         self.start()
 
     def start(self) -> None:
         """The clock runs from here."""
         self._start_s = time.perf_counter()
 
-    def add(self, sums: StepSums) -> None:
-        """One more step."""
-        self.sums += sums.values
+    def add(self, sums: StepSums, *, skipped: bool = False) -> None:
+        """One more step; of one that was left out only the work that was done counts."""
+        values = torch.cat([sums.values, torch.tensor([float(skipped)], dtype=torch.float64)])
+        if skipped:
+            kept = torch.tensor([name in _WORK for name in self._names] + [True])
+            values = torch.where(kept, values, 0.0)
+        self.sums += values
 
     def restore(self, sums: Tensor) -> None:
         """Go on with the sums that a checkpoint kept."""
@@ -40,13 +46,13 @@ class Window:
 
     def loss(self) -> float:
         """The mean loss of the window, and a new window."""
-        total = dict(zip(self._names, self.sums.tolist(), strict=True))
+        total = dict(zip((*self._names, "skipped"), self.sums.tolist(), strict=True))
         self.sums.zero_()
-        return _losses(total)["train/loss"]
+        return _losses(total).get("train/loss", math.inf)
 
     def metrics(self) -> dict[str, float]:
         """Means of the window, and a new window; a collective call, for the largest memory of all ranks."""
-        total = dict(zip(self._names, self.sums.tolist(), strict=True))
+        total = dict(zip((*self._names, "skipped"), self.sums.tolist(), strict=True))
         seconds = time.perf_counter() - self._start_s
         found = _losses(total) | _rewards(total)
         found |= {
@@ -54,6 +60,8 @@ class Window:
             "system/tokens_per_s": total["tokens"] / seconds,
             "system/patches_per_s": total["done_patches"] / seconds,
             "system/peak_memory_gb": peak_memory_gb(self._device),
+            "health/skipped_steps": total["skipped"],
+            "data/ids_hash": total["ids_hash"],
         }
         self.sums.zero_()
         self.start()
@@ -62,6 +70,8 @@ class Window:
 
 def _losses(total: Mapping[str, float]) -> dict[str, float]:
     """The loss, and each of its terms where there are several."""
+    if not total["responses"]:  # all steps were left out
+        return {}
     names = [name.removeprefix("loss_") for name in total if name.startswith("loss_")]
     terms = {name: total[f"loss_{name}"] / max(1.0, total[f"count_{name}"]) for name in names}  # 0 / 0 where all tie
     parts = {f"train/loss_{name}": value for name, value in terms.items()} if len(terms) > 1 else {}
@@ -69,6 +79,8 @@ def _losses(total: Mapping[str, float]) -> dict[str, float]:
 
 
 def _rewards(total: Mapping[str, float]) -> dict[str, float]:
+    if not total["responses"]:
+        return {}
     mean = total["reward"] / total["responses"]
     variance = max(0.0, total["reward_squared"] / total["responses"] - mean**2)
     pairs = total["pairs"]

@@ -4,7 +4,7 @@
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -52,7 +52,7 @@ def train_rank(config: TrainConfig, hooks: Hooks, *, export_to: str, lineage: Ma
         num_workers=config.loader_workers,
     )
     checkpoints = Checkpointing(engine, config, identity, hooks.note)
-    with _watchdog(config, engine, model) as watchdog:
+    with _watchdog(config, engine, model, hooks.note) as watchdog:
         trainer = Trainer(
             engine, model, loader, config, hooks, checkpoints,
             num_steps=plan.num_steps, stage_starts=plan.starts, watchdog=watchdog,
@@ -80,11 +80,11 @@ def build_model(config: TrainConfig) -> RewardModel:
     return model
 
 
-def _watchdog(config: TrainConfig, engine: ZeroEngine, model: RewardModel) -> Watchdog:
+def _watchdog(config: TrainConfig, engine: ZeroEngine, model: RewardModel, report: Callable[[str], None]) -> Watchdog:
     return Watchdog(
         model,
         timeout_s=config.stall_timeout_s,
         rank=engine.world_rank,
         world_size=engine.world_size,
-        report=lambda text: None,  # it stands in the worker's stderr, which Ray brings to the driver
+        report=lambda text: report(text.splitlines()[0]),  # all of it stands in the worker's stderr
     )

@@ -8,7 +8,8 @@ from mlflow import MlflowClient
 
 from data_pipeline.errors import MissingInput
 from jobs.config import TrackingConfig
-from jobs.tracking import MetricLogger, Tracker, absolute_uri
+from jobs.metric_logger import MetricLogger
+from jobs.tracking import Tracker, absolute_uri
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def test_no_point_twice_after_a_restart(store: Path, tmp_path: Path) -> None:
 
 def test_more_points_than_a_batch_holds(store: Path, tmp_path: Path) -> None:
     tracker = make(store, tmp_path)
-    with MetricLogger(tracker.uri, tracker.run_id, flush_interval_s=3600) as logger:
+    with MetricLogger(tracker.uri, tracker.run_id, interval_s=3600) as logger:
         logger.log(1, {f"system/m{i}": float(i) for i in range(1205)})
     assert len(MlflowClient(tracker.uri).get_run(tracker.run_id).data.metrics) == 1205
 

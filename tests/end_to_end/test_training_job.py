@@ -4,36 +4,11 @@ import json
 import os
 import re
 import signal
-import subprocess
-import time
-from pathlib import Path
 
-import psutil
 import pytest
 from mlflow import MlflowClient
+from training_runs import damage, series_of, training_workers, wait_for_checkpoint
 from workplace import NUM_STEPS, Workplace, kill_tree
-
-EXACT = ["train/loss", "train/accuracy", "train/margin", "train/grad_norm", "train/learning_rate", "train/reward_std"]
-
-
-def series_of(run_dir: Path, folder: str) -> dict[str, list[tuple[int, float]]]:
-    """(step, value) of every exact metric, in the order in which the store has them."""
-    client = MlflowClient(tracking_uri=f"sqlite:///{run_dir}/mlflow.db")
-    run_id = json.loads((run_dir / folder / "job_state.json").read_text())["mlflow_run_id"]
-    return {name: [(point.step, point.value) for point in client.get_metric_history(run_id, name)] for name in EXACT}
-
-
-def wait_for_checkpoint(process: subprocess.Popen[str], output: Path, step: int = 0) -> None:
-    """Until there is one of `step` or later."""
-    deadline_s = time.monotonic() + 120
-    while not [path for path in output.glob("checkpoints/step-*/COMPLETE.json") if int(path.parent.name[5:]) >= step]:
-        assert process.poll() is None and time.monotonic() < deadline_s, "no checkpoint came"
-        time.sleep(0.02)
-
-
-def training_workers(pid: int) -> list[psutil.Process]:
-    children = psutil.Process(pid).children(recursive=True)
-    return [child for child in children if "RayTrainWorker" in " ".join(child.cmdline())]
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +31,7 @@ def test_every_step_is_logged_once_and_the_run_says_what_it_was(trained: Workpla
     assert json.loads(run.inputs.dataset_inputs[0].dataset.profile)["epoch"]
     assert [entry.path for entry in client.list_artifacts(run_id, "data")] == ["data/data.html"]
     assert run.outputs.model_outputs
-    assert {name.split("/")[0] for name in run.data.metrics} == {"train", "system"}
+    assert {name.split("/")[0] for name in run.data.metrics} == {"data", "health", "system", "time", "train"}
 
 
 @pytest.mark.drill
@@ -85,7 +60,7 @@ def test_an_ended_driver_goes_on_in_the_same_run_by_the_same_command(trained: Wo
         process.terminate()
         printed, _ = process.communicate(timeout=60)
         assert process.returncode == 143, printed
-        said = re.search(r"training ended after step (\d+) of 30, with a checkpoint", printed)
+        said = re.search(r"stopped after step (\d+) of 30, with a checkpoint", printed)
         assert said, printed
         assert (output / f"checkpoints/step-{int(said[1]):08d}/COMPLETE.json").exists()
     else:
@@ -98,14 +73,6 @@ def test_an_ended_driver_goes_on_in_the_same_run_by_the_same_command(trained: Wo
     assert json.loads((output / "job_state.json").read_text())["mlflow_run_id"] == run_id
     assert client.get_run(run_id).info.status == "FINISHED"
     assert series_of(trained.folder, output.name) == series_of(trained.folder, "train")
-
-
-def damage(checkpoint: Path) -> None:
-    """One bit of one rank's values."""
-    path = next(checkpoint.glob("rank-00000-*.safetensors"))
-    data = bytearray(path.read_bytes())
-    data[-1] ^= 1
-    path.write_bytes(data)
 
 
 @pytest.mark.drill

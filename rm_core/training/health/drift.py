@@ -1,0 +1,53 @@
+"""Whether rewards leave the scale that they had at first, as a learning rate too high makes them do."""
+
+from collections.abc import Callable, Mapping
+
+from data_pipeline.errors import RunError
+from rm_core.training.health_config import HealthConfig
+
+__all__ = ["RewardDrift"]
+
+
+class RewardDrift:
+    """Compares each window's rewards with the first window's.
+
+    Attributes:
+        first: mean and standard deviation of the first window, to be kept with a checkpoint; None before it.
+    """
+
+    def __init__(self, config: HealthConfig, note: Callable[[str], None]) -> None:
+        self._config = config
+        self._note = note
+        self._warned = False
+        self.first: tuple[float, float] | None = None
+
+    def after(self, step: int, metrics: Mapping[str, float]) -> float | None:
+        """How far off this window is, in first standard deviations; None where there is nothing to compare.
+
+        A mean of 5 after a first window of 1 +- 0.5 is 8 off; a spread of 2 after 0.5 is 4 times as far.
+
+        Raises:
+            RunError: further than `reward_drift`, and `stop_on_drift` is set.
+        """
+        if "train/reward_std" not in metrics:
+            return None
+        mean, spread = metrics["train/reward_mean"], metrics["train/reward_std"]
+        if self.first is None:
+            self.first = (mean, spread) if spread > 0 else None
+            return None
+        off = max(abs(mean - self.first[0]), spread) / self.first[1]
+        if 0 < self._config.reward_drift < off:
+            self._drifted(step, mean, spread, self.first)
+        return off
+
+    def _drifted(self, step: int, mean: float, spread: float, first: tuple[float, float]) -> None:
+        text = (
+            f"step {step}: rewards are {mean:.3g} +- {spread:.3g}, they began at {first[0]:.3g} +- {first[1]:.3g} "
+            f"(train.health.reward_drift={self._config.reward_drift:g}): the learning rate may be too high, or the "
+            "objective needs a term that holds the rewards (train.objective)"
+        )
+        if self._config.stop_on_drift:
+            raise RunError(text)
+        if not self._warned:
+            self._note(text)
+        self._warned = True

@@ -1,0 +1,49 @@
+"""A row that did not fit into memory, in words."""
+
+import torch
+
+from data_pipeline.errors import RunError
+from rm_core.batches.packed import PackedBatch
+from rm_core.training.config import TrainConfig
+
+__all__ = ["explain_out_of_memory"]
+
+_CPU_ALLOCATOR = "DefaultCPUAllocator"
+
+
+def explain_out_of_memory(
+    error: RuntimeError, batch: PackedBatch | None, config: TrainConfig, device: torch.device
+) -> RunError | None:
+    """The error as a user needs it: what was held, what the row was, what to change; None for any other error.
+
+    Args:
+        batch: the row under way; None in the optimiser step.
+    """
+    if not isinstance(error, torch.OutOfMemoryError) and _CPU_ALLOCATOR not in str(error):
+        return None
+    where = "in the optimiser step"
+    if batch is not None:
+        where = f"on a row of {batch.num_tokens:,} tokens and {batch.num_patches:,} patches"
+    return RunError(f"out of memory {where}{_held(device)}: {_cures(config, batch is not None)}")
+
+
+def _held(device: torch.device) -> str:
+    if device.type != "cuda":
+        return ""
+    free, total = torch.cuda.mem_get_info(device)
+    peak = torch.cuda.max_memory_allocated(device)
+    return f" ({peak / 1e9:.1f} GB were held at most, {free / 1e9:.1f} of {total / 1e9:.1f} GB are free)"
+
+
+def _cures(config: TrainConfig, in_row: bool) -> str:
+    cures = []
+    if in_row:
+        cures.append(f"lower train.token_budget={config.token_budget} or train.patch_budget={config.patch_budget}")
+        if config.activation_checkpointing != "full":
+            cures.append(f"set train.activation_checkpointing=full (it is {config.activation_checkpointing})")
+    if config.zero.stage < 3:
+        cures.append(f"raise train.zero.stage={config.zero.stage}")
+    if not config.zero.offload_optimizer and config.zero.stage > 0:
+        cures.append("set train.zero.offload_optimizer=true")
+    cures.append("take more workers")
+    return ", or ".join(cures) + "; `basereward plan` shows what each of them brings. The same command then goes on"

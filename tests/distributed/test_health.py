@@ -1,0 +1,223 @@
+"""What two real ranks make of numbers that are not finite, of weights that differ, and what they say of themselves."""
+
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from distributed_ranks import run_ranks
+from prepared_toys import mixed_toy, write_toy
+from torch import Tensor
+
+from data_pipeline.config import EncodeConfig
+from data_pipeline.errors import RunError
+from rm_core.model.config import InitModelConfig
+from rm_core.model.initialise import initialise_model
+from rm_core.model.reward_model import RewardModel
+from rm_core.training import worker
+from rm_core.training.config import OptimizerConfig, TrainConfig, ZeroConfig
+from rm_core.training.engine import ZeroEngine
+from rm_core.training.health_config import HealthConfig, ProfileConfig
+from rm_core.training.trainer import Hooks
+
+ENGINES = [("fp32", 0), ("fp32", 1), ("fp32", 2), ("fp32", 3), ("bf16", 1), ("bf16", 2), ("bf16", 3)]
+STEPS = 4
+BAD = 2
+"""The step, counted from 1, in which a NaN is planted."""
+
+
+def config_of(folder: Path, **changes: Any) -> TrainConfig:
+    optimizer = OptimizerConfig(learning_rate=1e-2, warmup_ratio=0.0)
+    base: dict[str, Any] = {"global_batch": 4, "max_steps": STEPS, "token_budget": 1500, "precision": "fp32"}
+    base |= {"optimizer": optimizer, "log_every": 1, "checkpoint_every": 100, "attention": "sdpa"}
+    return TrainConfig(**base | {"model": str(folder / "model"), "data": str(folder / "shards")} | changes)
+
+
+def train(config: TrainConfig, output: Path) -> dict[str, Any]:
+    """What this rank logged, noted and handed out, or its error; the weights it ended with, by their sums."""
+    found: dict[str, Any] = {"points": [], "notes": [], "traces": []}
+
+    def log(_step: int, metrics: Mapping[str, float]) -> None:
+        found["points"].append(dict(metrics))
+
+    def artifact(path: str, _folder: str) -> None:
+        trace = json.loads(gzip.decompress(Path(path).read_bytes()))
+        found["traces"].append((Path(path).name, len(trace["traceEvents"])))
+
+    hooks = Hooks(
+        begin=lambda steps: None, log=log, before_save=lambda: None, stop=lambda: False,
+        note=found["notes"].append, artifact=artifact,
+    )  # fmt: skip
+    config = replace(config, output=str(output), cache_dir=str(output / "cache"))
+    with kept_weights(found), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker, "export", lambda *_, **__: None)
+        try:
+            worker.train_rank(config, hooks, export_to=str(output / "export"), lineage={})
+        except RunError as error:
+            found["error"] = str(error)
+    return found
+
+
+@contextmanager
+def kept_weights(found: dict[str, Any]) -> Iterator[None]:
+    """Keep the weights after each step, on rank 0."""
+    step = ZeroEngine.step
+
+    def stepping(engine: ZeroEngine) -> float:
+        norm = step(engine)
+        found.setdefault("weights", []).append({name: value.float() for name, value in engine.weights()})
+        return norm
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ZeroEngine, "step", stepping)
+        yield
+
+
+@contextmanager
+def planted(change: Callable[[Tensor, Any], Tensor], at: Callable[[int], bool]) -> Iterator[None]:
+    """In steps for which `at` holds, rank 1 gets the rewards that `change` makes of them."""
+    forward, step = RewardModel.forward, ZeroEngine.step
+    taken = [0]
+
+    def changed(model: RewardModel, batch: Any) -> Tensor:
+        rewards = forward(model, batch)
+        return change(rewards, batch) if dist.get_rank() == 1 and at(taken[0] + 1) else rewards
+
+    def counted(engine: ZeroEngine) -> float:
+        taken[0] += 1
+        return step(engine)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RewardModel, "forward", changed)
+        patch.setattr(ZeroEngine, "step", counted)
+        yield
+
+
+class Poison(torch.autograd.Function):
+    """Leaves values alone and makes their gradient infinite."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0] + float("inf")
+
+
+def poisoned(rewards: Tensor, _batch: Any) -> Tensor:
+    result: Tensor = Poison.apply(rewards)
+    return result
+
+
+def nan(rewards: Tensor, _batch: Any) -> Tensor:
+    return rewards * float("nan")
+
+
+def differ(folder: Path) -> dict[str, Any]:
+    """Rank 1 changes one weight behind the engine's back, after the first step."""
+    step = ZeroEngine.step
+
+    def stepping(engine: ZeroEngine) -> float:
+        norm = step(engine)
+        if dist.get_rank() == 1:
+            next(value for name, value in engine.replicas() if "visual.patch_embed" in name).data.view(-1)[7] += 1e-3
+        return norm
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ZeroEngine, "step", stepping)
+        return train(config_of(folder, health=HealthConfig(compare_ranks_every=2)), folder / "differ")
+
+
+def train_all(path: str) -> dict[Any, dict[str, Any]]:
+    folder = Path(path)
+    found: dict[Any, dict[str, Any]] = {}
+    for precision, stage in ENGINES:
+        config = config_of(folder, precision=precision, zero=ZeroConfig(stage=stage))
+        for name, change in (("loss", nan), ("gradient", poisoned)):
+            with planted(change, lambda step: step == BAD):
+                found[precision, stage, name] = train(config, folder / f"{precision}{stage}{name}")
+    with planted(nan, lambda step: step >= BAD):
+        limited = config_of(folder, health=HealthConfig(max_skipped_steps=1))
+        found["row"] = train(limited, folder / "row")
+    found["differ"] = differ(folder)
+    found["traced"] = train(config_of(folder, profile=ProfileConfig(steps=[2], ranks=[1])), folder / "traced")
+    return found
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[Any, dict[str, Any]]]:
+    path = tmp_path_factory.mktemp("health")
+    write_toy(path / "shards", mixed_toy(30))
+    model = InitModelConfig(output=str(path / "model"), tokenizer=str(path / "toy-model"))
+    initialise_model(model, EncodeConfig(), train_tokenizer=lambda folder: None)
+    return run_ranks(train_all, 2, path / "results", str(path))
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+@pytest.mark.parametrize(("precision", "stage"), ENGINES)
+def test_a_step_that_is_not_finite_changes_nothing_and_is_named(
+    ranks: Any, precision: str, stage: int, what: str
+) -> None:
+    run = ranks[0][precision, stage, what]
+    assert "error" not in run
+    before, bad, after = (run["weights"][step] for step in (BAD - 2, BAD - 1, BAD))
+    assert all(torch.equal(before[name], bad[name]) for name in before)
+    assert any(not torch.equal(bad[name], after[name]) for name in bad)
+    assert all(torch.isfinite(value).all() for value in after.values())
+    [note] = run["notes"]
+    assert f"step {BAD}: loss sums" in note and "the step was left out (1 in a row)" in note
+    assert ranks[1][precision, stage, what]["notes"] == [], "world rank 0 speaks for all"
+    points = run["points"]
+    assert [point["health/skipped_steps"] for point in points] == [0, 1, 0, 0]
+    assert ["train/loss" in point for point in points] == [True, False, True, True]
+    rates = [point["train/learning_rate"] for point in points]
+    assert rates == sorted(rates, reverse=True) and len(set(rates)) == STEPS, "the schedule goes on"
+
+
+def test_moments_are_those_of_the_other_steps(ranks: Any) -> None:
+    """The step after the bad one moves the weights alike whether the bad one was a loss or a gradient."""
+    for engine in ENGINES:
+        one, other = (ranks[0][(*engine, what)]["weights"][-1] for what in ("loss", "gradient"))
+        assert all(torch.equal(one[name], other[name]) for name in one), engine
+
+
+def test_too_many_in_a_row_end_the_training_on_all_ranks(ranks: Any) -> None:
+    errors = [rank["row"]["error"] for rank in ranks]
+    assert errors[0] == errors[1]
+    assert "2 steps in a row, train.health.max_skipped_steps is 1" in errors[0]
+    assert f"step {BAD + 1}: " in errors[0] and "by these Comparisons: " in errors[0]
+
+
+def test_a_rank_whose_weights_differ_is_named_with_the_part(ranks: Any) -> None:
+    for rank in ranks:
+        assert rank["differ"]["error"].startswith("after step 2, weights of vision on rank 1 differ from the other"), (
+            rank
+        )
+
+
+def test_a_chosen_step_of_a_chosen_rank_is_traced(ranks: Any) -> None:
+    assert ranks[0]["traced"]["traces"] == []
+    [(name, events)] = ranks[1]["traced"]["traces"]
+    assert name == "step-00000002-rank-00001.json.gz" and events > 100
+
+
+def test_seconds_of_the_parts_add_up_and_ids_are_of_the_plan(ranks: Any) -> None:
+    points = ranks[0]["bf16", 1, "gradient"]["points"]
+    for point in points[1:]:
+        parts = sum(value for name, value in point.items() if name.startswith("time/") and "compute" not in name)
+        assert parts == pytest.approx(4 / point["system/comparisons_per_s"], rel=0.3), point
+        assert point["time/forward_s"] > 0 and point["time/backward_s"] > 0 and point["time/optimiser_s"] > 0
+        assert point["system/slowest_rank"] in (0, 1) and "system/mfu" not in point
+        assert point["system/tflops_per_worker"] > 0
+    other = ranks[0]["fp32", 2, "loss"]["points"]
+    assert [point["data/ids_hash"] for point in points] == [point["data/ids_hash"] for point in other]
+    assert len({point["data/ids_hash"] for point in points}) > 1
+    assert all(0 < point["data/ids_hash"] <= 4 * zlib.crc32(b"") + 4 * 2**32 for point in points)

@@ -59,6 +59,11 @@ VERBS: dict[str, Verb | Group] = {
         "jobs.preprocess:run",
         "basereward preprocess demo preprocess.workers=4",
     ),
+    "plan": Verb(
+        "say whether a training fits its GPUs, how long it takes and what it costs",
+        "jobs.plan:run",
+        "basereward plan scale/7b_zero2 plan.gpus=64 plan.gpu=h100-80gb",
+    ),
     "train": Verb(
         "train a reward model on prepared shards",
         "jobs.train:run",

@@ -10,6 +10,7 @@ from omegaconf import MISSING, OmegaConf
 
 from data_pipeline.config import FieldMap, PreprocessConfig
 from rm_core.model.config import InitModelConfig
+from rm_core.planner.config import PlanConfig
 from rm_core.training.config import TrainConfig
 
 __all__ = [
@@ -82,6 +83,8 @@ class TrackingConfig:
     """The experiment that runs belong to."""
     artifacts: str | None = None
     """Where a new experiment keeps files; unset: beside an SQLite store, or where the server says."""
+    patience_s: float = 600.0
+    """Seconds for which a finished training waits for a server that doesn't answer, to hand over what it has."""
 
 
 @dataclass(kw_only=True)
@@ -123,6 +126,8 @@ class Recipe:
         )
     )
     """Section of ``train``."""
+    plan: PlanConfig = field(default_factory=PlanConfig)
+    """Section of ``plan``."""
     evaluate: EvaluateConfig = field(
         default_factory=lambda: EvaluateConfig(
             data="${preprocess.output}", model="${train.output}/export", output="${run_dir}/evaluate"
@@ -139,7 +144,7 @@ class Recipe:
     """Which Ray cluster the verb runs on."""
 
 
-SECTIONS = ("init_model", "preprocess", "train", "evaluate", "score", "tracking", "cluster")
+SECTIONS = ("init_model", "preprocess", "train", "plan", "evaluate", "score", "tracking", "cluster")
 
 
 def to_yaml(recipe: Recipe) -> str:

@@ -1,0 +1,193 @@
+"""`basereward plan`: a recipe -> whether its training fits the GPUs it names, how long it takes, what it costs.
+
+Nothing runs and nothing is written. Exit code 2 where it does not fit, with changes of the recipe that do.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from data_pipeline.dataset import PreparedData
+from data_pipeline.errors import MissingInput
+from jobs.config import Recipe
+from jobs.paths import with_absolute_paths
+from jobs.prepared import manifest_of
+from jobs.terminal import columns, say, table
+from rm_core.planner.architecture import Architecture, architecture_of, config_of_shape, config_of_train
+from rm_core.planner.budget import largest_patch_budget, largest_token_budget
+from rm_core.planner.config import PlanConfig, check_plan_config
+from rm_core.planner.gpus import Gpu, gpu_of
+from rm_core.planner.memory import FRAGMENTATION, LIBRARIES, Memory, memory_of
+from rm_core.planner.propose import SMALLEST_ROW, refuse
+from rm_core.planner.roofline import Time, time_of
+from rm_core.planner.setting import Row, Setting
+from rm_core.planner.sweep import GPU_COUNTS, best_setting, num_steps
+from rm_core.planner.workload import Workload, assumed_workload, workload_of_data
+from rm_core.training.check_config import check_train_config
+from rm_core.training.config import TrainConfig
+
+__all__ = ["run"]
+
+
+def run(recipe: Recipe) -> None:
+    """Print the plan of `recipe.train` on the GPUs of `recipe.plan`.
+
+    Raises:
+        RecipeError: a value is wrong, or the training does not fit; then what would.
+        MissingInput: neither `plan.shape` nor a model folder is there.
+    """
+    check_train_config(recipe.train)
+    check_plan_config(recipe.plan)
+    planned = _planned(recipe)
+    if not planned.memory.fits(planned.gpu):
+        gpus_key = "train.num_workers" if recipe.plan.gpus is None else "plan.gpus"
+        smallest = _smallest(planned.workload)
+        raise refuse(planned.arch, planned.setting, planned.gpu, smallest=smallest, gpus_key=gpus_key)
+    _show_memory(planned)
+    _show_time(planned, recipe.plan)
+    if recipe.plan.compare:
+        _show_sizes(recipe, planned)
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """Everything that is shown."""
+
+    name: str
+    arch: Architecture
+    setting: Setting
+    gpu: Gpu
+    workload: Workload
+    memory: Memory
+    time: Time
+
+
+def _planned(recipe: Recipe) -> _Planned:
+    config, gpu = recipe.train, gpu_of(recipe.plan.gpu)
+    shape = recipe.plan.shape
+    backbone = config_of_train(config) if shape is None else config_of_shape(shape)
+    arch = architecture_of(backbone, config)
+    setting = Setting.of(config, gpus=recipe.plan.gpus)
+    workload = _workload(recipe, backbone)
+    return _Planned(
+        name=shape or config.model,
+        arch=arch,
+        setting=setting,
+        gpu=gpu,
+        workload=workload,
+        memory=memory_of(arch, setting),
+        time=time_of(arch, setting, workload, gpu, recipe.plan, steps=_steps(config, setting, workload)),
+    )
+
+
+def _workload(recipe: Recipe, backbone: Any) -> Workload:
+    """Of the prepared data where it is there, else as the section plan assumes."""
+    place = with_absolute_paths(recipe.train, "data").data
+    try:
+        data = PreparedData.open(manifest_of(recipe, place))
+    except MissingInput:
+        return assumed_workload(recipe.plan, backbone)
+    return workload_of_data(data, backbone)
+
+
+def _steps(config: TrainConfig, setting: Setting, workload: Workload) -> int:
+    if config.stages:
+        return sum(
+            stage.steps or num_steps(setting, workload.comparisons, epochs=stage.epochs) for stage in config.stages
+        )
+    return config.max_steps or num_steps(setting, workload.comparisons, epochs=config.epochs)
+
+
+def _smallest(workload: Workload) -> Row:
+    """What a row must hold."""
+    return Row(
+        tokens=workload.largest_tokens or SMALLEST_ROW.tokens, patches=workload.largest_patches or SMALLEST_ROW.patches
+    )
+
+
+def _show_memory(planned: _Planned) -> None:
+    memory, setting, arch = planned.memory, planned.setting, planned.arch
+    trained = "" if arch.trained_numel == arch.numel else f", {arch.trained_numel / 1e6:,.0f} million of them train"
+    say(
+        f"{planned.name}: {arch.numel / 1e6:,.0f} million weights{trained}; {setting.gpus} x {planned.gpu.name}, "
+        f"ZeRO stage {setting.stage}, {setting.precision}, checkpointing {setting.recompute}, rows of "
+        f"{setting.token_budget:,} tokens and {setting.patch_budget:,} patches"
+    )
+    rows = [(what, _gb(size)) for what, size in memory.rows() if size]
+    rows.append(("allocator's fragments, assumed", _gb(memory.fragments)))
+    rows.append(("CUDA, cuBLAS, NCCL, assumed", _gb(LIBRARIES)))
+    if memory.peak == memory.states.start:
+        rows = [("the engine while it is built", _gb(memory.peak)), *rows[-2:]]
+    rows += [("needed", _gb(memory.needed)), (f"there is, {planned.gpu.name}", f"{planned.gpu.memory_gb:.1f} GB")]
+    if memory.states.host:
+        rows.append(("CPU memory for each GPU", _gb(memory.host)))
+    table(f"Memory of each GPU, at most; fragments are {FRAGMENTATION:.0%}", rows)
+    tokens = largest_token_budget(arch, setting, planned.gpu)
+    patches = largest_patch_budget(arch, setting, planned.gpu)
+    largest = [("train.token_budget", f"{tokens:,}")]
+    table("Largest budget that fits, the other one as it is", [*largest, ("train.patch_budget", f"{patches:,}")])
+
+
+def _show_time(planned: _Planned, config: PlanConfig) -> None:
+    time, setting = planned.time, planned.setting
+    price = planned.gpu.price if config.price is None else config.price
+    say(f"\nData: {planned.workload.source}")
+    table(
+        f"Time, estimated: {config.compute_efficiency:.0%} of the peak in matrix products, "
+        f"{config.network_efficiency:.0%} of the links; not measured",
+        [
+            ("rows of a GPU in a step", f"{time.rows:,}"),
+            ("computing", _seconds(time.compute_s)),
+            ("sending", _seconds(time.send_s)),
+            ("updating", _seconds(time.update_s)),
+            ("step", _seconds(time.step_s)),
+            ("tokens a second, all GPUs", f"{time.tokens_s:,.0f}"),
+            ("model FLOPs utilisation", f"{time.mfu:.1%}"),
+            ("steps", f"{time.steps:,}"),
+            ("hours", f"{time.hours:,.1f}"),
+            (f"at ${price:.2f} an hour and GPU", f"${time.cost:,.0f}"),
+        ],
+    )
+    if setting.gpus > setting.global_batch:
+        say(
+            f"{setting.gpus - setting.global_batch} of {setting.gpus} GPUs have nothing to compute: "
+            f"train.global_batch={setting.global_batch}"
+        )
+
+
+def _show_sizes(recipe: Recipe, planned: _Planned) -> None:
+    rows: list[Sequence[str]] = []
+    for shape in recipe.plan.compare:
+        backbone = config_of_shape(shape)
+        arch = architecture_of(backbone, recipe.train)
+        workload = _workload(recipe, backbone)
+        for gpus in GPU_COUNTS:
+            cell = best_setting(
+                arch,
+                replace(planned.setting, gpus=gpus),
+                workload,
+                planned.gpu,
+                recipe.plan,
+                epochs=recipe.train.epochs,
+            )
+            numbers = ("does not fit", "", "", "", "")
+            if cell is not None:
+                time = cell.time
+                numbers = (
+                    cell.words, f"{time.tokens_s:,.0f}", f"{time.mfu:.0%}", f"{time.hours:,.1f}", f"${time.cost:,.0f}"
+                )  # fmt: skip
+            rows.append((shape, str(gpus), *numbers))
+    columns(
+        f"The fastest setting that fits, on {planned.gpu.name}",
+        ["size", "GPUs", "setting", "tokens/s", "MFU", "hours", "cost"],
+        rows,
+        numbers=True,
+    )
+
+
+def _gb(size: float) -> str:
+    return f"{size / 1e9:,.1f} GB"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.3g} s"

@@ -1,0 +1,142 @@
+"""Bytes of activations of one packed row: what the backward pass needs of the forward pass.
+
+Counted from the layers as they are run by `rm_core.model.decoder` and `vision_tower`; s bytes of an activation (2 in
+bf16), h hidden size, i width of the MLP, q and k widths of all query and all key heads, for one token of one layer:
+
+    two norms                  2 (4 h + s h + s h + 4)  input in float32, what is scaled, what is given out
+    queries, keys, values      s (q + 2 k)
+    attention's output         s q + 4 heads            with the sums of its softmax
+    MLP                        4 s i                    gate, its SiLU, up, their product
+
+The 7B decoder in bf16: 57,352 + 9,216 + 7,280 + 151,552 = 225,400 bytes a token and layer, of which "full"
+checkpointing keeps the layer's input alone, 7,168 bytes. The last layer has no MLP but for the tokens that are pooled.
+Legend: T tokens, P patches.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from rm_core.planner.architecture import Architecture
+from rm_core.planner.setting import Row, Setting
+
+__all__ = ["Activations", "Kept", "activations_of", "decoder_layer", "vision_block"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """Bytes that one layer keeps for its backward pass, for one token or patch.
+
+    Attributes:
+        whole: of all its operations.
+        attention: of the attention half alone, its norm included.
+        input: of what it is given, which is all that recomputation needs.
+        gradients: of the gradients that are there at once while it is run backward.
+    """
+
+    whole: int
+    attention: int
+    input: int
+    gradients: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activations:
+    """Bytes of one row.
+
+    Attributes:
+        inputs: the row itself: pixels in float32, and what a token needs to be found.
+        decoder: kept of all decoder layers, from the embeddings on.
+        vision: kept of the tower and its merger.
+        working: made while one layer is run backward: its recomputed activations, and gradients.
+    """
+
+    inputs: int
+    decoder: int
+    vision: int
+    working: int
+
+    @property
+    def kept(self) -> int:
+        """What autograd keeps between the forward and the backward pass."""
+        return self.decoder + self.vision
+
+
+def activations_of(arch: Architecture, setting: Setting, row: Row) -> Activations:
+    """Bytes of the activations of `row`."""
+    size = setting.itemsize
+    layer = decoder_layer(arch.text, size, kernel=setting.kernel)
+    *before, last = range(arch.text.num_hidden_layers)
+    kept = sum(layer.input if _recomputed(setting.recompute, index) else layer.whole for index in before)
+    decoder = row.tokens * kept + 2 * size * _head_dim(arch.text) * row.tokens
+    working = row.tokens * (layer.gradients + (0 if setting.recompute == "none" else layer.whole))
+    if _recomputed(setting.recompute, last):
+        decoder += row.tokens * layer.input
+    else:
+        decoder += row.tokens * layer.attention + row.pooled * (layer.whole - layer.attention)
+    vision, working_vision = (0, 0) if arch.vision is None else _tower(arch, setting, row)
+    inputs = 64 * row.tokens + (0 if arch.vision is None else 4 * _values(arch.vision) * row.patches)
+    return Activations(inputs=inputs, decoder=decoder, vision=vision, working=max(working, working_vision))
+
+
+def decoder_layer(text: Any, size: int, *, kernel: str) -> Kept:
+    """Of a decoder layer for one token: pre-norm, grouped-query attention, gated MLP."""
+    hidden, queries = text.hidden_size, text.num_attention_heads * _head_dim(text)
+    keys = text.num_key_value_heads * _head_dim(text)
+    norm = (4 + 2 * size) * hidden + 4
+    attention = size * (2 * queries + 2 * keys) + 4 * text.num_attention_heads
+    if kernel == "sdpa":
+        # Keys and values once more for the other responses, and the outputs of the calls before they are joined.
+        attention += size * (queries + 2 * keys)
+    if text.model_type == "qwen3":  # queries and keys are normalised
+        attention += (4 + size) * (queries + keys)
+    mlp = 4 * size * text.intermediate_size
+    return Kept(
+        whole=2 * norm + attention + mlp,
+        attention=norm + attention,
+        input=size * hidden,
+        gradients=3 * size * text.intermediate_size + (8 + 2 * size) * hidden,
+    )
+
+
+def vision_block(vision: Any, size: int) -> Kept:
+    """Of a block of the tower for one patch: norms, attention of as many key heads as query heads, an MLP."""
+    windowed = hasattr(vision, "window_size")
+    width = vision.hidden_size if windowed else vision.embed_dim
+    # RMSNorm works in float32, LayerNorm of Qwen2-VL in the type of its input.
+    norm = (4 + 2 * size) * width if windowed else 2 * size * width
+    attention = 6 * size * width + 4 * vision.num_heads
+    mlp = 4 * size * vision.intermediate_size if windowed else 2 * size * int(width * vision.mlp_ratio)
+    return Kept(
+        whole=2 * norm + attention + mlp,
+        attention=norm + attention,
+        input=size * width,
+        gradients=3 * mlp // 4 + (8 + 2 * size) * width,
+    )
+
+
+def _tower(arch: Architecture, setting: Setting, row: Row) -> tuple[int, int]:
+    """Bytes kept of the tower and its merger, and made while one of its blocks is run backward."""
+    size, vision = setting.itemsize, arch.vision
+    block = vision_block(vision, size)
+    width = block.input // size
+    merger = (4 + 4 * size) * width if hasattr(vision, "window_size") else 4 * size * width
+    if "vision" not in arch.trained_parts:  # nothing of it is run backward
+        return (row.patches * merger if "merger" in arch.trained_parts else 0), row.patches * block.gradients
+    kept = sum(block.input if _recomputed(setting.recompute, index) else block.whole for index in range(vision.depth))
+    rotary = 2 * 4 * (width // vision.num_heads)
+    working = row.patches * (block.gradients + (0 if setting.recompute == "none" else block.whole))
+    return row.patches * (size * _values(vision) + kept + merger + rotary), working
+
+
+def _values(vision: Any) -> int:
+    """Numbers of one patch: 3 colours x 2 frames x 14 x 14 = 1,176."""
+    return int(vision.in_channels * vision.temporal_patch_size * vision.patch_size**2)
+
+
+def _recomputed(recompute: str, index: int) -> bool:
+    """As `rm_core.model.decoder.recomputed` decides."""
+    return recompute == "full" or (recompute == "selective" and index % 2 == 1)
+
+
+def _head_dim(text: Any) -> int:
+    return int(getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads)

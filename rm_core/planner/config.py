@@ -1,0 +1,61 @@
+"""What a recipe may say about planning."""
+
+from dataclasses import dataclass, field
+
+from data_pipeline.errors import RecipeError
+
+__all__ = ["PlanConfig", "check_plan_config"]
+
+
+@dataclass(kw_only=True)
+class PlanConfig:
+    """On which GPUs a training is to run, and what is assumed where nothing is known (`basereward plan`)."""
+
+    shape: str | None = None
+    """A size by name, such as 7b, to plan without the weights; unset: of the folder ``train.model``."""
+    gpus: int | None = None
+    """GPUs; unset: ``train.num_workers``."""
+    gpu: str = "h100-80gb"
+    """Kind of GPU: l40s-48gb, a100-40gb, a100-80gb, h100-80gb, h200-141gb or b200-192gb."""
+    gpus_per_node: int = 8
+    """GPUs of a node: these talk over NVLink, nodes over the network."""
+    price: float | None = None
+    """Dollars an hour for one GPU; unset: the catalogue's, an on-demand list price."""
+    comparisons: int = 1_000_000
+    """Comparisons of an epoch, where ``train.data`` is not prepared yet."""
+    prefix_tokens: int = 900
+    """Tokens of a prompt with its images in the mean, likewise."""
+    response_tokens: int = 250
+    """Tokens of an answer in the mean, likewise."""
+    responses: int = 2
+    """Answers of a Comparison, likewise."""
+    patches: int = 2000
+    """Vision patches of a Comparison in the mean, likewise; four of them are one token of the prompt."""
+    compute_efficiency: float = 0.5
+    """Share of the GPU's dense bf16 FLOP/s that its matrix products reach. An assumption."""
+    network_efficiency: float = 0.7
+    """Share of the link's or network's bytes a second that collective calls reach. An assumption."""
+    compare: list[str] = field(default_factory=list)
+    """Also show a table of these sizes over 8 to 256 GPUs, such as [3b, 7b, 32b, 72b]."""
+
+
+def check_plan_config(config: PlanConfig) -> None:
+    """Refuse what cannot be planned.
+
+    Raises:
+        RecipeError: names the key, its value and the cure.
+    """
+    for key in ("gpus", "gpus_per_node", "comparisons", "prefix_tokens", "response_tokens", "responses"):
+        value = getattr(config, key)
+        if value is not None and value < 1:
+            raise RecipeError(f"plan.{key}={value} must be at least 1")
+    if not 0 <= config.patches <= 4 * config.prefix_tokens:
+        raise RecipeError(
+            f"plan.patches={config.patches} must be 0 to four times plan.prefix_tokens={config.prefix_tokens}, which "
+            "counts a token for every four of them"
+        )
+    if config.price is not None and config.price < 0:
+        raise RecipeError(f"plan.price={config.price} must be at least 0")
+    for key in ("compute_efficiency", "network_efficiency"):
+        if not 0 < getattr(config, key) <= 1:
+            raise RecipeError(f"plan.{key}={getattr(config, key)} must be above 0 and at most 1")

@@ -1,0 +1,90 @@
+"""GPUs by name: what a plan assumes of each. Numbers of data sheets and list prices; nothing here was measured by us.
+
+Dense bf16 FLOP/s come from `rm_core.model.flops.peak_flops`, so that the planner and the metrics of a training divide
+by the same number.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from data_pipeline.errors import RecipeError
+from rm_core.model.flops import peak_flops
+
+__all__ = ["GPUS", "Gpu", "gpu_of", "gpu_of_device"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """One kind of GPU, in the machine that clouds rent it in.
+
+    Attributes:
+        name: of the catalogue: ``h100-80gb``.
+        device: as CUDA calls it, which `peak_flops` reads.
+        memory_gb: what a process may fill, in 10^9 bytes.
+        hbm_gb_s: of its memory, 10^9 bytes a second.
+        link_gb_s: to the GPUs of its own node, in one direction; PCIe where there is no NVLink.
+        network_gb_s: of a whole node to other nodes, in one direction (AWS's EFA).
+        host_gb: memory of the node for each of its GPUs.
+        price: dollars an hour for one GPU: on-demand list prices of whole AWS machines in 2025, rounded.
+    """
+
+    name: str
+    device: str
+    memory_gb: float
+    hbm_gb_s: float
+    link_gb_s: float
+    network_gb_s: float
+    host_gb: float
+    price: float
+
+    @property
+    def peak(self) -> float:
+        """Dense bf16 FLOP/s."""
+        peak = peak_flops(self.device, torch.bfloat16)
+        assert peak is not None, f"no peak is known of {self.device!r}"
+        return peak
+
+
+GPUS = {
+    gpu.name: gpu
+    for gpu in (
+        Gpu(name="l40s-48gb", device="NVIDIA L40S", memory_gb=47, hbm_gb_s=864, link_gb_s=32, network_gb_s=50,
+            host_gb=192, price=3.8),
+        Gpu(name="a100-40gb", device="NVIDIA A100-SXM4-40GB", memory_gb=42, hbm_gb_s=1555, link_gb_s=300,
+            network_gb_s=50, host_gb=144, price=2.8),
+        Gpu(name="a100-80gb", device="NVIDIA A100-SXM4-80GB", memory_gb=84, hbm_gb_s=2039, link_gb_s=300,
+            network_gb_s=50, host_gb=144, price=3.4),
+        Gpu(name="h100-80gb", device="NVIDIA H100 80GB HBM3", memory_gb=84, hbm_gb_s=3350, link_gb_s=450,
+            network_gb_s=400, host_gb=256, price=6.9),
+        Gpu(name="h200-141gb", device="NVIDIA H200", memory_gb=149, hbm_gb_s=4800, link_gb_s=450, network_gb_s=400,
+            host_gb=256, price=7.9),
+        Gpu(name="b200-192gb", device="NVIDIA B200", memory_gb=191, hbm_gb_s=7700, link_gb_s=900, network_gb_s=400,
+            host_gb=256, price=14.2),
+    )
+}  # fmt: skip
+
+
+def gpu_of(name: str) -> Gpu:
+    """The GPU called `name`.
+
+    Raises:
+        RecipeError: not in the catalogue.
+    """
+    if name not in GPUS:
+        raise RecipeError(f"plan.gpu={name!r} is not in the catalogue; choose one of {', '.join(GPUS)}")
+    return GPUS[name]
+
+
+def gpu_of_device(device: str, *, memory_bytes: int, host_bytes: int) -> Gpu:
+    """A GPU that is there, for `rm_core.planner.propose.check_fits`: its own memory, whatever the catalogue says.
+
+    Args:
+        device: its name in CUDA, for messages.
+        memory_bytes: of the GPU.
+        host_bytes: of the machine, for each of its GPUs.
+    """
+    return Gpu(
+        name=device, device=device, memory_gb=memory_bytes / 1e9, host_gb=host_bytes / 1e9,
+        hbm_gb_s=0, link_gb_s=0, network_gb_s=0, price=0,
+    )  # fmt: skip

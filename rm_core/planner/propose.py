@@ -1,0 +1,167 @@
+"""What does not fit is refused, with changes that do: each of them was planned like the recipe itself.
+
+One key is changed, or where that is not enough two, then three; what costs the least speed comes first.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations, product
+from typing import Any
+
+from data_pipeline.errors import RecipeError
+from rm_core.planner.architecture import Architecture, architecture_of, config_of_train
+from rm_core.planner.budget import largest_patch_budget, largest_token_budget
+from rm_core.planner.gpus import GPUS, Gpu
+from rm_core.planner.memory import Memory, memory_of
+from rm_core.planner.setting import Row, Setting
+from rm_core.training.check_config import check_train_config
+from rm_core.training.config import TrainConfig
+
+__all__ = ["check_fits", "overrides", "proposals", "refuse"]
+
+SMALLEST_ROW = Row(tokens=2048, patches=4096)
+"""Less is no proposal where the largest Comparison is not known: it would not fit into a row."""
+_MOST_GPUS = 256
+_SHOWN = 4
+_KEYS = {
+    "recompute": "train.activation_checkpointing",
+    "token_budget": "train.token_budget",
+    "patch_budget": "train.patch_budget",
+    "stage": "train.zero.stage",
+    "gpus": "train.num_workers",
+    "offload_optimizer": "train.zero.offload_optimizer",
+    "offload_parameters": "train.zero.offload_parameters",
+}
+"""What may be changed, from what costs least to what costs most."""
+
+
+def check_fits(config: TrainConfig, gpu: Gpu, *, backbone: Any = None) -> Memory:
+    """What the training `config` needs of each GPU; `train` asks before it takes the cluster's GPUs.
+
+    Args:
+        gpu: the kind of GPU; for a device that is not in the catalogue, one with the device's memory.
+        backbone: the Transformers config of the backbone; unset: of the folder ``config.model``.
+
+    Raises:
+        RecipeError: it does not fit: what is short, and changes of the recipe that fit.
+        MissingInput: there is no such folder.
+    """
+    check_train_config(config)
+    arch = architecture_of(config_of_train(config) if backbone is None else backbone, config)
+    setting = Setting.of(config)
+    memory = memory_of(arch, setting)
+    if not memory.fits(gpu):
+        raise refuse(arch, setting, gpu)
+    return memory
+
+
+def refuse(
+    arch: Architecture, setting: Setting, gpu: Gpu, *, smallest: Row = SMALLEST_ROW, gpus_key: str = _KEYS["gpus"]
+) -> RecipeError:
+    """The error that says what is short, and what would fit.
+
+    Args:
+        smallest: what a row must hold.
+        gpus_key: where the recipe says how many GPUs there are.
+    """
+    lacking = memory_of(arch, setting).lacking(gpu)
+    found = proposals(arch, setting, gpu, smallest=smallest)[:_SHOWN]
+    cure = "; or ".join(overrides(setting, one).replace(_KEYS["gpus"], gpus_key) for one in found)
+    if not cure:
+        cure = f"nothing on up to {_MOST_GPUS} of these GPUs; {_on_other_gpus(arch, setting, gpu, smallest)}"
+    return RecipeError(f"this training does not fit: {lacking}. What fits: {cure}")
+
+
+def _on_other_gpus(arch: Architecture, setting: Setting, gpu: Gpu, smallest: Row) -> str:
+    """Of the catalogue's larger GPUs the smallest on which it fits, as words."""
+    for other in sorted(GPUS.values(), key=lambda one: one.memory_gb):
+        if other.memory_gb <= gpu.memory_gb:
+            continue
+        found = (
+            [setting] if memory_of(arch, setting).fits(other) else proposals(arch, setting, other, smallest=smallest)
+        )
+        if found:
+            return f"on others plan.gpu={other.name} {overrides(setting, found[0])}".rstrip()
+    return "and none of the catalogue either: train less of the model (train.weights)"
+
+
+def proposals(arch: Architecture, setting: Setting, gpu: Gpu, *, smallest: Row = SMALLEST_ROW) -> list[Setting]:
+    """Settings that fit, with as few keys changed as possible; of each choice of keys the smallest change.
+
+    Args:
+        smallest: what a row must hold: the largest Comparison, where it is known.
+    """
+    choices = _choices(setting)
+    for count in (1, 2, 3, 4):
+        found = [
+            one
+            for names in combinations(_KEYS, count)
+            if (one := _first_that_fits(arch, setting, gpu, names, choices, smallest))
+        ]
+        if found:
+            return found
+    return []
+
+
+def overrides(setting: Setting, proposal: Setting) -> str:
+    """The proposal as words for the command line: ``train.zero.stage=3 train.token_budget=4096``."""
+    return " ".join(
+        f"{key}={str(value).lower() if isinstance(value, bool) else value}"
+        for name, key in _KEYS.items()
+        if (value := getattr(proposal, name)) != getattr(setting, name)
+    )
+
+
+def _choices(setting: Setting) -> dict[str, Sequence[Any]]:
+    """Other values of each key, the smallest change first; those of the budgets are computed."""
+    rising = ("none", "selective", "full")
+    doubled = [setting.gpus << power for power in range(1, 9) if setting.gpus << power <= _MOST_GPUS]
+    return {
+        "recompute": rising[rising.index(setting.recompute) + 1 :],
+        "stage": range(max(setting.stage, 1) + 1, 4),
+        "gpus": doubled,
+        "offload_optimizer": [] if setting.offload_optimizer else [True],
+        "offload_parameters": [] if setting.offload_parameters else [True],
+    }
+
+
+def _first_that_fits(
+    arch: Architecture,
+    setting: Setting,
+    gpu: Gpu,
+    names: Sequence[str],
+    choices: Mapping[str, Sequence[Any]],
+    smallest: Row,
+) -> Setting | None:
+    """The first setting that fits with exactly the keys `names` changed."""
+    plain = [name for name in names if name in choices]
+    for values in product(*(choices[name] for name in plain)):
+        one = replace(setting, **dict(zip(plain, values, strict=True)))
+        if _is_possible(one) and (made := _with_smaller_row(arch, one, gpu, names, smallest)):
+            return made
+    return None
+
+
+def _is_possible(setting: Setting) -> bool:
+    """As `check_train_config` has it: parameters are offloaded at stage 3, the optimiser's states at 1 to 3."""
+    return (setting.stage == 3 or not setting.offload_parameters) and (
+        setting.stage > 0 or not setting.offload_optimizer
+    )
+
+
+def _with_smaller_row(
+    arch: Architecture, setting: Setting, gpu: Gpu, names: Sequence[str], smallest: Row
+) -> Setting | None:
+    """`setting` with the budgets that `names` lets shrink; None where it does not fit, or fits without that."""
+    fits = memory_of(arch, setting).fits(gpu)
+    shrinking = [name for name in ("token_budget", "patch_budget") if name in names]
+    if fits or not shrinking:
+        return setting if fits and not shrinking else None
+    one = setting
+    if "patch_budget" in shrinking:
+        most = largest_patch_budget(arch, one, gpu) if "token_budget" not in shrinking else smallest.patches
+        one = replace(one, patch_budget=min(most, one.patch_budget))
+    if "token_budget" in shrinking:
+        one = replace(one, token_budget=min(largest_token_budget(arch, one, gpu), one.token_budget))
+    enough = one.token_budget >= smallest.tokens and one.patch_budget >= smallest.patches
+    return one if enough and memory_of(arch, one).fits(gpu) else None

@@ -1,0 +1,143 @@
+"""Seconds of an optimiser step: what must be computed, sent and updated, at stated shares of what hardware can do.
+
+    compute   FLOPs of the fullest rank's Comparisons x (3 + share recomputed) / (peak x efficiency), and not less than
+              reading the weights for every row takes
+    send      bytes of ZeRO's collectives / (slowest link x efficiency); nothing overlaps, as the engine is configured
+    update    30 bytes of GPU memory a weight of the rank's shard; with offload the CPU's Adam, and PCIe
+
+A ring of N ranks sends (N - 1) / N of a tensor for a gather or a scatter, twice that for an all-reduce. By stage:
+1: an all-reduce of gradients and a gather of weights a step; 2: an all-reduce a row (DeepSpeed sums whole buckets on
+all ranks and keeps its part), a gather a step; 3: two gathers and a reduce-scatter a row.
+Legend: N ranks.
+"""
+
+import math
+from dataclasses import dataclass
+
+from rm_core.planner.architecture import Architecture
+from rm_core.planner.config import PlanConfig
+from rm_core.planner.gpus import Gpu
+from rm_core.planner.setting import Setting
+from rm_core.planner.workload import Workload
+
+__all__ = ["FILL", "Time", "rows_of_step", "time_of"]
+
+FILL = 0.9
+"""Share of a row's budget that whole Comparisons fill. An assumption."""
+_RECOMPUTED = {"none": 0.0, "selective": 0.5, "full": 1.0}
+_HBM_SHARE = 0.8
+"""Of the memory's bytes a second, what streaming kernels reach. An assumption."""
+_PCIE_GB_S = 25.0
+"""Between a GPU and CPU memory, one direction. An assumption."""
+_CPU_ADAM = 1e9
+"""Weights a second that a GPU's share of its node's cores updates: 12 cores of 95 million each, which is what one core
+of the machine that builds this reached in PyTorch's AdamW. An assumption."""
+_UPDATED = 30
+"""Bytes of GPU memory: weight, moments and gradient read (16), weight and moments written (12), bf16 weight (2)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Time:
+    """Seconds of one step, and what they amount to.
+
+    Attributes:
+        rows: rows that a rank computes one behind the other.
+        compute_s, send_s, update_s: parts of the step.
+        tokens_s: tokens of all GPUs in a second.
+        mfu: model FLOPs utilisation: needed FLOPs of the step / what the GPUs could do in its time.
+        steps: of the whole training.
+        hours: of the whole training; start, checkpoints and evaluation not included.
+        cost: dollars for `hours`.
+    """
+
+    rows: int
+    compute_s: float
+    send_s: float
+    update_s: float
+    tokens_s: float
+    mfu: float
+    steps: int
+    hours: float
+    cost: float
+
+    @property
+    def step_s(self) -> float:
+        return self.compute_s + self.send_s + self.update_s
+
+
+def rows_of_step(setting: Setting, workload: Workload) -> int:
+    """Rows of a rank in a step; at least one, since ZeRO's calls join all ranks.
+
+    128 Comparisons of 1,400 tokens on 8 GPUs: 5 go into 90 % of 8,192 tokens, so 4 rows a GPU.
+    """
+    a_row = FILL * setting.token_budget / workload.tokens
+    if workload.patches:
+        a_row = min(a_row, FILL * setting.patch_budget / workload.patches)
+    return max(1, math.ceil(setting.global_batch / (setting.gpus * max(1, int(a_row)))))
+
+
+def time_of(
+    arch: Architecture, setting: Setting, workload: Workload, gpu: Gpu, config: PlanConfig, *, steps: int
+) -> Time:
+    """The step of `setting` on GPUs of one kind, and a training of `steps` of them."""
+    rows = rows_of_step(setting, workload)
+    compute_s = _compute_s(arch, setting, workload, gpu, config, rows)
+    send_s = _sent(arch, setting, rows) / (_link(setting, gpu, config) * config.network_efficiency)
+    update_s = _update_s(arch, setting, gpu, rows)
+    step_s = compute_s + send_s + update_s
+    hours = steps * step_s / 3600
+    return Time(
+        rows=rows,
+        compute_s=compute_s,
+        send_s=send_s,
+        update_s=update_s,
+        tokens_s=setting.global_batch * workload.tokens / step_s,
+        mfu=3 * workload.flops * setting.global_batch / (step_s * setting.gpus * gpu.peak),
+        steps=steps,
+        hours=hours,
+        cost=hours * setting.gpus * (gpu.price if config.price is None else config.price),
+    )
+
+
+def _compute_s(
+    arch: Architecture, setting: Setting, workload: Workload, gpu: Gpu, config: PlanConfig, rows: int
+) -> float:
+    passes = 3 + _RECOMPUTED[setting.recompute]
+    fullest = math.ceil(setting.global_batch / setting.gpus) * workload.flops
+    # float32 products run as TF32 at half the rate of bf16.
+    rate = gpu.peak * config.compute_efficiency * (1 if setting.precision == "bf16" else 0.5)
+    reading = rows * passes * setting.itemsize * arch.numel / (gpu.hbm_gb_s * 1e9 * _HBM_SHARE)
+    return max(passes * fullest / rate, reading)
+
+
+def _sent(arch: Architecture, setting: Setting, rows: int) -> float:
+    """Bytes that a rank sends in a step."""
+    share = (setting.gpus - 1) / setting.gpus
+    trained = share * setting.itemsize * arch.trained_numel
+    if setting.stage == 0:
+        return 2 * trained
+    if setting.stage == 1:
+        return 2 * trained + trained
+    if setting.stage == 2:
+        return rows * 2 * trained + trained
+    return rows * (2 * share * setting.itemsize * arch.numel + trained)
+
+
+def _link(setting: Setting, gpu: Gpu, config: PlanConfig) -> float:
+    """Bytes a second of the ring's slowest link: a node's network carries one ring for each of its GPUs."""
+    if setting.gpus <= config.gpus_per_node:
+        return gpu.link_gb_s * 1e9
+    return min(gpu.link_gb_s, gpu.network_gb_s) * 1e9
+
+
+def _update_s(arch: Architecture, setting: Setting, gpu: Gpu, rows: int) -> float:
+    shard = arch.trained_numel / (setting.gpus if setting.stage else 1)
+    pcie = _PCIE_GB_S * 1e9
+    weights_s = 0.0
+    if setting.offload_parameters:
+        weights_s = rows * 2 * setting.itemsize * arch.numel / setting.gpus / pcie
+    if not setting.offload_optimizer:
+        return weights_s + _UPDATED * shard / (gpu.hbm_gb_s * 1e9 * _HBM_SHARE)
+    # Stage 3 adds each row's gradients to those in CPU memory: there and back; the others send them once.
+    gradients = 8 * rows if setting.stage == 3 else 4
+    return weights_s + shard / _CPU_ADAM + (gradients + setting.itemsize) * shard / pcie

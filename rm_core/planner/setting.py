@@ -1,0 +1,79 @@
+"""What of a recipe decides memory and time: the part that proposals change."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from rm_core.training.config import TrainConfig
+
+__all__ = ["Row", "Setting"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """The largest packed row that one GPU computes at once.
+
+    Attributes:
+        tokens: of the decoder, image tokens and fillers included.
+        patches: of the vision tower.
+        pooled: tokens that the head reads.
+    """
+
+    tokens: int
+    patches: int
+    pooled: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """How a training runs on its GPUs; the keys of `train` that proposals change, and those that count beside them.
+
+    Attributes:
+        gpus: workers, a GPU each.
+        stage: of ZeRO, 0 to 3.
+        offload_optimizer, offload_parameters: into CPU memory.
+        recompute: ``none``, ``selective`` or ``full``.
+        precision: ``bf16`` or ``fp32``.
+        kernel: of attention: ``flex``, ``flash`` or ``sdpa``.
+        token_budget, patch_budget: of a packed row.
+        pools_all: the head reads all tokens of a response, and not its last one alone.
+        global_batch: Comparisons a step.
+    """
+
+    gpus: int
+    stage: int
+    offload_optimizer: bool
+    offload_parameters: bool
+    recompute: str
+    precision: str
+    kernel: str
+    token_budget: int
+    patch_budget: int
+    pools_all: bool
+    global_batch: int
+
+    @classmethod
+    def of(cls, config: TrainConfig, *, gpus: int | None = None) -> Self:
+        """The setting of a recipe, on `gpus` GPUs in the place of its own number of workers."""
+        return cls(
+            gpus=config.num_workers if gpus is None else gpus,
+            stage=config.zero.stage,
+            offload_optimizer=config.zero.offload_optimizer,
+            offload_parameters=config.zero.offload_parameters,
+            recompute=config.activation_checkpointing,
+            precision=config.precision,
+            kernel="flex" if config.attention == "auto" else config.attention,
+            token_budget=config.token_budget,
+            patch_budget=config.patch_budget,
+            pools_all=config.head.pooling == "mean",
+            global_batch=config.global_batch,
+        )
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a weight or an activation in the engine's type."""
+        return 2 if self.precision == "bf16" else 4
+
+    @property
+    def row(self) -> Row:
+        """The largest row that the budgets allow."""
+        return Row(tokens=self.token_budget, patches=self.patch_budget, pooled=self.token_budget * self.pools_all)

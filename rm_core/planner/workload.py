@@ -1,0 +1,66 @@
+"""What an epoch shows a model: of prepared data, or of the recipe's assumptions."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from data_pipeline.dataset import PreparedData
+from rm_core.batches.sizes import PlanningTable
+from rm_core.model.flops import Flops, cost_model
+from rm_core.planner.config import PlanConfig
+
+__all__ = ["Workload", "assumed_workload", "workload_of_data"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """Comparisons of an epoch, in the mean.
+
+    Attributes:
+        comparisons: how many.
+        tokens: of one, prompt once and all answers.
+        patches: of one.
+        flops: of a forward pass over one.
+        largest_tokens, largest_patches: of the largest one; 0: not known.
+        source: where the numbers are from, for people.
+    """
+
+    comparisons: int
+    tokens: float
+    patches: float
+    flops: float
+    largest_tokens: int
+    largest_patches: int
+    source: str
+
+
+def assumed_workload(config: PlanConfig, backbone: Any) -> Workload:
+    """Comparisons of the means that `config` states, each with one square image where it has patches."""
+    flops = Flops.of(backbone)
+    patches = config.patches if flops.vision is not None else 0
+    prefix = config.prefix_tokens if flops.vision is not None else config.prefix_tokens - config.patches // 4
+    side = max(2, 2 * round(patches**0.5 / 2))
+    grids = [(1, side, side)] if patches else []
+    return Workload(
+        comparisons=config.comparisons,
+        tokens=prefix + config.responses * config.response_tokens,
+        patches=patches,
+        flops=flops.forward(prefix, [config.response_tokens] * config.responses, grids),
+        largest_tokens=0,
+        largest_patches=0,
+        source="assumed in the section plan: there is no prepared data",
+    )
+
+
+def workload_of_data(data: PreparedData, backbone: Any) -> Workload:
+    """Comparisons of the training split as an epoch shows them."""
+    index = data.epoch_indices("train")
+    table = PlanningTable.from_rows(data.all_rows, index, places=data.places(index), cost_model=cost_model(backbone))
+    return Workload(
+        comparisons=len(table),
+        tokens=float(table.num_tokens.mean()),
+        patches=float(table.num_patches.mean()),
+        flops=float(table.cost.mean()),
+        largest_tokens=int(table.num_tokens.max()),
+        largest_patches=int(table.num_patches.max()),
+        source=f"{data.folder}, {len(table):,} Comparisons an epoch",
+    )

@@ -14,3 +14,28 @@ The way of the data, and the folder that holds each step::
 
 Nothing here imports ray or mlflow: what a trainer needs of them (log, say) is handed in as an argument.
 """
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rm_core.serving.scorer import Scorer
+
+__all__ = ["load"]
+
+
+def load(folder: str, *, token_budget: int = 8192, patch_budget: int = 32768) -> "Scorer":
+    """An exported reward model, ready to score Comparisons as the trainer did.
+
+    Args:
+        folder: what `basereward train` exported.
+        token_budget: tokens a packed row holds at most.
+        patch_budget: vision patches (14 x 14 pixels) a packed row holds at most.
+
+    Raises:
+        MissingInput: no reward head there.
+        CorruptData: a file differs from its checksum, or weights are missing or empty.
+    """
+    from rm_core.batches.plan import PackBudget
+    from rm_core.serving.scorer import Scorer
+
+    return Scorer(folder, PackBudget(tokens=token_budget, patches=patch_budget))

@@ -113,6 +113,13 @@ class NetworkHosts:
         self._start(host, "--head", f"--port={HEAD_PORT}", "--num-cpus=0", "--include-dashboard=false")
         return host
 
+    def workers(self, count: int) -> list[Host]:
+        """So many living worker hosts: others are started, or lost."""
+        alive = [host for host in self.hosts[1:] if host.ray is not None and host.ray.poll() is None]
+        for host in alive[count:]:
+            self.lose(host)
+        return [*alive[:count], *(self.start_worker() for _ in range(count - len(alive)))]
+
     def start_worker(self, cpus: int = 1) -> Host:
         """A new host with a Ray node of so many CPUs."""
         host = self.add()
@@ -156,9 +163,9 @@ class NetworkHosts:
         raise AssertionError(f"{host.name} did not start:\n{log.read_text()}")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def hosts() -> Iterator[NetworkHosts]:
-    """A Ray cluster of a head that takes no workers; tests add hosts of one CPU each."""
+    """A Ray cluster of a head that takes no workers; tests ask for hosts of one CPU each."""
     if reason := why_not():
         pytest.skip(reason)
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:  # sockets need short paths

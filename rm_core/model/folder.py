@@ -9,7 +9,7 @@ model.json                             written last: format version, files with 
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -23,6 +23,7 @@ from data_pipeline.storage import sha256_of, write_atomic
 from rm_core.model.backbone import load_backbone
 from rm_core.model.config import HeadConfig
 from rm_core.model.reward_model import RewardModel
+from rm_core.model.shards import write_backbone
 
 __all__ = ["PROCESSOR_FILES", "finish_folder", "has_head", "is_complete", "load_reward_model", "save_reward_model"]
 
@@ -43,7 +44,7 @@ def save_reward_model(
     folder: str,
     backbone: PreTrainedModel,
     head_config: HeadConfig,
-    weights: Mapping[str, Tensor],
+    weights: Iterable[tuple[str, Tensor]],
     *,
     processor_from: str,
     lineage: Mapping[str, Any],
@@ -52,21 +53,29 @@ def save_reward_model(
 
     Args:
         backbone: gives the config; its own weights are not read (under ZeRO-3 they are shards).
-        weights: the consolidated state of the `RewardModel`, names starting with ``backbone.`` or ``head.``.
+        weights: the consolidated state of the `RewardModel`, names starting with ``backbone.`` or ``head.``; taken one
+            after the other, and at most a file's worth of them held.
         processor_from: the folder whose tokenizer and processor files are copied.
     """
     os.makedirs(folder, exist_ok=True)
-    parts: dict[str, dict[str, Tensor]] = {"backbone.": {}, "head.": {}}
-    for name, tensor in weights.items():
-        prefix = next(prefix for prefix in parts if name.startswith(prefix))
-        parts[prefix][name.removeprefix(prefix)] = tensor.contiguous()
-    backbone.save_pretrained(folder, state_dict=parts["backbone."])
-    save_file(parts["head."], os.path.join(folder, _HEAD_WEIGHTS))
+    head: dict[str, Tensor] = {}
+    write_backbone(folder, backbone, _without_head(weights, head))
+    save_file(head, os.path.join(folder, _HEAD_WEIGHTS))
     write_atomic(os.path.join(folder, _HEAD_CONFIG), _json(asdict(head_config)))
     for name in PROCESSOR_FILES:
         if os.path.exists(source := os.path.join(processor_from, name)):
             shutil.copyfile(source, os.path.join(folder, name))
     finish_folder(folder, lineage)
+
+
+def _without_head(weights: Iterable[tuple[str, Tensor]], head: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """The backbone's weights; the head's are put into `head` on the way."""
+    for name, value in weights:
+        part, _, own_name = name.partition(".")
+        if part == "head":
+            head[own_name] = value.contiguous()
+        else:
+            yield own_name, value
 
 
 def finish_folder(folder: str, lineage: Mapping[str, Any]) -> None:

@@ -55,6 +55,8 @@ class ZeroEngine:
         groups = parameter_groups(model, config, model.family.model_type)
         optimizer = adamw(groups, config) if make_optimizer is None else make_optimizer(groups)
         buffers = {name: value.clone() for name, value in model.named_buffers()}
+        if config.zero.stage == 3:
+            _shard(model, config)
         self._engine, *_ = deepspeed.initialize(
             model=model,
             optimizer=optimizer,
@@ -163,6 +165,17 @@ class ZeroEngine:
             with deepspeed.zero.GatheredParameters([parameter], enabled=self._zero_stage == 3):
                 if self.world_rank == 0:
                     yield name, parameter.detach().cpu().clone()
+
+
+def _shard(model: RewardModel, config: TrainConfig) -> None:
+    """Leave this rank its share of every weight, one weight after the other, from host memory on.
+
+    `deepspeed.initialize` alone moves the whole model to the GPU first, and a 72B one does not fit there.
+    """
+    dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
+    for parameter in model.parameters():  # as `initialize` would; shards of two types don't go into one buffer
+        parameter.data = parameter.data.to(dtype)
+    deepspeed.zero.Init(module=model, config_dict_or_path=deepspeed_config(config), dtype=dtype)
 
 
 def adamw(groups: ParameterGroups, config: TrainConfig) -> torch.optim.AdamW:

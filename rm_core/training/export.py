@@ -8,6 +8,7 @@ A folder that does not agree keeps its name, for whoever looks for the cause, an
 
 import os
 import shutil
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from data_pipeline.errors import RunError
+from data_pipeline.storage import write_atomic
 from rm_core.batches.loader import Comparisons
 from rm_core.batches.packed import PackedBatch, collate
 from rm_core.batches.sizes import PlanningTable
@@ -42,28 +44,33 @@ def export(
     *,
     export_to: str,
     lineage: Mapping[str, Any],
+    card: str,
 ) -> None:
-    """Write the finished model; a collective call.
+    """Write the finished model; a collective call. Of its weights rank 0 holds a file's worth at once.
 
     Args:
         row: scored before and after, the same on every rank (`fixture_row`).
         export_to: the folder; what lies there goes.
         lineage: what the model came from, written into its marker.
+        card: its README.
 
     Raises:
         RunError: on every rank, where the folder does not score as the engine does.
     """
     output = _score(engine, model, row)
-    weights = dict(merged(engine.weights(), config.lora))
+    weights = merged(engine.weights(), config.lora)
     faults = [""]
     if engine.world_rank == 0:
         draft = f"{export_to}.unverified"
         _remove(draft)
         write_fixture(draft, row, output, model.backbone.dtype)
+        write_atomic(os.path.join(draft, "README.md"), card.encode())
         save_reward_model(
             draft, model.backbone, model.head_config, weights, processor_from=config.model, lineage=lineage
         )
         faults = [_fault(draft)]
+    else:
+        deque(weights, maxlen=0)  # it takes part in gathering them
     dist.broadcast_object_list(faults)
     if faults[0]:
         raise RunError(faults[0])

@@ -93,6 +93,8 @@ class Trainer:
         self._window = Window(self._accumulator.names, engine.device)
         self._since_save = Window(self._accumulator.names, engine.device)
         self._steps_done = 0
+        self.last_metrics: Mapping[str, float] = {}
+        """Of the last window."""
 
     def run(self) -> None:
         """Train to the end of the plan; the last step always writes a checkpoint.
@@ -194,6 +196,7 @@ class Trainer:
         metrics["train/learning_rate"] = max(rates.values())
         if len(set(rates.values())) > 1:
             metrics |= {f"train/learning_rate_{part}": rate for part, rate in rates.items()}
+        self.last_metrics = metrics
         if self._engine.world_rank == 0:
             self._hooks.log(self._steps_done, metrics)
 

@@ -14,6 +14,7 @@ from rm_core.model.backbone import load_backbone
 from rm_core.model.folder import has_head, load_reward_model
 from rm_core.model.lora import add_adapters
 from rm_core.model.reward_model import RewardModel
+from rm_core.training.card import model_card
 from rm_core.training.checkpointing import Checkpointing, identity_of
 from rm_core.training.config import TrainConfig
 from rm_core.training.engine import ZeroEngine
@@ -61,7 +62,9 @@ def train_rank(config: TrainConfig, hooks: Hooks, *, export_to: str, lineage: Ma
         model.train()
         trainer.run()
         watchdog.enter("export")
-        export(engine, model, fixture_row(data, table, model), config, export_to=export_to, lineage=lineage)
+        card = model_card(config, lineage, trainer.last_metrics, plan.num_steps)
+        row = fixture_row(data, table, model)
+        export(engine, model, row, config, export_to=export_to, lineage=lineage, card=card)
 
 
 def build_model(config: TrainConfig) -> RewardModel:

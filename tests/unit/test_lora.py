@@ -115,7 +115,7 @@ def test_merged_weights_load_as_a_plain_model_of_the_same_rewards(
     plain = dict(merged(model.named_parameters(), LORA))
     assert plain.keys() == dict(toy_reward_model(model_type=model_type).named_parameters()).keys()
     save_reward_model(
-        str(tmp_path), model.backbone, model.head_config, plain, processor_from="nowhere", lineage={"step": 1}
+        str(tmp_path), model.backbone, model.head_config, plain.items(), processor_from="nowhere", lineage={"step": 1}
     )
     loaded = load_reward_model(str(tmp_path))
     expected = model(row(model))

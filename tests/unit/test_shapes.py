@@ -63,7 +63,7 @@ def test_a_small_model_of_every_family_reloads(name: str, tmp_path: Path) -> Non
     model = RewardModel(load_backbone(str(tmp_path / "base"), dtype=torch.float32), HeadConfig())
     model.head.initialise(0)
     save_reward_model(
-        str(tmp_path / "export"), model.backbone, model.head_config, model.state_dict(),
+        str(tmp_path / "export"), model.backbone, model.head_config, model.state_dict().items(),
         processor_from=str(tmp_path / "base"), lineage={},
     )  # fmt: skip
     again = load_reward_model(str(tmp_path / "export"))

@@ -1,85 +1,72 @@
-"""Shards on disk: what goes in comes out, each image once, and changed bytes are caught."""
+"""Weights written one after the other: the files Transformers reads, and how much is held at once."""
 
+import json
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from toys import toy_reward_model
 
-from data_pipeline.comparison import Comparison, ImageSlot, MediaRef, Response, Turn
-from data_pipeline.encode import EncodedComparison, EncodedImage, Segments
-from data_pipeline.errors import CorruptData
-from data_pipeline.shards import COMPARISON_SCHEMA, IMAGE_SCHEMA, ShardRow, read_table, shard_urls, write_shard
+from rm_core.model import shards
+from rm_core.model.shards import write_backbone
 
-IMAGES = {key: EncodedImage(key, key.encode() * 9, 56, 84) for key in ("a", "b")}
+LIMIT = 60_000
 
 
-def row(name: str, keys: tuple[str, ...]) -> ShardRow:
-    comparison = Comparison(
-        id=name,
-        source="s",
-        prompt=(Turn("user", (*(ImageSlot(i) for i in range(len(keys))), "What?")),),
-        responses=(Response(("Yes.",), 0, 1.5), Response(("No.",), 1)),
-        media=tuple(MediaRef(data=IMAGES[key].data) for key in keys),
+class Handed:
+    """Hands out copies of weights and counts the bytes of those that are still held."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, int] = {}
+        self.most = 0
+
+    def items(self, weights: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+        for number, (name, value) in enumerate(weights.items()):
+            copy = value.detach().clone()
+            self._held[number] = copy.nbytes
+            weakref.finalize(copy, self._held.pop, number)
+            self.most = max(self.most, sum(self._held.values()))
+            yield name, copy
+            del copy
+
+
+def test_several_files_hold_what_one_would_and_never_is_more_than_two_files_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone = toy_reward_model().backbone
+    weights = dict(backbone.named_parameters())
+    total = sum(value.nbytes for value in weights.values())
+    largest = max(value.nbytes for value in weights.values())
+    (tmp_path / "one").mkdir()
+    (tmp_path / "several").mkdir()
+    write_backbone(str(tmp_path / "one"), backbone, weights.items())
+    monkeypatch.setattr(shards, "SHARD_BYTES", LIMIT)
+    handed = Handed()
+    write_backbone(str(tmp_path / "several"), backbone, handed.items(weights))
+    files = sorted(path.name for path in (tmp_path / "several").glob("*.safetensors"))
+    assert len(files) > 3 and files[0] == f"model-00001-of-{len(files):05d}.safetensors"
+    assert handed.most <= largest + max(LIMIT, largest) < total
+    index = json.loads((tmp_path / "several" / "model.safetensors.index.json").read_text())
+    assert index["metadata"]["total_size"] == total
+    whole = load_file(tmp_path / "one" / "model.safetensors")
+    assert set(index["weight_map"]) == set(whole)
+    for name, value in whole.items():
+        assert torch.equal(load_file(tmp_path / "several" / index["weight_map"][name])[name], value)
+    again = type(backbone).from_pretrained(tmp_path / "several", dtype=torch.float32)
+    assert all(torch.equal(value, weights[name]) for name, value in again.named_parameters())
+
+
+def test_one_file_is_what_transformers_itself_writes(tmp_path: Path) -> None:
+    backbone = toy_reward_model().backbone
+    (tmp_path / "ours").mkdir()
+    write_backbone(str(tmp_path / "ours"), backbone, backbone.named_parameters())
+    backbone.save_pretrained(tmp_path / "theirs")
+    ours, theirs = (load_file(tmp_path / name / "model.safetensors") for name in ("ours", "theirs"))
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert json.loads((tmp_path / "ours/config.json").read_text()) == json.loads(
+        (tmp_path / "theirs/config.json").read_text()
     )
-    encoded = EncodedComparison(
-        id=name,
-        source="s",
-        split="train",
-        prefix_ids=np.array([5, 6, 7], np.int32),
-        response_ids=(np.array([1], np.int32), np.array([2, 3], np.int32)),
-        ranks=(0, 1),
-        scores=(1.5, None),
-        images=tuple(IMAGES[key] for key in keys),
-    )
-    return ShardRow(comparison, encoded, Segments((1, 2), (0, len(keys)), (0, 0)), f"key-{name}")
-
-
-ROWS = [row("1", ("b",)), row("2", ()), row("3", ("a", "b", "a"))]
-
-
-def test_rows_come_back_and_an_image_is_stored_once(tmp_path: Path) -> None:
-    info, spans = write_shard(str(tmp_path), "00003", ROWS)
-    comparisons_url, images_url = shard_urls(str(tmp_path), "00003")
-    comparisons, images = read_table(comparisons_url, info.sha256), read_table(images_url, info.images_sha256)
-    assert comparisons.schema == COMPARISON_SCHEMA and images.schema == IMAGE_SCHEMA
-    assert (info.name, info.num_rows, info.num_images) == ("00003", 3, 2)
-    assert spans == comparisons["images"].to_pylist() == [[0], [], [1, 0, 1]]
-    assert images["data"].to_pylist() == [b"b" * 9, b"a" * 9]
-    last = comparisons.slice(2).to_pylist()[0]
-    assert last["prompt"][0]["parts"] == [
-        {"text": None, "span": 0},
-        {"text": None, "span": 1},
-        {"text": None, "span": 2},
-        {"text": "What?", "span": None},
-    ]
-    assert [response["score"] for response in last["responses"]] == [1.5, None]
-    assert (last["prefix_ids"], last["response_ids"], last["ranks"]) == ([5, 6, 7], [[1], [2, 3]], [0, 1])
-    assert (last["turn_lengths"], last["turn_images"]) == ([1, 2], [0, 3])
-    assert images["resized"].to_pylist() == [False, False]
-    assert [info.bytes, info.image_bytes] == [Path(url).stat().st_size for url in (comparisons_url, images_url)]
-
-
-def test_same_rows_same_bytes(tmp_path: Path) -> None:
-    first, _ = write_shard(str(tmp_path / "x"), "0", ROWS)
-    second, _ = write_shard(str(tmp_path / "y"), "0", [row("1", ("b",)), row("2", ()), row("3", ("a", "b", "a"))])
-    assert first == second
-
-
-def test_an_empty_shard_is_a_shard(tmp_path: Path) -> None:
-    info, _ = write_shard(str(tmp_path), "0", [])
-    assert read_table(shard_urls(str(tmp_path), "0")[0], info.sha256).num_rows == 0
-
-
-def test_changed_cut_and_missing_files_are_caught(tmp_path: Path) -> None:
-    info, _ = write_shard(str(tmp_path), "0", ROWS)
-    url, images_url = shard_urls(str(tmp_path), "0")
-    whole = Path(url).read_bytes()
-    Path(url).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    with pytest.raises(CorruptData, match="sha256"):
-        read_table(url, info.sha256)
-    Path(url).write_bytes(whole[:40])
-    with pytest.raises(CorruptData, match="no whole Arrow file"):
-        read_table(url)
-    Path(images_url).unlink()
-    with pytest.raises(CorruptData, match="missing"):
-        read_table(images_url, info.images_sha256)

@@ -38,7 +38,7 @@ def export(folder: Path, *, model_type: str = "qwen2_5_vl", bf16: bool = False, 
         rewards = model(batch)
     write_fixture(str(folder), batch, rewards, dtype)
     save_reward_model(
-        str(folder), model.backbone, model.head_config, model.state_dict(), processor_from="nowhere", lineage={}
+        str(folder), model.backbone, model.head_config, model.state_dict().items(), processor_from="nowhere", lineage={}
     )
     return str(folder)
 

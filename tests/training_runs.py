@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 from mlflow import MlflowClient
 
+PATIENCE_S = 300
 EXACT = ["data/ids_hash", "train/loss", "train/accuracy", "train/margin", "train/grad_norm"]
 EXACT += ["train/learning_rate", "train/reward_std"]
 """What repeats bit by bit on the same number of workers; the ids of the Comparisons on any number."""
@@ -28,10 +29,12 @@ def series_of(run_dir: Path, folder: str, uri: str | None = None) -> dict[str, l
 
 def wait_for_checkpoint(process: subprocess.Popen[str], output: Path, step: int = 0) -> None:
     """Until there is one of `step` or later."""
-    deadline_s = time.monotonic() + 120
+    deadline_s = time.monotonic() + PATIENCE_S
     while not [path for path in output.glob("checkpoints/step-*/COMPLETE.json") if int(path.parent.name[5:]) >= step]:
         assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline_s, "no checkpoint came"
+        if time.monotonic() > deadline_s:
+            process.terminate()
+            raise AssertionError(f"no checkpoint came:\n{process.communicate(timeout=60)[0]}")
         time.sleep(0.02)
 
 

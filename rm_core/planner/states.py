@@ -152,7 +152,7 @@ def _sharded(arch: Architecture, setting: Setting) -> States:
         buffers=size * BUCKET,
         backward=gathered + waiting,
         step=sub_group,
-        start=size * arch.numel + size * arch.largest_numel,
+        start=own + size * arch.largest_numel,  # weights come from host memory one after the other
         # masters, moments, gradients and the copies of them that the optimiser reads
         host=(20 * shard if offload else 0) + (own if offload_weights else 0),
     )

@@ -12,6 +12,7 @@ from rm_core.batches.packed import PackedBatch
 from rm_core.model.families import group_of
 from rm_core.model.reward_model import RewardModel
 from rm_core.objectives.objective import Objective
+from rm_core.planner.memory import Memory
 from rm_core.training.accumulation import Accumulator, StepSums
 from rm_core.training.audit import WeightAudit
 from rm_core.training.checkpointing import Checkpointing, Position
@@ -58,6 +59,7 @@ class Trainer:
         num_steps: optimiser steps of the whole plan.
         stage_starts: steps at which other groups of weights may begin to train: the audit of weights begins anew.
         watchdog: is told where this rank is.
+        planned: what the planner says of memory, for a comparison where it runs out.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Trainer:
         num_steps: int,
         stage_starts: Collection[int] = (0,),
         watchdog: Watchdog,
+        planned: Memory | None = None,
     ) -> None:
         self._engine = engine
         self._model = model
@@ -82,6 +85,7 @@ class Trainer:
         self._num_steps = num_steps
         self._stage_starts = stage_starts
         clock = PhaseClock(engine.device)
+        self._planned = planned
         self._phases = Phases(watchdog, clock)
         self._speed = Speed(clock, engine.device, next(model.backbone.parameters()).dtype)
         self._profiler = Profiler(config.profile, engine.world_rank, hooks.artifact)
@@ -141,7 +145,8 @@ class Trainer:
             sums = self._accumulator.run(step, rows, stop=self._hooks.stop())
             return sums, self._engine.step()
         except RuntimeError as error:
-            explained = explain_out_of_memory(error, self._accumulator.row, self._config, self._engine.device)
+            row, device = self._accumulator.row, self._engine.device
+            explained = explain_out_of_memory(error, row, self._config, device, self._planned)
             if explained is None:
                 raise
             raise explained from error

@@ -5,15 +5,20 @@
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 from rm_core.batches.loader import PackLoader
 from rm_core.model.backbone import load_backbone
 from rm_core.model.folder import has_head, load_reward_model
 from rm_core.model.lora import add_adapters
 from rm_core.model.reward_model import RewardModel
+from rm_core.planner.gpus import gpu_of_device
+from rm_core.planner.memory import Memory
+from rm_core.planner.propose import check_fits
 from rm_core.training.card import model_card
 from rm_core.training.checkpointing import Checkpointing, identity_of
 from rm_core.training.config import TrainConfig
@@ -36,6 +41,7 @@ def train_rank(config: TrainConfig, hooks: Hooks, *, export_to: str, lineage: Ma
     """
     if not torch.cuda.is_available():
         torch.set_num_threads(config.threads_per_worker)
+    planned = _planned_memory(config)
     data = open_data(config)
     table, plan = make_plan(config, data)
     model = build_model(config)
@@ -57,6 +63,7 @@ def train_rank(config: TrainConfig, hooks: Hooks, *, export_to: str, lineage: Ma
         trainer = Trainer(
             engine, model, loader, config, hooks, checkpoints,
             num_steps=plan.num_steps, stage_starts=plan.starts, watchdog=watchdog,
+            planned=planned,
         )  # fmt: skip
         trainer.resume()
         model.train()
@@ -65,6 +72,21 @@ def train_rank(config: TrainConfig, hooks: Hooks, *, export_to: str, lineage: Ma
         card = model_card(config, lineage, trainer.last_metrics, plan.num_steps)
         row = fixture_row(data, table, model)
         export(engine, model, row, config, export_to=export_to, lineage=lineage, card=card)
+
+
+def _planned_memory(config: TrainConfig) -> Memory | None:
+    """What the training needs of this GPU, by the planner; None on a CPU.
+
+    Raises:
+        RecipeError: it does not fit; says which changes do.
+    """
+    if not torch.cuda.is_available():
+        return None
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    host_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // local
+    memory_bytes = torch.cuda.get_device_properties().total_memory
+    gpu = gpu_of_device(torch.cuda.get_device_name(), memory_bytes=memory_bytes, host_bytes=host_bytes)
+    return check_fits(replace(config, num_workers=dist.get_world_size()), gpu)
 
 
 def build_model(config: TrainConfig) -> RewardModel:

@@ -44,9 +44,9 @@ def test_offload_shows_cpu_memory_and_adapters_what_trains(capsys: pytest.Captur
 
 
 def test_the_table_of_sizes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["plan", "scale/7b_zero2", "plan.compare=[3b,72b]"]) == 0
+    assert main(["plan", "scale/7b_zero3", "plan.compare=[3b,72b]"]) == 0
     out = shown(capsys)
-    assert "The fastest setting that fits, on h100-80gb" in out
+    assert "The fastest setting that fits, on a100-40gb" in out
     assert "3b │ 256 │" in out
     assert "does not fit" in out
 

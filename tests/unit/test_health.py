@@ -6,6 +6,9 @@ import pytest
 import torch
 
 from data_pipeline.errors import RecipeError, RunError
+from rm_core.planner.architecture import config_of_shape
+from rm_core.planner.gpus import GPUS
+from rm_core.planner.propose import check_fits
 from rm_core.training.check_config import check_train_config
 from rm_core.training.config import TrainConfig, ZeroConfig
 from rm_core.training.health import DataStalls, RewardDrift, explain_out_of_memory
@@ -54,6 +57,13 @@ def test_a_rank_that_waits_for_rows_through_three_windows_is_named_once() -> Non
     assert "train.prefetch (now 7)" in text
 
 
+def test_memory_that_ran_out_stands_beside_the_plan() -> None:
+    config = TrainConfig(num_workers=8)
+    planned = check_fits(config, GPUS["h200-141gb"], backbone=config_of_shape("3b"))
+    text = str(explain_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"), None, config, CPU, planned))
+    assert f"; the plan was {planned.needed / 1e9:.1f} GB (weights " in text
+
+
 class Row:
     num_tokens = 8192
     num_patches = 1024
@@ -63,7 +73,7 @@ def test_memory_that_ran_out_names_the_row_and_the_knobs() -> None:
     row: Any = Row()
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 60, dtype=torch.uint8)
-    text = str(explain_out_of_memory(caught.value, row, TrainConfig(zero=ZeroConfig(stage=2)), CPU))
+    text = str(explain_out_of_memory(caught.value, row, TrainConfig(zero=ZeroConfig(stage=2)), CPU, None))
     assert text.startswith("out of memory on a row of 8,192 tokens and 1,024 patches: lower train.token_budget=8192")
     for knob in (
         "train.activation_checkpointing=full",
@@ -75,9 +85,9 @@ def test_memory_that_ran_out_names_the_row_and_the_knobs() -> None:
     lean = TrainConfig(
         zero=ZeroConfig(stage=3, offload_optimizer=True), activation_checkpointing="full", token_budget=512
     )
-    text = str(explain_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"), None, lean, CPU))
+    text = str(explain_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"), None, lean, CPU, None))
     assert text.startswith("out of memory in the optimiser step: take more workers")
-    assert explain_out_of_memory(RuntimeError("shape mismatch"), row, lean, CPU) is None
+    assert explain_out_of_memory(RuntimeError("shape mismatch"), row, lean, CPU, None) is None
 
 
 @pytest.mark.parametrize(

@@ -86,12 +86,12 @@ def test_a_proposed_row_holds_the_largest_comparison() -> None:
 
 
 def test_where_nothing_fits_larger_gpus_are_named() -> None:
-    wanted = "What fits: nothing on up to 256 of these GPUs; on others plan.gpu=b200-192gb (train.*)"
+    wanted = "What fits: nothing on up to 256 of these GPUs; on others plan.gpu=l40s-48gb (train.*)"
     with pytest.raises(RecipeError, match=wanted) as refused:
         check_fits(TrainConfig(num_workers=8), GPUS["a100-40gb"], backbone=config_of_shape("72b"))
-    words = str(refused.value).partition("plan.gpu=b200-192gb ")[2].split()
+    words = str(refused.value).partition("plan.gpu=l40s-48gb ")[2].split()
     cured = load_recipe("scale/72b_zero3", ["train.num_workers=8", "train.zero.stage=2", *words])
-    check_fits(cured.train, GPUS["b200-192gb"], backbone=config_of_shape("72b"))
+    check_fits(cured.train, GPUS["l40s-48gb"], backbone=config_of_shape("72b"))
 
 
 def test_where_no_gpu_is_enough_that_is_said() -> None:

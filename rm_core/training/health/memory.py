@@ -4,6 +4,7 @@ import torch
 
 from data_pipeline.errors import RunError
 from rm_core.batches.packed import PackedBatch
+from rm_core.planner.memory import Memory
 from rm_core.training.config import TrainConfig
 
 __all__ = ["explain_out_of_memory"]
@@ -12,19 +13,20 @@ _CPU_ALLOCATOR = "DefaultCPUAllocator"
 
 
 def explain_out_of_memory(
-    error: RuntimeError, batch: PackedBatch | None, config: TrainConfig, device: torch.device
+    error: RuntimeError, batch: PackedBatch | None, config: TrainConfig, device: torch.device, planned: Memory | None
 ) -> RunError | None:
     """The error as a user needs it: what was held, what the row was, what to change; None for any other error.
 
     Args:
         batch: the row under way; None in the optimiser step.
+        planned: what the planner expected; None on a CPU.
     """
     if not isinstance(error, torch.OutOfMemoryError) and _CPU_ALLOCATOR not in str(error):
         return None
     where = "in the optimiser step"
     if batch is not None:
         where = f"on a row of {batch.num_tokens:,} tokens and {batch.num_patches:,} patches"
-    return RunError(f"out of memory {where}{_held(device)}: {_cures(config, batch is not None)}")
+    return RunError(f"out of memory {where}{_held(device)}{_expected(planned)}: {_cures(config, batch is not None)}")
 
 
 def _held(device: torch.device) -> str:
@@ -33,6 +35,13 @@ def _held(device: torch.device) -> str:
     free, total = torch.cuda.mem_get_info(device)
     peak = torch.cuda.max_memory_allocated(device)
     return f" ({peak / 1e9:.1f} GB were held at most, {free / 1e9:.1f} of {total / 1e9:.1f} GB are free)"
+
+
+def _expected(planned: Memory | None) -> str:
+    if planned is None:
+        return ""
+    parts = ", ".join(f"{name} {size / 1e9:.1f}" for name, size in planned.rows() if size)
+    return f"; the plan was {planned.needed / 1e9:.1f} GB ({parts})"
 
 
 def _cures(config: TrainConfig, in_row: bool) -> str:

@@ -76,6 +76,7 @@ def measured(folder: Path, turns: int, steps: int) -> dict[str, float]:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Simulate, measure, compare with the goals; 1 where one is missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one turn of few steps: within 5 minutes")
     parser.add_argument("--shape", default="mid", help="size of the model of the measured part (default mid)")

@@ -1,4 +1,4 @@
-"""The simulated part of the scaling benchmark on few Comparisons: each goal has its figure, and figures are possible."""
+"""The simulated part of the scaling benchmark on few Comparisons: goals have figures, and figures are possible."""
 
 import pytest
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from data_pipeline.dataset import PreparedData
 from data_pipeline.errors import RunError
+from data_pipeline.storage import exists, join, parent_of
 from jobs.config import EvaluateConfig, Recipe
 from jobs.paths import with_absolute_paths
 from jobs.prepared import manifest_of
@@ -22,6 +23,7 @@ from rm_core.evaluation.report import write_report
 from rm_core.evaluation.results import EvaluationReport
 from rm_core.evaluation.scored import ScoredComparison
 from rm_core.model.folder import verify_folder
+from rm_core.model.published import local_model
 
 __all__ = ["run"]
 
@@ -36,7 +38,7 @@ def run(recipe: Recipe) -> None:
         RunError: the split is empty, a reward is not finite, or a scoring process died.
     """
     config = with_absolute_paths(recipe.evaluate, "model", "data", "output")
-    lineage = verify_folder(config.model)
+    lineage = verify_folder(local_model(config.model))
     config = replace(config, data=manifest_of(recipe, config.data))
     data = PreparedData.open(config.data)
     report = evaluate(
@@ -76,8 +78,8 @@ def score_split(recipe: Recipe, config: EvaluateConfig, data: PreparedData) -> l
 
 def track(recipe: Recipe, config: EvaluateConfig, report: EvaluationReport) -> None:
     """Log numbers and files to the model's training run, or to a run of this evaluation's own."""
-    of_training = os.path.dirname(config.model)
-    own_run = not os.path.exists(os.path.join(of_training, "job_state.json"))
+    of_training = parent_of(config.model)
+    own_run = not exists(join(of_training, "job_state.json"))
     tracker = Tracker(recipe.tracking, run_dir=config.output if own_run else of_training, run_name=recipe.name)
     tracker.log_metrics({f"eval/{name.replace('source/', '')}": value for name, value in report.numbers().items()})
     tracker.log_file(os.path.join(config.output, "report.json"), "evaluation")

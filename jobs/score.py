@@ -18,6 +18,7 @@ from data_pipeline.errors import MissingInput, RecordError
 from data_pipeline.media import load_image
 from data_pipeline.sources.jsonl import to_unranked
 from data_pipeline.sources.readers import read_rows
+from data_pipeline.storage import absolute
 from data_pipeline.tokenizer import load_tokenizer
 from jobs.config import Recipe, ScoreConfig
 from jobs.ray_job import open_cluster
@@ -25,6 +26,7 @@ from jobs.recipe_file import required
 from jobs.scoring_actors import ScoringJob, scored_chunks
 from jobs.terminal import progress, table
 from rm_core.model.folder import verify_folder
+from rm_core.model.published import local_model
 
 __all__ = ["run"]
 
@@ -51,9 +53,10 @@ def run(recipe: Recipe) -> None:
     source = required(config.input, "score.input", "mine.jsonl")
     if not storage.exists(source):
         raise MissingInput(f"score.input={source!r} is not there: check the path, which starts from {os.getcwd()}")
-    model = os.path.abspath(config.model)
-    verify_folder(model)
-    lines = list(read_lines(source, config, Encoder(load_tokenizer(model), recipe.preprocess.encode), recipe))
+    model = absolute(config.model)
+    copy = local_model(model)
+    verify_folder(copy)
+    lines = list(read_lines(source, config, Encoder(load_tokenizer(copy), recipe.preprocess.encode), recipe))
     rewards = iter(score_lines(recipe, model, [line.encoded for line in lines if line.encoded is not None]))
     written = [_output(line, next(rewards) if line.encoded is not None else None) for line in lines]
     storage.write_atomic(config.output, "".join(written).encode("utf8"))

@@ -6,7 +6,6 @@
 A finished training is left as it is; a killed one goes on from its last checkpoint, in the same MLflow run.
 """
 
-import os
 from dataclasses import replace
 
 from cluster.session import ClusterInfo
@@ -14,6 +13,7 @@ from data_pipeline.dataset import PreparedData
 from data_pipeline.errors import RecipeError
 from data_pipeline.inspection.page import page_of
 from data_pipeline.manifest import Manifest
+from data_pipeline.storage import join
 from jobs.config import Recipe, to_flat_params, to_yaml
 from jobs.metric_logger import send_kept
 from jobs.paths import with_absolute_paths
@@ -28,6 +28,7 @@ from jobs.train_board import follow, start_board
 from jobs.train_group import GroupJob
 from jobs.train_state import claim_output, is_logged
 from rm_core.model.folder import is_complete, verify_folder
+from rm_core.model.published import local_model
 from rm_core.training.check_config import check_train_config
 from rm_core.training.config import TrainConfig
 from rm_core.training.planning import make_plan
@@ -37,7 +38,7 @@ __all__ = ["export_folder", "run"]
 
 def export_folder(config: TrainConfig) -> str:
     """Where the finished model of a training goes."""
-    return os.path.join(config.output, "export")
+    return join(config.output, "export")
 
 
 def run(recipe: Recipe) -> None:
@@ -68,7 +69,7 @@ def run(recipe: Recipe) -> None:
         tracker.finish("KILLED" if killed else "FAILED")
         raise
     send_kept(tracker.uri, tracker.run_id, config.output, recipe.tracking.patience_s, say)
-    tracker.log_model(export_folder(config), name=recipe.name, step=plan.num_steps)
+    tracker.log_model(local_model(export_folder(config)), name=recipe.name, step=plan.num_steps)
     tracker.finish()
     rows = [("optimiser steps", str(plan.num_steps)), ("model", export_folder(recipe.train))]
     table(f"Trained {recipe.name}", [*rows, ("MLflow run", tracker.run_id)])

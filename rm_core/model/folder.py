@@ -19,16 +19,16 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from data_pipeline.errors import CorruptData, MissingInput
-from data_pipeline.storage import sha256_of, write_atomic
+from data_pipeline.storage import exists, join, sha256_of, write_atomic
 from rm_core.model.backbone import load_backbone
 from rm_core.model.config import HeadConfig
+from rm_core.model.published import MARKER, local_model
 from rm_core.model.reward_model import RewardModel
 from rm_core.model.shards import write_backbone
 
 __all__ = ["PROCESSOR_FILES", "finish_folder", "has_head", "is_complete", "load_reward_model", "save_reward_model"]
 
 FORMAT_VERSION = 1
-MARKER = "model.json"
 PROCESSOR_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -86,8 +86,8 @@ def finish_folder(folder: str, lineage: Mapping[str, Any]) -> None:
 
 
 def is_complete(folder: str) -> bool:
-    """Whether `folder` was finished by us."""
-    return os.path.isfile(os.path.join(folder, MARKER))
+    """Whether `folder`, local or in an object store, was finished by us."""
+    return exists(join(folder, MARKER))
 
 
 def has_head(folder: str) -> bool:
@@ -96,12 +96,13 @@ def has_head(folder: str) -> bool:
 
 
 def load_reward_model(folder: str, *, dtype: torch.dtype = torch.float32) -> RewardModel:
-    """The exported reward model of `folder`, in evaluation mode.
+    """The exported reward model of `folder`, local or in an object store, in evaluation mode.
 
     Raises:
         MissingInput: no reward head there.
         CorruptData: a file differs from its checksum, or weights are missing or empty.
     """
+    folder = local_model(folder)
     if not has_head(folder):
         raise MissingInput(f"{folder!r} holds no {_HEAD_WEIGHTS}: name the folder that training exported")
     verify_folder(folder)

@@ -19,13 +19,14 @@ import torch.distributed as dist
 from torch import Tensor
 
 from data_pipeline.errors import RunError
-from data_pipeline.storage import write_atomic
+from data_pipeline.storage import is_local, join, write_atomic
 from rm_core.batches.loader import Comparisons
 from rm_core.batches.packed import PackedBatch, collate
 from rm_core.batches.sizes import PlanningTable
 from rm_core.model.fixture import write_fixture
 from rm_core.model.folder import save_reward_model
 from rm_core.model.lora import merged
+from rm_core.model.published import publish
 from rm_core.model.reward_model import RewardModel
 from rm_core.model.verify import audit_export
 from rm_core.training.config import TrainConfig
@@ -50,7 +51,7 @@ def export(
 
     Args:
         row: scored before and after, the same on every rank (`fixture_row`).
-        export_to: the folder; what lies there goes.
+        export_to: the folder, local or in an object store; what lies there goes.
         lineage: what the model came from, written into its marker.
         card: its README.
 
@@ -61,7 +62,7 @@ def export(
     weights = merged(engine.weights(), config.lora)
     faults = [""]
     if engine.world_rank == 0:
-        draft = f"{export_to}.unverified"
+        draft = f"{export_to}.unverified" if is_local(export_to) else join(config.cache_dir, "export.unverified")
         _remove(draft)
         write_fixture(draft, row, output, model.backbone.dtype)
         write_atomic(os.path.join(draft, "README.md"), card.encode())
@@ -75,8 +76,7 @@ def export(
     if faults[0]:
         raise RunError(faults[0])
     if engine.world_rank == 0:
-        _remove(export_to)
-        os.replace(draft, export_to)
+        publish(draft, export_to)
     dist.barrier()
 
 

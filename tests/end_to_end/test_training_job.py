@@ -7,8 +7,11 @@ import signal
 
 import pytest
 from mlflow import MlflowClient
+from s3_server import S3Server, s3_server  # noqa: F401  # a fixture
 from training_runs import damage, series_of, training_workers, wait_for_checkpoint
 from workplace import NUM_STEPS, Workplace, kill_tree
+
+from data_pipeline import storage
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +97,21 @@ def test_one_worker_and_then_three_go_on_where_two_were_ended(trained: Workplace
     for name, points in series_of(trained.folder, "sizes").items():
         assert [step for step, _ in points] == [step for step, _ in whole[name]], name
         assert [value for _, value in points] == pytest.approx([value for _, value in whole[name]], rel=2e-3), name
+
+
+@pytest.mark.drill
+def test_an_object_store_holds_checkpoints_and_the_model(trained: Workplace, s3_server: S3Server) -> None:  # noqa: F811
+    """As on a cluster whose nodes share no disk."""
+    output = f"s3://{s3_server.bucket}/training"
+    arguments = (f"train.output={output}", f"evaluate.output={trained.folder}/of_s3")
+    trained.run("train", *arguments)
+    for name in ("model.safetensors", "reward_head.safetensors"):
+        whole = (trained.folder / "train/export" / name).read_bytes()
+        assert storage.read_bytes(f"{output}/export/{name}") == whole
+    assert len(storage.list_folders(f"{output}/checkpoints")) == 2
+    trained.run("evaluate", *arguments)
+    assert json.loads((trained.folder / "of_s3/report.json").read_text())["num_comparisons"] > 0
+    assert "nothing to do" in trained.run("train", *arguments)
 
 
 def test_a_finished_training_does_nothing_and_another_one_is_refused(trained: Workplace) -> None:

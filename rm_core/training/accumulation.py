@@ -37,7 +37,7 @@ class StepSums:
         names: loss of each term and measured sums, count of each term and counted sums, and what the model did.
         units: of each term, the field of `StepCounts` that it is divided by.
         kernel: the attention kernel that ran on this rank.
-        rows: this rank's rows: ids of the Comparisons, and whether all rewards are finite.
+        rows: this rank's rows: ids of the Comparisons, and whether loss and rewards are finite.
     """
 
     values: Tensor
@@ -92,12 +92,13 @@ class Accumulator:
             judged = self._objective(output, batch.labels, step_mean=mean)
             self._phases.enter("backward")
             # The engine averages over ranks, and a sum is wanted.
-            self._engine.backward(_loss(judged, step) * self._engine.world_size)
+            finite = _is_finite(judged)
+            self._engine.backward(_loss(judged, step) * _mark(finite) * self._engine.world_size)
             rewards = self._objective.rewards(output.detach(), batch.labels).double()
             measured += _measured(judged, rewards)
             counted += _counted(judged, batch)
             units = {name: term.unit for name, term in judged.terms.items()}
-            seen.append((batch.ids, torch.isfinite(rewards).all()))
+            seen.append((batch.ids, finite & torch.isfinite(rewards).all()))
         work = self._model.work.take()
         other = work.kernel != self._model.kernel
         ids_hash = sum(zlib.crc32(name.encode()) for ids, _ in seen for name in ids)
@@ -133,6 +134,20 @@ class Accumulator:
 def _loss(judged: Judged, step: RankStep) -> Tensor:
     """A row's share of the step's loss."""
     return torch.stack([term.sum / getattr(step.plan.counts, term.unit) for term in judged.terms.values()]).sum()
+
+
+def _is_finite(judged: Judged) -> Tensor:
+    """Of the row's terms, before they are divided: in a step of ties alone that is 0 / 0 without a gradient."""
+    return torch.isfinite(torch.stack([term.sum.detach() for term in judged.terms.values()])).all()
+
+
+def _mark(finite: Tensor) -> Tensor:
+    """1, which changes no bit of the gradient; NaN where the loss is not finite.
+
+    A loss can be infinite and its gradient finite, as softplus(-margin) is at a margin of minus infinity. Marked, no
+    stage of ZeRO takes the step, and the device is not waited for.
+    """
+    return torch.where(finite, 1.0, float("nan"))
 
 
 def _measured(judged: Judged, rewards: Tensor) -> Tensor:

@@ -120,7 +120,16 @@ class ZeroEngine:
         self._engine.step()
         if self.num_steps == before:  # DeepSpeed holds the schedule back with the weights
             self._engine.lr_scheduler.step()
+            self._drop_gradient()
         return self._norm if self._zero_stage == 0 else float(self._engine.get_global_grad_norm())
+
+    def _drop_gradient(self) -> None:
+        """DeepSpeed 0.19 keeps the buffers of a step that it left out where the optimiser is offloaded at stage 1 or 2,
+        and would add the next step's gradient to what is not finite in them.
+        """
+        if self._zero_stage in (1, 2):
+            averaged = self._engine.optimizer.averaged_gradients
+            averaged.update(dict.fromkeys(averaged))
 
     def _clip(self, model: nn.Module, max_norm: float) -> None:
         """Stage 0 only, where DeepSpeed clips without telling the norm; gradients are reduced already."""

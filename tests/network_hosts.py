@@ -114,11 +114,8 @@ class NetworkHosts:
         return host
 
     def workers(self, count: int) -> list[Host]:
-        """So many living worker hosts: others are started, or lost."""
-        alive = [host for host in self.hosts[1:] if host.ray is not None and host.ray.poll() is None]
-        for host in alive[count:]:
-            self.lose(host)
-        return [*alive[:count], *(self.start_worker() for _ in range(count - len(alive)))]
+        """So many more hosts with a Ray node each."""
+        return [self.start_worker() for _ in range(count)]
 
     def start_worker(self, cpus: int = 1) -> Host:
         """A new host with a Ray node of so many CPUs."""
@@ -163,7 +160,7 @@ class NetworkHosts:
         raise AssertionError(f"{host.name} did not start:\n{log.read_text()}")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def hosts() -> Iterator[NetworkHosts]:
     """A Ray cluster of a head that takes no workers; tests ask for hosts of one CPU each."""
     if reason := why_not():

@@ -36,7 +36,7 @@ def check_train_config(config: TrainConfig) -> None:
     _check_zero(config.zero)
     _check_counts(config)
     check_group(config.group, config.num_workers)
-    check_health(config.health, config.profile)
+    check_health(config.health, config.profile, num_workers=config.num_workers)
     check_weights(config.weights)
     check_lora_config(config.lora)
     check_stages(config.stages)

@@ -67,6 +67,7 @@ class ZeroEngine:
         )
         self._restore(model, buffers)
         self._zero_stage = config.zero.stage
+        self._offloaded = config.zero.offload_optimizer
         self._parts = [group["name"] for group in groups]
         self._norm = float("nan")
         if config.zero.stage == 0:
@@ -124,10 +125,10 @@ class ZeroEngine:
         return self._norm if self._zero_stage == 0 else float(self._engine.get_global_grad_norm())
 
     def _drop_gradient(self) -> None:
-        """DeepSpeed 0.19 keeps the buffers of a step that it left out where the optimiser is offloaded at stage 1 or 2,
+        """Where the optimiser is offloaded at stage 1 or 2, DeepSpeed 0.19 keeps the buffers of a step that it left out,
         and would add the next step's gradient to what is not finite in them.
         """
-        if self._zero_stage in (1, 2):
+        if self._offloaded and self._zero_stage < 3:
             averaged = self._engine.optimizer.averaged_gradients
             averaged.update(dict.fromkeys(averaged))
 

@@ -34,7 +34,7 @@ class ProfileConfig:
     """Ranks whose traces are kept."""
 
 
-def check_health(health: HealthConfig, profile: ProfileConfig) -> None:
+def check_health(health: HealthConfig, profile: ProfileConfig, *, num_workers: int) -> None:
     """Refuse what cannot be.
 
     Raises:
@@ -49,3 +49,7 @@ def check_health(health: HealthConfig, profile: ProfileConfig) -> None:
         raise RecipeError(f"train.profile.steps={profile.steps}: steps are counted from 1")
     if profile.steps and not profile.ranks:
         raise RecipeError("train.profile.ranks is empty: name the ranks to trace, for example [0]")
+    if profile.steps and not 0 <= min(profile.ranks) <= max(profile.ranks) < num_workers:
+        raise RecipeError(
+            f"train.profile.ranks={profile.ranks}: ranks are 0 to {num_workers - 1} with train.num_workers={num_workers}"
+        )

@@ -3,6 +3,8 @@
 What happens to metrics is not decided here: `Hooks` are handed in.
 """
 
+import math
+import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -88,7 +90,7 @@ class Trainer:
         self._planned = planned
         self._phases = Phases(watchdog, clock)
         self._speed = Speed(clock, engine.device, next(model.backbone.parameters()).dtype)
-        self._profiler = Profiler(config.profile, engine.world_rank, hooks.artifact)
+        self._profiler = Profiler(config.profile, engine.world_rank, num_steps, hooks.artifact)
         note = hooks.note if engine.world_rank == 0 else _silent
         self._skips = Skips(config.health.max_skipped_steps, note)
         self._drift = RewardDrift(config.health, note)
@@ -125,7 +127,7 @@ class Trainer:
             self._window.add(sums, skipped=skipped)
             self._since_save.add(sums, skipped=skipped)
             self._speed.add(step.plan.cost)
-            self._compare_ranks(rates)
+            self._compare_ranks(step, rates)
             if self._due(self._config.log_every):
                 self._log(step, rates, grad_norm)
             stops = sums["stops"] > 0
@@ -144,18 +146,19 @@ class Trainer:
         try:
             sums = self._accumulator.run(step, rows, stop=self._hooks.stop())
             return sums, self._engine.step()
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             row, device = self._accumulator.row, self._engine.device
             explained = explain_out_of_memory(error, row, self._config, device, self._planned)
             if explained is None:
                 raise
             raise explained from error
 
-    def _compare_ranks(self, rates: Mapping[str, float]) -> None:
+    def _compare_ranks(self, step: RankStep, rates: Mapping[str, float]) -> None:
         every = self._config.health.compare_ranks_every
         if every and self._steps_done % every == 0:
             group = partial(group_of, model_type=self._model.family.model_type)
-            facts = {f"rate of {part}": rate for part, rate in rates.items()} | {"position": float(self._steps_done)}
+            facts = {f"rates of {part}": rate for part, rate in rates.items()}
+            facts["Comparisons of the plan"] = float(zlib.crc32(repr(step.plan.rows).encode()))
             check_agreement(self._steps_done, self._engine.replicas(), group, facts)
 
     def _new_audit(self) -> WeightAudit:
@@ -191,7 +194,9 @@ class Trainer:
     def _log(self, step: RankStep, rates: Mapping[str, float], grad_norm: float) -> None:
         """Hand the means since the last point to the hook, and start a new window."""
         self._phases.enter("metrics")
-        metrics = self._window.metrics() | {"train/grad_norm": grad_norm, "train/epoch": step.plan.epoch}
+        metrics = self._window.metrics() | {"train/epoch": step.plan.epoch}
+        if math.isfinite(grad_norm):  # a store of metrics may keep infinity as 1.8e308, and no chart shows the rest
+            metrics["train/grad_norm"] = grad_norm
         speed, waited = self._speed.metrics()
         metrics |= speed
         self._stalls.after(self._steps_done, waited.rank, waited.share)

@@ -202,7 +202,8 @@ def assert_left_out(ranks: Any, engine: tuple[str, int], what: str) -> None:
     assert ranks[1][(*engine, what)]["notes"] == [], "world rank 0 speaks for all"
     points = run["points"]
     assert [point["health/skipped_steps"] for point in points] == [0, 1, 0, 0]
-    assert ["train/loss" in point for point in points] == [True, False, True, True]
+    for name in ("train/loss", "train/grad_norm"):
+        assert [name in point for point in points] == [True, False, True, True], name
     rates = [point["train/learning_rate"] for point in points]
     assert rates == sorted(rates, reverse=True) and len(set(rates)) == STEPS, "the schedule goes on"
 

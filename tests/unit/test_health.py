@@ -91,12 +91,27 @@ def test_memory_that_ran_out_names_the_row_and_the_knobs() -> None:
 
 
 @pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("CUDA error: out of memory\nCompile with `TORCH_USE_CUDA_DSA` to ..."),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+)
+def test_memory_that_ran_out_elsewhere_is_told_alike(error: Exception) -> None:
+    assert str(explain_out_of_memory(error, None, TrainConfig(), CPU, None)).startswith(
+        "out of memory in the optimiser"
+    )
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"health": HealthConfig(max_skipped_steps=-1)}, r"train\.health\.max_skipped_steps=-1"),
         ({"health": HealthConfig(data_wait=0.0)}, r"train\.health\.data_wait=0\.0 must be above 0"),
         ({"profile": ProfileConfig(steps=[0])}, r"train\.profile\.steps=\[0\]: steps are counted from 1"),
         ({"profile": ProfileConfig(steps=[1], ranks=[])}, r"train\.profile\.ranks is empty"),
+        ({"profile": ProfileConfig(steps=[1], ranks=[2])}, r"train\.profile\.ranks=\[2\]: ranks are 0 to 1"),
     ],
 )
 def test_what_cannot_be_looked_at_is_refused(changes: dict[str, Any], message: str) -> None:

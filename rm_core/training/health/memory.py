@@ -9,11 +9,12 @@ from rm_core.training.config import TrainConfig
 
 __all__ = ["explain_out_of_memory"]
 
-_CPU_ALLOCATOR = "DefaultCPUAllocator"
+_SAYINGS = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""What errors say that PyTorch has no class of its own for; the last two come from outside its allocator."""
 
 
 def explain_out_of_memory(
-    error: RuntimeError, batch: PackedBatch | None, config: TrainConfig, device: torch.device, planned: Memory | None
+    error: Exception, batch: PackedBatch | None, config: TrainConfig, device: torch.device, planned: Memory | None
 ) -> RunError | None:
     """The error as a user needs it: what was held, what the row was, what to change; None for any other error.
 
@@ -21,7 +22,8 @@ def explain_out_of_memory(
         batch: the row under way; None in the optimiser step.
         planned: what the planner expected; None on a CPU.
     """
-    if not isinstance(error, torch.OutOfMemoryError) and _CPU_ALLOCATOR not in str(error):
+    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    if not known and not any(saying in str(error) for saying in _SAYINGS):
         return None
     where = "in the optimiser step"
     if batch is not None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from data_pipeline.errors import RecipeError
 from rm_core.training.health_config import ProfileConfig
 
 __all__ = ["Profiler"]
@@ -18,10 +19,18 @@ class Profiler:
 
     Args:
         rank: this one.
+        num_steps: of the whole training.
         artifact: gets the path of a trace, which is removed after the call, and the folder it belongs to.
+
+    Raises:
+        RecipeError: a step is chosen that the training does not have.
     """
 
-    def __init__(self, config: ProfileConfig, rank: int, artifact: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, config: ProfileConfig, rank: int, num_steps: int, artifact: Callable[[str, str], None]
+    ) -> None:
+        if max(config.steps, default=0) > num_steps:
+            raise RecipeError(f"train.profile.steps={config.steps}: the training has {num_steps} steps")
         self._steps = frozenset(config.steps) if rank in config.ranks else frozenset[int]()
         self._rank = rank
         self._artifact = artifact

@@ -76,6 +76,10 @@ class NetworkHosts:
             "PYTHONPATH": str(ROOT),
             "RAY_USAGE_STATS_ENABLED": "0",
             "GLOO_SOCKET_IFNAME": "eth0",
+            # A lost node is noticed within half a minute, and a node on a busy machine has time to answer.
+            "RAY_health_check_period_ms": "2000",
+            "RAY_health_check_timeout_ms": "8000",
+            "RAY_health_check_failure_threshold": "3",
         }
         self.hosts: list[Host] = []
         self._switch = f"{self._prefix}s"

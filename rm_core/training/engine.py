@@ -125,8 +125,9 @@ class ZeroEngine:
         return self._norm if self._zero_stage == 0 else float(self._engine.get_global_grad_norm())
 
     def _drop_gradient(self) -> None:
-        """Where the optimiser is offloaded at stage 1 or 2, DeepSpeed 0.19 keeps the buffers of a step that it left out,
-        and would add the next step's gradient to what is not finite in them.
+        """Forget the gradient of a step that was left out, where DeepSpeed 0.19 does not.
+
+        With an offloaded optimiser at stage 1 or 2 it would add the next step's to what is not finite in its buffers.
         """
         if self._offloaded and self._zero_stage < 3:
             averaged = self._engine.optimizer.averaged_gradients

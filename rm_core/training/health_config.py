@@ -50,6 +50,5 @@ def check_health(health: HealthConfig, profile: ProfileConfig, *, num_workers: i
     if profile.steps and not profile.ranks:
         raise RecipeError("train.profile.ranks is empty: name the ranks to trace, for example [0]")
     if profile.steps and not 0 <= min(profile.ranks) <= max(profile.ranks) < num_workers:
-        raise RecipeError(
-            f"train.profile.ranks={profile.ranks}: ranks are 0 to {num_workers - 1} with train.num_workers={num_workers}"
-        )
+        ranks = f"ranks are 0 to {num_workers - 1} with train.num_workers={num_workers}"
+        raise RecipeError(f"train.profile.ranks={profile.ranks}: {ranks}")

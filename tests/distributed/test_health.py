@@ -29,6 +29,7 @@ from rm_core.training.trainer import Hooks
 
 QUICK = [("fp32", 0), ("fp32", 3), ("bf16", 1)]
 OTHERS = [("fp32", 1), ("fp32", 2), ("bf16", 2), ("bf16", 3)]
+MARGIN = ("fp32", 3)
 WHAT = ("loss", "gradient")
 """What is not finite: a reward, and so the loss; or, where rewards are sane, their gradient."""
 STEPS = 4
@@ -124,6 +125,13 @@ def nan(rewards: Tensor, _batch: Any) -> Tensor:
     return rewards * float("nan")
 
 
+def endless(rewards: Tensor, batch: Any) -> Tensor:
+    """A margin of minus infinity: its loss is infinite, the gradient of that is -1."""
+    shift = torch.zeros_like(rewards)
+    shift[batch.labels.pairs[0][0]] = float("-inf")
+    return rewards + shift
+
+
 def differ(folder: Path) -> dict[str, Any]:
     """Rank 1 changes one weight behind the engine's back, after the first step."""
     step = ZeroEngine.step
@@ -156,6 +164,8 @@ def train_all(path: str) -> dict[Any, dict[str, Any]]:
     with planted(nan, lambda step: step >= BAD):
         limited = config_of(folder, health=HealthConfig(max_skipped_steps=1))
         found["row"] = train(limited, folder / "row")
+    with planted(endless, lambda step: step == BAD):
+        found[*MARGIN, "margin"] = train(config_of(folder, zero=ZeroConfig(stage=3)), folder / "margin")
     found["differ"] = differ(folder)
     found["traced"] = train(config_of(folder, profile=ProfileConfig(steps=[2], ranks=[1])), folder / "traced")
     return found
@@ -179,6 +189,12 @@ def ranks(folder: Path) -> list[dict[Any, dict[str, Any]]]:
 @pytest.mark.parametrize("engine", QUICK)
 def test_a_step_that_is_not_finite_changes_nothing_and_is_named(ranks: Any, engine: tuple[str, int], what: str) -> None:
     assert_left_out(ranks, engine, what)
+
+
+def test_an_infinite_loss_with_a_finite_gradient_is_left_out_too(ranks: Any) -> None:
+    assert_left_out(ranks, MARGIN, "margin")
+    one, other = (ranks[0][(*MARGIN, what)]["weights"][-1] for what in ("loss", "margin"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 @pytest.mark.drill

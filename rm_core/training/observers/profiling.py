@@ -26,9 +26,7 @@ class Profiler:
         RecipeError: a step is chosen that the training does not have.
     """
 
-    def __init__(
-        self, config: ProfileConfig, rank: int, num_steps: int, artifact: Callable[[str, str], None]
-    ) -> None:
+    def __init__(self, config: ProfileConfig, rank: int, num_steps: int, artifact: Callable[[str, str], None]) -> None:
         if max(config.steps, default=0) > num_steps:
             raise RecipeError(f"train.profile.steps={config.steps}: the training has {num_steps} steps")
         self._steps = frozenset(config.steps) if rank in config.ranks else frozenset[int]()

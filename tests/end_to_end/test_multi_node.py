@@ -149,6 +149,25 @@ def test_a_node_that_kills_its_workers_gets_none_any_more(trained: Workplace, ho
     assert_same(trained, output)
 
 
+def test_another_cluster_goes_on_where_the_one_that_is_gone_ended(trained: Workplace, hosts: NetworkHosts) -> None:  # noqa: F811
+    """SIGTERM to the driver, then the head and all nodes are lost; the same command on new ones."""
+    output = trained.folder / "moved"
+    workers = hosts.workers(2)
+    process = start(trained, hosts, output)
+    wait_for_checkpoint(process, output)
+    driver = next(one for one in hosts.hosts[0].processes() if str(output) in " ".join(one.cmdline()))
+    driver.terminate()
+    printed = ended(process, code=143)
+    assert re.search(r"stopped after step \d+ of 30, with a checkpoint", printed), printed
+    for host in workers:
+        hosts.lose(host)
+    hosts.hosts[0].kill()
+    hosts.start_head()
+    hosts.workers(2)
+    ended(start(trained, hosts, output))
+    assert_same(trained, output)
+
+
 def test_no_room_in_time_is_said_node_by_node(trained: Workplace, hosts: NetworkHosts) -> None:  # noqa: F811
     output = trained.folder / "no_room"
     first, second = hosts.workers(2)

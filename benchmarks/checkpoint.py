@@ -1,10 +1,12 @@
-"""Seconds that a checkpoint costs: saving, resuming, and resuming on another number of ranks, beside DeepSpeed's own.
+"""Seconds that a checkpoint costs: saving, resuming, resuming on another number of ranks, the first step after it.
 
     ours        `Checkpointing`'s parts: copy in memory, a thread writes, hashes and marks; ranges are read by any ranks
     deepspeed   `save_checkpoint` and `load_checkpoint`; for another number of ranks, its conversion to universal files
+    trainer     Hugging Face's Trainer: from its start to the end of the first step after a checkpoint
 
 Ours compares a file with its sha256 before it is used, and waits until it is on the disk; DeepSpeed does neither.
-Ranks of one machine on gloo, ZeRO-2 in float32, one engine for both sides, which take turns. From the project's root:
+Ranks of one machine on gloo, ZeRO-2 in float32, one engine for ours and DeepSpeed's, which take turns; the first step
+on one rank, on a tiny model (`benchmarks.checkpoint_resume`). From the project's root:
 
     python -m benchmarks.checkpoint --quick
 
@@ -29,13 +31,16 @@ import torch
 import torch.multiprocessing as multiprocessing
 
 from benchmarks.checkpoint_ranks import measure_rank, resume_rank
+from benchmarks.checkpoint_resume import SIDES, first_step_rank
 from benchmarks.goals import Goals, finish
 from benchmarks.hardware import hardware
+from benchmarks.scaling import prepare
 
 GOALS: Goals = {
     "ratio_blocked": ("at_least", 2.0),
     "ratio_other_ranks": ("at_least", 2.0),
     "ratio_bytes": ("at_most", 1.0),
+    "ratio_first_step": ("at_least", 2.0),
 }
 
 
@@ -66,6 +71,20 @@ def size_gb(folder: Path) -> float:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e9
 
 
+def first_steps(folder: Path, steps: int, turns: int) -> dict[str, float]:
+    """Medians of the seconds to the first step after a checkpoint at `steps`, by side, and their ratio."""
+    prepare(folder, "tiny")
+    found: dict[str, list[float]] = {side: [] for side in SIDES}
+    for side in SIDES:
+        run_ranks(first_step_rank, 1, side, str(folder), steps)
+    for turn in range(turns):
+        for side in SIDES[:: 1 - 2 * (turn % 2)]:
+            run_ranks(first_step_rank, 1, side, str(folder), steps + turn + 1)
+            found[side].append(json.loads((folder / f"{side}.json").read_text()))
+    ours, theirs = (statistics.median(found[side]) for side in SIDES)
+    return {"ours_first_step_s": ours, "trainer_first_step_s": theirs, "ratio_first_step": theirs / ours}
+
+
 def figures_of(turns: Sequence[dict[str, float]], other: dict[str, float], folder: Path) -> dict[str, float]:
     """Medians over the turns, and ratios of DeepSpeed's seconds and bytes to ours."""
     middle = {name: statistics.median(turn[name] for turn in turns) for name in turns[0]}
@@ -92,6 +111,8 @@ def show(figures: dict[str, float]) -> None:
     print(f"{'resume on another number of ranks':34}{figures['ours_other_ranks_s']:10.2f}", end="")
     print(f"{figures['deepspeed_convert_s']:12.2f} (its conversion alone)")
     print(f"{'GB':34}{figures['ours_gb']:10.2f}{figures['deepspeed_gb']:12.2f}")
+    print(f"{'first step after a checkpoint':34}{figures['ours_first_step_s']:10.2f}", end="")
+    print(f"{figures['trainer_first_step_s']:12.2f} (Hugging Face's Trainer)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -101,6 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--shape", default="mid", help="size of the model, default mid")
     parser.add_argument("--ranks", type=int, default=2, help="processes that save, default 2")
     parser.add_argument("--turns", type=int, default=7, help="turns of each side, default 7")
+    parser.add_argument("--steps", type=int, default=200, help="of 16 Comparisons before the first step, default 200")
     parser.add_argument("--folder", help="where to write, default the system's temporary folder")
     parser.add_argument("--output", help="a file for the JSON object, with command and hardware")
     options = parser.parse_args(argv)
@@ -115,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         other = json.loads((folder / "other.json").read_text())
         other["deepspeed_convert_s"] = converted_s(folder / "deepspeed")
         shutil.rmtree(folder / "deepspeed" / "universal")
-        figures = figures_of(found, other, folder)
+        figures = figures_of(found, other, folder) | first_steps(folder / "first", options.steps, turns)
     finally:
         shutil.rmtree(folder)
     show(figures)

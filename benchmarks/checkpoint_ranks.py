@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from benchmarks.scaling_ranks import begin
 from benchmarks.train_step_sides import ModelSize
 from rm_core.model.reward_model import RewardModel
 from rm_core.training.checkpointing import Checkpointing, Position, identity_of
@@ -50,10 +51,7 @@ def resume_rank(rank: int, world_size: int, port: int, shape: str, folder: str) 
 def _start(
     rank: int, world_size: int, port: int, shape: str, folder: str
 ) -> tuple[RewardModel, ZeroEngine, Checkpointing]:
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size)}
-    os.environ |= {"LOCAL_WORLD_SIZE": str(world_size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo")
+    begin(rank, world_size, port)
     special = {name: _VOCABULARY - len(_SPECIAL) + place for place, name in enumerate(_SPECIAL)}
     model = ModelSize(shape=shape, vocabulary=_VOCABULARY, special_ids=special).reward_model()
     config = TrainConfig(

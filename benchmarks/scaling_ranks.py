@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -18,20 +18,27 @@ from rm_core.training.trainer import Hooks, Trainer
 from rm_core.training.watchdog import Watchdog
 from rm_core.training.worker import build_model
 
-__all__ = ["train_rank"]
+__all__ = ["begin", "build_trainer", "train_rank"]
 
 
 def train_rank(rank: int, world_size: int, port: int, stage: int, steps: int, folder: str) -> None:
     """Train `steps` steps; rank 0 writes the Comparisons a second of each to ``rates.json``."""
+    begin(rank, world_size, port)
+    rates: list[float] = []
+    build_trainer(
+        _config(folder, stage, steps), lambda _, metrics: rates.append(metrics["system/comparisons_per_s"])
+    ).run()
+    if rank == 0:
+        Path(folder, "rates.json").write_text(json.dumps(rates))
+    dist.destroy_process_group()
+
+
+def begin(rank: int, world_size: int, port: int) -> None:
+    """Make this process one of the ranks, of one thread."""
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size)}
     os.environ |= {"LOCAL_WORLD_SIZE": str(world_size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
-    rates: list[float] = []
-    _trainer(_config(folder, stage, steps), rates).run()
-    if rank == 0:
-        Path(folder, "rates.json").write_text(json.dumps(rates))
-    dist.destroy_process_group()
 
 
 def _config(folder: str, stage: int, steps: int) -> TrainConfig:
@@ -42,7 +49,8 @@ def _config(folder: str, stage: int, steps: int) -> TrainConfig:
     )  # fmt: skip
 
 
-def _trainer(config: TrainConfig, rates: list[float]) -> Trainer:
+def build_trainer(config: TrainConfig, log: Callable[[int, Mapping[str, float]], None]) -> Trainer:
+    """A trainer whose metric points go to `log`."""
     data = open_data(config)
     table, plan = make_plan(config, data)
     model = build_model(config)
@@ -54,9 +62,6 @@ def _trainer(config: TrainConfig, rates: list[float]) -> Trainer:
         data, table, plan, rank=engine.world_rank, world_size=engine.world_size,
         row_format=model.row_format, prefetch=config.prefetch,
     )  # fmt: skip
-
-    def log(_step: int, metrics: Mapping[str, float]) -> None:
-        rates.append(metrics["system/comparisons_per_s"])
 
     hooks = Hooks(
         begin=lambda steps: None, log=log, before_save=lambda: None, stop=lambda: False, note=print

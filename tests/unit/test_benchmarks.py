@@ -261,3 +261,11 @@ def test_figures_of_checkpoints_are_medians_and_ratios_to_ours(tmp_path: Path) -
     found = checkpoint.figures_of(turns, other, tmp_path)
     assert found["ours_blocked_s"] == 2.0 and found["ratio_blocked"] == found["ratio_complete"] == 3.0
     assert (found["ratio_resume"], found["ratio_other_ranks"], found["ratio_bytes"]) == (1.0, 10.0, 0.75)
+
+
+@pytest.mark.drill
+def test_both_sides_go_on_from_their_checkpoints(tmp_path: Path) -> None:
+    figures = checkpoint.first_steps(tmp_path, steps=2, turns=1)
+    assert min(figures.values()) > 0
+    assert any((tmp_path / "ours" / "checkpoints").glob("step-*3/COMPLETE.json"))
+    assert [path.name for path in (tmp_path / "trainer").iterdir()] == ["checkpoint-3"]

@@ -1,0 +1,18 @@
+"""Several reward models as one.
+
+    rewards of held-out Comparisons, a member each
+      -> ScoreTable    the same responses in the same order for all members, labels compared (`table.py`)
+      -> Ensemble      each member's scale and weight, the rule, a temperature: plain numbers (`fit.py`, `ensemble.py`)
+      -> Combined      one reward a response, and how far the members are apart (`combine.py`)
+      -> Calibration   is a margin of it a probability (`calibration.py`); what is left when doubtful ones are set
+                       aside (`coverage.py`)
+
+Members may have different backbones and sizes; text-only ones are asked about Comparisons without images alone.
+Rewards of different models have different scales, so each is standardised by its held-out rewards first.
+
+    >>> import numpy as np
+    >>> from rm_core.ensembles.combine import combine
+    >>> two = np.array([[1.0, -1.0], [3.0, np.nan]])    # the second member reads no second response
+    >>> combine(two, np.array([0.5, 0.5]), "mean").rewards.tolist()
+    [2.0, -1.0]
+"""

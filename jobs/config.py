@@ -34,7 +34,7 @@ class EvaluateConfig:
     model: str = "train/export"
     """The folder of an exported reward model."""
     output: str = "evaluate"
-    """The folder for ``report.json`` and ``report.html``."""
+    """The folder for ``report.json``, ``report.html`` and ``scored.parquet``, the rewards of every response."""
     split: str = "heldout"
     """The part of the data to score: heldout or train."""
     limit: int | None = None

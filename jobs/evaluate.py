@@ -1,4 +1,4 @@
-"""`basereward evaluate`: an exported model + one split of prepared data -> report.json, report.html, MLflow metrics.
+"""`basereward evaluate`: an exported model + one split of prepared data -> report, rewards, MLflow metrics.
 
 Numbers go to the MLflow run of the model's training where the tracking store has it.
 """
@@ -22,6 +22,7 @@ from rm_core.evaluation.metrics import evaluate
 from rm_core.evaluation.report import write_report
 from rm_core.evaluation.results import EvaluationReport
 from rm_core.evaluation.scored import ScoredComparison
+from rm_core.evaluation.scored_file import SCORED_FILE, write_scored
 from rm_core.model.folder import verify_folder
 from rm_core.model.published import local_model
 
@@ -41,8 +42,10 @@ def run(recipe: Recipe) -> None:
     lineage = verify_folder(local_model(config.model))
     config = replace(config, data=manifest_of(recipe, config.data))
     data = PreparedData.open(config.data)
+    scored = score_split(recipe, config, data)
+    write_scored(join(config.output, SCORED_FILE), scored)
     report = evaluate(
-        score_split(recipe, config, data),
+        scored,
         confidence=config.confidence,
         bootstrap_samples=config.bootstrap_samples,
         seed=config.seed,
@@ -82,8 +85,8 @@ def track(recipe: Recipe, config: EvaluateConfig, report: EvaluationReport) -> N
     own_run = not exists(join(of_training, "job_state.json"))
     tracker = Tracker(recipe.tracking, run_dir=config.output if own_run else of_training, run_name=recipe.name)
     tracker.log_metrics({f"eval/{name.replace('source/', '')}": value for name, value in report.numbers().items()})
-    tracker.log_file(os.path.join(config.output, "report.json"), "evaluation")
-    tracker.log_file(os.path.join(config.output, "report.html"), "evaluation")
+    for name in ("report.json", "report.html", SCORED_FILE):
+        tracker.log_file(os.path.join(config.output, name), "evaluation")
     tracker.finish()
 
 

@@ -1,6 +1,6 @@
 """From rewards to a report that says how good a reward model is and what it looks at.
 
-    list[ScoredComparison]      what a model gave each response, beside the labels (`scored.py`)
+    list[ScoredComparison]      what a model gave each response, beside the labels (`scored.py`, `scored_file.py`)
       -> PairTable              every ordered pair of responses as numpy columns, in one canonical order (`pairs.py`)
       -> EvaluationReport       accuracies with intervals, baselines, curves (`metrics.py`, `intervals.py`, `curves.py`)
       -> report.json, .html     the numbers, and the same numbers as one self-contained page (`report.py`, `plots.py`)

@@ -12,6 +12,8 @@ from training_runs import damage, series_of, training_workers, wait_for_checkpoi
 from workplace import NUM_STEPS, Workplace, kill_tree
 
 from data_pipeline import storage
+from rm_core.evaluation.metrics import evaluate
+from rm_core.evaluation.scored_file import read_scored
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +131,9 @@ def test_evaluate_and_score_read_the_export(trained: Workplace) -> None:
     client = MlflowClient(tracking_uri=f"sqlite:///{trained.folder}/mlflow.db")
     run_id = json.loads((trained.folder / "train/job_state.json").read_text())["mlflow_run_id"]
     assert client.get_run(run_id).data.metrics["eval/accuracy"] == report["overall"]["accuracy"]["value"]
+    again = evaluate(read_scored(f"{trained.folder}/evaluate/scored.parquet")).to_json()
+    assert json.loads(json.dumps(again)).items() <= report.items()
+    assert "evaluation/scored.parquet" in [entry.path for entry in client.list_artifacts(run_id, "evaluation")]
     source = trained.folder / "raw/captions/captions.jsonl"
     trained.run("score", f"score.input={source}")
     lines = [json.loads(line) for line in (trained.folder / "scores.jsonl").read_text().splitlines()]

@@ -79,6 +79,11 @@ VERBS: dict[str, Verb | Group] = {
         "jobs.score:run",
         "basereward score demo score.input=mine.jsonl score.output=scored.jsonl",
     ),
+    "runs": Verb(
+        "list the runs of a recipe's MLflow experiment: state, progress, loss, held-out accuracy",
+        "jobs.runs:run",
+        "basereward runs demo",
+    ),
     "data": Group(
         "look at prepared data: show a page, compare two, verify the files",
         {

@@ -87,7 +87,21 @@ def track(recipe: Recipe, config: EvaluateConfig, report: EvaluationReport) -> N
     tracker.log_metrics({f"eval/{name.replace('source/', '')}": value for name, value in report.numbers().items()})
     for name in ("report.json", "report.html", SCORED_FILE):
         tracker.log_file(os.path.join(config.output, name), "evaluation")
+    tracker.describe(results_table(report), f"Split {config.split} of {recipe.evaluate.data}")
     tracker.finish()
+
+
+def results_table(report: EvaluationReport) -> str:
+    """Accuracies for the run's page, in Markdown."""
+    groups = {"all": report.overall, **{f"{name} only": group for name, group in report.by_modality.items()}}
+    groups |= report.by_source
+    lines = ["| Comparisons | | pair accuracy | interval | longer one wins |", "| --- | ---: | ---: | ---: | ---: |"]
+    for name, group in groups.items():
+        accuracy = group.accuracy
+        interval = f"{accuracy.interval.low:.3f} to {accuracy.interval.high:.3f}"
+        cells = [name, f"{accuracy.num_comparisons:,}", f"{accuracy.value:.3f}", interval]
+        lines.append(f"| {' | '.join(cells)} | {group.length_only.value:.3f} |")
+    return "\n".join(lines)
 
 
 def show(recipe: Recipe, report: EvaluationReport) -> None:

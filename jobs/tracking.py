@@ -6,6 +6,7 @@ world rank 0, which logs points by step through `metric_logger`. Names are group
 
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
@@ -20,7 +21,9 @@ from data_pipeline import storage
 from data_pipeline.errors import MissingInput, RunError
 from jobs.config import TrackingConfig
 
-__all__ = ["Tracker", "absolute_uri"]
+__all__ = ["ENDED_TAG", "Tracker", "absolute_uri", "with_part"]
+
+ENDED_TAG = "ended"
 
 MAX_PARAM_CHARS = 6000  # of a parameter's value
 MAX_TAG_CHARS = 8000
@@ -66,6 +69,8 @@ class Tracker:
                 self._write_state(mlflow_run_id=run_id)
             else:
                 self._client.update_run(run_id, status="RUNNING")
+                if ENDED_TAG in self._client.get_run(run_id).data.tags:
+                    self._client.delete_tag(run_id, ENDED_TAG)
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 message = f"{self._state_url} names MLflow run {run_id}, which {config.uri} doesn't have: "
@@ -89,9 +94,16 @@ class Tracker:
         for key, value in tags.items():
             self._client.set_tag(self.run_id, key, _shorten(value, MAX_TAG_CHARS))
 
-    def describe(self, text: str) -> None:
-        """Set the description at the head of the run's page, in Markdown."""
-        self.set_tags({"mlflow.note.content": text})
+    def describe(self, text: str, heading: str = "") -> None:
+        """Write the description at the head of the run's page, in Markdown.
+
+        Args:
+            text: takes the place of what stood there.
+            heading: below it; the description's other parts stay. Without one: its first part.
+        """
+        key = "mlflow.note.content"
+        before = self._client.get_run(self.run_id).data.tags.get(key, "")
+        self.set_tags({key: with_part(before, heading, text)})
 
     def log_dataset(
         self, *, name: str, fingerprint: str, source: str, profile: Mapping[str, object], context: str
@@ -166,8 +178,9 @@ class Tracker:
         self._write_state(**{key: model.model_id})
         return str(model.model_id)
 
-    def finish(self, status: str = "FINISHED") -> None:
-        """End the run: FINISHED, FAILED or KILLED."""
+    def finish(self, status: str = "FINISHED", reason: str = "") -> None:
+        """End the run: FINISHED, FAILED or KILLED; tag ``ended`` says why."""
+        self.set_tags({ENDED_TAG: reason or status.lower()})
         self._client.set_terminated(self.run_id, status)
 
     def _register(self, registered: str, model: LoggedModel) -> None:
@@ -203,6 +216,17 @@ class Tracker:
     def _write_state(self, **changes: str) -> None:
         state = self._read_state() | changes
         storage.write_atomic(self._state_url, json.dumps(state, indent=2, sort_keys=True).encode())
+
+
+def with_part(text: str, heading: str, part: str) -> str:
+    """Markdown with `part` below ``## heading`` in place of what stood there; no heading: before the first."""
+    first, *rest = re.split(r"^## ", text, flags=re.MULTILINE)
+    parts = {"": first.strip()}
+    for section in rest:
+        title, _, body = section.partition("\n")
+        parts[title.strip()] = body.strip()
+    parts[heading] = part.strip()
+    return "\n\n".join(f"## {title}\n\n{body}" if title else body for title, body in parts.items() if title or body)
 
 
 def _shorten(value: str, limit: int) -> str:

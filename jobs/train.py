@@ -66,13 +66,20 @@ def run(recipe: Recipe) -> None:
             train(recipe, config, data, tracker, plan.num_steps)
     except BaseException as error:
         killed = was_terminated() or not isinstance(error, Exception)
-        tracker.finish("KILLED" if killed else "FAILED")
+        tracker.finish("KILLED" if killed else "FAILED", reason_of(error))
         raise
     send_kept(tracker.uri, tracker.run_id, config.output, recipe.tracking.patience_s, say)
     tracker.log_model(local_model(export_folder(config)), name=recipe.name, step=plan.num_steps)
     tracker.finish()
     rows = [("optimiser steps", str(plan.num_steps)), ("model", export_folder(recipe.train))]
     table(f"Trained {recipe.name}", [*rows, ("MLflow run", tracker.run_id)])
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a training ended, for its tag in MLflow."""
+    if was_terminated():
+        return "SIGTERM: a checkpoint was asked for; the same command goes on from it"
+    return "Ctrl-C" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
 
 
 def train(recipe: Recipe, config: TrainConfig, data: PreparedData, tracker: Tracker, num_steps: int) -> None:

@@ -194,7 +194,8 @@ class Trainer:
     def _log(self, step: RankStep, rates: Mapping[str, float], grad_norm: float) -> None:
         """Hand the means since the last point to the hook, and start a new window."""
         self._phases.enter("metrics")
-        metrics = self._window.metrics() | {"train/epoch": step.plan.epoch}
+        metrics = self._window.metrics()
+        metrics |= {"train/epoch": step.plan.epoch, "train/progress": self._steps_done / self._num_steps}
         if math.isfinite(grad_norm):  # a store of metrics may keep infinity as 1.8e308, and no chart shows the rest
             metrics["train/grad_norm"] = grad_norm
         speed, waited = self._speed.metrics()

@@ -7,8 +7,10 @@ import pytest
 from mlflow import MlflowClient
 
 from data_pipeline.errors import MissingInput
-from jobs.config import TrackingConfig
+from jobs import runs
+from jobs.config import Recipe, TrackingConfig
 from jobs.metric_logger import MetricLogger
+from jobs.run_store import read_runs
 from jobs.tracking import Tracker, absolute_uri
 
 
@@ -24,7 +26,8 @@ def make(store: Path, run_dir: Path) -> Tracker:
 def test_one_run_over_restarts(store: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     first = make(store, tmp_path)
     first.log_params({"train.seed": "0", "long": "x" * 7000} | {f"many.{i}": str(i) for i in range(250)})
-    first.finish("FAILED")
+    first.finish("FAILED", "RunError: no room")
+    assert MlflowClient(first.uri).get_run(first.run_id).data.tags["ended"] == "RunError: no room"
     second = make(store, tmp_path)
     second.log_params({"train.seed": "1", "many.3": "3", "new": "n"})
     second.set_tags({"recipe": "demo"})
@@ -127,3 +130,35 @@ def test_sqlite_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.Monkey
     assert absolute_uri("sqlite:///runs/mlflow.db") == f"sqlite:///{tmp_path}/runs/mlflow.db"
     assert (tmp_path / "runs").is_dir()
     assert absolute_uri("http://host:5000") == "http://host:5000"
+
+
+def test_parts_of_a_description_are_written_apart(store: Path, tmp_path: Path) -> None:
+    tracker = make(store, tmp_path)
+    for text, heading in [("One", ""), ("| a |", "Held-out"), ("x", "Other"), ("| b |", "Held-out"), ("Two", "")]:
+        tracker.describe(text, heading)
+    note = MlflowClient(tracker.uri).get_run(tracker.run_id).data.tags["mlflow.note.content"]
+    assert note == "Two\n\n## Held-out\n\n| b |\n\n## Other\n\nx"
+
+
+def test_runs_of_an_experiment_with_states_and_reasons(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = tmp_path / "m.db"
+    config = TrackingConfig(uri=f"sqlite:///{store}")
+    with pytest.raises(MissingInput, match="nothing has been trained yet"):
+        read_runs(config, 10)
+    trackers = [make(store, tmp_path / name) for name in ("a", "b", "c")]
+    trackers[0].log_metrics({"train/progress": 0.5, "train/loss": 0.25}, step=3)
+    trackers[0].finish("KILLED", "SIGTERM")
+    trackers[1].finish()
+    rows = read_runs(config, 10)
+    assert [(row.run_id, row.state, row.reason) for row in rows] == [
+        (trackers[2].run_id, "running", ""),
+        (trackers[1].run_id, "finished", ""),
+        (trackers[0].run_id, "killed", "SIGTERM"),
+    ]
+    assert rows[2].metrics == {"train/progress": 0.5, "train/loss": 0.25}
+    assert all(row.seconds >= 0 for row in rows)
+    assert [row.run_id for row in read_runs(config, 1)] == [trackers[2].run_id]
+    runs.run(Recipe(name="mine", tracking=config))
+    printed = capsys.readouterr().out
+    assert "50%" in printed and "0.2500" in printed
+    assert f"mine ({trackers[0].run_id[:8]}) killed: SIGTERM" in printed

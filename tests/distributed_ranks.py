@@ -1,5 +1,6 @@
 """Run a function on several CPU ranks (gloo) and bring back what each returned."""
 
+import multiprocessing.forkserver
 import os
 import socket
 from collections.abc import Callable, Collection, Sequence
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as multiprocessing
+import torch.multiprocessing
 
 
 def run_ranks(function: Callable[..., Any], world_size: int, folder: Path, *arguments: Any) -> list[Any]:
@@ -21,7 +22,12 @@ def run_ranks(function: Callable[..., Any], world_size: int, folder: Path, *argu
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    multiprocessing.spawn(_rank, args=(function, world_size, port, str(folder), arguments), nprocs=world_size)
+    # Ranks are forked from a process that has imported what costs seconds; it has no threads of its own.
+    multiprocessing.forkserver.set_forkserver_preload(["rm_core.training.worker"])
+    torch.multiprocessing.start_processes(  # type: ignore[attr-defined, no-untyped-call]
+        _rank, args=(function, world_size, port, str(folder), dict(os.environ), arguments), nprocs=world_size,
+        start_method="forkserver",
+    )  # fmt: skip
     return [torch.load(folder / f"result-{rank}.pt", weights_only=False) for rank in range(world_size)]
 
 
@@ -57,7 +63,17 @@ class RunsOfCases:
         return self._found[case]
 
 
-def _rank(rank: int, function: Callable[..., Any], world_size: int, port: int, folder: str, arguments: Any) -> None:
+def _rank(
+    rank: int,
+    function: Callable[..., Any],
+    world_size: int,
+    port: int,
+    folder: str,
+    env: dict[str, str],
+    arguments: Any,
+) -> None:
+    os.environ.clear()
+    os.environ |= env
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size)}
     os.environ |= {"LOCAL_WORLD_SIZE": str(world_size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(1)

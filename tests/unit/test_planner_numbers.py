@@ -65,7 +65,7 @@ def test_a_step_by_hand() -> None:
     workload = assumed_workload(config, BACKBONE)
     time = time_of(ARCH, EIGHT, workload, H100, config, steps=3600)
     assert workload.flops == Flops.of(BACKBONE).forward(900, [250, 250], [(1, 44, 44)])
-    assert time.compute_s == pytest.approx(16 * 4 * workload.flops / (989e12 * 0.5))
+    assert time.compute_s == pytest.approx(16 * 4 * workload.flops / (989e12 * 0.25))
     assert time.send_s == pytest.approx((4 * 2 + 1) * 7 / 8 * 2 * P / (450e9 * 0.7))
     assert time.update_s == pytest.approx(30 * P / 8 / (3350e9 * 0.8))
     assert time.hours == pytest.approx(time.step_s)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import signature
 from itertools import accumulate
 
 import torch
@@ -22,6 +23,9 @@ from torch.nn.attention.varlen import varlen_attn
 from rm_core.batches.layout import BlockLayout
 
 __all__ = ["Sequences", "Varlen", "prepare", "sequences_of", "why_not"]
+
+_KNOWS_GROUPS = "enable_gqa" in signature(varlen_attn).parameters
+"""PyTorch 2.11 wants as many key heads as query heads, and has no such option."""
 
 Varlen = Callable[[Tensor, Tensor, Tensor, "Sequences", float], Tensor]
 """(query [T, H, D], key [U, G, D], value [U, G, D], sequences, scale) -> [T, H, D]; causal, aligned at the end."""
@@ -117,10 +121,16 @@ def _flash_attn_package(query: Tensor, key: Tensor, value: Tensor, sequences: Se
 
 
 def _flash_attn_of_torch(query: Tensor, key: Tensor, value: Tensor, sequences: Sequences, scale: float) -> Tensor:
+    grouped = query.shape[1] // key.shape[1]
+    options: dict[str, bool] = {}
+    if grouped > 1 and _KNOWS_GROUPS:
+        options["enable_gqa"] = True
+    elif grouped > 1:
+        key, value = (part.repeat_interleave(grouped, dim=1) for part in (key, value))
     attended = varlen_attn(
         query, key, value, sequences.query_starts, sequences.key_starts,
         sequences.longest_query, sequences.longest_key,
-        scale=scale, window_size=(-1, 0), enable_gqa=query.shape[1] != key.shape[1],
+        scale=scale, window_size=(-1, 0), **options,
     )  # fmt: skip
     assert isinstance(attended, Tensor)
     return attended

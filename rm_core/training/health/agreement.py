@@ -1,6 +1,7 @@
 """Whether all ranks hold what they should hold alike."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 import torch.distributed as dist
@@ -28,7 +29,7 @@ def check_agreement(
         facts: other numbers that are equal on all ranks, such as rates.
 
     Raises:
-        RunError: on all ranks; names the ranks and parts that differ from most.
+        RunError: on all ranks; names the part, and the ranks that differ from most, or all where there is no majority.
     """
     sums: dict[str, Tensor] = {}
     for name, value in parameters:
@@ -38,14 +39,29 @@ def check_agreement(
     ranks: list[dict[str, int]] = [{} for _ in range(dist.get_world_size())]
     dist.all_gather_object(ranks, own)
     for name in own:
-        values = [rank[name] for rank in ranks]
-        usual = max(set(values), key=values.count)
-        others = [rank for rank, value in enumerate(values) if value != usual]
-        if others:
+        if odd := _odd_ones([rank[name] for rank in ranks]):
             raise RunError(
-                f"after step {step}, {name} on rank {', '.join(map(str, others))} differ from the other ranks': their "
-                "memory or links can't be trusted; start again without their nodes (train.group.exclude_nodes)"
+                f"after step {step}, {name} {odd}; start again without their nodes (train.group.exclude_nodes)"
             )
+
+
+def _odd_ones(values: Sequence[int]) -> str:
+    """Which ranks' values are not as they should be, in words; "" where all are equal.
+
+    >>> _odd_ones([7, 7, 9])
+    "on rank 2 differ from the other ranks': their memory or links can't be trusted"
+    >>> _odd_ones([7, 9])
+    "on ranks 0, 1 differ from each other, and no majority says whose memory or links can't be trusted"
+    """
+    usual, count = Counter(values).most_common(1)[0]
+    if count == len(values):
+        return ""
+    if 2 * count <= len(values):
+        named = ", ".join(map(str, range(len(values))))
+        return f"on ranks {named} differ from each other, and no majority says whose memory or links can't be trusted"
+    others = [str(rank) for rank, value in enumerate(values) if value != usual]
+    plural = "s" if len(others) > 1 else ""
+    return f"on rank{plural} {', '.join(others)} differ from the other ranks': their memory or links can't be trusted"
 
 
 def _checksum(value: Tensor) -> Tensor:

@@ -32,8 +32,8 @@ test: install ## the test suite: quick tests on two processes, then real Ray job
 	$(BIN)/pytest -n 2 --dist loadfile tests/distributed tests/unit tests/properties tests/architecture
 	$(BIN)/pytest tests/end_to_end
 
-drills: install ## the long failure drills: killed workers, resumed runs
-	$(BIN)/pytest -m drill --timeout 900
+drills: install ## the long failure drills: killed workers, resumed runs (MINUTES=25 TURN=7: only so long, from another file on)
+	$(BIN)/pytest -m drill --timeout 900 $(if $(MINUTES),--drill-minutes $(MINUTES) --drill-turn $(or $(TURN),0))
 
 check: install ## lint, format, types, import contracts, documents
 	$(BIN)/ruff check .

@@ -4,6 +4,16 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from drill_time import DrillTime, add_options
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if (minutes := config.getoption("--drill-minutes")) is not None:
+        config.pluginmanager.register(DrillTime(minutes, config.getoption("--drill-turn")), "drill-time")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from jobs.cli import main
+from jobs.plan import planned_of
 from jobs.recipe_file import load_recipe, packaged_recipes
 from rm_core.planner.config import PlanConfig, check_plan_config
 from rm_core.planner.gpus import GPUS
@@ -65,8 +66,13 @@ def test_the_catalogue_is_as_shown(name: str) -> None:
 def test_recipes_are_as_shown(name: str) -> None:
     recipe = load_recipe(name)
     zero = f"{recipe.train.zero.stage}{', optimiser on the CPU' if recipe.train.zero.offload_optimizer else ''}"
-    row = f"| `{name}` | {recipe.train.num_workers} x {recipe.plan.gpu} | {zero} |"
-    assert f"{row} {recipe.train.activation_checkpointing} |" in PAGE
+    plan = planned_of(recipe)
+    memory, time = f"{plan.memory.needed / 1e9:.1f} of {plan.gpu.memory_gb:.4g} GB", plan.time
+    row = f"| `{name}` | {recipe.train.num_workers} x {recipe.plan.gpu} | {zero} "
+    assert (
+        f"{row}| {recipe.train.activation_checkpointing} | {memory} | {time.step_s:.1f} s | {time.hours:,.0f} | ${time.cost:,.0f} |"
+        in PAGE
+    )
     head, optimizer = recipe.train.head, recipe.train.optimizer
     assert (optimizer.learning_rate, recipe.train.global_batch, recipe.train.epochs) == (3e-6, 128, 1)
     assert (head.layers, head.activation) == (2, "silu")

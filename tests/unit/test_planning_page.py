@@ -67,9 +67,13 @@ def test_recipes_are_as_shown(name: str) -> None:
     recipe = load_recipe(name)
     zero = f"{recipe.train.zero.stage}{', optimiser on the CPU' if recipe.train.zero.offload_optimizer else ''}"
     plan = planned_of(recipe)
-    memory, time = f"{plan.memory.needed / 1e9:.1f} of {plan.gpu.memory_gb:.4g} GB", plan.time
+    memory, time, checkpointing = (
+        f"{plan.memory.needed / 1e9:.1f} of {plan.gpu.memory_gb:.4g} GB",
+        plan.time,
+        recipe.train.activation_checkpointing,
+    )
     row = (
-        f"| `{name}` | {recipe.train.num_workers} x {recipe.plan.gpu} | {zero} | {recipe.train.activation_checkpointing} "
+        f"| `{name}` | {recipe.train.num_workers} x {recipe.plan.gpu} | {zero} | {checkpointing} "
         f"| {memory} | {time.step_s:.1f} s | {time.hours:,.0f} | ${time.cost:,.0f} |"
     )
     assert row in PAGE

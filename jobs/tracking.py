@@ -6,7 +6,6 @@ world rank 0, which logs points by step through `metric_logger`. Names are group
 
 import json
 import logging
-import re
 import tempfile
 from collections.abc import Callable, Mapping
 from itertools import islice
@@ -21,8 +20,9 @@ from mlflow.exceptions import MlflowException
 from data_pipeline import storage
 from data_pipeline.errors import MissingInput, RunError
 from jobs.config import TrackingConfig
+from jobs.run_description import with_part
 
-__all__ = ["ENDED_TAG", "UNREACHABLE", "Tracker", "absolute_uri", "with_part"]
+__all__ = ["ENDED_TAG", "UNREACHABLE", "Tracker", "absolute_uri"]
 
 ENDED_TAG = "ended"
 
@@ -34,7 +34,6 @@ MAX_TAG_CHARS = 8000
 MAX_DIGEST_CHARS = 36
 PARAMS_A_BATCH = 100
 SQLITE = "sqlite:///"
-_LAST = ("Attempts", "How to go on")  # headings of a description that stand behind all results
 MODEL_VERSIONS_TAG = "mlflow.modelVersions"  # where the UI looks for a logged model's registered versions
 
 # Creating a store prints one INFO line for each of its migrations.
@@ -247,20 +246,6 @@ class Tracker:
     def _write_state(self, **changes: str) -> None:
         state = self._read_state() | changes
         storage.write_atomic(self._state_url, json.dumps(state, indent=2, sort_keys=True).encode())
-
-
-def with_part(text: str, heading: str, part: str) -> str:
-    """Markdown with `part` below ``## heading`` in place of what stood there; no heading: before the first."""
-    first, *rest = re.split(r"^## ", text, flags=re.MULTILINE)
-    parts = {"": first.strip()}
-    for section in rest:
-        title, _, body = section.partition("\n")
-        parts[title.strip()] = body.strip()
-    parts[heading] = part.strip()
-    for title in _LAST:
-        if title in parts:
-            parts[title] = parts.pop(title)
-    return "\n\n".join(f"## {title}\n\n{body}" if title else body for title, body in parts.items() if title or body)
 
 
 def _shorten(value: str, limit: int) -> str:

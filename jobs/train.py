@@ -31,7 +31,7 @@ from jobs.tracking import UNREACHABLE, Tracker
 from jobs.train_attempts import run_attempts
 from jobs.train_board import follow, start_board
 from jobs.train_group import GroupJob
-from jobs.train_record import TrainingRecord
+from jobs.train_record import Attempt, TrainingRecord
 from jobs.train_state import claim_output, is_logged
 from rm_core.model.folder import is_complete, verify_folder
 from rm_core.model.published import local_model
@@ -80,27 +80,27 @@ def run(recipe: Recipe) -> None:
         reason = reason_of(error)
         record.end(reason)
         state = "killed" if was_terminated() or not isinstance(error, Exception) else "failed"
-        end_early(tracker, replace(page, attempts=record.attempts, state=state, reason=reason))
+        end_early(tracker, replace(page, attempts=record.attempts, state=state, reason=reason), record.cluster)
         raise
     send_all_kept(tracker.uri, tracker.run_id, config.output, recipe.tracking.patience_s, say)
     record.end("finished")
     tracker.log_model(local_model(export_folder(config)), name=recipe.name, step=plan.num_steps)
     tracker.log_bytes(curves_png(recipe.name, {name: tracker.points(name) for name in CURVES}), "plots/training.png")
     page = replace(page, attempts=record.attempts, metrics=tracker.metrics(), state="finished")
-    tracker.write_page(page.parts(), page.tags())
+    tracker.write_page(page.parts(), page.tags() | record.cluster)
     tracker.finish()
     rows = [("optimiser steps", str(plan.num_steps)), ("model", export_folder(recipe.train))]
     table(f"Trained {recipe.name}", [*rows, ("MLflow run", tracker.run_id)])
 
 
-def end_early(tracker: Tracker, page: RunPage) -> None:
+def end_early(tracker: Tracker, page: RunPage, cluster: dict[str, str]) -> None:
     """Mark the run as failed or killed; where MLflow doesn't answer, the training's own error is what counts."""
     try:
         page = replace(page, metrics=tracker.metrics())
-        tracker.write_page(page.parts(), page.tags())
+        tracker.write_page(page.parts(), page.tags() | cluster)
         tracker.finish(page.state.upper(), page.reason)
     except UNREACHABLE as error:
-        say(f"MLflow at {tracker.uri} could not be told that the training {page.state}: {str(error).splitlines()[0]}")
+        say(f"MLflow at {tracker.uri} could not be told that the run is {page.state}: {str(error).splitlines()[0]}")
 
 
 def reason_of(error: BaseException) -> str:
@@ -122,8 +122,7 @@ def train(
     with open_cluster(recipe.cluster) as cluster:
         check_capacity(config, cluster)
         board = start_board()
-        nodes = list_nodes()
-        tracker.set_tags(cluster_tags(nodes))
+        tracker.set_tags(cluster_tags(list_nodes()))
         job = GroupJob(
             config=config,
             export_to=export_folder(config),
@@ -134,9 +133,15 @@ def train(
             system_metrics_s=recipe.tracking.system_metrics_s,
             use_gpu=cluster.num_gpus > 0 or config.group.accelerator is not None,
         )
-        gpu_type = gpu_type_of(nodes, config.group.accelerator) if job.use_gpu else ""
-        seen = record.kept(lambda: ray.get(board.read.remote()).attempts, gpu_type)
-        with seen, follow(board, num_steps, config.stop_grace_s) as terminated:
+
+        def look() -> list[Attempt]:
+            """The attempts, and the cluster as it has grown for them."""
+            nodes = list_nodes()
+            record.cluster = cluster_tags(nodes)
+            gpu_type = gpu_type_of(nodes, config.group.accelerator) if job.use_gpu else ""
+            return [replace(one, gpu_type=gpu_type) for one in ray.get(board.read.remote()).attempts]
+
+        with record.kept(look), follow(board, num_steps, config.stop_grace_s) as terminated:
             run_attempts(job, board, num_steps, terminated)
 
 

@@ -58,6 +58,8 @@ class TrainingRecord:
         for attempt in self._earlier:
             attempt.ended = attempt.ended or DRIVER_KILLED
         self._own: list[Attempt] = []
+        self.cluster: dict[str, str] = {}
+        """Tags of the cluster that the attempts of this driver ran on."""
 
     @property
     def attempts(self) -> Sequence[Attempt]:
@@ -65,13 +67,8 @@ class TrainingRecord:
         return [*self._earlier, *self._own]
 
     @contextmanager
-    def kept(self, read: Callable[[], Sequence[Attempt]], gpu_type: str) -> Iterator[None]:
-        """In the block, write what `read` returns every half minute, and once more at its end.
-
-        Args:
-            read: the attempts of this driver.
-            gpu_type: of every worker, as Ray calls it; empty: they are on CPUs.
-        """
+    def kept(self, read: Callable[[], Sequence[Attempt]]) -> Iterator[None]:
+        """In the block, write the attempts of this driver, as `read` returns them, every half minute and at its end."""
         ended = threading.Event()
 
         def keep() -> None:
@@ -79,10 +76,7 @@ class TrainingRecord:
             while not last:
                 last = ended.wait(WRITE_S)
                 now_s = time.time()
-                self._own = [
-                    one if one.ended else replace(one, seconds=now_s - one.began_s)
-                    for one in (replace(attempt, gpu_type=gpu_type) for attempt in read())
-                ]
+                self._own = [one if one.ended else replace(one, seconds=now_s - one.began_s) for one in read()]
                 self.write()
 
         thread = threading.Thread(target=keep, name="attempts", daemon=True)

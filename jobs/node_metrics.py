@@ -42,7 +42,6 @@ class NodeMeter:
     def __init__(self, folder: str = ".") -> None:
         self._folder = folder if os.path.isdir(folder) else "."
         self._gpus = _gpus()
-        psutil.cpu_percent()  # the first call says 0: it counts from the call before
         self._before = _counters()
 
     def read(self) -> dict[str, float]:
@@ -96,6 +95,7 @@ def sampled(
     ended = threading.Event()
 
     def sample() -> None:
+        meter.read()  # psutil counts a thread's processor time from that thread's own call before
         while not ended.wait(interval_s):
             logger.log(max(0, int(time.time() - began_s)), _named(section, meter.read()))
 

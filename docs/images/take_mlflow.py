@@ -58,7 +58,7 @@ def served(store: str) -> Iterator[str]:
         yield address.replace("127.0.0.1", HOST)
 
 
-def dom_of(url: str, *, wait_s: float = 20.0) -> str:
+def dom_of(url: str, *, wait_s: float = 60.0) -> str:
     """The page's HTML once its scripts have run for `wait_s` of the browser's own time.
 
     Raises:
@@ -67,7 +67,7 @@ def dom_of(url: str, *, wait_s: float = 20.0) -> str:
     return _browse(url, (1400, 900), wait_s, "--dump-dom").decode(errors="replace")
 
 
-def picture_of(url: str, *, size: tuple[int, int] = (1400, 900), wait_s: float = 20.0) -> bytes:
+def picture_of(url: str, *, size: tuple[int, int] = (1400, 900), wait_s: float = 60.0) -> bytes:
     """A small PNG of the page, `size` pixels wide and high.
 
     Raises:

@@ -54,8 +54,8 @@ def test_the_list_of_runs_and_a_runs_page_in_a_browser(browser: ModuleType, trac
     config = TrackingConfig(uri=tracker.uri)
     with browser.served(config.uri) as address:
         experiment = ui.experiment_id(config)
-        listed = words_of(browser.dom_of(ui.url_of(address, experiment), wait_s=60))
-        run = words_of(browser.dom_of(f"{address}/#/experiments/{experiment}/runs/{tracker.run_id}", wait_s=60))
+        listed = words_of(browser.dom_of(ui.url_of(address, experiment)))
+        run = words_of(browser.dom_of(f"{address}/#/experiments/{experiment}/runs/{tracker.run_id}"))
     for word in ("sevenfold", "captions-set", "1 matching run"):
         assert word in listed, listed[-3000:]
     wanted = [

@@ -46,8 +46,8 @@ format: install ## put the code into its one format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-ui: install ## the MLflow UI on what the demo wrote (RUN=runs/mine for another run)
-	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --backend-store-uri sqlite:///$(or $(RUN),runs/demo)/mlflow.db --host 127.0.0.1 --workers 1
+ui: install ## the MLflow UI on what the demo wrote (RECIPE=mine.yaml for another recipe)
+	$(BIN)/basereward ui $(or $(RECIPE),demo)
 
 clean: ## remove .venv and caches; runs/ stays
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info

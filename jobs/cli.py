@@ -84,6 +84,11 @@ VERBS: dict[str, Verb | Group] = {
         "jobs.runs:run",
         "basereward runs demo",
     ),
+    "ui": Verb(
+        "open MLflow's pages of a recipe's runs in a browser: serves an SQLite store here, names a server's address",
+        "jobs.ui:run",
+        "basereward ui demo tracking.ui_port=5000",
+    ),
     "data": Group(
         "look at prepared data: show a page, compare two, verify the files",
         {

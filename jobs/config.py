@@ -85,6 +85,10 @@ class TrackingConfig:
     """Where a new experiment keeps files; unset: beside an SQLite store, or where the server says."""
     patience_s: float = 600.0
     """Seconds for which a finished training waits for a server that doesn't answer, to hand over what it has."""
+    system_metrics_s: float = 10.0
+    """Seconds between two points of each node's processors, memory, disks, network and GPUs; 0: none."""
+    ui_port: int | None = None
+    """Port of the pages that ``basereward ui`` serves on 127.0.0.1; unset: a free one."""
 
 
 @dataclass(kw_only=True)

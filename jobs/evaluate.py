@@ -15,12 +15,13 @@ from jobs.config import EvaluateConfig, Recipe
 from jobs.paths import with_absolute_paths
 from jobs.prepared import manifest_of
 from jobs.ray_job import open_cluster
+from jobs.run_plots import bars_png
 from jobs.scoring_actors import ScoringJob, scored_rows
 from jobs.terminal import progress, table
 from jobs.tracking import Tracker
 from rm_core.evaluation.metrics import evaluate
 from rm_core.evaluation.report import write_report
-from rm_core.evaluation.results import EvaluationReport
+from rm_core.evaluation.results import EvaluationReport, Group
 from rm_core.evaluation.scored import ScoredComparison
 from rm_core.evaluation.scored_file import SCORED_FILE, write_scored
 from rm_core.model.folder import verify_folder
@@ -28,6 +29,7 @@ from rm_core.model.published import local_model
 
 __all__ = ["run"]
 
+ACCURACY_PLOT = "plots/accuracy.png"
 _CHUNK = 64
 
 
@@ -57,7 +59,7 @@ def run(recipe: Recipe) -> None:
         "data fingerprint": data.manifest.fingerprint,
     }
     write_report(config.output, report, title=f"Evaluation of {recipe.name}", facts=facts)
-    track(recipe, config, report)
+    track(recipe, config, report, data)
     show(recipe, report)
 
 
@@ -79,22 +81,46 @@ def score_split(recipe: Recipe, config: EvaluateConfig, data: PreparedData) -> l
     return scored
 
 
-def track(recipe: Recipe, config: EvaluateConfig, report: EvaluationReport) -> None:
+def track(recipe: Recipe, config: EvaluateConfig, report: EvaluationReport, data: PreparedData) -> None:
     """Log numbers and files to the model's training run, or to a run of this evaluation's own."""
     of_training = parent_of(config.model)
     own_run = not exists(join(of_training, "job_state.json"))
     tracker = Tracker(recipe.tracking, run_dir=config.output if own_run else of_training, run_name=recipe.name)
-    tracker.log_metrics({f"eval/{name.replace('source/', '')}": value for name, value in report.numbers().items()})
+    tracker.log_metrics({f"eval/{_grouped(name)}": value for name, value in report.numbers().items()})
     for name in ("report.json", "report.html", SCORED_FILE):
         tracker.log_file(os.path.join(config.output, name), "evaluation")
+    title = f"{recipe.name}, split {config.split}"
+    tracker.log_bytes(bars_png(title, {name: _bar(group) for name, group in groups_of(report).items()}), ACCURACY_PLOT)
+    tracker.log_dataset(
+        name=f"{recipe.name} {config.split}",
+        fingerprint=data.manifest.fingerprint,
+        source=config.data,
+        profile={"split": config.split, "comparisons": report.num_comparisons, "address": data.manifest.address},
+        context="evaluation",
+    )
     tracker.describe(results_table(report), f"Split {config.split} of {recipe.evaluate.data}")
     tracker.finish()
 
 
+def _grouped(name: str) -> str:
+    """A number's name in MLflow, whose pages make a section of each group: all sources belong into one."""
+    return f"by_source/{name.split('/')[1]}" if name.startswith("source/") else name
+
+
+def groups_of(report: EvaluationReport) -> dict[str, Group]:
+    """What the accuracy is asked of: all, each modality, each source."""
+    groups = {"all": report.overall, **{f"{name} only": group for name, group in report.by_modality.items()}}
+    return groups | dict(report.by_source)
+
+
+def _bar(group: Group) -> tuple[float, float, float, float]:
+    accuracy = group.accuracy
+    return accuracy.value, accuracy.interval.low, accuracy.interval.high, group.length_only.value
+
+
 def results_table(report: EvaluationReport) -> str:
     """Accuracies for the run's page, in Markdown."""
-    groups = {"all": report.overall, **{f"{name} only": group for name, group in report.by_modality.items()}}
-    groups |= report.by_source
+    groups = groups_of(report)
     lines = ["| Comparisons | | pair accuracy | interval | longer one wins |", "| --- | ---: | ---: | ---: | ---: |"]
     for name, group in groups.items():
         accuracy = group.accuracy

@@ -28,18 +28,19 @@ from mlflow.exceptions import MlflowException
 from data_pipeline import storage
 from data_pipeline.errors import RunError
 
-__all__ = ["MetricLogger", "log_artifact", "send_kept"]
+__all__ = ["MetricLogger", "folder_of_node", "log_artifact", "send_all_kept", "send_kept"]
 
 METRICS_A_BATCH = 1000
 RETRY_S = 2.0
 KEPT_FILE = "waiting_points.json"
+NODES_FOLDER = "waiting"
 
 Point = tuple[str, float, int, int]
 """Name, value, time in milliseconds, step."""
 
 
 class MetricLogger:
-    """Points by step, for world rank 0.
+    """Points by step, for world rank 0, and for one rank of every other node.
 
     Args:
         uri: `Tracker.uri`.
@@ -154,8 +155,8 @@ class MetricLogger:
                 self._waiting.popleft()
 
     def _read_last(self) -> dict[str, int]:
-        names = self._client.get_run(self._run_id).data.metrics
-        return {name: max(m.step for m in self._client.get_metric_history(self._run_id, name)) for name in names}
+        newest = self._client.get_run(self._run_id).data.to_proto().metrics  # of each metric the point of the last step
+        return {metric.key: int(metric.step) for metric in newest}
 
     def _note_down(self, text: str) -> None:
         if self._down is None:
@@ -184,6 +185,18 @@ def send_kept(uri: str, run_id: str, folder: str, patience_s: float, report: Cal
             f"MLflow at {uri} has not answered for {patience_s:g} s: start it, and run the same command again to send "
             f"the points that wait in {url}"
         )
+
+
+def folder_of_node(output: str, address: str) -> str:
+    """Where a node's own points wait, for nodes other than that of world rank 0, whose wait in `output` itself."""
+    return storage.join(output, NODES_FOLDER, address.replace(":", "-"))
+
+
+def send_all_kept(uri: str, run_id: str, output: str, patience_s: float, report: Callable[[str], None]) -> None:
+    """`send_kept` for `output` and for every node's folder in it."""
+    others = storage.list_files(storage.join(output, NODES_FOLDER, "*", KEPT_FILE))
+    for folder in [output, *map(storage.parent_of, others)]:
+        send_kept(uri, run_id, folder, patience_s, report)
 
 
 def log_artifact(uri: str, run_id: str, path: str, folder: str, report: Callable[[str], None]) -> None:

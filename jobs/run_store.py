@@ -13,7 +13,7 @@ from data_pipeline.errors import MissingInput, RunError
 from jobs.config import TrackingConfig
 from jobs.tracking import ENDED_TAG, absolute_uri
 
-__all__ = ["RunRow", "read_runs"]
+__all__ = ["RunRow", "experiment_id", "read_runs"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,15 +41,29 @@ def read_runs(config: TrackingConfig, limit: int) -> list[RunRow]:
         MissingInput: there is no such experiment.
         RunError: the store can't be reached.
     """
+    experiment = experiment_id(config)
     client = MlflowClient(tracking_uri=absolute_uri(config.uri))
     try:
-        experiment = client.get_experiment_by_name(config.experiment)
-        if experiment is None:
-            raise MissingInput(f"{config.uri} has no experiment {config.experiment!r}: nothing has been trained yet")
-        found = client.search_runs([experiment.experiment_id], max_results=limit, order_by=["start_time DESC"])
+        found = client.search_runs([experiment], max_results=limit, order_by=["start_time DESC"])
     except MlflowException as error:
         raise RunError(f"tracking.uri={config.uri}: {str(error).splitlines()[0]}") from error
     return [_row(run) for run in found]
+
+
+def experiment_id(config: TrackingConfig) -> str:
+    """MLflow's id of the experiment.
+
+    Raises:
+        MissingInput: there is no such experiment.
+        RunError: the store can't be reached.
+    """
+    try:
+        found = MlflowClient(tracking_uri=absolute_uri(config.uri)).get_experiment_by_name(config.experiment)
+    except MlflowException as error:
+        raise RunError(f"tracking.uri={config.uri}: {str(error).splitlines()[0]}") from error
+    if found is None:
+        raise MissingInput(f"{config.uri} has no experiment {config.experiment!r}: nothing has been trained yet")
+    return str(found.experiment_id)
 
 
 def _row(run: Run) -> RunRow:

@@ -6,7 +6,7 @@ world rank 0, which logs points by step through `metric_logger`. Names are group
 
 import json
 import logging
-import re
+import tempfile
 from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
@@ -20,10 +20,14 @@ from mlflow.exceptions import MlflowException
 from data_pipeline import storage
 from data_pipeline.errors import MissingInput, RunError
 from jobs.config import TrackingConfig
+from jobs.run_description import with_part
 
-__all__ = ["ENDED_TAG", "Tracker", "absolute_uri", "with_part"]
+__all__ = ["ENDED_TAG", "UNREACHABLE", "Tracker", "absolute_uri"]
 
 ENDED_TAG = "ended"
+
+UNREACHABLE = (MlflowException, OSError)
+"""What the client raises where the store doesn't answer; OSError: requests' own errors."""
 
 MAX_PARAM_CHARS = 6000  # of a parameter's value
 MAX_TAG_CHARS = 8000
@@ -79,6 +83,8 @@ class Tracker:
                 ) from error
             raise RunError(f"tracking.uri={config.uri}: {str(error).splitlines()[0]}") from error
         self.run_id: str = run_id
+        self.began_s = self._client.get_run(run_id).info.start_time / 1000
+        """When the run was made, in seconds since 1970; restarts leave it."""
 
     def log_params(self, params: Mapping[str, str]) -> None:
         """Log the flat resolved config; a value that differs from an earlier attempt's becomes tag ``resumed.KEY``."""
@@ -105,6 +111,14 @@ class Tracker:
         before = self._client.get_run(self.run_id).data.tags.get(key, "")
         self.set_tags({key: with_part(before, heading, text)})
 
+    def write_page(self, parts: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        """Write several parts of the description by their heading, and tags beside it."""
+        key = "mlflow.note.content"
+        text = self._client.get_run(self.run_id).data.tags.get(key, "")
+        for heading, part in parts.items():
+            text = with_part(text, heading, part)
+        self.set_tags({key: text, **tags})
+
     def log_dataset(
         self, *, name: str, fingerprint: str, source: str, profile: Mapping[str, object], context: str
     ) -> None:
@@ -130,6 +144,22 @@ class Tracker:
         """Log one point of each metric, for example ``eval/accuracy``; points of a step that is there are left out."""
         with MetricLogger(self.uri, self.run_id, patience_s=120) as logger:
             logger.log(step, values)
+
+    def metrics(self) -> dict[str, float]:
+        """The newest value of each metric."""
+        return dict(self._client.get_run(self.run_id).data.metrics)
+
+    def points(self, name: str) -> list[tuple[int, float]]:
+        """(step, value) of every point of a metric, in their order; none where there is no such metric."""
+        return [(point.step, point.value) for point in self._client.get_metric_history(self.run_id, name)]
+
+    def log_bytes(self, data: bytes, name: str) -> None:
+        """Write `data` to artifact `name`, for example ``plots/training.png``."""
+        folder, _, file = name.rpartition("/")
+        with tempfile.TemporaryDirectory(prefix="basereward-artifact-") as place:
+            path = Path(place, file)
+            path.write_bytes(data)
+            self._client.log_artifact(self.run_id, str(path), folder or None)
 
     def log_file(self, path: str | Path, folder: str | None = None) -> None:
         """Copy a local file, or everything in a local folder, to the run's artifacts below `folder`.
@@ -216,17 +246,6 @@ class Tracker:
     def _write_state(self, **changes: str) -> None:
         state = self._read_state() | changes
         storage.write_atomic(self._state_url, json.dumps(state, indent=2, sort_keys=True).encode())
-
-
-def with_part(text: str, heading: str, part: str) -> str:
-    """Markdown with `part` below ``## heading`` in place of what stood there; no heading: before the first."""
-    first, *rest = re.split(r"^## ", text, flags=re.MULTILINE)
-    parts = {"": first.strip()}
-    for section in rest:
-        title, _, body = section.partition("\n")
-        parts[title.strip()] = body.strip()
-    parts[heading] = part.strip()
-    return "\n\n".join(f"## {title}\n\n{body}" if title else body for title, body in parts.items() if title or body)
 
 
 def _shorten(value: str, limit: int) -> str:

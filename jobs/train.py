@@ -8,24 +8,30 @@ A finished training is left as it is; a killed one goes on from its last checkpo
 
 from dataclasses import replace
 
+import ray
+
+from cluster.capacity import list_nodes
 from cluster.session import ClusterInfo
 from data_pipeline.dataset import PreparedData
 from data_pipeline.errors import RecipeError
 from data_pipeline.inspection.page import page_of
 from data_pipeline.manifest import Manifest
-from data_pipeline.storage import join
+from data_pipeline.storage import join, read_bytes
 from jobs.config import Recipe, to_flat_params, to_yaml
-from jobs.metric_logger import send_kept
+from jobs.metric_logger import send_all_kept
 from jobs.paths import with_absolute_paths
 from jobs.prepared import manifest_of
 from jobs.ray_job import open_cluster
+from jobs.run_page import RunPage, cluster_tags, gpu_type_of
+from jobs.run_plots import CURVES, curves_png
 from jobs.source_version import source_tags
 from jobs.terminal import say, table
 from jobs.termination import was_terminated
-from jobs.tracking import Tracker
+from jobs.tracking import UNREACHABLE, Tracker
 from jobs.train_attempts import run_attempts
 from jobs.train_board import follow, start_board
 from jobs.train_group import GroupJob
+from jobs.train_record import Attempt, TrainingRecord
 from jobs.train_state import claim_output, is_logged
 from rm_core.model.folder import is_complete, verify_folder
 from rm_core.model.published import local_model
@@ -61,18 +67,40 @@ def run(recipe: Recipe) -> None:
         say(f"{recipe.train.output} is finished already: nothing to do")
         return
     tracker = start_tracking(recipe, config, data)
+    record = TrainingRecord(config.output)
+    page = RunPage(
+        recipe=recipe, manifest=data.manifest, output=config.output, num_steps=plan.num_steps,
+        attempts=record.attempts, metrics={}, state="running",
+    )  # fmt: skip
+    tracker.write_page(page.parts(), page.tags())
     try:
         if not exported:
-            train(recipe, config, data, tracker, plan.num_steps)
+            train(recipe, config, data, tracker, plan.num_steps, record)
     except BaseException as error:
-        killed = was_terminated() or not isinstance(error, Exception)
-        tracker.finish("KILLED" if killed else "FAILED", reason_of(error))
+        reason = reason_of(error)
+        record.end(reason)
+        state = "killed" if was_terminated() or not isinstance(error, Exception) else "failed"
+        end_early(tracker, replace(page, attempts=record.attempts, state=state, reason=reason), record.cluster)
         raise
-    send_kept(tracker.uri, tracker.run_id, config.output, recipe.tracking.patience_s, say)
+    send_all_kept(tracker.uri, tracker.run_id, config.output, recipe.tracking.patience_s, say)
+    record.end("finished")
     tracker.log_model(local_model(export_folder(config)), name=recipe.name, step=plan.num_steps)
+    tracker.log_bytes(curves_png(recipe.name, {name: tracker.points(name) for name in CURVES}), "plots/training.png")
+    page = replace(page, attempts=record.attempts, metrics=tracker.metrics(), state="finished")
+    tracker.write_page(page.parts(), page.tags() | record.cluster)
     tracker.finish()
     rows = [("optimiser steps", str(plan.num_steps)), ("model", export_folder(recipe.train))]
     table(f"Trained {recipe.name}", [*rows, ("MLflow run", tracker.run_id)])
+
+
+def end_early(tracker: Tracker, page: RunPage, cluster: dict[str, str]) -> None:
+    """Mark the run as failed or killed; where MLflow doesn't answer, the training's own error is what counts."""
+    try:
+        page = replace(page, metrics=tracker.metrics())
+        tracker.write_page(page.parts(), page.tags() | cluster)
+        tracker.finish(page.state.upper(), page.reason)
+    except UNREACHABLE as error:
+        say(f"MLflow at {tracker.uri} could not be told that the run is {page.state}: {str(error).splitlines()[0]}")
 
 
 def reason_of(error: BaseException) -> str:
@@ -82,20 +110,38 @@ def reason_of(error: BaseException) -> str:
     return "Ctrl-C" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
 
 
-def train(recipe: Recipe, config: TrainConfig, data: PreparedData, tracker: Tracker, num_steps: int) -> None:
+def train(
+    recipe: Recipe,
+    config: TrainConfig,
+    data: PreparedData,
+    tracker: Tracker,
+    num_steps: int,
+    record: TrainingRecord,
+) -> None:
     """Run the group on the recipe's cluster until the model is exported."""
     with open_cluster(recipe.cluster) as cluster:
         check_capacity(config, cluster)
         board = start_board()
+        tracker.set_tags(cluster_tags(list_nodes()))
         job = GroupJob(
             config=config,
             export_to=export_folder(config),
             lineage=lineage(recipe, data, tracker),
             tracking_uri=tracker.uri,
             run_id=tracker.run_id,
+            run_began_s=tracker.began_s,
+            system_metrics_s=recipe.tracking.system_metrics_s,
             use_gpu=cluster.num_gpus > 0 or config.group.accelerator is not None,
         )
-        with follow(board, num_steps, config.stop_grace_s) as terminated:
+
+        def look() -> list[Attempt]:
+            """The attempts, and the cluster as it has grown for them."""
+            nodes = list_nodes()
+            record.cluster = cluster_tags(nodes)
+            gpu_type = gpu_type_of(nodes, config.group.accelerator) if job.use_gpu else ""
+            return [replace(one, gpu_type=gpu_type) for one in ray.get(board.read.remote()).attempts]
+
+        with record.kept(look), follow(board, num_steps, config.stop_grace_s) as terminated:
             run_attempts(job, board, num_steps, terminated)
 
 
@@ -105,9 +151,8 @@ def start_tracking(recipe: Recipe, config: TrainConfig, data: PreparedData) -> T
     tracker.log_params(to_flat_params(recipe))
     tracker.log_text(to_yaml(recipe), "config/recipe.yaml")
     manifest = data.manifest
-    tags = {"recipe": recipe.name, "data_fingerprint": manifest.fingerprint}
+    tags = {"recipe": recipe.name, "data_fingerprint": manifest.fingerprint, "data_manifest": manifest.address}
     tracker.set_tags(tags | source_tags(f"basereward train {recipe.name}"))
-    tracker.describe(description(recipe, manifest))
     tracker.log_dataset(
         name=recipe.name,
         fingerprint=manifest.fingerprint,
@@ -115,6 +160,7 @@ def start_tracking(recipe: Recipe, config: TrainConfig, data: PreparedData) -> T
         profile=profile(manifest),
         context="training",
     )
+    tracker.log_text_once("data/manifest.json", lambda: read_bytes(config.data).decode())
     tracker.log_text_once("data/data.html", lambda: page_of(config.data))
     return tracker
 
@@ -130,17 +176,6 @@ def profile(manifest: Manifest) -> dict[str, object]:
         "splits": counts.by_split,
         "epoch": {name: source.shown for name, source in counts.by_source.items()},
     }
-
-
-def description(recipe: Recipe, manifest: Manifest) -> str:
-    """What the run's page says at its head, in Markdown."""
-    config = recipe.train
-    return (
-        f"Reward model of recipe `{recipe.name}`: {manifest.counts.by_split.get('train', 0):,} Comparisons of "
-        f"{', '.join(sorted(manifest.counts.by_source))} to train on; ZeRO stage {config.zero.stage}, "
-        f"{config.precision}, {config.num_workers} workers, {config.global_batch} Comparisons a step.\n\n"
-        f"Files: `{config.output}`. `basereward evaluate {recipe.name}` adds held-out numbers under `eval/`."
-    )
 
 
 def lineage(recipe: Recipe, data: PreparedData, tracker: Tracker) -> dict[str, object]:

@@ -62,19 +62,23 @@ def _attempt(job: GroupJob, board: Any, num_steps: int, budget: Budget, terminat
     if state.failure is not None:
         raise RunError(state.failure)
     if lost is None and state.steps_done >= num_steps:
+        ray.get(board.attempt_ended.remote("finished"))
         return True
     if state.ends:
         raise Terminated
-    if lost is not None:
-        _count(lost, state, budget)
+    why = state.pause if lost is None else _count(lost, state, budget)
+    ray.get(board.attempt_ended.remote(why or "stopped"))
     return False
 
 
-def _count(lost: TrainingFailedError, state: BoardState, budget: Budget) -> None:
+def _count(lost: TrainingFailedError, state: BoardState, budget: Budget) -> str:
+    """Spend the failure; returns what happened."""
     excluded = set(budget.excluded())
-    say(f"{budget.spend(failure_of(lost), state.places)}: starting again")
+    why = budget.spend(failure_of(lost), state.places)
+    say(f"{why}: starting again")
     for node in set(budget.excluded()) - excluded:
         say(f"node {_address(node)} gets no worker any more: workers died on it {budget.deaths[node]} times")
+    return why
 
 
 def _wait_for_room(job: GroupJob, avoid: Sequence[str], terminated: Callable[[], bool]) -> int:

@@ -5,6 +5,7 @@ driver   -> end after the next step, for good (SIGTERM) or to go on elsewhere (a
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from jobs.terminal import progress, say
 from jobs.termination import first_sigterm
+from jobs.train_record import Attempt
 
 __all__ = ["BoardState", "Place", "StopAsked", "follow", "start_board"]
 
@@ -46,6 +48,8 @@ class BoardState:
     """Why this attempt shall end after its next step, for another one to go on."""
     ends: bool = False
     """The training shall end after the next step."""
+    attempts: list[Attempt] = field(default_factory=list)
+    """Those of this driver."""
     failure: str | None = None
     """Why going on would fail again: a message for the user. Later attempts end at once."""
 
@@ -59,20 +63,30 @@ class Board:
     def new_attempt(self) -> None:
         """The driver is about to start a group."""
         self._state.places, self._state.pause = {}, None
+        self._state.attempts.append(Attempt(began_s=time.time()))
+
+    def attempt_ended(self, reason: str) -> None:
+        """The driver has seen the end of the group."""
+        attempt = self._state.attempts[-1]
+        attempt.seconds, attempt.ended = time.time() - attempt.began_s, reason
 
     def begin(self, rank: int, place: Place) -> str | None:
         """A worker says where it is and asks, before it starts, whether an earlier attempt failed for good."""
         self._state.places[rank] = place
+        attempt = self._state.attempts[-1]
+        attempt.workers = len(self._state.places)
+        attempt.nodes = sorted({one.address for one in self._state.places.values()})
         return self._state.failure
 
     def started(self, steps_done: int) -> None:
         """World rank 0 begins to train after so many steps."""
         self._state.resumed_from.append(steps_done)
         self._state.steps_done = steps_done
+        self._state.attempts[-1].first_step = self._state.attempts[-1].last_step = steps_done
 
     def advance(self, steps_done: int, note: str) -> None:
         """World rank 0 has done so many steps."""
-        self._state.steps_done = steps_done
+        self._state.steps_done = self._state.attempts[-1].last_step = steps_done
         self._state.note = note
 
     def note(self, text: str) -> None:

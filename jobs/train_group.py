@@ -5,8 +5,9 @@ Whether and where there is another group after it is decided in `train_attempts`
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 # Read by Ray Train when it is imported.
@@ -18,7 +19,8 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.config import FailureConfig, ScalingConfig  # ray.train's own names are typed as the old ones
 
 from data_pipeline.errors import BaserewardError
-from jobs.metric_logger import MetricLogger, log_artifact
+from jobs.metric_logger import MetricLogger, folder_of_node, log_artifact
+from jobs.node_metrics import NodeMeter, node_section, sampled
 from jobs.train_board import Place, StopAsked
 from rm_core.training.config import TrainConfig
 
@@ -34,6 +36,10 @@ class GroupJob:
     lineage: Mapping[str, object]
     tracking_uri: str
     run_id: str
+    run_began_s: float
+    """Seconds since 1970."""
+    system_metrics_s: float
+    """Between two points of how busy each node is; 0: none."""
     use_gpu: bool
 
 
@@ -120,9 +126,14 @@ def _train(job: GroupJob, board: Any) -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # the logger itself tries again, and says so
     if get_context().get_world_rank() != 0:
         hooks = Hooks(begin=silent, log=silent, before_save=silent, stop=stop, note=note, artifact=artifact)
-        train_rank(job.config, hooks, export_to=job.export_to, lineage=job.lineage)
+        with _node_watched(job, note) as keep:
+            hooks = replace(hooks, before_save=keep)
+            train_rank(job.config, hooks, export_to=job.export_to, lineage=job.lineage)
         return
-    with MetricLogger(job.tracking_uri, job.run_id, folder=job.config.output, report=note) as logger:
+    with (
+        MetricLogger(job.tracking_uri, job.run_id, folder=job.config.output, report=note) as logger,
+        _sampled(job, logger),
+    ):
 
         def log(steps_done: int, metrics: Mapping[str, float]) -> None:
             logger.log(steps_done, metrics)
@@ -143,3 +154,23 @@ def _train(job: GroupJob, board: Any) -> None:
             artifact=artifact,
         )
         train_rank(job.config, hooks, export_to=job.export_to, lineage=job.lineage)
+
+
+@contextmanager
+def _node_watched(job: GroupJob, note: Callable[[str], None]) -> Iterator[Callable[[], None]]:
+    """In the block, the first rank of a node logs how busy it is; yields what makes its points last, like a checkpoint.
+
+    World rank 0 does the same for its node with the logger that it has.
+    """
+    if get_context().get_local_rank() != 0 or job.system_metrics_s <= 0:
+        yield lambda: None
+        return
+    folder = folder_of_node(job.config.output, ray.util.get_node_ip_address())
+    with MetricLogger(job.tracking_uri, job.run_id, folder=folder, report=note) as logger, _sampled(job, logger):
+        yield logger.keep
+
+
+def _sampled(job: GroupJob, logger: MetricLogger) -> AbstractContextManager[None]:
+    section = node_section(ray.util.get_node_ip_address())
+    meter = NodeMeter(job.config.output)
+    return sampled(logger, meter, section, began_s=job.run_began_s, interval_s=job.system_metrics_s)

@@ -6,18 +6,38 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 from workplace import kill_tree
+
+from jobs.ui import SERVER_ENV
 
 PATIENCE_S = 120
 
 
 class MlflowServer:
-    """A server on SQLite; its address stays over restarts."""
+    """A server; its address stays over restarts.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: for its log, and for what has no other place.
+        database: None: SQLite in `folder`.
+        artifacts: where it keeps files, which it takes and gives itself; None: in `folder`.
+        env: more of its environment, such as keys for `artifacts`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        database: str | None = None,
+        artifacts: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self._folder = folder
+        self._database = database or f"sqlite:///{folder}/server.db"
+        self._artifacts = artifacts or str(folder / "artifacts")
+        self._env = env or {}
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port = free.getsockname()[1]
@@ -26,19 +46,22 @@ class MlflowServer:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self._port)]
-        command += ["--backend-store-uri", f"sqlite:///{self._folder}/server.db", "--workers", "1"]
-        command += ["--artifacts-destination", str(self._folder / "artifacts")]
-        env = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+        command += ["--backend-store-uri", self._database, "--workers", "1"]
+        command += ["--artifacts-destination", self._artifacts]
+        env = {**os.environ, **SERVER_ENV, **self._env}
         with open(self._folder / "server.txt", "ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=env)
         deadline_s = time.monotonic() + PATIENCE_S
         while not self._healthy():
-            assert self._process.poll() is None and time.monotonic() < deadline_s, "the MLflow server did not start"
+            if self._process.poll() is not None or time.monotonic() > deadline_s:
+                self.stop()
+                raise AssertionError((self._folder / "server.txt").read_text()[-3000:])
             time.sleep(0.2)
 
     def stop(self) -> None:
         if self._process is not None:
-            kill_tree(self._process.pid)
+            if self._process.poll() is None:
+                kill_tree(self._process.pid)
             self._process.wait(timeout=30)
             self._process = None
 

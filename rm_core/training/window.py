@@ -61,7 +61,7 @@ class Window:
             "system/patches_per_s": total["done_patches"] / seconds,
             "system/peak_memory_gb": peak_memory_gb(self._device),
             "health/skipped_steps": total["skipped"],
-            "data/ids_hash": total["ids_hash"],
+            "verify/ids_hash": total["ids_hash"],
         }
         self.sums.zero_()
         self.start()

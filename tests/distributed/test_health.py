@@ -265,12 +265,12 @@ def test_a_chosen_step_of_a_chosen_rank_is_traced(ranks: Any) -> None:
 def test_seconds_of_the_parts_add_up_and_ids_are_of_the_plan(ranks: Any) -> None:
     points = ranks[0]["bf16", 1, "gradient"]["points"]
     for point in points[1:]:
-        parts = sum(value for name, value in point.items() if name.startswith("time/") and "compute" not in name)
+        parts = sum(value for name, value in point.items() if name.startswith("wall/") and "compute" not in name)
         assert parts == pytest.approx(4 / point["system/comparisons_per_s"], rel=0.3), point
-        assert point["time/forward_s"] > 0 and point["time/backward_s"] > 0 and point["time/optimiser_s"] > 0
+        assert point["wall/forward_s"] > 0 and point["wall/backward_s"] > 0 and point["wall/optimiser_s"] > 0
         assert point["system/slowest_rank"] in (0, 1) and "system/mfu" not in point
         assert point["system/tflops_per_worker"] > 0
     other = ranks[0]["fp32", 3, "loss"]["points"]
-    assert [point["data/ids_hash"] for point in points] == [point["data/ids_hash"] for point in other]
-    assert len({point["data/ids_hash"] for point in points}) > 1
-    assert all(0 < point["data/ids_hash"] <= 4 * zlib.crc32(b"") + 4 * 2**32 for point in points)
+    assert [point["verify/ids_hash"] for point in points] == [point["verify/ids_hash"] for point in other]
+    assert len({point["verify/ids_hash"] for point in points}) > 1
+    assert all(0 < point["verify/ids_hash"] <= 4 * zlib.crc32(b"") + 4 * 2**32 for point in points)

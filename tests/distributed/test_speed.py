@@ -59,9 +59,9 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 
 def test_metrics_of_a_window(ranks: Any) -> None:
-    expected = dict.fromkeys((f"time/{part}_s" for part in PARTS), 0.0)
-    expected |= {"time/data_s": 1.5, "time/forward_s": 1.0, "time/backward_s": 2.0, "time/wait_s": 0.5}
-    expected |= {"time/compute_median_s": 3.0, "time/compute_slowest_s": 4.5, "system/slowest_rank": 2.0}
+    expected = dict.fromkeys((f"wall/{part}_s" for part in PARTS), 0.0)
+    expected |= {"wall/data_s": 1.5, "wall/forward_s": 1.0, "wall/backward_s": 2.0, "wall/wait_s": 0.5}
+    expected |= {"wall/compute_median_s": 3.0, "wall/compute_slowest_s": 4.5, "system/slowest_rank": 2.0}
     # 2e14 FLOPs forward, three times that with the backward pass, in 10 s on 3 ranks: 20 TFLOP/s each.
     expected |= {"system/tflops_per_worker": 20.0}
     for rank in ranks:

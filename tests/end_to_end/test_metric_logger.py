@@ -1,6 +1,8 @@
 """Points of metrics through outages of a real MLflow server: none lost, none twice, no step held up."""
 
 import json
+import select
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,6 +73,24 @@ def test_points_that_wait_at_the_end_are_kept_and_sent_by_the_next(tmp_path: Pat
     send_kept(tracker.uri, tracker.run_id, folder, 0.1, print)
     with pytest.raises(RunError, match="1 points could not be sent"), MetricLogger(away, "r", patience_s=0.1) as logger:
         logger.log(1, {"train/loss": 1.0})
+
+
+def test_a_server_that_takes_the_call_and_says_nothing_holds_nobody_up(tmp_path: Path) -> None:
+    tracker = Tracker(TrackingConfig(uri=f"sqlite:///{tmp_path}/m.db"), run_dir=str(tmp_path), run_name="mine")
+    folder = str(tmp_path / "out")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with MetricLogger(uri, tracker.run_id, folder=folder, interval_s=0.01, patience_s=0.1) as logger:
+            logger.log(1, {"train/loss": 1.0})
+            held, _ = silent.accept()  # the sender is inside its request, and stays there
+            for step in range(2, 2001):
+                logger.log(step, {"train/loss": 1 / step})
+                if step % 500 == 0:
+                    logger.keep()
+            assert select.select([silent], [], [], 0)[0] == [], "somebody asked again: the first request is over"
+        held.close()
+    send_kept(tracker.uri, tracker.run_id, folder, 60, print)
+    assert points_of(tracker.uri, tracker.run_id, "train/loss") == [(step, 1 / step) for step in range(1, 2001)]
 
 
 @pytest.mark.drill

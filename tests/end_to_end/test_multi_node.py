@@ -68,7 +68,7 @@ def assert_same(place: Workplace, output: Path, *, bitwise: bool = True) -> None
         return
     for name, points in ours.items():
         assert [step for step, _ in points] == [step for step, _ in whole[name]], name
-        if name == "data/ids_hash":
+        if name == "verify/ids_hash":
             assert points == whole[name]
         assert [value for _, value in points] == pytest.approx([value for _, value in whole[name]], rel=2e-3), name
 

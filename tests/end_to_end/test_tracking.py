@@ -1,6 +1,7 @@
 """MLflow on a real SQLite store: one run over restarts, no point twice, everything where the UI looks for it."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from mlflow import MlflowClient
 from data_pipeline.errors import MissingInput
 from jobs import runs
 from jobs.config import Recipe, TrackingConfig
-from jobs.metric_logger import MetricLogger
+from jobs.metric_logger import MetricLogger, folder_of_node, send_all_kept
+from jobs.node_metrics import NodeMeter, node_section, sampled
 from jobs.run_store import read_runs
 from jobs.tracking import Tracker, absolute_uri
 
@@ -162,3 +164,38 @@ def test_runs_of_an_experiment_with_states_and_reasons(tmp_path: Path, capsys: p
     printed = capsys.readouterr().out
     assert "50%" in printed and "0.2500" in printed
     assert f"mine ({trackers[0].run_id[:8]}) killed: SIGTERM" in printed
+
+
+def test_how_busy_a_node_is_goes_to_the_page_of_system_metrics(store: Path, tmp_path: Path) -> None:
+    tracker = make(store, tmp_path)
+    section = node_section("10.0.0.7")
+    for began_s in (tracker.began_s - 5000, tracker.began_s):  # the second is a restart whose clock is behind
+        with (
+            MetricLogger(tracker.uri, tracker.run_id) as logger,
+            sampled(logger, NodeMeter(str(tmp_path)), section, began_s=began_s, interval_s=0.05),
+        ):
+            time.sleep(0.4)
+    names = {"cpu_percent", "memory_percent", "memory_used_gb", "disk_percent", "disk_read_mb_per_s"}
+    names |= {"disk_written_mb_per_s", "network_received_mb_per_s", "network_sent_mb_per_s"}
+    found = {name.removeprefix(f"{section}/"): value for name, value in tracker.metrics().items()}
+    assert names <= found.keys() and all(key in names or key.startswith("gpu_") for key in found)
+    assert 0 < found["memory_percent"] < 100 and found["memory_used_gb"] > 0
+    steps = [step for step, _ in tracker.points(f"{section}/cpu_percent")]
+    assert steps == sorted(set(steps)) and 5000 <= steps[0] < 6000
+    with (
+        MetricLogger(tracker.uri, tracker.run_id) as logger,
+        sampled(logger, NodeMeter(), "system/node_off", began_s=0, interval_s=0),
+    ):
+        time.sleep(0.1)
+    assert not any("node_off" in name for name in tracker.metrics())
+
+
+def test_points_of_every_node_that_wait_are_sent_at_the_end(store: Path, tmp_path: Path) -> None:
+    tracker = make(store, tmp_path)
+    away = "http://127.0.0.1:9"  # nobody listens there
+    for address, name in (("10.0.0.7", "system/node_10.0.0.7/cpu_percent"), ("fd00::8", "system/node_fd00--8/x")):
+        folder = folder_of_node(str(tmp_path / "out"), address)
+        with MetricLogger(away, tracker.run_id, folder=folder, patience_s=0.1) as logger:
+            logger.log(3, {name: 50.0})
+    send_all_kept(tracker.uri, tracker.run_id, str(tmp_path / "out"), 10, print)
+    assert tracker.metrics() == {"system/node_10.0.0.7/cpu_percent": 50.0, "system/node_fd00--8/x": 50.0}

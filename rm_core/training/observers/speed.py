@@ -46,16 +46,16 @@ class Speed:
     def metrics(self) -> tuple[dict[str, float], Waited]:
         """Of the window, and a new window; a collective call.
 
-        `time/NAME_s` is the mean over ranks of a step's seconds. TFLOP/s and MFU are of one rank, and count what a
+        `wall/NAME_s` is the mean over ranks of a step's seconds. TFLOP/s and MFU are of one rank, and count what a
         model needs whose weights all train, not what is recomputed.
         """
         ranks = self._gather(self._clock.take())
         steps = max(1, self._steps)
-        found = {f"time/{part}_s": statistics.fmean(rank[part] for rank in ranks) / steps for part in PARTS}
+        found = {f"wall/{part}_s": statistics.fmean(rank[part] for rank in ranks) / steps for part in PARTS}
         compute = [(rank["forward"] + rank["backward"]) / steps for rank in ranks]
         found |= {
-            "time/compute_median_s": statistics.median(compute),
-            "time/compute_slowest_s": max(compute),
+            "wall/compute_median_s": statistics.median(compute),
+            "wall/compute_slowest_s": max(compute),
             "system/slowest_rank": float(compute.index(max(compute))),
         }
         seconds = max(sum(rank.values()) for rank in ranks)

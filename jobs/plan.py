@@ -26,7 +26,7 @@ from rm_core.planner.workload import Workload, assumed_workload, workload_of_dat
 from rm_core.training.check_config import check_train_config
 from rm_core.training.config import TrainConfig
 
-__all__ = ["run"]
+__all__ = ["Planned", "planned_of", "run"]
 
 
 def run(recipe: Recipe) -> None:
@@ -38,7 +38,7 @@ def run(recipe: Recipe) -> None:
     """
     check_train_config(recipe.train)
     check_plan_config(recipe.plan)
-    planned = _planned(recipe)
+    planned = planned_of(recipe)
     if not planned.memory.fits(planned.gpu):
         gpus_key = "train.num_workers" if recipe.plan.gpus is None else "plan.gpus"
         smallest = _smallest(planned.workload)
@@ -50,7 +50,7 @@ def run(recipe: Recipe) -> None:
 
 
 @dataclass(frozen=True)
-class _Planned:
+class Planned:
     """Everything that is shown."""
 
     name: str
@@ -62,14 +62,20 @@ class _Planned:
     time: Time
 
 
-def _planned(recipe: Recipe) -> _Planned:
+def planned_of(recipe: Recipe) -> Planned:
+    """What `recipe.train` needs and takes on the GPUs of `recipe.plan`.
+
+    Raises:
+        RecipeError: a value is wrong.
+        MissingInput: neither `plan.shape` nor a model folder is there.
+    """
     config, gpu = recipe.train, gpu_of(recipe.plan.gpu)
     shape = recipe.plan.shape
     backbone = config_of_train(config) if shape is None else config_of_shape(shape)
     arch = architecture_of(backbone, config)
     setting = Setting.of(config, gpus=recipe.plan.gpus)
     workload = _workload(recipe, backbone)
-    return _Planned(
+    return Planned(
         name=shape or config.model,
         arch=arch,
         setting=setting,
@@ -105,7 +111,7 @@ def _smallest(workload: Workload) -> Row:
     )
 
 
-def _show_memory(planned: _Planned) -> None:
+def _show_memory(planned: Planned) -> None:
     memory, setting, arch = planned.memory, planned.setting, planned.arch
     trained = "" if arch.trained_numel == arch.numel else f", {arch.trained_numel / 1e6:,.0f} million of them train"
     say(
@@ -128,7 +134,7 @@ def _show_memory(planned: _Planned) -> None:
     table("Largest budget that fits, the other one as it is", [*largest, ("train.patch_budget", f"{patches:,}")])
 
 
-def _show_time(planned: _Planned, config: PlanConfig) -> None:
+def _show_time(planned: Planned, config: PlanConfig) -> None:
     time, setting = planned.time, planned.setting
     price = planned.gpu.price if config.price is None else config.price
     say(f"\nData: {planned.workload.source}")
@@ -155,7 +161,7 @@ def _show_time(planned: _Planned, config: PlanConfig) -> None:
         )
 
 
-def _show_sizes(recipe: Recipe, planned: _Planned) -> None:
+def _show_sizes(recipe: Recipe, planned: Planned) -> None:
     rows: list[Sequence[str]] = []
     for shape in recipe.plan.compare:
         backbone = config_of_shape(shape)

@@ -21,7 +21,6 @@ from jobs.actions import EXIT_FAILED, Action, Group, Option
 from jobs.termination import Terminated, sigterm_raises, was_terminated
 
 if TYPE_CHECKING:
-
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 __all__ = ["VERBS", "Verb", "main"]
@@ -215,8 +214,11 @@ def _add_verb(verbs: "Subparsers", name: str, verb: Verb) -> None:
         description=_sentence(verb.summary),
         epilog=f"example: {verb.example}",
         usage=" ".join(
-            [f"basereward {name} [RECIPE] [key=value ...]", *(f"[--{flag}]" for flag in verb.flags)]
-            + ["[--address A] [--debug]"]
+            [
+                f"basereward {name} [RECIPE] [key=value ...]",
+                *(f"[--{flag}]" for flag in verb.flags),
+                "[--address A] [--debug]",
+            ]
         ),
     )
     child.add_argument(

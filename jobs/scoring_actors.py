@@ -7,6 +7,7 @@ from typing import Any
 import ray
 import torch
 from ray.util import ActorPool
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from cluster.session import ClusterInfo
 from data_pipeline.dataset import PreparedData
@@ -82,7 +83,8 @@ def _actors(job: ScoringJob, cluster: ClusterInfo, num_chunks: int) -> list[Any]
     """One actor a GPU, or one a CPU; no more than there are chunks."""
     on_gpu = cluster.num_gpus > 0
     size = max(1, min(num_chunks, cluster.num_gpus if on_gpu else cluster.num_cpus))
-    actor = ray.remote(num_cpus=1, num_gpus=1 if on_gpu else 0)(ScoringActor)
+    anywhere = PlacementGroupSchedulingStrategy(None)  # type: ignore[arg-type]  # not where the driver is, an actor
+    actor = ray.remote(num_cpus=1, num_gpus=1 if on_gpu else 0, scheduling_strategy=anywhere)(ScoringActor)
     return [actor.remote(job) for _ in range(size)]
 
 

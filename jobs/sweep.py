@@ -128,6 +128,11 @@ class Sweep:
         self.recipes[spec.id] = recipe
         self.states[spec.id] = TrialState(spec=spec) if known is None else replace(known, spec=spec)
 
+    def begin(self, spec: TrialSpec) -> None:
+        """What an earlier run said of a trial that runs now is over."""
+        self.states[spec.id] = replace(self.states[spec.id], state="pending", reason="")
+        self.folder.write_state(self.states[spec.id])
+
     def to_do(self) -> list[TrialSpec]:
         """Trials that are to run: stopped ones stay so as long as there is early stopping."""
         over = {"finished"} if self.recipe.sweep.stop_early is None else {"finished", "stopped"}
@@ -198,7 +203,7 @@ class Sweep:
 
         def announce(spec: TrialSpec) -> None:
             board.put_task.remote(spec.id, TrialTask(spec=spec, recipe=self.recipes[spec.id]))
-            self.folder.write_state(self.states[spec.id])
+            self.begin(spec)
 
         def pick(spec: TrialSpec) -> None:
             self.add(spec)

@@ -9,6 +9,7 @@ import json
 import os
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, redirect_stdout
@@ -22,7 +23,7 @@ from ray import tune
 
 from cluster.capacity import list_nodes, room_for
 from cluster.session import ClusterInfo
-from data_pipeline.errors import BaserewardError, UserError
+from data_pipeline.errors import UserError
 from data_pipeline.storage import exists, read_bytes, write_atomic
 from jobs import evaluate, train
 from jobs.config import Recipe
@@ -39,6 +40,7 @@ __all__ = ["SweepJob", "SweepTrial", "TrialTask", "early_reason"]
 
 REPORT_S = 1.0  # a step takes so long at most: what Tune has to say comes between two of them
 POLL_S = 0.5
+MOST_CHARS = 500  # of a reason
 KEEP_S = 20.0  # hours of training and the log are written down so often
 
 
@@ -77,7 +79,7 @@ def early_reason(result: Mapping[str, Any], reduction: float | None) -> str:
 
 
 class SweepTrial(tune.Trainable):
-    """The actor. Its results: ``step``, ``num_steps``, ``note``, ``loss``; at the end ``state``, ``reason``, ``metric``.
+    """The actor. Its results: ``step``, ``num_steps``, ``note``, ``loss``; the last: ``state``, ``reason``, ``metric``.
 
     An error that another attempt may cure is raised, and Tune counts it; any other end is a result.
     """
@@ -114,6 +116,9 @@ class SweepTrial(tune.Trainable):
         self._log.keep()
         if not future.done():
             return self._progress()
+        if (error := future.exception()) is not None:
+            self._log.text.write("".join(traceback.format_exception(error)))
+            ray.get(self._job.board.fail.remote(self._task.spec.id, _one_line(error)))
         self._log.keep(now=True)
         return {**self._progress(), **future.result(), "done": True}
 
@@ -140,10 +145,7 @@ class SweepTrial(tune.Trainable):
             except Terminated as ended:
                 return {"state": "ended", "reason": str(ended)}
             except UserError as error:
-                return {"state": "failed", "reason": f"{type(error).__name__}: {error}"}
-            except BaserewardError as error:
-                ray.get(self._job.board.fail.remote(self._task.spec.id, f"{type(error).__name__}: {error}"))
-                raise
+                return {"state": "failed", "reason": _one_line(error)}
             finally:
                 self._hours.keep()
 
@@ -229,6 +231,10 @@ class SweepTrial(tune.Trainable):
             return evaluate.run(self._task.recipe, share, self._turns.placed)
         finally:
             self._turns.leave()
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:MOST_CHARS]}"
 
 
 class _Log:

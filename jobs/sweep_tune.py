@@ -6,12 +6,13 @@
 Tune keeps nothing: the state of a sweep is in its own folder.
 """
 
+import logging
 import os
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 # Read by Ray Tune when it is imported or runs.
 os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
@@ -19,6 +20,7 @@ os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")  # a trial that waits for room has no loss yet
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Ctrl-C is the command line's
 os.environ.setdefault("TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S", "0")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
 
 import ray
@@ -31,6 +33,8 @@ from jobs.sweep_axes import Axis, Choices
 from jobs.sweep_config import StopEarlyConfig, SweepConfig
 from jobs.sweep_trial import SweepJob, SweepTrial
 from jobs.sweep_trials import TrialSpec, picks_of, spec_of_picks
+
+logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # errors of trials are in their logs
 
 __all__ = ["Listener", "Search", "Suggestions", "run_trials"]
 
@@ -69,7 +73,17 @@ class Search:
     """Trials still to pick."""
 
 
-class Suggestions(Searcher):
+class _OfThisProcess:
+    """Tune pickles what it is given, for restarts of its own, which are not used: these objects are left out."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+
+class Suggestions(_OfThisProcess, Searcher):
     """Trials for Tune: those given, then those that Optuna picks.
 
     Args:
@@ -154,7 +168,7 @@ def _distribution(axis: Axis) -> Any:
     return FloatDistribution(axis.low, axis.high, log=axis.kind == "loguniform")
 
 
-class _Callback(tune.Callback):
+class _Callback(_OfThisProcess, tune.Callback):
     """Tune's words to ours."""
 
     def __init__(self, listener: Listener, board: Any) -> None:
@@ -182,10 +196,10 @@ class _Callback(tune.Callback):
         name = trial.config["trial"]
         ray.get(self._board.leave.remote(name))
         said = ray.get(self._board.failure.remote(name))
-        self._listener.failed(name, said or "its process died, or met an unexpected error: see its log", again=again)
+        self._listener.failed(name, said or "its process died", again=again)
 
 
-class _Ends(tune.Stopper):
+class _Ends(_OfThisProcess, tune.Stopper):
     """Ends all trials when there is a reason to."""
 
     def __init__(self, ends: Callable[[], str | None], board: Any) -> None:

@@ -90,7 +90,7 @@ def show_search(recipe: Recipe, axes: Mapping[str, Axis], states: Sequence[Trial
 
 def _row(state: TrialState, planned: PlannedTrial) -> list[str]:
     spec = state.spec
-    hours = "" if planned.hours is None else f"{planned.hours:,.1f}"
+    hours = "" if planned.hours is None else _hours(planned.hours)
     if not planned.fits:
         hours = "does not fit"
     cost = "" if planned.cost is None else f"${planned.cost:,.0f}"
@@ -112,7 +112,7 @@ def _show_totals(recipe: Recipe, left: Sequence[PlannedTrial], done: int) -> Non
     if known:
         hours = sum(one.hours * one.gpus for one in known if one.hours is not None)
         cost = sum(one.cost for one in known if one.cost is not None)
-        say(f"in all {hours:,.1f} GPU hours, ${cost:,.0f}, estimated for {recipe.plan.gpu}; data: {known[0].source}")
+        say(f"in all {_hours(hours)} GPU hours, ${cost:,.0f}, estimated for {recipe.plan.gpu}; data: {known[0].source}")
     if len(known) < len(left):
         say(
             f"{len(left) - len(known)} without an estimate: set plan.shape, as in a bundle {{plan.shape: 7b}}, or make "
@@ -121,6 +121,10 @@ def _show_totals(recipe: Recipe, left: Sequence[PlannedTrial], done: int) -> Non
     if too_large := sum(not one.fits for one in left):
         say(f"{too_large} do not fit into {recipe.plan.gpu}: `basereward plan` says what to change")
     say("nothing was started")
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:,.1f}" if hours >= 1 else f"{hours:.2g}"
 
 
 def _values(axis: Axis) -> str:

@@ -93,6 +93,16 @@ class SweepTrial(tune.Trainable):
         """
         os.chdir(job.working_folder)
         self._job = job
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Begin another trial in this process, which has imported everything already."""
+        self.cleanup()
+        self._begin(new_config)
+        return True
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        job = self._job
         self._task: TrialTask = ray.get(job.board.task.remote(config["trial"]))
         self._turns = TrialTurns(job.board, self._task.spec.id)
         self._turns.leave()  # of an attempt whose process died

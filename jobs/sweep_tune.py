@@ -245,6 +245,8 @@ def run_trials(
                 scheduler=_scheduler(config.stop_early),
                 num_samples=num_trials,
                 max_concurrent_trials=at_once,
+                # Tune keeps an actor it may use again without a word, so one that shall end early would not hear of it.
+                reuse_actors=config.stop_early is None,
                 trial_dirname_creator=lambda trial: trial.trial_id,
             ),
             run_config=tune.RunConfig(

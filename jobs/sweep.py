@@ -12,6 +12,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import ray
+
 from cluster.capacity import list_nodes
 from cluster.session import ClusterInfo
 from data_pipeline.errors import RecipeError, RunError
@@ -39,7 +41,6 @@ from jobs.tracking import Tracker
 from jobs.train import reason_of
 from jobs.train_board import SIGTERM_REASON
 from jobs.train_state import claim_output
-from rm_core.training.check_config import check_train_config
 
 __all__ = ["run"]
 
@@ -124,7 +125,6 @@ class Sweep:
     def add(self, spec: TrialSpec, known: TrialState | None = None) -> None:
         """One more trial."""
         recipe = self.placement.recipe_of(spec)
-        check_train_config(recipe.train)
         self.recipes[spec.id] = recipe
         self.states[spec.id] = TrialState(spec=spec) if known is None else replace(known, spec=spec)
 
@@ -180,8 +180,10 @@ class Sweep:
             say(f"{len(to_do) + picks} trials to do, {done} done; Ray dashboard: {cluster.dashboard_url}")
             make_shared(self.placement, [self.recipes[spec.id] for spec in to_do] or [self.recipe])
             self._check_finished()
-            listener = self._run_trials(tracker, cluster, to_do, picks)
-        self._tell(tracker)
+            try:
+                listener = self._run_trials(tracker, cluster, to_do, picks)
+            finally:
+                self._tell(tracker)
         self.folder.write_sweep(self.recipe, [state.spec for state in self.states.values()], tracker.run_id)
         return listener.failures()
 
@@ -202,7 +204,8 @@ class Sweep:
         )
 
         def announce(spec: TrialSpec) -> None:
-            board.put_task.remote(spec.id, TrialTask(spec=spec, recipe=self.recipes[spec.id]))
+            task = ray.put(TrialTask(spec=spec, recipe=self.recipes[spec.id]))
+            board.put_task.remote(spec.id, [task])  # in a list it is passed on unread: the board needs no torch
             self.begin(spec)
 
         def pick(spec: TrialSpec) -> None:
@@ -212,6 +215,7 @@ class Sweep:
 
         for spec in to_do:
             announce(spec)
+        recipes = [self.recipes[spec.id] for spec in to_do] + [self.recipe] * picks
         total = len(self.states) + picks
         with first_sigterm(grace_s + END_S) as terminated, progress(f"sweep {self.recipe.name}, trials", total) as bar:
 
@@ -227,8 +231,7 @@ class Sweep:
                 listener,
                 ends,
                 num_trials=len(to_do) + picks,
-                at_once=config.max_concurrent
-                or _room(cluster, [self.recipes[spec.id] for spec in to_do] or [self.recipe]),
+                at_once=config.max_concurrent or _room(cluster, recipes),
                 grace_s=grace_s,
             )
             if terminated():

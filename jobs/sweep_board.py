@@ -61,15 +61,15 @@ class SweepBoard(PlacingQueue):
     def __init__(self) -> None:
         super().__init__()
         self._ends: str | None = None
-        self._tasks: dict[str, Any] = {}
+        self._tasks: dict[str, list[Any]] = {}
         self._failures: dict[str, str] = {}
 
-    def put_task(self, trial: str, task: Any) -> None:
-        """The driver says what a trial is to do."""
+    def put_task(self, trial: str, task: list[Any]) -> None:
+        """The driver says what a trial is to do, as a reference in a list of one."""
         self._tasks[trial] = task
 
-    def task(self, trial: str) -> Any:
-        """What a trial is to do."""
+    def task(self, trial: str) -> list[Any]:
+        """What a trial is to do, as it was put."""
         return self._tasks[trial]
 
     def fail(self, trial: str, reason: str) -> None:

@@ -21,6 +21,8 @@ from jobs.sweep_config import SweepConfig
 from jobs.sweep_folder import SweepFolder
 from jobs.sweep_trials import TrialSpec
 from rm_core.model.folder import is_complete
+from rm_core.planner.config import check_plan_config
+from rm_core.training.check_config import check_train_config
 
 __all__ = ["Placement", "Variants", "make_shared"]
 
@@ -42,12 +44,14 @@ class Placement:
         """The recipe of a trial.
 
         Raises:
-            RecipeError: it names no config key, or a value is of the wrong type; says which trial's.
+            RecipeError: it names no config key, or a value cannot be; says which trial's.
         """
         settings = spec.settings
         try:
             places = self._places(self.variants(settings), spec)
             recipe = self.variants({**places, **settings})
+            check_train_config(recipe.train)
+            check_plan_config(recipe.plan)
         except RecipeError as error:
             raise RecipeError(f"trial {spec.name!r}: {error}") from error
         recipe.sweep = SweepConfig()

@@ -103,7 +103,7 @@ class SweepTrial(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         job = self._job
-        self._task: TrialTask = ray.get(job.board.task.remote(config["trial"]))
+        self._task: TrialTask = ray.get(ray.get(job.board.task.remote(config["trial"]))[0])
         self._turns = TrialTurns(job.board, self._task.spec.id)
         self._turns.leave()  # of an attempt whose process died
         self._ends: str | None = None

@@ -16,9 +16,9 @@ from workplace import Workplace, kill_tree
 
 pytestmark = pytest.mark.drill
 
-NUM_STEPS = 24
+NUM_STEPS = 12
 RATE = "train.optimizer.learning_rate"
-TRAIN = {"num_workers": 1, "max_steps": NUM_STEPS, "checkpoint_every": 6, "log_every": 1}
+TRAIN = {"num_workers": 1, "max_steps": NUM_STEPS, "checkpoint_every": 4, "log_every": 1}
 
 
 def started(
@@ -61,12 +61,16 @@ def files_of(trial: Path) -> dict[str, tuple[int, bytes]]:
 
 
 def test_a_killed_sweep_goes_on_and_leaves_finished_trials_as_they_are(workplace: Workplace) -> None:
-    """Three sizes by two seeds, two at once on two CPUs."""
-    sizes = ("tiny", "qwen2-vl-tiny", "mid")
+    """Three sizes by two seeds, two at once on two CPUs. One size has a tokenizer, and so data, of its own."""
+    sizes = {
+        "windows": {"init_model.shape": "tiny"},
+        "no windows": {"init_model.shape": "qwen2-vl-tiny"},
+        "more words": {"init_model.vocab_size": 600},
+    }
     folder, start = started(
         workplace,
         "killed",
-        {"parameters": {"size": {size: {"init_model.shape": size} for size in sizes}}, "seeds": [0, 1]},
+        {"parameters": {"size": sizes}, "seeds": [0, 1]},
     )
 
     def half_way() -> bool:
@@ -97,7 +101,7 @@ def test_a_killed_sweep_goes_on_and_leaves_finished_trials_as_they_are(workplace
         del before["trial.json"], after["trial.json"]  # the driver may have been killed before it wrote "finished"
         assert after == before
     assert len(list((folder / "models").iterdir())) == 2
-    assert not (folder / "data").exists()  # one tokenizer, one data
+    assert len(list((folder / "data").iterdir())) == 1
 
     client = MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db")
     parent = json.loads((folder / "job_state.json").read_text())["mlflow_run_id"]
@@ -131,8 +135,8 @@ def test_a_killed_sweep_goes_on_and_leaves_finished_trials_as_they_are(workplace
 def test_trials_end_early_or_fail_while_the_others_finish(workplace: Workplace) -> None:
     """Ended by SIGTERM in the first trial; then: one is stopped behind the first, one fails for good."""
     points = {
-        "good": {RATE: 1e-3},
-        "behind": {RATE: 5.0, "train.max_steps": 400, "train.objective.name": "bradley_terry"},
+        "good": {RATE: 1e-3, "train.max_steps": 30},
+        "behind": {RATE: 5.0, "train.max_steps": 400},
         "broken": {RATE: 1e30, "train.health.max_skipped_steps": 0},
     }
     folder, start = started(

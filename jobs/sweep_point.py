@@ -1,16 +1,14 @@
 """A finished trial in numbers: what it was, what it took, how well it does."""
 
-import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from glob import glob
 
 import numpy as np
 from safetensors import safe_open
 
 from data_pipeline.dataset import PreparedData
-from data_pipeline.storage import exists, join, read_bytes, write_atomic
+from data_pipeline.storage import join
 from jobs.config import Recipe
 from jobs.paths import with_absolute_paths
 from jobs.prepared import manifest_of
@@ -23,31 +21,9 @@ from rm_core.planner.gpus import gpu_of
 from rm_core.scaling.points import TrialPoint
 from rm_core.training.planning import make_plan
 
-__all__ = ["WorkerHours", "measure_point"]
+__all__ = ["measure_point"]
 
 BACKWARD = 3  # a step takes the FLOPs of its forward passes three times: once, and twice for the backward passes
-
-
-@dataclass
-class WorkerHours:
-    """Hours times workers that a trial has trained for, over all its attempts; kept in its folder.
-
-    Args:
-        url: the file.
-    """
-
-    url: str
-
-    def __post_init__(self) -> None:
-        self.hours: float = json.loads(read_bytes(self.url))["worker_hours"] if exists(self.url) else 0.0
-
-    def add(self, workers: int, seconds: float) -> None:
-        """So many workers have trained for so long."""
-        self.hours += workers * seconds / 3600
-
-    def keep(self) -> None:
-        """Write them down."""
-        write_atomic(self.url, json.dumps({"worker_hours": self.hours}).encode())
 
 
 def measure_point(

@@ -11,7 +11,7 @@ from jobs.sweep_trial import early_reason
 from jobs.terminal import Advance, say
 from jobs.tracking import Tracker
 
-__all__ = ["SweepProgress", "results_table"]
+__all__ = ["RESULTS", "SweepProgress", "results_rows", "results_table"]
 
 RESULTS = "Results"
 
@@ -86,10 +86,6 @@ class SweepProgress:
         self._close(trial)
         self._mark_failed(trial, error)
 
-    def failures(self) -> list[TrialState]:
-        """The trials that failed for good."""
-        return [state for state in self._states.values() if state.state == "failed"]
-
     def _set(self, trial: str, state: str, reason: str) -> None:
         self._states[trial].state, self._states[trial].reason = state, reason
         self._folder.write_state(self._states[trial])
@@ -133,28 +129,33 @@ class SweepProgress:
         return f"{self._states[trial].spec.name}: {steps}{result.get('note', 'starts')}"
 
 
-def results_table(recipe: Recipe, folder: SweepFolder, states: Sequence[TrialState]) -> str:
-    """The trials in Markdown, the best first, then those that are not finished."""
+def results_rows(
+    recipe: Recipe, folder: SweepFolder, states: Sequence[TrialState]
+) -> tuple[list[str], list[list[str]]]:
+    """(column names, rows) of the trials: the best first, then those that are not finished."""
     config = recipe.sweep
-    numbers = {state.spec.id: folder.numbers_of(state.spec.id) for state in states}
+    values = {state.spec.id: folder.numbers_of(state.spec.id).get(config.metric) for state in states}
     sign = -1.0 if config.mode == "max" else 1.0
 
     def place(state: TrialState) -> tuple[bool, float]:
-        value = numbers[state.spec.id].get(config.metric)
+        value = values[state.spec.id]
         return value is None, 0.0 if value is None else sign * value
 
-    lines = [
-        f"| trial | seed | {config.metric} | log loss | state | settings |",
-        "| --- | --- | ---: | ---: | --- | --- |",
-    ]
+    rows = []
     for state in sorted(states, key=place):
-        point = folder.point_of(state.spec.id) if state.state == "finished" else None
-        value = numbers[state.spec.id].get(config.metric)
-        cells = [state.spec.label, str(state.spec.seed), "" if value is None else f"{value:.4f}"]
-        cells += ["" if point is None else f"{point.log_loss:.4f}"]
-        cells += [state.state if not state.reason else f"{state.state}: {state.reason}"]
-        lines.append("| " + " | ".join(_cell(cell) for cell in [*cells, settings_of(state.spec.overrides)]) + " |")
-    return "\n".join(lines)
+        spec, value = state.spec, values[state.spec.id]
+        point = folder.point_of(spec.id) if state.state == "finished" else None
+        numbers = ["" if value is None else f"{value:.4f}", "" if point is None else f"{point.log_loss:.4f}"]
+        told = f"{state.state}: {state.reason}" if state.reason else state.state
+        rows.append([spec.label, str(spec.seed), *numbers, told, settings_of(spec.overrides)])
+    return ["trial", "seed", config.metric, "log loss", "state", "settings"], rows
+
+
+def results_table(recipe: Recipe, folder: SweepFolder, states: Sequence[TrialState]) -> str:
+    """The rows of `results_rows` in Markdown."""
+    head, rows = results_rows(recipe, folder, states)
+    lines = [head, ["---", "---", "---:", "---:", "---", "---"], *([_cell(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _cell(text: str) -> str:

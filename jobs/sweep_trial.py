@@ -4,7 +4,6 @@ The work is done in a thread by the same functions as `basereward train` and `ba
 far it is. Told to end, by Tune's scheduler or because the whole sweep ends, the group writes a checkpoint first.
 """
 
-import io
 import json
 import os
 import threading
@@ -16,7 +15,7 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from typing import Any
 
-import jobs.train_group  # isort: skip  # noqa: F401  # it sets what Ray Train reads when it is imported
+import jobs.sweep_settings  # isort: skip  # noqa: F401  # before Ray Tune
 
 import ray
 from ray import tune
@@ -24,13 +23,14 @@ from ray import tune
 from cluster.capacity import list_nodes, room_for
 from cluster.session import ClusterInfo
 from data_pipeline.errors import UserError
-from data_pipeline.storage import exists, read_bytes, write_atomic
+from data_pipeline.storage import read_bytes
 from jobs import evaluate, train
 from jobs.config import Recipe
 from jobs.run_store import metrics_of
 from jobs.sweep_board import TrialTurns
 from jobs.sweep_folder import SweepFolder
-from jobs.sweep_point import WorkerHours, measure_point
+from jobs.sweep_point import measure_point
+from jobs.sweep_trial_files import KEEP_S, TrialLog, WorkerHours
 from jobs.sweep_trials import TrialSpec
 from jobs.termination import Terminated
 from jobs.train_board import BoardState
@@ -41,7 +41,6 @@ __all__ = ["SweepJob", "SweepTrial", "TrialTask", "early_reason"]
 REPORT_S = 1.0  # a step takes so long at most: what Tune has to say comes between two of them
 POLL_S = 0.5
 MOST_CHARS = 500  # of a reason
-KEEP_S = 20.0  # hours of training and the log are written down so often
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +111,7 @@ class SweepTrial(tune.Trainable):
         self._told: dict[str, Any] = {"step": -1}
         self._phase = "waits for room"
         self._hours = WorkerHours(job.folder.of_trial(self._task.spec.id, "worker_hours.json"))
-        self._log = _Log(job.folder.of_trial(self._task.spec.id, "log.txt"))
+        self._log = TrialLog(job.folder.of_trial(self._task.spec.id, "log.txt"))
         self._work = ThreadPoolExecutor(1, thread_name_prefix="trial").submit(self._run)
 
     def step(self) -> dict[str, Any]:
@@ -245,21 +244,3 @@ class SweepTrial(tune.Trainable):
 
 def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:MOST_CHARS]}"
-
-
-class _Log:
-    """What the trial says, in its folder; what an earlier attempt said stays in front."""
-
-    def __init__(self, url: str) -> None:
-        self.text = io.StringIO()
-        self._url = url
-        self._before = read_bytes(url).decode() if exists(url) else ""
-        self._kept = 0
-        self._kept_s = time.monotonic()
-
-    def keep(self, *, now: bool = False) -> None:
-        """Write it down where there is more, every `KEEP_S` or `now`."""
-        said = self.text.getvalue()
-        if len(said) > self._kept and (now or time.monotonic() - self._kept_s >= KEEP_S):
-            write_atomic(self._url, (self._before + said).encode())
-            self._kept, self._kept_s = len(said), time.monotonic()

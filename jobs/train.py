@@ -34,7 +34,7 @@ from rm_core.training.check_config import check_train_config
 from rm_core.training.config import TrainConfig
 from rm_core.training.planning import make_plan
 
-__all__ = ["PartOf", "export_folder", "run"]
+__all__ = ["PartOf", "end_run", "export_folder", "run"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,14 +87,19 @@ def run(recipe: Recipe, part: PartOf | None = None) -> None:
         if not exported:
             train(recipe, config, data, tracker, plan.num_steps, part)
     except BaseException as error:
-        killed = was_terminated() or not isinstance(error, Exception)
-        tracker.finish("KILLED" if killed else "FAILED", reason_of(error))
+        end_run(tracker, error)
         raise
     send_kept(tracker.uri, tracker.run_id, config.output, recipe.tracking.patience_s, say)
     tracker.log_model(local_model(export_folder(config)), name=recipe.name, step=plan.num_steps)
     tracker.finish()
     rows = [("optimiser steps", str(plan.num_steps)), ("model", export_folder(recipe.train))]
     table(f"Trained {recipe.name}", [*rows, ("MLflow run", tracker.run_id)])
+
+
+def end_run(tracker: Tracker, error: BaseException) -> None:
+    """Say in MLflow that `error` ended the run, and why."""
+    killed = was_terminated() or not isinstance(error, Exception)
+    tracker.finish("KILLED" if killed else "FAILED", reason_of(error))
 
 
 def reason_of(error: BaseException) -> str:

@@ -122,8 +122,8 @@ def test_a_flag_belongs_to_its_verb(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_optuna_goes_on_from_what_is_known() -> None:
     from jobs.sweep_axes import axes_of
+    from jobs.sweep_search import Search, Suggestions
     from jobs.sweep_trials import spec_of_picks
-    from jobs.sweep_tune import Search, Suggestions
 
     axes = axes_of({"train.head.layers": "int(1, 3)", "train.head.activation": "choice(silu, tanh)"}, search=True)
     done, cut_off = (

@@ -18,6 +18,7 @@ _RANGES = ("uniform", "loguniform", "int")
 _DISTRIBUTIONS = (*_RANGES, "choice")
 _EXAMPLE = "train.optimizer.learning_rate: loguniform(1e-6, 1e-4)"
 _TEXT = re.compile(r"\s*(\w+)\s*\((.*)\)\s*", re.DOTALL)
+_NAME = re.compile(r"[A-Za-z0-9_ .:/-]+")  # what MLflow takes for a tag
 _OF_THE_SWEEP = (
     "cluster",
     "name",
@@ -73,6 +74,8 @@ def axes_of(parameters: Mapping[str, Any], *, search: bool) -> dict[str, Axis]:
     Raises:
         RecipeError: an axis without values, or one that is neither a list, nor bundles, nor a distribution.
     """
+    if bad := next((name for name in parameters if not _NAME.fullmatch(name)), None):
+        raise RecipeError(f"sweep.parameters: {bad!r} can't name an axis: use letters, digits, spaces and . _ - : /")
     return {name: _axis(f"sweep.parameters.{name}", name, value, search=search) for name, value in parameters.items()}
 
 

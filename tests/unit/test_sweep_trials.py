@@ -80,6 +80,7 @@ def test_an_id_is_of_overrides_and_seed_alone() -> None:
         ({"method": "search", "parameters": GRID, "seeds": [0, 1]}, r"a search takes one"),
         ({"parameters": {"train.head.layers": []}}, r"sweep\.parameters\.train\.head\.layers is empty"),
         ({"parameters": {"backbone": ["3b", "7b"]}}, r"'backbone' is no config key.*backbone: \{small:"),
+        ({"parameters": {"size (b)": SIZES}}, r"'size \(b\)' can't name an axis"),
         ({"parameters": {"backbone": {"3b": "3b"}}}, r"backbone\.3b is '3b', but has to be a bundle"),
         ({"parameters": {"train.seed": [1, 2]}}, r"set sweep\.seeds"),
         ({"parameters": {"run_dir": {"a": {"run_dir": "x"}}}}, r"sets run_dir, which is one for all trials"),

@@ -118,6 +118,9 @@ def run_sweep(sweep: Sweep, tracker: Tracker) -> list[TrialState]:
     to_do = sweep.to_do()
     picks = sweep.search.left if sweep.search else 0
     done = len(sweep.states) - len(to_do)
+    for state in sweep.states.values():
+        if state.state == "finished":
+            sweep.folder.settle(state)
     if not to_do and not picks:
         say(f"all {done} trials of {sweep.recipe.sweep.output} are finished already")
         return []

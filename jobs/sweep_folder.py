@@ -91,6 +91,11 @@ class SweepFolder:
             state.mlflow_run_id = json.loads(read_bytes(job)).get("mlflow_run_id")
         _write(self.of_trial(state.spec.id, "trial.json"), state.to_json())
 
+    def settle(self, state: TrialState) -> None:
+        """Write that a trial is finished where the driver died before it could, though the trial has its point."""
+        if json.loads(read_bytes(self.of_trial(state.spec.id, "trial.json")))["state"] != state.state:
+            self.write_state(state)
+
     def point_of(self, trial: str) -> TrialPoint | None:
         """The point of a finished trial; None for another one."""
         url = self.of_trial(trial, "point.json")

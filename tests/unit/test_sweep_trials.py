@@ -157,4 +157,9 @@ def test_a_folder_knows_how_far_its_trials_are(tmp_path: Path) -> None:
     folder.write_point(point, {"accuracy": 0.75})
     assert folder.point_of(spec.id) == point
     assert folder.numbers_of(spec.id) == {"accuracy": 0.75}
-    assert folder.states()[spec.id].state == "finished"  # though the driver died before it could write so
+    trial = tmp_path / "trials" / spec.id / "trial.json"
+    assert json.loads(trial.read_text())["state"] == "running"
+    [state] = folder.states().values()
+    assert state.state == "finished"  # though the driver died before it could write so
+    folder.settle(state)
+    assert json.loads(trial.read_text())["state"] == "finished"

@@ -133,11 +133,11 @@ def test_a_killed_sweep_goes_on_and_leaves_finished_trials_as_they_are(workplace
 
 
 def test_trials_end_early_or_fail_while_the_others_finish(workplace: Workplace) -> None:
-    """Ended by SIGTERM in the first trial; then: one is stopped behind the first, one fails for good."""
+    """Ended by SIGTERM in the first trial; then one is stopped behind it, and one fails for good; one at a time."""
     points = {
-        "good": {RATE: 1e-3, "train.max_steps": 30},
-        "behind": {RATE: 5.0, "train.max_steps": 400},
-        "broken": {RATE: 1e30, "train.health.max_skipped_steps": 0},
+        "a good": {RATE: 1e-3, "train.max_steps": 30},
+        "b behind": {RATE: 5.0, "train.max_steps": 400},
+        "c broken": {RATE: 1e30, "train.health.max_skipped_steps": 0},
     }
     folder, start = started(
         workplace,
@@ -158,23 +158,23 @@ def test_trials_end_early_or_fail_while_the_others_finish(workplace: Workplace) 
     client = MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db")
     states = states_of(folder)
     assert {state["state"] for state in states.values()} == {"pending"}
-    run = client.get_run(str(states["good, 0"]["mlflow_run_id"]))
+    run = client.get_run(str(states["a good, 0"]["mlflow_run_id"]))
     assert (run.info.status, run.data.tags["ended"].partition(":")[0]) == ("KILLED", "SIGTERM")
 
     printed = ended(start(), code=1)
     states = states_of(folder)
     assert {name: state["state"] for name, state in states.items()} == {
-        "good, 0": "finished", "behind, 0": "stopped", "broken, 0": "failed"
+        "a good, 0": "finished", "b behind, 0": "stopped", "c broken, 0": "failed"
     }, printed  # fmt: skip
-    assert "was not among the best 1 in 2" in str(states["behind, 0"]["reason"])
-    behind = client.get_run(str(states["behind, 0"]["mlflow_run_id"]))
+    assert "was not among the best 1 in 2" in str(states["b behind, 0"]["reason"])
+    behind = client.get_run(str(states["b behind, 0"]["mlflow_run_id"]))
     assert behind.info.status == "KILLED" and "stopped early after step" in behind.data.tags["ended"]
-    kept = sorted((folder / "trials" / str(states["behind, 0"]["id"])).glob("train/checkpoints/step-*/COMPLETE.json"))
+    kept = sorted((folder / "trials" / str(states["b behind, 0"]["id"])).glob("train/checkpoints/step-*/COMPLETE.json"))
     assert kept, "a stopped trial keeps a checkpoint"
     assert behind.data.metrics["train/progress"] < 1
-    broken = client.get_run(str(states["broken, 0"]["mlflow_run_id"]))
+    broken = client.get_run(str(states["c broken, 0"]["mlflow_run_id"]))
     assert broken.info.status == "FAILED" and "finite" in broken.data.tags["ended"]
-    assert "1 of 3 trials failed: broken, seed 0" in printed
+    assert "1 of 3 trials failed: c broken, seed 0" in printed
     parent = client.get_run(json.loads((folder / "job_state.json").read_text())["mlflow_run_id"])
     assert parent.info.status == "FAILED" and "broken" in parent.data.tags["ended"]
     assert os.path.getsize(folder / "report" / "points.csv") > 0

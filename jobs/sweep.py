@@ -176,6 +176,7 @@ def run_on(cluster: ClusterInfo, sweep: Sweep, tracker: Tracker, to_do: Sequence
             grace_s=grace_s,
         )
         if terminated():
+            listener.interrupted()
             raise Terminated(SIGTERM_REASON)
 
 

@@ -65,6 +65,8 @@ class SweepProgress:
         """By itself, or because it was told to."""
         state, reason = str(result.get("state", "ended")), str(result.get("reason", ""))
         ends = self._ends()
+        if state == "ended" and self._folder.point_of(trial) is not None:  # it came to its own end meanwhile
+            state = "finished"
         if state == "ended":
             stop_early = self._recipe.sweep.stop_early
             early = early_reason(result, None if stop_early is None else stop_early.reduction)
@@ -75,6 +77,11 @@ class SweepProgress:
             self._mark_failed(trial, reason)
         if state == "finished":
             self._update()
+
+    def interrupted(self) -> None:
+        """The whole sweep was told to end, and has: Tune says nothing of the trials that ran."""
+        for trial in [trial for trial, state in self._states.items() if state.state == "running"]:
+            self.ended(trial, self._results.get(trial, {}))
 
     def failed(self, trial: str, error: str, *, again: bool) -> None:
         """An attempt has failed."""

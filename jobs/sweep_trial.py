@@ -220,6 +220,7 @@ class SweepTrial(tune.Trainable):
         self._state = state
         if 0 < state.num_workers <= len(state.places):
             self._turns.placed()
+            self._phase = "starts"
             self._hours.add(state.num_workers, seconds)
         if self._ends is not None and not asked:
             ray.get(board.end.remote(self._ends))

@@ -9,8 +9,9 @@ Exit codes: 0 done; 1 a run failed, or ``data verify`` found a bad file; 2 the c
 import argparse
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
@@ -20,8 +21,6 @@ from jobs.actions import EXIT_FAILED, Action, Group, Option
 from jobs.termination import Terminated, sigterm_raises, was_terminated
 
 if TYPE_CHECKING:
-    from jobs.config import Recipe
-
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 __all__ = ["VERBS", "Verb", "main"]
@@ -40,11 +39,15 @@ class Verb:
     """``module:function``, imported only when the verb is called."""
     example: str
     default_recipe: str | None = None
+    flags: Mapping[str, str] = field(default_factory=dict)
+    """``--flag`` and what it does; the function gets it by name, with ``_`` for ``-``."""
+    has_variants: bool = False
+    """The function also gets ``variants``: ``{key: value}`` -> the recipe with these settings over all others."""
 
-    def load(self) -> "Callable[[Recipe], None]":
+    def load(self) -> "Callable[..., None]":
         """Import the verb's function."""
         module, _, function = self.target.partition(":")
-        loaded: Callable[[Recipe], None] = getattr(import_module(module), function)
+        loaded: Callable[..., None] = getattr(import_module(module), function)
         return loaded
 
 
@@ -78,6 +81,13 @@ VERBS: dict[str, Verb | Group] = {
         "add rewards to JSON lines",
         "jobs.score:run",
         "basereward score demo score.input=mine.jsonl score.output=scored.jsonl",
+    ),
+    "sweep": Verb(
+        "train and evaluate a recipe in many variants, several at once, and report on them",
+        "jobs.sweep:run",
+        "basereward sweep mine.yaml sweep.max_concurrent=4 --dry-run",
+        flags={"dry-run": "print the trials, their GPUs, hours and cost, and start nothing"},
+        has_variants=True,
     ),
     "runs": Verb(
         "list the runs of a recipe's MLflow experiment: state, progress, loss, held-out accuracy",
@@ -176,10 +186,12 @@ def _run(verb: Verb | Group, arguments: argparse.Namespace, words: list[str]) ->
     if recipe_name is None:
         names = ", ".join(packaged_recipes())
         raise RecipeError(f"{arguments.verb} needs a recipe: one of {names}, or the path of a .yaml file")
-    recipe = load_recipe(recipe_name, overrides)
     if arguments.address is not None:
-        recipe.cluster.address = arguments.address
-    verb.load()(recipe)
+        overrides = [*overrides, f"cluster.address={arguments.address}"]
+    more = {flag.replace("-", "_"): getattr(arguments, flag.replace("-", "_")) for flag in verb.flags}
+    if verb.has_variants:
+        more["variants"] = partial(load_recipe, recipe_name, overrides)
+    verb.load()(load_recipe(recipe_name, overrides), **more)
     return 0
 
 
@@ -206,7 +218,13 @@ def _add_verb(verbs: "Subparsers", name: str, verb: Verb) -> None:
         help=verb.summary,
         description=_sentence(verb.summary),
         epilog=f"example: {verb.example}",
-        usage=f"basereward {name} [RECIPE] [key=value ...] [--address A] [--debug]",
+        usage=" ".join(
+            [
+                f"basereward {name} [RECIPE] [key=value ...]",
+                *(f"[--{flag}]" for flag in verb.flags),
+                "[--address A] [--debug]",
+            ]
+        ),
     )
     child.add_argument(
         "words",
@@ -214,6 +232,8 @@ def _add_verb(verbs: "Subparsers", name: str, verb: Verb) -> None:
         metavar="RECIPE key=value",
         help=f"a packaged recipe's name or a .yaml path{optional}; then overrides, such as run_dir=runs/mine",
     )
+    for flag, told in verb.flags.items():
+        child.add_argument(f"--{flag}", action="store_true", help=told)
     child.add_argument("--address", metavar="A", help="a running Ray cluster, host:port or auto; default: start one")
     child.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
 

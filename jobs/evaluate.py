@@ -4,10 +4,12 @@ Numbers go to the MLflow run of the model's training where the tracking store ha
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
+from cluster.session import ClusterInfo
 from data_pipeline.dataset import PreparedData
 from data_pipeline.errors import RunError
 from data_pipeline.storage import exists, join, parent_of
@@ -33,8 +35,14 @@ ACCURACY_PLOT = "plots/accuracy.png"
 _CHUNK = 64
 
 
-def run(recipe: Recipe) -> None:
+def run(
+    recipe: Recipe, opened: ClusterInfo | None = None, placed: Callable[[], None] | None = None
+) -> EvaluationReport:
     """Evaluate `recipe.evaluate.model` and write its report.
+
+    Args:
+        opened: the cluster, or the share of it, that a larger job has for this evaluation.
+        placed: called once all scoring processes have their place.
 
     Raises:
         UserError: data or model are not there.
@@ -44,7 +52,7 @@ def run(recipe: Recipe) -> None:
     lineage = verify_folder(local_model(config.model))
     config = replace(config, data=manifest_of(recipe, config.data))
     data = PreparedData.open(config.data)
-    scored = score_split(recipe, config, data)
+    scored = score_split(recipe, config, data, opened, placed)
     write_scored(join(config.output, SCORED_FILE), scored)
     report = evaluate(
         scored,
@@ -61,9 +69,16 @@ def run(recipe: Recipe) -> None:
     write_report(config.output, report, title=f"Evaluation of {recipe.name}", facts=facts)
     track(recipe, config, report, data)
     show(recipe, report)
+    return report
 
 
-def score_split(recipe: Recipe, config: EvaluateConfig, data: PreparedData) -> list[ScoredComparison]:
+def score_split(
+    recipe: Recipe,
+    config: EvaluateConfig,
+    data: PreparedData,
+    opened: ClusterInfo | None = None,
+    placed: Callable[[], None] | None = None,
+) -> list[ScoredComparison]:
     """Every Comparison of the split, each scored once, in the order of the data."""
     rows = data.split_indices(config.split)[: config.limit]
     if len(rows) == 0:
@@ -74,8 +89,11 @@ def score_split(recipe: Recipe, config: EvaluateConfig, data: PreparedData) -> l
         model=config.model, token_budget=config.token_budget, patch_budget=config.patch_budget, data=config.data
     )
     scored: list[ScoredComparison] = []
-    with open_cluster(recipe.cluster) as cluster, progress("evaluate Comparisons", len(rows)) as advance:
-        for chunk in scored_rows(job, cluster, chunks, blank_images=config.blank_images):
+    with (
+        open_cluster(recipe.cluster, opened=opened) as cluster,
+        progress("evaluate Comparisons", len(rows)) as advance,
+    ):
+        for chunk in scored_rows(job, cluster, chunks, blank_images=config.blank_images, placed=placed):
             scored += chunk
             advance(len(scored), "")
     return scored

@@ -31,14 +31,20 @@ PACKAGES = ("data_pipeline", "rm_core", "cluster", "jobs")
 
 
 @contextmanager
-def open_cluster(config: ClusterConfig, env: dict[str, str] | None = None) -> Iterator[ClusterInfo]:
+def open_cluster(
+    config: ClusterConfig, env: dict[str, str] | None = None, *, opened: ClusterInfo | None = None
+) -> Iterator[ClusterInfo]:
     """The cluster that the recipe asks for, for the length of the block; a cluster already open is used and left open.
+
+    Args:
+        env: environment variables of its workers.
+        opened: the cluster that this process is part of, where another process opened it.
 
     Raises:
         MissingInput: nothing answers at `config.address`.
     """
-    if ray.is_initialized():
-        yield _OPEN[-1]
+    if opened is not None or ray.is_initialized():
+        yield opened or _OPEN[-1]
         return
     session = ray_session(
         config.address, num_cpus=config.num_cpus, dashboard_port=config.dashboard_port, packages=PACKAGES, env=env

@@ -9,7 +9,7 @@ Every mistake in a recipe is a `RecipeError` or `MissingInput` of one line: the 
 """
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -40,7 +40,7 @@ def packaged_recipes() -> list[str]:
     return sorted(_names(_recipe_folder()))
 
 
-def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(name_or_path: str, overrides: Sequence[str] = (), settings: Mapping[str, Any] | None = None) -> Recipe:
     """Read, merge, check and resolve a recipe.
 
     Args:
@@ -48,6 +48,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
             ``.yml``.
         overrides: ``key=value`` with dotted keys, for example ``train.zero.stage=3``; lists by index:
             ``preprocess.sources.0.limit=100``. The value is YAML.
+        settings: dotted key -> value, written over all of these; what other keys take from them follows.
 
     Raises:
         MissingInput: no such recipe, or no such base.
@@ -55,11 +56,13 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     """
     file = _find(name_or_path)
     source = file.title
-    settings = _with_bases(file)
-    settings.setdefault("name", file.name)
-    config = _merge_file(source, settings)
+    written = _with_bases(file)
+    written.setdefault("name", file.name)
+    config = _merge_file(source, written)
     for override in overrides:
         _apply(config, override)
+    for key, value in (settings or {}).items():
+        _set(config, key, value, f"{key}: {value}")
     try:
         recipe = OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
@@ -229,10 +232,16 @@ def _apply(config: DictConfig, override: str) -> None:
         raise RecipeError(f"override {override!r} is not key=value, for example train.max_steps=100")
     try:
         value = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]), resolve=False)
-        assert isinstance(value, dict)
-        OmegaConf.update(config, key, value["value"])
     except yaml.YAMLError as error:
         raise RecipeError(f"override {override!r}: the value is not valid YAML; put it in quotes") from error
+    assert isinstance(value, dict)
+    _set(config, key, value["value"], override)
+
+
+def _set(config: DictConfig, key: str, value: Any, override: str) -> None:
+    """Write one value into `config`; `override` is what messages call it."""
+    try:
+        OmegaConf.update(config, key, value)
     except (OmegaConfBaseException, TypeError, ValueError) as error:
         raise RecipeError(f"override {override!r}: {_one_line(error)}") from error
 

@@ -13,7 +13,7 @@ from data_pipeline.errors import MissingInput, RunError
 from jobs.config import TrackingConfig
 from jobs.tracking import ENDED_TAG, absolute_uri
 
-__all__ = ["RunRow", "experiment_id", "read_runs"]
+__all__ = ["RunRow", "experiment_id", "metrics_of", "read_runs"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +64,18 @@ def experiment_id(config: TrackingConfig) -> str:
     if found is None:
         raise MissingInput(f"{config.uri} has no experiment {config.experiment!r}: nothing has been trained yet")
     return str(found.experiment_id)
+
+
+def metrics_of(config: TrackingConfig, run_id: str) -> dict[str, float]:
+    """The newest value of every metric of a run.
+
+    Raises:
+        RunError: the store can't be reached, or doesn't know the run.
+    """
+    try:
+        return dict(MlflowClient(tracking_uri=absolute_uri(config.uri)).get_run(run_id).data.metrics)
+    except MlflowException as error:
+        raise RunError(f"tracking.uri={config.uri}: {str(error).splitlines()[0]}") from error
 
 
 def _row(run: Run) -> RunRow:

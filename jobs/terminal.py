@@ -85,16 +85,17 @@ def progress(title: str, total: int, already: int = 0) -> Iterator[Advance]:
 
 def _plain(title: str, total: int, already: int) -> Advance:
     last_s = time.monotonic() - PLAIN_INTERVAL_S  # the first call shows a line at once
-    shown = -1
+    shown, noted = -1, ""
     first: tuple[float, int] | None = None  # when the first work was done: what came before it was starting up
 
     def advance(done: int, note: str) -> None:
-        nonlocal last_s, shown, first
+        nonlocal last_s, shown, noted, first
         now_s = time.monotonic()
         if first is None and done > already:
             first = now_s, done
-        if done != shown and (done >= total or now_s - last_s >= PLAIN_INTERVAL_S):
-            last_s, shown = now_s, done
+        due = now_s - last_s >= PLAIN_INTERVAL_S
+        if (done != shown and (done >= total or due)) or (note != noted and due):
+            last_s, shown, noted = now_s, done, note
             parts = [f"{title}: {done:,} of {total:,}", *([note] if note else [])]
             if first is not None and first[1] < done < total:
                 left_s = (now_s - first[0]) * (total - done) / (done - first[1])

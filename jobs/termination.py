@@ -14,7 +14,14 @@ _SEEN = threading.Event()
 
 
 class Terminated(BaseException):
-    """SIGTERM came in; unwinds the stack so that sessions and files are closed."""
+    """SIGTERM came in, or a training was told to end; unwinds the stack so that sessions and files are closed.
+
+    Args:
+        reason: why, for the person who reads the run; "" where a signal handler raised it.
+    """
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ world rank 0, which logs points by step through `metric_logger`. Names are group
 
 import json
 import logging
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from itertools import islice
@@ -25,6 +26,7 @@ from jobs.run_description import with_part
 __all__ = ["ENDED_TAG", "UNREACHABLE", "Tracker", "absolute_uri"]
 
 ENDED_TAG = "ended"
+PARENT_TAG = "mlflow.parentRunId"  # what the UI nests runs by
 
 UNREACHABLE = (MlflowException, OSError)
 """What the client raises where the store doesn't answer; OSError: requests' own errors."""
@@ -34,6 +36,7 @@ MAX_TAG_CHARS = 8000
 MAX_DIGEST_CHARS = 36
 PARAMS_A_BATCH = 100
 SQLITE = "sqlite:///"
+NOT_IN_MODEL_NAMES = r"[/:.%\"']"  # a recipe's name may hold them: paper/mixture
 MODEL_VERSIONS_TAG = "mlflow.modelVersions"  # where the UI looks for a logged model's registered versions
 
 # Creating a store prints one INFO line for each of its migrations.
@@ -53,8 +56,11 @@ def absolute_uri(uri: str) -> str:
 class Tracker:
     """One MLflow run, written by the driver. `uri` and `run_id` are what a `MetricLogger` needs."""
 
-    def __init__(self, config: TrackingConfig, *, run_dir: str, run_name: str) -> None:
+    def __init__(self, config: TrackingConfig, *, run_dir: str, run_name: str, parent: str | None = None) -> None:
         """Take up the run that ``<run_dir>/job_state.json`` names, or make one and write its id there.
+
+        Args:
+            parent: id of the run that a new one is shown below.
 
         Raises:
             MissingInput: the store doesn't know the run that the state names.
@@ -69,7 +75,8 @@ class Tracker:
             run_id = state.get("mlflow_run_id")
             self.resumed = run_id is not None
             if run_id is None:
-                run_id = self._client.create_run(self._experiment_id, run_name=run_name).info.run_id
+                tags = {} if parent is None else {PARENT_TAG: parent}
+                run_id = self._client.create_run(self._experiment_id, run_name=run_name, tags=tags).info.run_id
                 self._write_state(mlflow_run_id=run_id)
             else:
                 self._client.update_run(run_id, status="RUNNING")
@@ -199,7 +206,8 @@ class Tracker:
         key = f"mlflow_model_{name}_{step}"
         if known := self._read_state().get(key):
             return known
-        model = self._client.create_logged_model(self._experiment_id, name=name, source_run_id=self.run_id)
+        shown = re.sub(NOT_IN_MODEL_NAMES, "_", name)
+        model = self._client.create_logged_model(self._experiment_id, name=shown, source_run_id=self.run_id)
         self._client.log_model_artifacts(model.model_id, str(folder))
         self._client.finalize_logged_model(model.model_id, "READY")
         self._client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step)])

@@ -6,7 +6,8 @@
 A finished training is left as it is; a killed one goes on from its last checkpoint, in the same MLflow run.
 """
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import ray
 
@@ -26,10 +27,10 @@ from jobs.run_page import RunPage, cluster_tags, gpu_type_of
 from jobs.run_plots import CURVES, curves_png
 from jobs.source_version import source_tags
 from jobs.terminal import say, table
-from jobs.termination import was_terminated
+from jobs.termination import Terminated, was_terminated
 from jobs.tracking import UNREACHABLE, Tracker
-from jobs.train_attempts import run_attempts
-from jobs.train_board import follow, start_board
+from jobs.train_attempts import Turns, run_attempts
+from jobs.train_board import SIGTERM_REASON, Watch, follow, start_board
 from jobs.train_group import GroupJob
 from jobs.train_record import Attempt, TrainingRecord
 from jobs.train_state import claim_output, is_logged
@@ -39,7 +40,25 @@ from rm_core.training.check_config import check_train_config
 from rm_core.training.config import TrainConfig
 from rm_core.training.planning import make_plan
 
-__all__ = ["export_folder", "run"]
+__all__ = ["PartOf", "end_run", "export_folder", "run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartOf:
+    """What a larger job hands to a training that is part of it."""
+
+    cluster: ClusterInfo
+    """The cluster, which the job has open."""
+    parent_run_id: str
+    """The job's MLflow run."""
+    run_name: str
+    """Of the training's own MLflow run."""
+    watch: Watch
+    """Looks at the training in place of a progress bar."""
+    turns: Turns
+    """With the job's other trainings."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """More tags of the training's MLflow run."""
 
 
 def export_folder(config: TrainConfig) -> str:
@@ -47,8 +66,11 @@ def export_folder(config: TrainConfig) -> str:
     return join(config.output, "export")
 
 
-def run(recipe: Recipe) -> None:
+def run(recipe: Recipe, part: PartOf | None = None) -> None:
     """Train `recipe.train` into its output folder.
+
+    Args:
+        part: of which larger job it is a part; None: of none.
 
     Raises:
         UserError: a recipe value, the data or the model folder is wrong, or the cluster is too small.
@@ -66,7 +88,7 @@ def run(recipe: Recipe) -> None:
     if exported and is_logged(config):
         say(f"{recipe.train.output} is finished already: nothing to do")
         return
-    tracker = start_tracking(recipe, config, data)
+    tracker = start_tracking(recipe, config, data, part)
     record = TrainingRecord(config.output)
     page = RunPage(
         recipe=recipe, manifest=data.manifest, output=config.output, num_steps=plan.num_steps,
@@ -75,12 +97,12 @@ def run(recipe: Recipe) -> None:
     tracker.write_page(page.parts(), page.tags())
     try:
         if not exported:
-            train(recipe, config, data, tracker, plan.num_steps, record)
+            train(recipe, config, data, tracker, plan.num_steps, record, part)
     except BaseException as error:
         reason = reason_of(error)
         record.end(reason)
-        state = "killed" if was_terminated() or not isinstance(error, Exception) else "failed"
-        end_early(tracker, replace(page, attempts=record.attempts, state=state, reason=reason), record.cluster)
+        page = replace(page, attempts=record.attempts, state=state_of(error), reason=reason)
+        end_early(tracker, page, record.cluster)
         raise
     send_all_kept(tracker.uri, tracker.run_id, config.output, recipe.tracking.patience_s, say)
     record.end("finished")
@@ -103,10 +125,22 @@ def end_early(tracker: Tracker, page: RunPage, cluster: dict[str, str]) -> None:
         say(f"MLflow at {tracker.uri} could not be told that the run is {page.state}: {str(error).splitlines()[0]}")
 
 
+def end_run(tracker: Tracker, error: BaseException) -> None:
+    """Say in MLflow that `error` ended a run that is no training's."""
+    tracker.finish(state_of(error).upper(), reason_of(error))
+
+
+def state_of(error: BaseException) -> str:
+    """How MLflow calls a run that `error` ended: killed or failed."""
+    return "killed" if was_terminated() or not isinstance(error, Exception) else "failed"
+
+
 def reason_of(error: BaseException) -> str:
     """Why a training ended, for its tag in MLflow."""
+    if isinstance(error, Terminated) and str(error):
+        return str(error)
     if was_terminated():
-        return "SIGTERM: a checkpoint was asked for; the same command goes on from it"
+        return SIGTERM_REASON
     return "Ctrl-C" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
 
 
@@ -117,9 +151,10 @@ def train(
     tracker: Tracker,
     num_steps: int,
     record: TrainingRecord,
+    part: PartOf | None,
 ) -> None:
     """Run the group on the recipe's cluster until the model is exported."""
-    with open_cluster(recipe.cluster) as cluster:
+    with open_cluster(recipe.cluster, opened=part.cluster if part else None) as cluster:
         check_capacity(config, cluster)
         board = start_board()
         tracker.set_tags(cluster_tags(list_nodes()))
@@ -141,18 +176,25 @@ def train(
             gpu_type = gpu_type_of(nodes, config.group.accelerator) if job.use_gpu else ""
             return [replace(one, gpu_type=gpu_type) for one in ray.get(board.read.remote()).attempts]
 
-        with record.kept(look), follow(board, num_steps, config.stop_grace_s) as terminated:
-            run_attempts(job, board, num_steps, terminated)
+        watch = follow if part is None else part.watch
+        with record.kept(look), watch(board, num_steps, config.stop_grace_s) as ends:
+            run_attempts(job, board, num_steps, ends, part.turns if part else None)
 
 
-def start_tracking(recipe: Recipe, config: TrainConfig, data: PreparedData) -> Tracker:
+def start_tracking(recipe: Recipe, config: TrainConfig, data: PreparedData, part: PartOf | None) -> Tracker:
     """The training's MLflow run: made by the first attempt, taken up by later ones."""
-    tracker = Tracker(recipe.tracking, run_dir=config.output, run_name=recipe.name)
+    tracker = Tracker(
+        recipe.tracking,
+        run_dir=config.output,
+        run_name=part.run_name if part else recipe.name,
+        parent=part.parent_run_id if part else None,
+    )
     tracker.log_params(to_flat_params(recipe))
     tracker.log_text(to_yaml(recipe), "config/recipe.yaml")
     manifest = data.manifest
     tags = {"recipe": recipe.name, "data_fingerprint": manifest.fingerprint, "data_manifest": manifest.address}
-    tracker.set_tags(tags | source_tags(f"basereward train {recipe.name}"))
+    tags |= source_tags(f"basereward train {recipe.name}") | dict(part.tags if part else {})
+    tracker.set_tags(tags)
     tracker.log_dataset(
         name=recipe.name,
         fingerprint=manifest.fingerprint,

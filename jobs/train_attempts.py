@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import ray
 from ray.train.v2.api.exceptions import TrainingFailedError
@@ -25,47 +25,83 @@ from jobs.train_board import BoardState
 from jobs.train_failures import Budget, failure_of
 from jobs.train_group import GroupJob, needs_of_worker, run_group
 
-__all__ = ["run_attempts"]
+__all__ = ["Turns", "run_attempts"]
 
 POLL_S = 0.5
 SETTLE_S = 5.0  # with fewer workers than wished: how long to wait for the others
 PLACING_S = 60.0  # a group that isn't placed in this time counted on a node that died meanwhile
 
 
-def run_attempts(job: GroupJob, board: Any, num_steps: int, terminated: Callable[[], bool]) -> None:
+class Turns(Protocol):
+    """Several trainings on one cluster look for room one after the other, until the workers of each are placed."""
+
+    def mine(self) -> bool:
+        """Whether this training may look for room now; asked again and again, in which order it came."""
+
+    def crowded(self) -> bool:
+        """Whether others of them hold room, so that there will be more."""
+
+    def leave(self) -> None:
+        """The group has ended: its room is free."""
+
+
+class Alone:
+    """The `Turns` of a training that shares the cluster with none of ours."""
+
+    def mine(self) -> bool:
+        """It always may."""
+        return True
+
+    def crowded(self) -> bool:
+        """There are no others."""
+        return False
+
+    def leave(self) -> None:
+        """Nobody waits."""
+
+
+def run_attempts(
+    job: GroupJob, board: Any, num_steps: int, ends: Callable[[], str | None], turns: Turns | None = None
+) -> None:
     """Run groups until the training has done its `num_steps`.
 
     Args:
-        terminated: whether SIGTERM has come.
+        ends: why the training shall end; None while it shall not.
+        turns: where it shares the cluster with others of ours.
 
     Raises:
         RunError: a rank met an error that a restart cannot cure, a budget of failures is spent, or there is no room.
         Terminated: the training was asked to end, and has done so after a checkpoint.
     """
     budget = Budget(job.config.group)
-    while not _attempt(job, board, num_steps, budget, terminated):
+    while not _attempt(job, board, num_steps, budget, ends, turns or Alone()):
         pass
 
 
-def _attempt(job: GroupJob, board: Any, num_steps: int, budget: Budget, terminated: Callable[[], bool]) -> bool:
+def _attempt(
+    job: GroupJob, board: Any, num_steps: int, budget: Budget, ends: Callable[[], str | None], turns: Turns
+) -> bool:
     """One group; returns whether the training is done."""
     avoid = [*job.config.group.exclude_nodes, *budget.excluded()]
-    num_workers = _wait_for_room(job, avoid, terminated)
-    ray.get(board.new_attempt.remote())
     lost: TrainingFailedError | None = None
     try:
+        num_workers = _wait_for_room(job, avoid, ends, turns)
+        ray.get(board.new_attempt.remote(num_workers))
         with _watch_cluster(job, board, num_workers, avoid):
             run_group(job, board, num_workers, _ids(avoid), min(PLACING_S, job.config.group.start_timeout_s))
     except TrainingFailedError as error:
         lost = error
+    finally:
+        ray.get(board.no_group.remote())
+        turns.leave()
     state: BoardState = ray.get(board.read.remote())
     if state.failure is not None:
         raise RunError(state.failure)
     if lost is None and state.steps_done >= num_steps:
         ray.get(board.attempt_ended.remote("finished"))
         return True
-    if state.ends:
-        raise Terminated
+    if state.ends is not None:
+        raise Terminated(state.ends)
     why = state.pause if lost is None else _count(lost, state, budget)
     ray.get(board.attempt_ended.remote(why or "stopped"))
     return False
@@ -81,7 +117,7 @@ def _count(lost: TrainingFailedError, state: BoardState, budget: Budget) -> str:
     return why
 
 
-def _wait_for_room(job: GroupJob, avoid: Sequence[str], terminated: Callable[[], bool]) -> int:
+def _wait_for_room(job: GroupJob, avoid: Sequence[str], ends: Callable[[], str | None], turns: Turns) -> int:
     """Wait until the group has room; returns the number of its workers."""
     config, need = job.config, needs_of_worker(job)
     fewest = config.group.min_workers or config.num_workers
@@ -90,6 +126,12 @@ def _wait_for_room(job: GroupJob, avoid: Sequence[str], terminated: Callable[[],
     told = False
     try:
         while True:
+            if (reason := ends()) is not None:
+                raise Terminated(reason)
+            if not turns.mine():
+                time.sleep(POLL_S)
+                start_s = time.monotonic()
+                continue
             nodes = list_nodes()
             room, now_s = min(room_for(need, nodes, avoid), config.num_workers), time.monotonic()
             enough_since_s = (enough_since_s or now_s) if room >= fewest else None
@@ -98,8 +140,8 @@ def _wait_for_room(job: GroupJob, avoid: Sequence[str], terminated: Callable[[],
                 if room < config.num_workers:
                     say(f"going on with {room} of {config.num_workers} workers: {_missing(job, nodes, room, avoid)}")
                 return room
-            if terminated():
-                raise Terminated
+            if turns.crowded():
+                start_s = now_s
             if now_s - start_s >= config.group.start_timeout_s:
                 waited = f"after train.group.start_timeout_s={config.group.start_timeout_s:g} s"
                 raise RunError(f"no room for the group {waited}: {_missing(job, nodes, room, avoid)}")

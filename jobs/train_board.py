@@ -7,7 +7,7 @@ driver   -> end after the next step, for good (SIGTERM) or to go on elsewhere (a
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,9 +18,14 @@ from jobs.terminal import progress, say
 from jobs.termination import first_sigterm
 from jobs.train_record import Attempt
 
-__all__ = ["BoardState", "Place", "StopAsked", "follow", "start_board"]
+__all__ = ["BoardState", "Place", "StopAsked", "Watch", "follow", "start_board"]
 
 POLL_S = 0.5
+SIGTERM_REASON = "SIGTERM: a checkpoint was asked for; the same command goes on from it"
+
+Watch = Callable[[Any, int, float], AbstractContextManager[Callable[[], str | None]]]
+"""``watch(board, num_steps, grace_s)``: looks at the board while the block runs, and tells it to end where that is
+wished; yields why the training shall end, None while it shall not."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +51,14 @@ class BoardState:
     """Of the ranks of this attempt that have begun."""
     pause: str | None = None
     """Why this attempt shall end after its next step, for another one to go on."""
-    ends: bool = False
-    """The training shall end after the next step."""
+    ends: str | None = None
+    """Why the training shall end after the next step; None: it shall not."""
     attempts: list[Attempt] = field(default_factory=list)
     """Those of this driver."""
+    num_workers: int = 0
+    """Of the group that is starting or runs; 0: there is none."""
+    loss: float | None = None
+    """The last that was logged."""
     failure: str | None = None
     """Why going on would fail again: a message for the user. Later attempts end at once."""
 
@@ -60,15 +69,19 @@ class Board:
     def __init__(self) -> None:
         self._state = BoardState()
 
-    def new_attempt(self) -> None:
-        """The driver is about to start a group."""
-        self._state.places, self._state.pause = {}, None
+    def new_attempt(self, num_workers: int) -> None:
+        """The driver is about to start a group of so many."""
+        self._state.places, self._state.pause, self._state.num_workers = {}, None, num_workers
         self._state.attempts.append(Attempt(began_s=time.time()))
 
     def attempt_ended(self, reason: str) -> None:
-        """The driver has seen the end of the group."""
+        """The driver has seen why the group ended."""
         attempt = self._state.attempts[-1]
         attempt.seconds, attempt.ended = time.time() - attempt.began_s, reason
+
+    def no_group(self) -> None:
+        """The group has ended; where its workers were is still shown."""
+        self._state.num_workers = 0
 
     def begin(self, rank: int, place: Place) -> str | None:
         """A worker says where it is and asks, before it starts, whether an earlier attempt failed for good."""
@@ -84,10 +97,11 @@ class Board:
         self._state.steps_done = steps_done
         self._state.attempts[-1].first_step = self._state.attempts[-1].last_step = steps_done
 
-    def advance(self, steps_done: int, note: str) -> None:
-        """World rank 0 has done so many steps."""
+    def advance(self, steps_done: int, note: str, loss: float | None) -> None:
+        """World rank 0 has done so many steps; `loss` is their mean since the last call, None where there is none."""
         self._state.steps_done = self._state.attempts[-1].last_step = steps_done
         self._state.note = note
+        self._state.loss = self._state.loss if loss is None else loss
 
     def note(self, text: str) -> None:
         """A rank has something to say that does not end the training."""
@@ -98,9 +112,9 @@ class Board:
         """A rank met an error that a restart cannot cure."""
         self._state.failure = self._state.failure or message
 
-    def end(self) -> None:
+    def end(self, reason: str) -> None:
         """The training shall end after its next step, with a checkpoint."""
-        self._state.ends = True
+        self._state.ends = self._state.ends or reason
 
     def interrupt(self, reason: str) -> None:
         """The group shall end after its next step, because of `reason`; another one goes on."""
@@ -108,7 +122,7 @@ class Board:
 
     def stops(self) -> bool:
         """Whether the group shall end after its next step."""
-        return self._state.ends or self._state.pause is not None
+        return self._state.ends is not None or self._state.pause is not None
 
     def read(self) -> BoardState:
         """What there is to show."""
@@ -139,8 +153,8 @@ def start_board() -> Any:
 
 
 @contextmanager
-def follow(board: Any, num_steps: int, grace_s: float) -> Iterator[Callable[[], bool]]:
-    """Show the board as a progress bar while the block runs; yields whether SIGTERM has come.
+def follow(board: Any, num_steps: int, grace_s: float) -> Iterator[Callable[[], str | None]]:
+    """Show the board as a progress bar while the block runs; yields why the training shall end: SIGTERM has come.
 
     SIGTERM asks the group to stop after a checkpoint; after `grace_s`, or a second SIGTERM, `Terminated` is raised.
     """
@@ -158,7 +172,7 @@ def follow(board: Any, num_steps: int, grace_s: float) -> Iterator[Callable[[], 
                 said = len(state.notes)
                 if terminated() and not asked:
                     asked = True
-                    board.end.remote()
+                    board.end.remote(SIGTERM_REASON)
                     say(f"SIGTERM: ending after the next step, with a checkpoint, within {grace_s:g} s")
                 restarts = len(state.resumed_from) - 1
                 note = f"{state.note}, restarted {restarts}x" if restarts > 0 else state.note
@@ -167,7 +181,7 @@ def follow(board: Any, num_steps: int, grace_s: float) -> Iterator[Callable[[], 
         watcher = threading.Thread(target=watch, name="progress", daemon=True)
         watcher.start()
         try:
-            yield terminated
+            yield lambda: SIGTERM_REASON if terminated() else None
         finally:
             ended.set()
             watcher.join()

@@ -138,12 +138,13 @@ def _train(job: GroupJob, board: Any) -> None:
         def log(steps_done: int, metrics: Mapping[str, float]) -> None:
             logger.log(steps_done, metrics)
             if "train/loss" not in metrics:
-                board.advance.remote(steps_done, "step left out")
+                board.advance.remote(steps_done, "step left out", None)
                 return
             note = f"loss {metrics['train/loss']:.3f}"
             if "train/accuracy" in metrics:  # there is none where people only saw ties
                 note += f", accuracy {metrics['train/accuracy']:.3f}"
-            board.advance.remote(steps_done, f"{note}, {metrics['system/comparisons_per_s']:.0f} comparisons/s")
+            note += f", {metrics['system/comparisons_per_s']:.0f} comparisons/s"
+            board.advance.remote(steps_done, note, metrics["train/loss"])
 
         hooks = Hooks(
             begin=lambda steps: ray.get(board.started.remote(steps)),

@@ -8,7 +8,6 @@ its own, since fsspec keeps them, and with them the endpoint that they were made
 
 import asyncio
 import json
-import os
 import shutil
 import socket
 import subprocess

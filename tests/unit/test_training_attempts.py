@@ -85,10 +85,10 @@ def test_a_board_keeps_what_is_said_over_attempts_but_not_where_they_ran() -> No
     board.interrupt("a node goes")
     board.interrupt("there is room")
     assert board.stops() and board.read().pause == "a node goes"
-    board.new_attempt()
+    board.new_attempt(2)
     assert not board.stops() and not board.read().places
-    board.end()
-    board.new_attempt()
+    board.end("SIGTERM")
+    board.new_attempt(2)
     assert board.stops()
     board.fail("for good")
     assert board.begin(0, PLACES[0]) == "for good"

@@ -15,6 +15,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from inspect import signature
 from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -122,7 +123,7 @@ def _flash_attn_package(query: Tensor, key: Tensor, value: Tensor, sequences: Se
 
 def _flash_attn_of_torch(query: Tensor, key: Tensor, value: Tensor, sequences: Sequences, scale: float) -> Tensor:
     grouped = query.shape[1] // key.shape[1]
-    options: dict[str, bool] = {}
+    options: dict[str, Any] = {}
     if grouped > 1 and _KNOWS_GROUPS:
         options["enable_gqa"] = True
     elif grouped > 1:

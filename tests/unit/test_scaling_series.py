@@ -5,7 +5,7 @@ import math
 import pytest
 
 from rm_core.scaling.points import TrialPoint
-from rm_core.scaling.seeds import pooled_spread, rank, seed_mean
+from rm_core.scaling.seeds import pooled_means, pooled_spread, rank
 from rm_core.scaling.series import MEASURES, series_of, varies
 
 PARAMETERS, DATA, COMPUTE = MEASURES
@@ -24,14 +24,15 @@ def point(
 
 def test_an_interval_over_seeds_is_students() -> None:
     # s = 0.0707, t(0.975, 1) = 12.706: 12.706 * 0.0707 / sqrt(2) = 0.6353
-    found = seed_mean([0.8, 0.9])
-    assert (found.value, found.low, found.high) == (
-        pytest.approx(0.85),
-        pytest.approx(0.2147, abs=1e-4),
-        pytest.approx(1.4853, abs=1e-4),
-    )
-    one = seed_mean([0.8])
+    found = pooled_means({"a": [0.8, 0.9]})["a"]
+    assert (found.value, found.num_seeds) == (pytest.approx(0.85), 2)
+    assert (found.low, found.high) == (pytest.approx(0.2147, abs=1e-4), pytest.approx(1.4853, abs=1e-4))
+    one = pooled_means({"a": [0.8]})["a"]
     assert (one.value, one.low, one.num_seeds) == (0.8, None, 1)
+    # The spread is that of both points, so two degrees of freedom: t(0.975, 2) = 4.303; b's one seed has it too.
+    both = pooled_means({"a": [0.8, 0.9], "b": [0.3, 0.2], "c": [0.5]})
+    assert both["a"].high == pytest.approx(0.85 + 4.3027 * 0.070711 / math.sqrt(2), abs=1e-4)
+    assert both["c"].high == pytest.approx(0.5 + 4.3027 * 0.070711, abs=1e-4)
 
 
 def test_spread_is_pooled_within_points() -> None:

@@ -17,18 +17,6 @@ from rm_core.scaling.points import TrialPoint
 
 __all__ = ["SweepResults", "Unfinished", "evaluation_of", "read_sweep"]
 
-_OF_REPORT = {
-    "top1_accuracy": ("overall", "top1", "value"),
-    "length_only_accuracy": ("overall", "length_only", "value"),
-    "mean_margin": ("overall", "mean_margin"),
-    "calibration_error": ("calibration_error",),
-    "image_accuracy": ("by_modality", "image", "accuracy", "value"),
-    "text_accuracy": ("by_modality", "text", "accuracy", "value"),
-    "blank_image_accuracy": ("blank_images", "blank", "value"),
-    "reward_length_spearman": ("reward_length_spearman",),
-}
-"""Metric -> where ``report.json`` has it; the rest stand in the point."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Unfinished:
@@ -75,13 +63,12 @@ def read_sweep(folder: str) -> SweepResults:
     if not exists(url):
         raise MissingInput(f"{url!r} is not there: `basereward sweep` writes it when it begins")
     settings = _json(url)
-    points, unfinished = [], []
-    for trial in list_folders(join(folder, "trials")):
-        found = _read_trial(trial)
-        (points if isinstance(found, TrialPoint) else unfinished).append(found)
+    trials = [_read_trial(trial) for trial in list_folders(join(folder, "trials"))]
+    unfinished = [trial for trial in trials if isinstance(trial, Unfinished)]
     try:
         axes = {name: [str(label) for label in labels] for name, labels in settings["axes"].items()}
         metric = settings["metric"]
+        points = [trial for trial in trials if isinstance(trial, TrialPoint)]
         ordered = sorted(points, key=lambda one: _place(axes, one))
         return SweepResults(
             folder=folder,
@@ -105,21 +92,22 @@ def evaluation_of(folder: str, point: TrialPoint) -> str:
     return join(folder, "trials", point.id, "evaluate")
 
 
-def _read_trial(folder: str) -> "TrialPoint | Unfinished":
-    name, told = name_of(folder), join(folder, "trial.json")
+def _read_trial(folder: str) -> TrialPoint | Unfinished:
+    reached, told = join(folder, "point.json"), join(folder, "trial.json")
+    if exists(reached):
+        try:
+            return TrialPoint.from_json(_json(reached))
+        except (ValueError, TypeError) as error:
+            raise CorruptData(f"{reached!r} holds no point: {error}") from error
+    name = name_of(folder)
     if not exists(told):
         return Unfinished(id=name, label=name, seed=None, state="missing", reason="its folder has no trial.json")
     trial = _json(told)
     state, reason = str(trial.get("state", "missing")), str(trial.get("reason") or "")
     if state == "finished":
-        url = join(folder, "point.json")
-        if exists(url):
-            try:
-                return TrialPoint.from_json(_json(url))
-            except (ValueError, TypeError) as error:
-                raise CorruptData(f"{url!r} holds no point: {error}") from error
         reason = reason or "its folder has no point.json"
-    return Unfinished(id=name, label=str(trial.get("label", name)), seed=trial.get("seed"), state=state, reason=reason)
+    label = str(trial.get("label", name))
+    return Unfinished(id=name, label=label, seed=trial.get("seed"), state=state, reason=reason)
 
 
 def _place(axes: Mapping[str, list[str]], point: TrialPoint) -> tuple[object, ...]:
@@ -128,22 +116,16 @@ def _place(axes: Mapping[str, list[str]], point: TrialPoint) -> tuple[object, ..
 
 
 def _metric(folder: str, point: TrialPoint, name: str) -> float:
-    if name in ("accuracy", "log_loss", "train_loss"):
-        return float(getattr(point, name))
-    if name.startswith("source/") and name.endswith("/accuracy"):
-        source = name.removeprefix("source/").removesuffix("/accuracy")
-        if source in point.by_source:
-            return point.by_source[source]
-        raise RecipeError(f"sweep.metric={name}: the trials were evaluated on {', '.join(sorted(point.by_source))}")
-    if name not in _OF_REPORT:
-        known = ", ".join(["accuracy", "log_loss", "train_loss", "source/NAME/accuracy", *_OF_REPORT])
-        raise RecipeError(f"sweep.metric={name} is none of the numbers of an evaluation: {known}")
-    value: Any = _json(join(evaluation_of(folder, point), "report.json"))
-    for key in _OF_REPORT[name]:
-        value = value.get(key) if isinstance(value, dict) else None
-    if value is None:
-        raise RecipeError(f"sweep.metric={name}: the evaluation of trial {point.id} has no such number")
-    return float(value)
+    url = join(folder, "trials", point.id, "numbers.json")
+    numbers: dict[str, Any] = {
+        **{f"source/{source}/accuracy": value for source, value in point.by_source.items()},
+        **{key: getattr(point, key) for key in ("accuracy", "log_loss", "train_loss")},
+        **(_json(url) if exists(url) else {}),
+    }
+    if name not in numbers:
+        known = ", ".join(sorted(numbers))
+        raise RecipeError(f"sweep.metric={name} is none of the numbers of trial {point.id}: choose one of {known}")
+    return float(numbers[name])
 
 
 def _json(url: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from rm_core.evaluation.intervals import Interval, Resampling, difference_interv
 from rm_core.evaluation.matching import match
 from rm_core.evaluation.scored import ScoredComparison, check_finite
 
-__all__ = ["POWER", "PairedComparison", "PairedGroup", "compare_paired", "sign_flip_p_value"]
+__all__ = ["POWER", "PairedComparison", "PairedGroup", "compare_paired", "compare_paired_seeds", "sign_flip_p_value"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -108,12 +108,37 @@ def compare_paired(
         RunError: no pair of labels differs, or a reward is NaN or infinite.
         ValueError: `confidence` or `bootstrap_samples` is out of range.
     """
+    return compare_paired_seeds([a], [b], confidence=confidence, bootstrap_samples=bootstrap_samples, seed=seed)
+
+
+def compare_paired_seeds(
+    a: Sequence[Sequence[ScoredComparison]],
+    b: Sequence[Sequence[ScoredComparison]],
+    *,
+    confidence: float = 0.95,
+    bootstrap_samples: int = 1000,
+    seed: int = 0,
+) -> PairedComparison:
+    """The same for two kinds of models, each trained with several seeds: as many scorings of each.
+
+    Right pairs are added up over the seeds, so a Comparison is drawn with all of its scorings; `num_pairs` counts each
+    pair once a seed. The interval is about other Comparisons, not about other seeds.
+
+    Raises:
+        as `compare_paired`; ValueError also where `a` and `b` do not hold as many scorings, or none.
+    """
+    if len(a) != len(b) or not a:
+        raise ValueError(f"{len(a)} scorings against {len(b)}: compare as many of each, at least one")
     resampling = Resampling(confidence=confidence, samples=bootstrap_samples, seed=seed)
-    matched = match(a, b)
-    matched.check_same()
-    check_finite(matched.a)
-    check_finite(matched.b)
-    counts = _Counts.of(matched.a, matched.b)
+    first = a[0]
+    counts = None
+    for mine, theirs in zip(a, b, strict=True):
+        for other in (mine, theirs):
+            match(first, other).check_same()
+        matched = match(mine, theirs)
+        check_finite([*matched.a, *matched.b])
+        counts = _Counts.of(matched.a, matched.b).plus(counts)
+    assert counts is not None
     everything = counts.pairs > 0
     if not everything.any():
         raise RunError(f"all labels of the {len(matched.a)} comparisons tie, so none can be ranked; check the ranks")
@@ -166,6 +191,12 @@ class _Counts:
         ]
         right = np.array([(mine, theirs, pairs) for (mine, pairs), (theirs, _) in counted], dtype=np.int64)
         return cls(*right.T)
+
+    def plus(self, other: "_Counts | None") -> "_Counts":
+        """Of the same Comparisons, in the same order."""
+        if other is None:
+            return self
+        return _Counts(self.a + other.a, self.b + other.b, self.pairs + other.pairs)
 
     def groups(self, members: dict[str, Bools], resampling: Resampling) -> dict[str, PairedGroup]:
         inside = {name: where & (self.pairs > 0) for name, where in members.items()}

@@ -109,7 +109,7 @@ def plain_ticks(axes: "Axes", values: Sequence[float], *, across: bool = False, 
         return
     ticks = [tick for tick in MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high) if tick > 0]
     round_ones = [error for error in _ERRORS if low <= error <= high]
-    if as_accuracy and 4 <= len(round_ones):
+    if as_accuracy and len(round_ones) >= 4:
         ticks = round_ones
     one.set_major_locator(FixedLocator(ticks))
     one.set_major_formatter(FuncFormatter(lambda value, _: f"{1 - value:.4g}" if as_accuracy else f"{value:.4g}"))

@@ -12,7 +12,7 @@ import pytest
 from data_pipeline.errors import RunError, UserError
 from rm_core.evaluation import paired
 from rm_core.evaluation.matching import match
-from rm_core.evaluation.paired import compare_paired, sign_flip_p_value
+from rm_core.evaluation.paired import compare_paired, compare_paired_seeds, sign_flip_p_value
 from rm_core.evaluation.scored import ScoredComparison
 
 
@@ -150,6 +150,23 @@ def test_one_id_for_several_comparisons_is_matched_in_order() -> None:
     a = [pair("q", True), pair("q", False)]
     assert compare_paired(a, a).difference == 0
     assert compare_paired(a, [pair("q", False), pair("q", True)]).a_better == 1
+
+
+def test_seeds_are_added_up_comparison_by_comparison() -> None:
+    a, b = two(HUNDRED)
+    other_a, other_b = two([(False, True), *HUNDRED[1:]])
+    found = compare_paired_seeds([a, other_a], [b, other_b])
+    assert (found.num_comparisons, found.num_pairs) == (100, 200)
+    assert found.difference == pytest.approx((6 + 7) / 200)
+    assert (found.a_better, found.b_better) == (4, 11)  # the 14 with a lead of 2, and one with a lead of 1
+    one = compare_paired(a, b)
+    twice = compare_paired_seeds([a, a], [b, b])  # a second scoring that adds nothing makes nothing surer
+    assert (twice.difference, twice.p_value) == (one.difference, pytest.approx(one.p_value))
+    assert (twice.interval.low, twice.needed) == (pytest.approx(one.interval.low), one.needed)
+    with pytest.raises(ValueError, match="1 scorings against 2"):
+        compare_paired_seeds([a], [b, b])
+    with pytest.raises(UserError, match="99 in both"):
+        compare_paired_seeds([a, a[1:]], [b, b[1:]])
 
 
 def test_ties_only_and_damaged_rewards_are_refused() -> None:

@@ -55,7 +55,7 @@ class Analysis:
     """What the finished trials of a sweep say."""
 
     points: tuple[TrialPoint, ...]
-    """In the order of labels and seeds."""
+    """In the given order."""
     metric: str
     """What the ranking is by."""
     higher_is_better: bool
@@ -80,7 +80,7 @@ def analyse(
     scaling: bool | None = None,
     confidence: float = 0.95,
 ) -> Analysis:
-    """Rank the points and fit laws through them; the result does not depend on their order.
+    """Rank the points and fit laws through them; no number depends on their order.
 
     Args:
         points: finished trials; there may be none.
@@ -99,10 +99,10 @@ def analyse(
     ]
     by_name = {label: [values[point.id] for point in group] for label, group in groups.items()}
     return Analysis(
-        points=tuple(point for group in groups.values() for point in group),
+        points=tuple(points),
         metric=metric,
         higher_is_better=higher_is_better,
-        values={point.id: values[point.id] for group in groups.values() for point in group},
+        values={point.id: values[point.id] for point in points},
         places=tuple(rank(by_name, higher_is_better=higher_is_better, confidence=confidence)) if by_name else (),
         fits=tuple(fits),
         confidence=confidence,

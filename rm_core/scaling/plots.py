@@ -163,7 +163,7 @@ def axis_plot(analysis: Analysis, axis: str, labels: Sequence[str]) -> bytes:
     lines: dict[str, list[TrialPoint]] = {}
     for point in analysis.points:
         if axis in point.axes:
-            rest = ", ".join(label for name, label in sorted(point.axes.items()) if name != axis)
+            rest = ", ".join(_named(name, label) for name, label in sorted(point.axes.items()) if name != axis)
             lines.setdefault(rest, []).append(point)
     joined = len(lines) <= len(COLOURS)
     seeds = {place.label: place.mean for place in analysis.places}
@@ -222,6 +222,11 @@ def _exponential(mean: SeedMean) -> SeedMean:
     return SeedMean(value=math.exp(mean.value), low=low, high=high, num_seeds=mean.num_seeds)
 
 
+def _named(axis: str, label: str) -> str:
+    """A label that means something beside others: ``layers 2``, ``silu``."""
+    return f"{last_part(axis)} {label}" if label[:1].isdigit() else label
+
+
 def _front(means: Sequence[tuple[float, float, str]], higher_is_better: bool) -> list[tuple[float, float, str]]:
     """Those that nothing cheaper equals, from cheap to dear."""
     front: list[tuple[float, float, str]] = []
@@ -236,5 +241,4 @@ def _blues() -> "Colormap":
     from matplotlib.colors import LinearSegmentedColormap
 
     blues = LinearSegmentedColormap.from_list("blues", ["#eef3fb", "#8fb4e4", "#2a6fc9", "#174a8c"])
-    blues.set_bad("#f1f0ec")
-    return blues
+    return blues.with_extremes(bad="#f1f0ec")

@@ -28,8 +28,8 @@ Floats = npt.NDArray[np.float64]
 
 MIN_SIZES = 3
 _LEAST, _MOST = 1e-3, 5.0  # of exponents that are told from none and from a step
-_GRID = 240
-_ZOOMS = 4
+_GRID = 64
+_ZOOMS = 5
 _MAX_LOST = 0.05
 
 

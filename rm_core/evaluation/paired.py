@@ -25,6 +25,7 @@ from scipy.stats import binom
 from data_pipeline.errors import RunError
 from rm_core.evaluation.intervals import Interval, Resampling, difference_interval, wilson
 from rm_core.evaluation.matching import match
+from rm_core.evaluation.pairs import ordered_margins
 from rm_core.evaluation.scored import ScoredComparison, check_finite
 
 __all__ = ["POWER", "PairedComparison", "PairedGroup", "compare_paired", "compare_paired_seeds", "sign_flip_p_value"]
@@ -185,11 +186,9 @@ class _Counts:
 
     @classmethod
     def of(cls, a: Sequence[ScoredComparison], b: Sequence[ScoredComparison]) -> "_Counts":
-        counted = [
-            (_right(one.ranks, one.rewards), _right(other.ranks, other.rewards))
-            for one, other in zip(a, b, strict=True)
-        ]
-        right = np.array([(mine, theirs, pairs) for (mine, pairs), (theirs, _) in counted], dtype=np.int64)
+        counted = [(ordered_margins(one), ordered_margins(other)) for one, other in zip(a, b, strict=True)]
+        rows = [(sum(m > 0 for m in mine), sum(m > 0 for m in theirs), len(mine)) for mine, theirs in counted]
+        right = np.array(rows, dtype=np.int64)
         return cls(*right.T)
 
     def plus(self, other: "_Counts | None") -> "_Counts":
@@ -222,17 +221,6 @@ class _Counts:
             detectable=reach * spread / math.sqrt(len(pairs)),
             needed=max(1, math.ceil((reach * spread / difference) ** 2)) if difference else None,
         )
-
-
-def _right(ranks: Sequence[int], rewards: Sequence[float]) -> tuple[int, int]:
-    """Pairs that are ranked as labelled, and pairs whose labels differ."""
-    margins = [
-        better - worse
-        for rank, better in zip(ranks, rewards, strict=True)
-        for other, worse in zip(ranks, rewards, strict=True)
-        if rank < other
-    ]
-    return sum(margin > 0 for margin in margins), len(margins)
 
 
 def _interval(a: Ints, b: Ints, pairs: Ints, resampling: Resampling) -> Interval:

@@ -14,9 +14,9 @@ _STYLE = """
 svg .zero { stroke: var(--chance); stroke-dasharray: 4 4; }
 svg .unclear { fill: var(--card); stroke: var(--mark); stroke-width: 2; }
 .says { margin: 0 0 16px; font-size: 18px; }
-td.left { text-align: left; white-space: normal; overflow-wrap: anywhere; }
+td.left, thead th.left { text-align: left; white-space: normal; overflow-wrap: anywhere; }
 """
-_WIDTH, _ROW, _LEFT, _RIGHT = 760, 34, 170, 190
+_WIDTH, _ROW, _LEFT, _RIGHT = 1080, 34, 180, 240
 
 
 def verdict(found: PairedComparison, group: PairedGroup | None = None, *, a: str = "A", b: str = "B") -> str:
@@ -112,7 +112,8 @@ def _chart(found: PairedComparison) -> str:
     for tick in ticks(low, high):
         style = "zero" if tick == 0 else "grid"
         marks += f'<line class="{style}" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{TOP}" y2="{bottom}"/>'
-        marks += f'<text class="tick" x="{x(tick):.1f}" y="{bottom + 17}" text-anchor="middle">{tick:+.3g}</text>'
+        shown = f"{tick:+.3g}" if tick else "0"
+        marks += f'<text class="tick" x="{x(tick):.1f}" y="{bottom + 17}" text-anchor="middle">{shown}</text>'
     for index, (name, one) in enumerate(groups):
         y = TOP + _ROW * (index + 0.5)
         left, middle, right = (f"{x(end):.1f}" for end in (one.interval.low, one.difference, one.interval.high))
@@ -131,7 +132,8 @@ def _chart(found: PairedComparison) -> str:
 
 def _table(found: PairedComparison) -> str:
     names = ["", "Comparisons", "pairs", "A", "B", "B - A", "interval", "p", "A better", "B better", "verdict"]
-    head = "".join(f'<th scope="col">{name}</th>' for name in names)
+    head = "".join(f'<th scope="col">{name}</th>' for name in names[:-1])
+    head += f'<th class="left" scope="col">{names[-1]}</th>'
     rows = ""
     for name, one in [("all", found), *found.by_group.items()]:
         cells = [

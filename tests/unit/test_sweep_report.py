@@ -163,8 +163,8 @@ def test_what_others_wrote_is_escaped(tmp_path: Path) -> None:
 def test_the_papers_table_stands_beside_ours(tmp_path: Path) -> None:
     points = [
         trial_point(
-            "2, silu",
-            {"point": "2, silu"},
+            "2 silu",
+            {"point": "2 silu"},
             seed=seed,
             accuracy=0.75 + 0.01 * seed,
             by_source={"mm_rlhf_rewardbench": 0.8, "mine": 0.7},

@@ -52,14 +52,14 @@ def paper_html(table: PaperTable, ours: Mapping[str, Measured]) -> str:
 
 
 def paper_lines(table: PaperTable, ours: Mapping[str, Measured]) -> list[list[str]]:
-    """The same as cells of text: a heading, then two lines a row, ours with an arrow in front."""
+    """The same as cells of text: a heading, then a line a row, and one of ours below it where a trial repeats it."""
     lines = [[*table.row_names, *(_name(column.over, column.name) for column in table.columns), "held-out"]]
     for row in table.rows:
         lines.append([*row.name, *(_cell(value, _digits(table, row)) for value in row.values), ""])
         one = ours[row.title]
-        filler = [""] * (len(row.name) - 1)
-        held_out = _NOT_MEASURED if one.accuracy is None else f"{one.accuracy:.1f}"
-        lines.append(["→ ours", *filler, *(_cell(value, 1) for value in one.values), held_out])
+        if one.accuracy is not None:
+            values = [_NOT_MEASURED if value is None else f"{value:.1f}" for value in (*one.values, one.accuracy)]
+            lines.append(["→ ours", *[""] * (len(row.name) - 1), *values])
     return lines
 
 

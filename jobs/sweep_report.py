@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data_pipeline.storage import exists, join, write_atomic
-from jobs.paper_section import measured, paper_html
+from jobs.paper_section import measured, paper_html, paper_lines
 from jobs.paper_table import load_table
 from jobs.sweep_pictures import pictures_of
 from jobs.sweep_results import SweepResults, evaluation_of, read_sweep
@@ -142,7 +142,7 @@ def _csv(results: SweepResults) -> str:
 
 
 def summary(results: SweepResults, analysis: Analysis, items: Mapping[str, PairedComparison]) -> str:
-    """The headline, the ranking, the laws and what did not finish, for the page of the run."""
+    """The headline, the ranking, the laws, what did not finish and the paper's table, for the page of the run."""
     lines = [headline(analysis, items), ""]
     if analysis.places:
         lines += [
@@ -155,4 +155,9 @@ def summary(results: SweepResults, analysis: Analysis, items: Mapping[str, Paire
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", *(f"- {law_words(fit)}" for fit in analysis.fits)]
     lines += [f"- {one.label}, seed {one.seed}: {one.state}. {one.reason}" for one in results.unfinished]
+    if results.paper_table is not None:
+        paper = load_table(results.paper_table)
+        head, *rows = paper_lines(paper, measured(paper, results.points))
+        lines += ["", f"### {paper.source} of the paper: {paper.title}, and ours", ""]
+        lines += [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
     return "\n".join(lines).strip()

@@ -178,6 +178,13 @@ def test_the_papers_table_stands_beside_ours(tmp_path: Path) -> None:
     assert "ours, 2 seeds" in text and text.count("ours, 2 seeds") == 1
     assert "75.5" in text and "80.0" in text and "70.0" in text and "not measured" in text
     assert "73.7 is not the mean of the three groups, 73.4" in text
+    told = told_of(str(tmp_path))
+    assert "### Table 2 of the paper: Reward head, and ours" in told
+    assert (
+        "| 2 | SiLU | 67.9 | 79.7 |" in told
+        and "| → ours |  | not measured |" in told
+        and "| 80.0 | not measured | 75.5 |" in told
+    )
 
 
 def test_damaged_and_missing_files_are_named(tmp_path: Path) -> None:

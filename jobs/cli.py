@@ -75,16 +75,6 @@ VERBS: dict[str, Verb | Group | Action] = {
         "jobs.evaluate:run",
         "basereward evaluate demo evaluate.split=heldout",
     ),
-    "score": Verb(
-        "add rewards to JSON lines",
-        "jobs.score:run",
-        "basereward score demo score.input=mine.jsonl score.output=scored.jsonl",
-    ),
-    "runs": Verb(
-        "list the runs of a recipe's MLflow experiment: state, progress, loss, held-out accuracy",
-        "jobs.runs:run",
-        "basereward runs demo",
-    ),
     "compare": Action(
         "compare two evaluated models on the same Comparisons: which is better, and is it more than chance",
         "jobs.compare:run",
@@ -103,6 +93,16 @@ VERBS: dict[str, Verb | Group | Action] = {
         },
         places_help="an MLflow run, by the beginning of its id or its name, or a folder with scored.parquet, local or "
         "s3://",
+    ),
+    "score": Verb(
+        "add rewards to JSON lines",
+        "jobs.score:run",
+        "basereward score demo score.input=mine.jsonl score.output=scored.jsonl",
+    ),
+    "runs": Verb(
+        "list the runs of a recipe's MLflow experiment: state, progress, loss, held-out accuracy",
+        "jobs.runs:run",
+        "basereward runs demo",
     ),
     "data": Group(
         "look at prepared data: show a page, compare two, verify the files",

@@ -17,10 +17,6 @@ __all__ = ["Action", "Group", "Option"]
 EXIT_FAILED = 1
 
 Value = int | str | None
-_PREPARED = (
-    "the output folder of basereward preprocess, local or s3://, its manifest.json, or one of its "
-    "manifests/ADDRESS.json"
-)
 
 
 @dataclass(frozen=True)
@@ -57,8 +53,11 @@ class Action:
     options: Mapping[str, Option] = field(default_factory=dict)
     flags: Mapping[str, str] = field(default_factory=dict)
     """``--flag`` and what it does; the function gets it by name."""
-    places_help: str = _PREPARED
-    """What a place may be."""
+    places_help: str = (
+        "the output folder of basereward preprocess, local or s3://, its manifest.json, or one of its "
+        "manifests/ADDRESS.json"
+    )
+    """What the arguments in front may be."""
     failed: int = EXIT_FAILED
     """The exit code where something went wrong that the caller may not be able to fix."""
 

@@ -261,7 +261,7 @@ def _add_action(parsers: "Subparsers", name: str, action: Action) -> None:
     child.add_argument(
         "words",
         nargs="*",
-        metavar=" ".join(action.places),
+        metavar=" ".join(action.places) or "key=value",
         help=f"{action.places_help}{'; then options: ' if options else ''}{options}".replace("%", "%%"),
     )
     for flag, told in action.flags.items():

@@ -1,4 +1,6 @@
-"""Verbs whose arguments are places, such as folders, and no recipe: ``basereward GROUP ACTION PLACE ... [key=value]``.
+"""Verbs whose arguments are places, such as folders, and no recipe.
+
+``basereward ACTION PLACE ... [key=value]``, or ``basereward GROUP ACTION PLACE ...``.
 
 The recipe verbs stand in `jobs.cli`; both kinds are in its one table.
 """
@@ -51,6 +53,11 @@ class Action:
     options: Mapping[str, Option] = field(default_factory=dict)
     flags: Mapping[str, str] = field(default_factory=dict)
     """``--flag`` and what it does; the function gets it by name."""
+    places_help: str = (
+        "the output folder of basereward preprocess, local or s3://, its manifest.json, or one of its "
+        "manifests/ADDRESS.json"
+    )
+    """What the arguments in front may be."""
     failed: int = EXIT_FAILED
     """The exit code where something went wrong that the caller may not be able to fix."""
 
@@ -81,7 +88,7 @@ class Action:
             values[key] = self.options[key].read(key, text)
         module, _, function = self.target.partition(":")
         called: Callable[..., int] = getattr(import_module(module), function)
-        return called(*places, **values, **flags)
+        return called(*places, **{key.replace(".", "_"): value for key, value in values.items()}, **flags)
 
     def _nearest(self, key: str) -> str:
         if not self.options:

@@ -1,6 +1,7 @@
 """`basereward VERB [RECIPE] [key=value ...]`: parse, load the recipe, call the verb, turn errors into exit codes.
 
-Most verbs take a recipe. A `Group`, such as ``data``, has actions whose arguments are places: ``data show FOLDER``.
+Most verbs take a recipe. An `Action`, such as ``compare``, takes places: ``compare RUN RUN``. A `Group`, such as
+``data``, has several of them: ``data show FOLDER``.
 
 Exit codes: 0 done; 1 a run failed, or ``data verify`` found a bad file; 2 the caller can fix it (one line says how);
 130 Ctrl-C; 143 ended by SIGTERM. ``data diff`` is like diff: 0 the same, 1 different, 2 any error.
@@ -51,7 +52,7 @@ class Verb:
         return loaded
 
 
-VERBS: dict[str, Verb | Group] = {
+VERBS: dict[str, Verb | Group | Action] = {
     "init-model": Verb(
         "write a model folder with random weights, a tokenizer and a processor",
         "jobs.init_model:run",
@@ -76,6 +77,25 @@ VERBS: dict[str, Verb | Group] = {
         "measure a reward model on held-out Comparisons and write a report",
         "jobs.evaluate:run",
         "basereward evaluate demo evaluate.split=heldout",
+    ),
+    "compare": Action(
+        "compare two evaluated models on the same Comparisons: which is better, and is it more than chance",
+        "jobs.compare:run",
+        "basereward compare 3f0c 81ab recipe=demo",
+        places=("RUN", "RUN"),
+        options={
+            "recipe": Option(None, "the recipe whose MLflow store has the runs"),
+            "tracking.uri": Option(None, "that store itself"),
+            "output": Option("compare.html", "the page"),
+            "items": Option(20, "Comparisons to list for each side"),
+            "confidence": Option(95, "of the intervals, in percent"),
+        },
+        flags={
+            "json": "print JSON in place of tables and page",
+            "common": "compare what both scored, leave out the rest",
+        },
+        places_help="an MLflow run, by the beginning of its id or its name, or a folder with scored.parquet, local or "
+        "s3://",
     ),
     "score": Verb(
         "add rewards to JSON lines",
@@ -152,9 +172,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.action is None:
             arguments.show_help()
             return EXIT_USER
-        failed = verb.actions[arguments.action].failed
-    else:
-        failed = EXIT_FAILED
+        verb = verb.actions[arguments.action]
+    failed = verb.failed if isinstance(verb, Action) else EXIT_FAILED
     try:
         with sigterm_raises():
             return _run(verb, arguments, [*arguments.words, *rest])  # argparse leaves over what follows an option
@@ -173,11 +192,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return failed
 
 
-def _run(verb: Verb | Group, arguments: argparse.Namespace, words: list[str]) -> int:
-    if isinstance(verb, Group):
-        action = verb.actions[arguments.action]
-        flags = {flag: getattr(arguments, flag) for flag in action.flags}
-        return action.run(f"{arguments.verb} {arguments.action}", words, flags)
+def _run(verb: Verb | Action, arguments: argparse.Namespace, words: list[str]) -> int:
+    if isinstance(verb, Action):
+        name = " ".join([arguments.verb, *([arguments.action] if "action" in arguments else [])])
+        return verb.run(name, words, {flag: getattr(arguments, flag) for flag in verb.flags})
     from jobs.recipe_file import load_recipe, packaged_recipes
 
     named = words[0] if words and "=" not in words[0] else None
@@ -206,6 +224,8 @@ def _parser() -> argparse.ArgumentParser:
     for name, verb in VERBS.items():
         if isinstance(verb, Group):
             _add_group(verbs, name, verb)
+        elif isinstance(verb, Action):
+            _add_action(verbs, name, verb)
         else:
             _add_verb(verbs, name, verb)
     return parser
@@ -250,24 +270,28 @@ def _add_group(verbs: "Subparsers", name: str, group: Group) -> None:
     child.set_defaults(show_help=child.print_help)
     actions = child.add_subparsers(dest="action", metavar="ACTION", title="actions")
     for short, action in group.actions.items():
-        options = "; ".join(f"{key}: {one.help} (default {one.default})" for key, one in action.options.items())
-        one = actions.add_parser(
-            short,
-            help=action.summary,
-            description=_sentence(action.summary),
-            epilog=f"example: {action.example}",
-            usage=action.usage(f"{name} {short}"),
-        )
-        one.add_argument(
-            "words",
-            nargs="*",
-            metavar=" ".join(action.places),
-            help="the output folder of basereward preprocess, local or s3://, its manifest.json, or one of its "
-            f"manifests/ADDRESS.json{'; then options: ' if options else ''}{options}",
-        )
-        for flag, told in action.flags.items():
-            one.add_argument(f"--{flag}", action="store_true", help=told)
-        one.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
+        _add_action(actions, f"{name} {short}", action)
+
+
+def _add_action(parsers: "Subparsers", name: str, action: Action) -> None:
+    """Add an action under the last word of its full `name`."""
+    options = "; ".join(f"{key}: {one.help} (default {one.default})" for key, one in action.options.items())
+    child = parsers.add_parser(
+        name.rpartition(" ")[2],
+        help=action.summary,
+        description=_sentence(action.summary),
+        epilog=f"example: {action.example}",
+        usage=action.usage(name),
+    )
+    child.add_argument(
+        "words",
+        nargs="*",
+        metavar=" ".join(action.places) or "key=value",
+        help=f"{action.places_help}{'; then options: ' if options else ''}{options}".replace("%", "%%"),
+    )
+    for flag, told in action.flags.items():
+        child.add_argument(f"--{flag}", action="store_true", help=told)
+    child.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
 
 
 def _sentence(summary: str) -> str:

@@ -10,6 +10,7 @@ The way of the data, and the folder that holds each step::
       -> ZeRO engine          training/    accumulate, step, export
          <-> fragments        checkpoints/ the state of a training: complete or absent, for any number of ranks
       -> EvaluationReport     evaluation/  accuracies with intervals, diagnostics, report.html
+      -> Analysis             scaling/     the points of a sweep: ranking, power laws, plots
       -> Ensemble             ensembles/   several models as one: scales, weights, calibration, averaged weights
       -> scores               serving/     the same packed path for a user, a benchmark or an RL trainer
 

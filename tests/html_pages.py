@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 _VOID = {"meta", "img"}
 _FETCHING = {"src", "href", "xlink:href", "srcset", "action", "data", "poster"}
-_OWN = ("data:image/jpeg;base64,", "#")  # inside the page itself
+_OWN = ("data:image/jpeg;base64,", "data:image/png;base64,", "#")  # inside the page itself
 
 
 class PageReader(HTMLParser):

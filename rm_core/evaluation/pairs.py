@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from rm_core.evaluation.scored import ScoredComparison
 
-__all__ = ["PairTable", "pair_table"]
+__all__ = ["PairTable", "ordered_margins", "pair_table"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -80,6 +80,16 @@ def pair_table(scored: Sequence[ScoredComparison]) -> PairTable:
         reward=np.array([reward for one in ordered for reward in one.rewards], dtype=np.float64),
         response_length=np.array([length for one in ordered for length in one.response_lengths], dtype=np.int64),
     )
+
+
+def ordered_margins(one: ScoredComparison) -> list[float]:
+    """Reward of the better response minus that of the worse, for each pair whose labels differ."""
+    return [
+        better - worse
+        for rank, better in zip(one.ranks, one.rewards, strict=True)
+        for other, worse in zip(one.ranks, one.rewards, strict=True)
+        if rank < other
+    ]
 
 
 def _sorted_responses(one: ScoredComparison) -> ScoredComparison:

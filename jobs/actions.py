@@ -51,6 +51,11 @@ class Action:
     options: Mapping[str, Option] = field(default_factory=dict)
     flags: Mapping[str, str] = field(default_factory=dict)
     """``--flag`` and what it does; the function gets it by name."""
+    places_help: str = (
+        "the output folder of basereward preprocess, local or s3://, its manifest.json, or one of its "
+        "manifests/ADDRESS.json"
+    )
+    """What the arguments in front may be."""
     failed: int = EXIT_FAILED
     """The exit code where something went wrong that the caller may not be able to fix."""
 
@@ -70,7 +75,7 @@ class Action:
         settings = [word for word in words if _is_setting(word)]
         places = [word for word in words if not _is_setting(word)]
         if len(places) != len(self.places):
-            wanted = " and ".join(self.places)
+            wanted = " and ".join(self.places) or "no place"
             got = ", ".join(map(repr, places)) if places else "none"
             raise RecipeError(f"{name} needs {wanted}, got {got}: for example {self.example}")
         values = {key: one.default for key, one in self.options.items()}

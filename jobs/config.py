@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from omegaconf import MISSING, OmegaConf
 
 from data_pipeline.config import FieldMap, PreprocessConfig
+from rm_core.ensembles.config import EnsembleConfig
 from rm_core.model.config import InitModelConfig
 from rm_core.planner.config import PlanConfig
 from rm_core.training.config import TrainConfig
@@ -138,13 +139,19 @@ class Recipe:
         default_factory=lambda: ScoreConfig(model="${train.output}/export", output="${run_dir}/scores.jsonl")
     )
     """Section of ``score``."""
+    ensemble: EnsembleConfig = field(
+        default_factory=lambda: EnsembleConfig(
+            data="${preprocess.output}", register_as="${name}", output="${run_dir}/ensemble"
+        )
+    )
+    """Section of ``ensemble`` and ``promote``."""
     tracking: TrackingConfig = field(default_factory=lambda: TrackingConfig(uri="sqlite:///${run_dir}/mlflow.db"))
     """Where MLflow keeps runs."""
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     """Which Ray cluster the verb runs on."""
 
 
-SECTIONS = ("init_model", "preprocess", "train", "plan", "evaluate", "score", "tracking", "cluster")
+SECTIONS = ("init_model", "preprocess", "train", "plan", "evaluate", "score", "ensemble", "tracking", "cluster")
 
 
 def to_yaml(recipe: Recipe) -> str:

@@ -22,8 +22,8 @@ from rm_core.evaluation.metrics import evaluate
 from rm_core.evaluation.report import write_report
 from rm_core.evaluation.results import EvaluationReport
 from rm_core.evaluation.scored import ScoredComparison
-from rm_core.evaluation.scored_file import SCORED_FILE, write_scored
-from rm_core.model.folder import verify_folder
+from rm_core.evaluation.scored_file import SCORED_FILE, ScoredOrigin, write_scored
+from rm_core.model.folder import marker_sha256, verify_folder
 from rm_core.model.published import local_model
 
 __all__ = ["run"]
@@ -43,7 +43,7 @@ def run(recipe: Recipe) -> None:
     config = replace(config, data=manifest_of(recipe, config.data))
     data = PreparedData.open(config.data)
     scored = score_split(recipe, config, data)
-    write_scored(join(config.output, SCORED_FILE), scored)
+    write_scored(join(config.output, SCORED_FILE), scored, origin_of(config, data))
     report = evaluate(
         scored,
         confidence=config.confidence,
@@ -59,6 +59,14 @@ def run(recipe: Recipe) -> None:
     write_report(config.output, report, title=f"Evaluation of {recipe.name}", facts=facts)
     track(recipe, config, report)
     show(recipe, report)
+
+
+def origin_of(config: EvaluateConfig, data: PreparedData) -> ScoredOrigin | None:
+    """What the rewards are of, for an ensemble that looks for them; None where only some of the split was scored."""
+    if config.limit is not None:
+        return None
+    model = marker_sha256(local_model(config.model))
+    return ScoredOrigin(data_fingerprint=data.manifest.fingerprint, split=config.split, model=model)
 
 
 def score_split(recipe: Recipe, config: EvaluateConfig, data: PreparedData) -> list[ScoredComparison]:

@@ -7,6 +7,7 @@ A finished training is left as it is; a killed one goes on from its last checkpo
 """
 
 from dataclasses import replace
+from tempfile import TemporaryDirectory
 
 from cluster.session import ClusterInfo
 from data_pipeline.dataset import PreparedData
@@ -29,6 +30,7 @@ from jobs.train_group import GroupJob
 from jobs.train_state import claim_output, is_logged
 from rm_core.model.folder import is_complete, verify_folder
 from rm_core.model.published import local_model
+from rm_core.serving.served import Reading
 from rm_core.training.check_config import check_train_config
 from rm_core.training.config import TrainConfig
 from rm_core.training.planning import make_plan
@@ -69,10 +71,21 @@ def run(recipe: Recipe) -> None:
         tracker.finish("KILLED" if killed else "FAILED", reason_of(error))
         raise
     send_kept(tracker.uri, tracker.run_id, config.output, recipe.tracking.patience_s, say)
-    tracker.log_model(local_model(export_folder(config)), name=recipe.name, step=plan.num_steps)
+    log_model(recipe, config, data, tracker, plan.num_steps)
     tracker.finish()
     rows = [("optimiser steps", str(plan.num_steps)), ("model", export_folder(recipe.train))]
     table(f"Trained {recipe.name}", [*rows, ("MLflow run", tracker.run_id)])
+
+
+def log_model(recipe: Recipe, config: TrainConfig, data: PreparedData, tracker: Tracker, num_steps: int) -> None:
+    """Hand the export to MLflow with what `mlflow.pyfunc` needs to load it."""
+    from jobs.served_model import add_served_files, one_model  # imports all of mlflow.pyfunc, some seconds
+
+    folder = local_model(export_folder(config))
+    served = one_model(recipe.name, folder, Reading.of_manifest(data.manifest.config))
+    with TemporaryDirectory() as beside:
+        add_served_files(beside, served)
+        tracker.log_model(folder, name=recipe.name, step=num_steps, beside=beside)
 
 
 def reason_of(error: BaseException) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from mlflow import MlflowClient
-from served_toys import log_training, write_export
+from served_toys import log_training
 from workplace import ROOT, Workplace
 
 from data_pipeline.encode import Encoder

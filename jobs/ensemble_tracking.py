@@ -73,8 +73,8 @@ def track(
         name=recipe.name, fingerprint=fingerprint, source=config.data,
         profile={"fitted": len(fitted.fitted_on.labels), "judged": judged}, context="evaluation",
     )  # fmt: skip
-    numbers = {name.replace("source/", ""): value for name, value in fitted.judgement.numbers().items()}
-    tracker.log_metrics({f"eval/{name}": value for name, value in numbers.items()})
+    numbers = fitted.judgement.numbers()
+    tracker.log_metrics({f"eval/{_grouped(name)}": value for name, value in numbers.items()})
     for name in (PAGE, PICTURE, REPORT):
         tracker.log_file(join(config.output, name), "ensemble")
     tracker.describe(description(recipe, fitted))
@@ -88,6 +88,16 @@ def track(
     registry.set_alias(version, CANDIDATE)
     tracker.finish()
     return version
+
+
+def _grouped(name: str) -> str:
+    """A number's name in MLflow, whose pages make a section of each group: sources belong into one, members too.
+
+    >>> _grouped("source/captions/accuracy"), _grouped("member/large/accuracy"), _grouped("accuracy")
+    ('by_source/captions', 'by_member/large', 'accuracy')
+    """
+    kind, _, rest = name.partition("/")
+    return f"by_{kind}/{rest.removesuffix('/accuracy')}" if rest else name
 
 
 def lineage_of(member: FoundMember) -> dict[str, Any]:

@@ -2,14 +2,17 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from mlflow import MlflowClient
 from served_toys import log_training
@@ -24,10 +27,12 @@ from rm_core.batches.plan import PackBudget
 from rm_core.ensembles.ensemble import Ensemble
 from rm_core.evaluation.metrics import evaluate
 from rm_core.evaluation.scored_file import read_scored
+from rm_core.model.folder import load_reward_model
 from rm_core.serving.records import comparison_of
 from rm_core.serving.scorer import Scorer
 
 NAME = "three"
+pytestmark = pytest.mark.drill
 
 
 class Place:
@@ -41,8 +46,10 @@ class Place:
         self.folder.mkdir()
         model, shards = workplace.folder / "model", workplace.folder / "shards"
         self.run_ids = {
-            shape: log_training(self.store, self.folder / shape, shape, seed, model, shards)
-            for seed, shape in enumerate(("tiny", "qwen2-vl-tiny", "qwen3-tiny"))
+            name: log_training(self.store, self.folder / name, shape, seed, model, shards)
+            for seed, (name, shape) in enumerate(
+                {"tiny": "tiny", "qwen2-vl-tiny": "qwen2-vl-tiny", "qwen3-tiny": "qwen3-tiny", "again": "tiny"}.items()
+            )
         }
         self.recipe = self.write("three", [
             {"name": "large", "model": "models:/large/1"},
@@ -50,8 +57,8 @@ class Place:
             {"name": "words", "model": str(self.folder / "qwen3-tiny/export"), "text_only": True},
         ])  # fmt: skip
 
-    def write(self, name: str, members: list[dict[str, Any]]) -> Path:
-        recipe = {
+    def write(self, name: str, members: list[dict[str, Any]], **settings: object) -> Path:
+        recipe: dict[str, Any] = {
             "base": str(self.workplace.recipe),
             "name": name,
             "tracking": {"uri": self.uri},
@@ -60,6 +67,7 @@ class Place:
                 "sample": 30, "gate": {"min_comparisons": 10, "min_group_comparisons": 5},
             },
         }  # fmt: skip
+        recipe["ensemble"] |= settings
         path = self.folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump(recipe), encoding="utf8")
         return path
@@ -180,7 +188,7 @@ def test_the_run_and_the_version_say_what_the_model_is(place: Place) -> None:
     assert (
         run.data.metrics["eval/accuracy"] == again.value == report["ensemble"]["report"]["overall"]["accuracy"]["value"]
     )
-    assert "eval/member/words/accuracy" in run.data.metrics
+    assert {"eval/by_member/words", "eval/by_source/captions"} <= run.data.metrics.keys()
     [output] = run.outputs.model_outputs
     files = {entry.path for entry in client.list_logged_model_artifacts(output.model_id)}
     assert {"MLmodel", "ensemble.json", "judged.parquet", "input_example.json"} <= files
@@ -211,3 +219,59 @@ def test_bad_rows_and_missing_members_are_named(place: Place, tmp_path: Path) ->
         client.delete_registered_model("large")
         client.create_registered_model("large")
         client.create_model_version("large", version.source, version.run_id, model_id=version.model_id)
+
+
+def test_the_gate_from_the_first_champion_to_the_second(place: Place) -> None:
+    """v1 is the first champion; v2, of averaged weights, is refused, and passes a gate that lets all pass."""
+    client = MlflowClient(place.uri)
+    assert f"models:/{NAME}/1 is the champion" in place.run("promote", str(place.recipe))
+    aliases = client.get_registered_model(NAME).aliases
+    assert aliases == {"champion": "1"}
+    assert "'three' has no candidate" in place.run("promote", str(place.recipe), code=2)
+
+    runs = [{"name": name, "model": f"runs:/{place.run_ids[name]}", "share": share}
+            for name, share in (("tiny", 3.0), ("again", 1.0))]  # fmt: skip
+    second = str(place.write("average", runs, rule="average", seed=7))
+    place.run("ensemble", second)
+    strict = ["ensemble.gate.min_comparisons=1000", "ensemble.gate.min_gain=0.9"]
+    printed = place.run("promote", second, *strict, code=1)
+    assert f"the champion models:/{NAME}/1 was judged on other Comparisons" in printed
+    assert re.search(rf"models:/{NAME}/2 stays a candidate: \d+ judged Comparisons with an order, 1,000 are", printed)
+    assert "the interval has to lie above +90.00" in printed
+    version = client.get_model_version(NAME, "2")
+    assert version.tags["gate"] == "refused" and version.tags["gate.champion"] == f"models:/{NAME}/1"
+    assert version.tags["gate.better"].startswith("refused: ")
+    assert client.get_run(version.run_id).data.tags["gate"] == "refused"
+    assert [one.path for one in client.list_artifacts(version.run_id, "gate")] == ["gate/version-2-against-1.json"]
+    assert client.get_registered_model(NAME).aliases == {"champion": "1", "candidate": "2"}
+
+    lax = [f"ensemble.gate.{key}" for key in (
+        "min_gain=-1", "confidence=1e-9", "max_group_loss=1", "max_calibration_loss=1"
+    )]  # fmt: skip
+    assert f"models:/{NAME}/2 is the champion; models:/{NAME}/1 was it" in place.run("promote", second, *lax)
+    assert client.get_registered_model(NAME).aliases == {"champion": "2", "previous": "1"}
+    assert client.get_model_version(NAME, "2").tags["gate"] == "passed"
+
+
+def test_averaged_weights_need_no_member(place: Place) -> None:
+    """The version holds the weights; runs after the gate has made it."""
+    registry = ModelRegistry(place.uri)
+    folder = registry.local_folder(registry.resolve(f"models:/{NAME}/2"))
+    served = read_served(folder)
+    assert [(member.name, member.model) for member in served.members] == [("average", ".")]
+    assert [(one["name"], one["share"]) for one in served.fitted["of"]] == [("tiny", 3.0), ("again", 1.0)]
+    mean, *parts = (
+        load_reward_model(one).state_dict()
+        for one in (folder, *(str(place.folder / name / "export") for name in ("tiny", "again")))
+    )
+    for name, value in mean.items():
+        torch.testing.assert_close(value, 0.75 * parts[0][name] + 0.25 * parts[1][name])
+    rows = [{"prompt": "Name a bird.", "responses": ["A wren.", "A trout."]}]
+    loaded = mlflow.pyfunc.load_model(folder)
+    encoder = Encoder(load_tokenizer(folder), served.members[0].reading.encode)
+    [raw] = Scorer(folder, PackBudget(tokens=8192, patches=32768)).score(
+        [encoder.encode(comparison_of(rows[0], 0, ""), [])]
+    )
+    assert served.ensemble is not None
+    expected = served.ensemble.combine({"average": np.array(raw)}).rewards
+    assert loaded.predict(pd.DataFrame(rows)).loc[0, "rewards"] == pytest.approx(expected.tolist(), abs=1e-5)

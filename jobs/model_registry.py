@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from jobs.metric_logger import MetricLogger  # isort: skip  # noqa: F401  # it sets what mlflow reads at its import
 
@@ -23,6 +22,7 @@ from mlflow.artifacts import download_artifacts
 from mlflow.entities import LoggedModel
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from mlflow.utils.file_utils import local_file_uri_to_path
 
 from data_pipeline.errors import MissingInput, RunError
 from jobs.tracking import MAX_TAG_CHARS, MODEL_VERSIONS_TAG, absolute_uri
@@ -109,9 +109,8 @@ class ModelRegistry:
         Raises:
             MissingInput: the files are not there, or can't be fetched.
         """
-        parts = urlsplit(model.location)
-        if parts.scheme in ("", "file"):
-            folder = unquote(parts.path)
+        if model.location.startswith(("file:", "/")):
+            folder = local_file_uri_to_path(model.location)
             if not os.path.isdir(folder):
                 raise MissingInput(f"{model.address}: its files are not at {folder}")
             return folder

@@ -1,12 +1,13 @@
 """Reward models as Ray actors: one a GPU, or one a CPU, that each load the model once and score chunk after chunk."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 import torch
 from ray.util import ActorPool
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from cluster.session import ClusterInfo
 from data_pipeline.dataset import PreparedData
@@ -18,6 +19,8 @@ from rm_core.evaluation.scored import ScoredComparison
 from rm_core.serving.scorer import Scorer
 
 __all__ = ["ScoringJob", "scored_chunks", "scored_rows"]
+
+_DIED = "a scoring process died, most likely out of memory: lower token_budget or cluster.num_cpus"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +54,20 @@ class ScoringActor:
 
 
 def scored_rows(
-    job: ScoringJob, cluster: ClusterInfo, chunks: Sequence[Sequence[int]], *, blank_images: bool
+    job: ScoringJob,
+    cluster: ClusterInfo,
+    chunks: Sequence[Sequence[int]],
+    *,
+    blank_images: bool,
+    placed: Callable[[], None] | None = None,
 ) -> Iterator[list[ScoredComparison]]:
-    """The chunks' scores, in the order of the chunks."""
-    pool = _pool(job, cluster, len(chunks))
+    """The chunks' scores, in the order of the chunks; `placed` is called once all actors run."""
+    actors = _actors(job, cluster, len(chunks))
+    if placed is not None:
+        with ray_errors(_DIED):
+            ray.get([actor.__ray_ready__.remote() for actor in actors])
+        placed()
+    pool = ActorPool(actors)
     return _ended(pool.map(lambda actor, chunk: actor.rows.remote(chunk, blank_images), list(chunks)))
 
 
@@ -62,19 +75,20 @@ def scored_chunks(
     job: ScoringJob, cluster: ClusterInfo, chunks: Sequence[Sequence[EncodedComparison]]
 ) -> Iterator[list[tuple[float, ...]]]:
     """The chunks' rewards, in the order of the chunks."""
-    pool = _pool(job, cluster, len(chunks))
+    pool = ActorPool(_actors(job, cluster, len(chunks)))
     return _ended(pool.map(lambda actor, chunk: actor.comparisons.remote(chunk), list(chunks)))
 
 
-def _pool(job: ScoringJob, cluster: ClusterInfo, num_chunks: int) -> Any:
+def _actors(job: ScoringJob, cluster: ClusterInfo, num_chunks: int) -> list[Any]:
     """One actor a GPU, or one a CPU; no more than there are chunks."""
     on_gpu = cluster.num_gpus > 0
     size = max(1, min(num_chunks, cluster.num_gpus if on_gpu else cluster.num_cpus))
-    actor = ray.remote(num_cpus=1, num_gpus=1 if on_gpu else 0)(ScoringActor)
-    return ActorPool([actor.remote(job) for _ in range(size)])
+    anywhere = PlacementGroupSchedulingStrategy(None)  # type: ignore[arg-type]  # not where the driver is, an actor
+    actor = ray.remote(num_cpus=1, num_gpus=1 if on_gpu else 0, scheduling_strategy=anywhere)(ScoringActor)
+    return [actor.remote(job) for _ in range(size)]
 
 
 def _ended(results: Iterator[Any]) -> Iterator[Any]:
     """The results, with an actor's errors as `ray_errors` gives them."""
-    with ray_errors("a scoring process died, most likely out of memory: lower token_budget or cluster.num_cpus"):
+    with ray_errors(_DIED):
         yield from results

@@ -20,7 +20,8 @@ from data_pipeline.dataset import PreparedData
 from data_pipeline.storage import delete_folder, join, write_atomic
 from jobs.config import Recipe
 from jobs.ensemble_members import FoundMember, find_members
-from jobs.ensemble_scores import Parts, divide, score_members
+from jobs.ensemble_parts import Parts, divide
+from jobs.ensemble_scores import score_members
 from jobs.ensemble_tracking import REPORT, Fitted, facts_of, show, track
 from jobs.model_registry import ModelRegistry, RegisteredVersion
 from jobs.paths import with_absolute_paths

@@ -9,7 +9,7 @@ from data_pipeline.dataset import PreparedData
 from data_pipeline.storage import join
 from jobs.config import Recipe, to_flat_params, to_yaml
 from jobs.ensemble_members import FoundMember
-from jobs.ensemble_scores import Parts
+from jobs.ensemble_parts import Parts
 from jobs.model_registry import CANDIDATE, ModelRegistry, RegisteredVersion
 from jobs.source_version import source_tags
 from jobs.terminal import table

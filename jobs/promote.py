@@ -14,7 +14,8 @@ from data_pipeline.storage import join
 from jobs.config import Recipe
 from jobs.ensemble import JUDGED_FILE
 from jobs.ensemble_members import member_of
-from jobs.ensemble_scores import Parts, parts_of, score_members
+from jobs.ensemble_parts import Parts, parts_of
+from jobs.ensemble_scores import score_members
 from jobs.model_registry import CANDIDATE, CHAMPION, PREVIOUS, ModelRegistry, RegisteredVersion
 from jobs.paths import with_absolute_paths
 from jobs.prepared import manifest_of

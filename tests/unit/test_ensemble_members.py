@@ -17,7 +17,8 @@ from data_pipeline.pipeline import prepare
 from data_pipeline.tokenizer import train_tokenizer
 from jobs.config import Recipe
 from jobs.ensemble_members import FoundMember, member_of
-from jobs.ensemble_scores import divide, parts_of, score_members
+from jobs.ensemble_parts import divide, parts_of
+from jobs.ensemble_scores import score_members
 from jobs.model_registry import ModelRegistry
 from jobs.models import list_versions, register
 from jobs.recipe_file import load_recipe

@@ -110,7 +110,7 @@ class ModelRegistry:
             MissingInput: the files are not there, or can't be fetched.
         """
         if model.location.startswith(("file:", "/")):
-            folder = local_file_uri_to_path(model.location)
+            folder = str(local_file_uri_to_path(model.location))
             if not os.path.isdir(folder):
                 raise MissingInput(f"{model.address}: its files are not at {folder}")
             return folder

@@ -55,39 +55,63 @@ def track(
     recipe: Recipe, data: PreparedData, members: Sequence[FoundMember], fitted: Fitted, folder: str, identity: str,
     registry: ModelRegistry,
 ) -> RegisteredVersion:  # fmt: skip
-    """Log a run, and register its model as the candidate."""
+    """Log a run, and register its model as the candidate.
+
+    Args:
+        folder: the model.
+        identity: another ensemble in the same output folder has another one, and another run.
+    """
     config = recipe.ensemble
-    state = join(config.output, "runs", identity[:12])  # another ensemble in this folder is another run
-    tracker = Tracker(recipe.tracking, run_dir=state, run_name=config.register_as)
+    tracker = Tracker(recipe.tracking, run_dir=join(config.output, "runs", identity[:12]), run_name=config.register_as)
+    try:
+        _log_run(recipe, data, members, fitted, tracker)
+        model_id = tracker.log_model(folder, name=config.register_as, step=0)
+        logged = registry.resolve(f"models:/{model_id}")
+        version = registry.version_of(config.register_as, logged) or registry.register(
+            config.register_as, logged, tags=_version_tags(recipe, data, members, fitted),
+            description=description(recipe, fitted),
+        )  # fmt: skip
+        registry.set_alias(version, CANDIDATE)
+    except BaseException as error:
+        tracker.finish("FAILED", f"{type(error).__name__}: {error}")
+        raise
+    tracker.finish()
+    return version
+
+
+def _log_run(
+    recipe: Recipe, data: PreparedData, members: Sequence[FoundMember], fitted: Fitted, tracker: Tracker
+) -> None:
+    """Settings, lineage, numbers and report."""
     tracker.log_params(to_flat_params(recipe, ["ensemble"]))
     tracker.log_text(to_yaml(recipe), "config/recipe.yaml")
-    lineage = {f"member.{one.served.name}": json.dumps(lineage_of(one)) for one in members}
     fingerprint = data.manifest.fingerprint
-    tracker.set_tags(
-        {"recipe": recipe.name, "data_fingerprint": fingerprint}
-        | lineage
-        | source_tags(f"basereward ensemble {recipe.name}")
-    )
-    judged = len(fitted.judged_on.labels)
+    tags = {"recipe": recipe.name, "data_fingerprint": fingerprint} | _lineage_tags(members)
+    tracker.set_tags(tags | source_tags(f"basereward ensemble {recipe.name}"))
+    counts = {"fitted": len(fitted.fitted_on.labels), "judged": len(fitted.judged_on.labels)}
     tracker.log_dataset(
-        name=recipe.name, fingerprint=fingerprint, source=config.data,
-        profile={"fitted": len(fitted.fitted_on.labels), "judged": judged}, context="evaluation",
-    )  # fmt: skip
+        name=recipe.name, fingerprint=fingerprint, source=recipe.ensemble.data, profile=counts, context="evaluation"
+    )
     numbers = fitted.judgement.numbers()
     tracker.log_metrics({f"eval/{_grouped(name)}": value for name, value in numbers.items()})
     for name in (PAGE, PICTURE, REPORT):
-        tracker.log_file(join(config.output, name), "ensemble")
+        tracker.log_file(join(recipe.ensemble.output, name), "ensemble")
     tracker.describe(description(recipe, fitted))
-    model_id = tracker.log_model(folder, name=config.register_as, step=0)
-    tags = {"kind": "ensemble", "rule": config.rule, "data_fingerprint": fingerprint, "judged": str(judged)} | lineage
-    tags |= {"accuracy": f"{numbers['accuracy']:.4f}"}
-    logged = registry.resolve(f"models:/{model_id}")
-    version = registry.version_of(config.register_as, logged) or registry.register(
-        config.register_as, logged, tags=tags, description=description(recipe, fitted)
-    )
-    registry.set_alias(version, CANDIDATE)
-    tracker.finish()
-    return version
+
+
+def _version_tags(recipe: Recipe, data: PreparedData, members: Sequence[FoundMember], fitted: Fitted) -> dict[str, str]:
+    """What the version's page shows beside its members."""
+    return {
+        "kind": "ensemble",
+        "rule": recipe.ensemble.rule,
+        "data_fingerprint": data.manifest.fingerprint,
+        "judged": str(len(fitted.judged_on.labels)),
+        "accuracy": f"{fitted.judgement.ensemble.report.overall.accuracy.value:.4f}",
+    } | _lineage_tags(members)
+
+
+def _lineage_tags(members: Sequence[FoundMember]) -> dict[str, str]:
+    return {f"member.{one.served.name}": json.dumps(lineage_of(one)) for one in members}
 
 
 def _grouped(name: str) -> str:
@@ -114,12 +138,7 @@ def description(recipe: Recipe, fitted: Fitted) -> str:
         f"{fitted.ensemble.num_comparisons:,} Comparisons of `{recipe.ensemble.data}`, judged on "
         f"{ours.report.num_comparisons:,} others. Calibration error {ours.after.error:.3f}."
     )
-    lines = [
-        told,
-        "",
-        "| | pair accuracy | interval |",
-        "| --- | ---: | ---: |",
-    ]
+    lines = [told, "", "| | pair accuracy | interval |", "| --- | ---: | ---: |"]
     for name, one in {"ensemble": ours, **judgement.members}.items():
         accuracy = one.report.overall.accuracy
         lines.append(f"| {name} | {accuracy.value:.3f} | {accuracy.interval.low:.3f} to {accuracy.interval.high:.3f} |")

@@ -9,6 +9,7 @@ from jobs.model_registry import ModelRegistry, is_address
 from jobs.terminal import columns, say
 from rm_core.model.folder import verify_folder
 from rm_core.model.published import local_model
+from rm_core.serving.served import SERVED_FILE
 
 __all__ = ["list_versions", "register"]
 
@@ -35,9 +36,12 @@ def register(model: str, name: str, *, tracking: str | None) -> int:
     """Make one trained model the next version of `name`; its files stay where its run logged them."""
     registry = ModelRegistry(_uri(tracking))
     logged = registry.resolve(model if is_address(model) else f"runs:/{_run_of(model)}")
-    tags = {"kind": "model"} | {key: value for key, value in _lineage(registry.local_folder(logged)).items() if value}
+    folder = registry.local_folder(logged)
+    tags = {"kind": "model"} | {key: value for key, value in _lineage(folder).items() if value}
     version = registry.register(name, logged, tags=tags)
     say(f"{version.address}: {model}")
+    if not os.path.isfile(os.path.join(folder, SERVED_FILE)):
+        say(f"it was logged without {SERVED_FILE}: a member of ensembles, which mlflow.pyfunc can't load by itself")
     return 0
 
 

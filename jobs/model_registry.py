@@ -31,6 +31,7 @@ __all__ = ["CANDIDATE", "CHAMPION", "PREVIOUS", "ModelRegistry", "RegisteredVers
 
 CHAMPION, CANDIDATE, PREVIOUS = "champion", "candidate", "previous"
 _GONE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
+_MODEL_ID = "model_id"  # a version's tag: MLflow 3.17 takes the id, and does not give it back
 _LOGGED = re.compile(r"models:/(m-[0-9a-f]{32})")
 _ALIAS = re.compile(r"models:/([^/@]+)@([^/@]+)")
 _VERSION = re.compile(r"models:/([^/@]+)/(\d+)")
@@ -157,7 +158,7 @@ class ModelRegistry:
         # The files' own place, not models:/ID: MLflow 3.17 looks that up in the process's default store.
         made = self._client.create_model_version(
             name, source=model.location, run_id=model.run_id, model_id=model.model_id,
-            tags=dict(tags), description=description,
+            tags={**tags, _MODEL_ID: model.model_id}, description=description,
         )  # fmt: skip
         linked = self._client.get_logged_model(model.model_id).tags.get(MODEL_VERSIONS_TAG, "[]")
         links = [*json.loads(linked), {"name": name, "version": made.version}]
@@ -197,7 +198,7 @@ class ModelRegistry:
     def version_of(self, name: str, model: RegisteredVersion) -> RegisteredVersion | None:
         """The version of `name` that a logged model is, the newest if several; None where it is none."""
         found = self._client.search_model_versions(f"name='{name}'", order_by=["version_number DESC"])
-        mine = [one for one in found if one.model_id == model.model_id]
+        mine = [one for one in found if one.source == model.location]
         return self._of_version(self._client.get_model_version(name, mine[0].version)) if mine else None
 
     def versions(self) -> list[RegisteredVersion]:
@@ -223,7 +224,7 @@ class ModelRegistry:
         return RegisteredVersion(
             address=f"models:/{found.name}/{found.version}",
             location=self._client.get_model_version_download_uri(found.name, found.version),
-            model_id=found.model_id,
+            model_id=found.tags.get(_MODEL_ID),
             run_id=found.run_id,
             name=found.name,
             version=str(found.version),

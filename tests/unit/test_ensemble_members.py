@@ -75,7 +75,11 @@ def test_a_member_is_pinned_to_an_address_that_stays(place: Place) -> None:
     assert register(str(folder / "export"), "rm", tracking=uri) == 0
     assert register(f"runs:/{run_id}", "rm", tracking=uri) == 0
     place.registry.set_alias(place.registry.resolve("models:/rm/1"), "champion")
-    logged = place.registry.resolve(f"runs:/{run_id}").address
+    by_itself = place.registry.resolve(f"runs:/{run_id}")
+    logged = by_itself.address
+    newest = place.registry.version_of("rm", by_itself)
+    assert newest is not None and newest.address == "models:/rm/2"
+    assert f"models:/{newest.model_id}" == logged and newest.run_id == run_id
     for address, pinned in (
         ("models:/rm@champion", "models:/rm/1"), ("models:/rm/2", "models:/rm/2"), (logged, logged),
         (f"runs:/{run_id}", logged), (place.sees, place.sees),

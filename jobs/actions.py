@@ -77,7 +77,7 @@ class Action:
         settings = [word for word in words if _is_setting(word)]
         places = [word for word in words if not _is_setting(word)]
         if len(places) != len(self.places):
-            wanted = " and ".join(self.places)
+            wanted = " and ".join(self.places) or "no place"
             got = ", ".join(map(repr, places)) if places else "none"
             raise RecipeError(f"{name} needs {wanted}, got {got}: for example {self.example}")
         values = {key: one.default for key, one in self.options.items()}

@@ -109,6 +109,36 @@ VERBS: dict[str, Verb | Group | Action] = {
         flags={"dry-run": "print the trials, their GPUs, hours and cost, and start nothing"},
         has_variants=True,
     ),
+    "ensemble": Verb(
+        "put several reward models together as one registered model, fitted and judged on held-out Comparisons",
+        "jobs.ensemble:run",
+        "basereward ensemble mine.yaml ensemble.rule=accuracy",
+    ),
+    "promote": Verb(
+        "make the candidate the champion, if it is better on the same held-out Comparisons",
+        "jobs.promote:run",
+        "basereward promote mine.yaml",
+    ),
+    "models": Group(
+        "registered models: list them, register a trained one",
+        {
+            "list": Action(
+                "list every version of every registered model with its aliases",
+                "jobs.models:list_versions",
+                "basereward models list tracking=sqlite:///runs/demo/mlflow.db",
+                places=(),
+                options={"tracking": Option(None, "the MLflow store; unset: MLFLOW_TRACKING_URI")},
+            ),
+            "register": Action(
+                "make a trained model the next version of a registered model",
+                "jobs.models:register",
+                "basereward models register runs/demo/train/export demo-7b tracking=sqlite:///runs/demo/mlflow.db",
+                places=("MODEL", "NAME"),
+                options={"tracking": Option(None, "the MLflow store; unset: MLFLOW_TRACKING_URI")},
+                places_help="an export of basereward train, runs:/RUN_ID or models:/MODEL_ID; and the name",
+            ),
+        },
+    ),
     "runs": Verb(
         "list the runs of a recipe's MLflow experiment: state, progress, loss, held-out accuracy",
         "jobs.runs:run",

@@ -10,6 +10,7 @@ from omegaconf import MISSING, OmegaConf
 
 from data_pipeline.config import FieldMap, PreprocessConfig
 from jobs.sweep_config import SweepConfig
+from rm_core.ensembles.config import EnsembleConfig
 from rm_core.model.config import InitModelConfig
 from rm_core.planner.config import PlanConfig
 from rm_core.training.config import TrainConfig
@@ -145,13 +146,21 @@ class Recipe:
     """Section of ``score``."""
     sweep: SweepConfig = field(default_factory=lambda: SweepConfig(output="${run_dir}/sweep"))
     """Section of ``sweep``."""
+    ensemble: EnsembleConfig = field(
+        default_factory=lambda: EnsembleConfig(
+            data="${preprocess.output}", register_as="${name}", output="${run_dir}/ensemble"
+        )
+    )
+    """Section of ``ensemble`` and ``promote``."""
     tracking: TrackingConfig = field(default_factory=lambda: TrackingConfig(uri="sqlite:///${run_dir}/mlflow.db"))
     """Where MLflow keeps runs."""
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     """Which Ray cluster the verb runs on."""
 
 
-SECTIONS = ("init_model", "preprocess", "train", "plan", "evaluate", "score", "sweep", "tracking", "cluster")
+SECTIONS = (
+    "init_model", "preprocess", "train", "plan", "evaluate", "score", "sweep", "ensemble", "tracking", "cluster",
+)  # fmt: skip
 
 
 def to_yaml(recipe: Recipe) -> str:

@@ -25,8 +25,8 @@ from rm_core.evaluation.metrics import evaluate
 from rm_core.evaluation.report import write_report
 from rm_core.evaluation.results import EvaluationReport, Group
 from rm_core.evaluation.scored import ScoredComparison
-from rm_core.evaluation.scored_file import SCORED_FILE, write_scored
-from rm_core.model.folder import verify_folder
+from rm_core.evaluation.scored_file import SCORED_FILE, ScoredOrigin, write_scored
+from rm_core.model.folder import marker_sha256, verify_folder
 from rm_core.model.published import local_model
 
 __all__ = ["run"]
@@ -53,7 +53,7 @@ def run(
     config = replace(config, data=manifest_of(recipe, config.data))
     data = PreparedData.open(config.data)
     scored = score_split(recipe, config, data, opened, placed)
-    write_scored(join(config.output, SCORED_FILE), scored)
+    write_scored(join(config.output, SCORED_FILE), scored, origin_of(config, data))
     report = evaluate(
         scored,
         confidence=config.confidence,
@@ -70,6 +70,14 @@ def run(
     track(recipe, config, report, data)
     show(recipe, report)
     return report
+
+
+def origin_of(config: EvaluateConfig, data: PreparedData) -> ScoredOrigin | None:
+    """What the rewards are of, for an ensemble that looks for them; None where only some of the split was scored."""
+    if config.limit is not None:
+        return None
+    model = marker_sha256(local_model(config.model))
+    return ScoredOrigin(data_fingerprint=data.manifest.fingerprint, split=config.split, model=model)
 
 
 def score_split(

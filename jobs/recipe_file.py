@@ -29,6 +29,7 @@ from omegaconf.errors import (
 from data_pipeline.config import SourceConfig
 from data_pipeline.errors import MissingInput, RecipeError
 from jobs.config import SECTIONS, Recipe
+from rm_core.ensembles.config import MemberConfig
 
 __all__ = ["load_recipe", "packaged_recipes", "required"]
 
@@ -195,7 +196,7 @@ def _parse(source: str, text: str) -> dict[str, Any]:
 
 
 def _merge_file(source: str, settings: dict[str, Any]) -> DictConfig:
-    _check_sources(source, settings)
+    _check_lists(source, settings)
     for section, value in settings.items():
         if section in SECTIONS and not isinstance(value, dict):
             raise RecipeError(f"{source}: {section} is {value!r}, but has to be a section of `key: value` lines")
@@ -207,20 +208,30 @@ def _merge_file(source: str, settings: dict[str, Any]) -> DictConfig:
     return merged
 
 
-def _check_sources(source: str, settings: dict[str, Any]) -> None:
-    """Check the items of `preprocess.sources` one by one: OmegaConf leaves the list out of a message's key."""
-    preprocess = settings.get("preprocess")
-    items = preprocess.get("sources", []) if isinstance(preprocess, dict) else []
+_LISTS: tuple[tuple[str, str, type, str], ...] = (
+    ("preprocess", "sources", SourceConfig, "path"),
+    ("ensemble", "members", MemberConfig, "model"),
+)
+"""Section, key, class of an item, and what it needs beside a name."""
+
+
+def _check_lists(source: str, settings: dict[str, Any]) -> None:
+    """Check the items of lists one by one: OmegaConf leaves the list out of a message's key."""
+    for section, name, kind, needed in _LISTS:
+        value = settings.get(section)
+        items = value.get(name, []) if isinstance(value, dict) else []
+        _check_list(source, f"{section}.{name}", items, kind, needed)
+
+
+def _check_list(source: str, name: str, items: object, kind: type, needed: str) -> None:
     if not isinstance(items, list):
-        raise RecipeError(
-            f"{source}: preprocess.sources is {items!r}, but has to be a list (lines that begin with `- name:`)"
-        )
+        raise RecipeError(f"{source}: {name} is {items!r}, but has to be a list (lines that begin with `- name:`)")
     for index, item in enumerate(items):
-        key = f"preprocess.sources[{index}]"
+        key = f"{name}[{index}]"
         if not isinstance(item, dict):
-            raise RecipeError(f"{source}: {key} is {item!r}, but has to hold `name:` and `path:`")
+            raise RecipeError(f"{source}: {key} is {item!r}, but has to hold `name:` and `{needed}:`")
         try:
-            OmegaConf.merge(OmegaConf.structured(SourceConfig), item)
+            OmegaConf.merge(OmegaConf.structured(kind), item)
         except OmegaConfBaseException as error:
             raise RecipeError(f"{source}: {_one_line(error, prefix=key + '.')}") from error
 

@@ -68,15 +68,16 @@ def scored_rows(
             ray.get([actor.__ray_ready__.remote() for actor in actors])
         placed()
     pool = ActorPool(actors)
-    return _ended(pool.map(lambda actor, chunk: actor.rows.remote(chunk, blank_images), list(chunks)))
+    return _ended(pool.map(lambda actor, chunk: actor.rows.remote(chunk, blank_images), list(chunks)), actors)
 
 
 def scored_chunks(
     job: ScoringJob, cluster: ClusterInfo, chunks: Sequence[Sequence[EncodedComparison]]
 ) -> Iterator[list[tuple[float, ...]]]:
     """The chunks' rewards, in the order of the chunks."""
-    pool = ActorPool(_actors(job, cluster, len(chunks)))
-    return _ended(pool.map(lambda actor, chunk: actor.comparisons.remote(chunk), list(chunks)))
+    actors = _actors(job, cluster, len(chunks))
+    pool = ActorPool(actors)
+    return _ended(pool.map(lambda actor, chunk: actor.comparisons.remote(chunk), list(chunks)), actors)
 
 
 def _actors(job: ScoringJob, cluster: ClusterInfo, num_chunks: int) -> list[Any]:
@@ -88,7 +89,14 @@ def _actors(job: ScoringJob, cluster: ClusterInfo, num_chunks: int) -> list[Any]
     return [actor.remote(job) for _ in range(size)]
 
 
-def _ended(results: Iterator[Any]) -> Iterator[Any]:
-    """The results, with an actor's errors as `ray_errors` gives them."""
-    with ray_errors(_DIED):
-        yield from results
+def _ended(results: Iterator[Any], actors: Sequence[Any]) -> Iterator[Any]:
+    """The results, with an actor's errors as `ray_errors` gives them; then the actors' places are free at once.
+
+    A pool and its actors refer to each other, so that the next model's actors would wait for Python to find out.
+    """
+    try:
+        with ray_errors(_DIED):
+            yield from results
+    finally:
+        for actor in actors:
+            ray.kill(actor)

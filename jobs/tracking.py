@@ -191,7 +191,9 @@ class Tracker:
         if all(entry.path != name for entry in self._client.list_artifacts(self.run_id, folder or None)):
             self._client.log_text(self.run_id, text(), name)
 
-    def log_model(self, folder: str | Path, *, name: str, step: int, register_as: str | None = None) -> str:
+    def log_model(
+        self, folder: str | Path, *, name: str, step: int, register_as: str | None = None, beside: str | None = None
+    ) -> str:
         """Log an exported model as the run's output, once; a restart that logs it again gets the first id.
 
         Args:
@@ -199,6 +201,7 @@ class Tracker:
             name: what the UI shows.
             step: the optimiser step the weights are from.
             register_as: also make it a new version of this registered model.
+            beside: another local folder, whose files go beside the model's.
 
         Returns:
             The id of the logged model.
@@ -208,7 +211,8 @@ class Tracker:
             return known
         shown = re.sub(NOT_IN_MODEL_NAMES, "_", name)
         model = self._client.create_logged_model(self._experiment_id, name=shown, source_run_id=self.run_id)
-        self._client.log_model_artifacts(model.model_id, str(folder))
+        for part in (str(folder), *([beside] if beside else [])):
+            self._client.log_model_artifacts(model.model_id, part)
         self._client.finalize_logged_model(model.model_id, "READY")
         self._client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step)])
         if register_as is not None:

@@ -8,6 +8,7 @@ A finished training is left as it is; a killed one goes on from its last checkpo
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from tempfile import TemporaryDirectory
 
 import ray
 
@@ -36,6 +37,7 @@ from jobs.train_record import Attempt, TrainingRecord
 from jobs.train_state import claim_output, is_logged
 from rm_core.model.folder import is_complete, verify_folder
 from rm_core.model.published import local_model
+from rm_core.serving.served import Reading
 from rm_core.training.check_config import check_train_config
 from rm_core.training.config import TrainConfig
 from rm_core.training.planning import make_plan
@@ -106,7 +108,7 @@ def run(recipe: Recipe, part: PartOf | None = None) -> None:
         raise
     send_all_kept(tracker.uri, tracker.run_id, config.output, recipe.tracking.patience_s, say)
     record.end("finished")
-    tracker.log_model(local_model(export_folder(config)), name=recipe.name, step=plan.num_steps)
+    log_model(recipe, config, data, tracker, plan.num_steps)
     tracker.log_bytes(curves_png(recipe.name, {name: tracker.points(name) for name in CURVES}), "plots/training.png")
     page = replace(page, attempts=record.attempts, metrics=tracker.metrics(), state="finished")
     tracker.write_page(page.parts(), page.tags() | record.cluster)
@@ -133,6 +135,17 @@ def end_run(tracker: Tracker, error: BaseException) -> None:
 def state_of(error: BaseException) -> str:
     """How MLflow calls a run that `error` ended: killed or failed."""
     return "killed" if was_terminated() or not isinstance(error, Exception) else "failed"
+
+
+def log_model(recipe: Recipe, config: TrainConfig, data: PreparedData, tracker: Tracker, num_steps: int) -> None:
+    """Hand the export to MLflow with what `mlflow.pyfunc` needs to load it."""
+    from jobs.served_model import add_served_files, one_model  # imports all of mlflow.pyfunc, some seconds
+
+    folder = local_model(export_folder(config))
+    served = one_model(recipe.name, folder, Reading.of_manifest(data.manifest.config))
+    with TemporaryDirectory() as beside:
+        add_served_files(beside, served)
+        tracker.log_model(folder, name=recipe.name, step=num_steps, beside=beside)
 
 
 def reason_of(error: BaseException) -> str:

@@ -6,6 +6,8 @@
       -> Combined      one reward a response, and how far the members are apart (`combine.py`)
       -> Calibration   is a margin of it a probability (`calibration.py`); what is left when doubtful ones are set
                        aside (`coverage.py`)
+      -> Judgement     all of it on other Comparisons, beside members and other rules (`judgement.py`, `report.py`)
+      -> Decision      may it take the champion's place (`gate.py`)
 
 Members may have different backbones and sizes; text-only ones are asked about Comparisons without images alone.
 Rewards of different models have different scales, so each is standardised by its held-out rewards first.

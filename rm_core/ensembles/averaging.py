@@ -19,13 +19,13 @@ from torch import Tensor
 
 from data_pipeline.errors import RecipeError
 from data_pipeline.storage import sha256_of
-from rm_core.model.folder import finish_folder, verify_folder
-from rm_core.model.published import MARKER, local_model
+from rm_core.model.folder import files_of, finish_folder, verify_folder
+from rm_core.model.published import local_model
 
 __all__ = ["average_weights"]
 
-_OWN = (MARKER, "README.md")
-"""Files that each export has of its own."""
+_OWN = ("README.md",)
+"""Files beside the weights that each export has of its own."""
 
 
 def average_weights(models: Sequence[str], shares: Sequence[float], output: str, *, lineage: Mapping[str, Any]) -> None:
@@ -107,9 +107,11 @@ def _mean(name: str, readers: Sequence[_Weights], shares: Sequence[float], model
 def _contents(folder: Path) -> dict[str, str]:
     """Files beside the weights that decide what a model means -> what they say."""
     return {
-        path.name: json.dumps(_config_of(path), sort_keys=True) if path.name == "config.json" else sha256_of(str(path))
-        for path in sorted(folder.iterdir())
-        if path.name not in _OWN and ".safetensors" not in path.name and path.is_file()
+        name: json.dumps(_config_of(folder / name), sort_keys=True)
+        if name == "config.json"
+        else sha256_of(str(folder / name))
+        for name in files_of(str(folder))
+        if name not in _OWN and ".safetensors" not in name
     }
 
 

@@ -43,6 +43,11 @@ class ScoreTable:
         better, worse = self.pairs
         return np.asarray(rewards[..., better] - rewards[..., worse])
 
+    def only(self, members: Sequence[str]) -> "ScoreTable":
+        """The same Comparisons with the rewards of some members."""
+        places = [self.members.index(name) for name in members]
+        return replace(self, members=tuple(members), rewards=self.rewards[places])
+
     def scored(self, rewards: Floats) -> list[ScoredComparison]:
         """The Comparisons with other rewards [R], for `rm_core.evaluation`."""
         starts = np.cumsum([len(one.ranks) for one in self.labels])[:-1]

@@ -22,11 +22,24 @@ from data_pipeline.errors import CorruptData, MissingInput
 from data_pipeline.storage import exists, join, sha256_of, write_atomic
 from rm_core.model.backbone import load_backbone
 from rm_core.model.config import HeadConfig
+from rm_core.model.families import family_of
 from rm_core.model.published import MARKER, local_model
 from rm_core.model.reward_model import RewardModel
 from rm_core.model.shards import write_backbone
 
-__all__ = ["PROCESSOR_FILES", "finish_folder", "has_head", "is_complete", "load_reward_model", "save_reward_model"]
+__all__ = [
+    "PROCESSOR_FILES",
+    "files_of",
+    "finish_folder",
+    "has_head",
+    "is_complete",
+    "load_reward_model",
+    "marker_sha256",
+    "model_type_of",
+    "save_reward_model",
+    "sees_images",
+    "verify_folder",
+]
 
 FORMAT_VERSION = 1
 PROCESSOR_FILES = (
@@ -125,16 +138,62 @@ def verify_folder(folder: str) -> dict[str, Any]:
     Raises:
         CorruptData: not complete, or a file differs.
     """
-    if not is_complete(folder):
-        raise CorruptData(f"{folder!r} has no {MARKER}: its export was cut off; export it again")
-    with open(os.path.join(folder, MARKER), encoding="utf8") as file:
-        marker = json.load(file)
+    marker = _marker(folder)
     for name, expected in marker["files"].items():
         path = os.path.join(folder, name)
         if not os.path.isfile(path) or sha256_of(path) != expected:
             raise CorruptData(f"{path!r} is missing or differs from the checksum in {MARKER}")
     lineage: dict[str, Any] = marker["lineage"]
     return lineage
+
+
+def marker_sha256(folder: str) -> str:
+    """sha256 of the marker of a local folder: names the model, since the marker lists every file's checksum.
+
+    Raises:
+        CorruptData: it has none.
+    """
+    _marker(folder)
+    return sha256_of(os.path.join(folder, MARKER))
+
+
+def files_of(folder: str) -> list[str]:
+    """Names of the files that belong to the model in a local folder, the marker aside; others may lie beside them.
+
+    Raises:
+        CorruptData: it has no marker.
+    """
+    return sorted(_marker(folder)["files"])
+
+
+def sees_images(folder: str) -> bool:
+    """Whether the backbone of a local folder has a vision tower.
+
+    Raises:
+        MissingInput: the folder has no ``config.json``.
+    """
+    return family_of(model_type_of(folder)).has_vision
+
+
+def model_type_of(folder: str) -> str:
+    """What Transformers calls the backbone's architecture, such as ``qwen2_5_vl``.
+
+    Raises:
+        MissingInput: the folder has no ``config.json``.
+    """
+    path = os.path.join(folder, "config.json")
+    if not os.path.isfile(path):
+        raise MissingInput(f"{folder!r} has no config.json: name the folder that training exported")
+    with open(path, encoding="utf8") as file:
+        return str(json.load(file)["model_type"])
+
+
+def _marker(folder: str) -> dict[str, Any]:
+    if not is_complete(folder):
+        raise CorruptData(f"{folder!r} has no {MARKER}: its export was cut off; export it again")
+    with open(os.path.join(folder, MARKER), encoding="utf8") as file:
+        marker: dict[str, Any] = json.load(file)
+    return marker
 
 
 def _json(value: object) -> bytes:

@@ -9,7 +9,14 @@ ROOT = Path(__file__).parents[2]
 DOORS = {
     "deepspeed": {"rm_core/training/engine.py"},
     "peft": {"rm_core/model/lora.py"},
-    "mlflow": {"jobs/metric_logger.py", "jobs/run_artifacts.py", "jobs/run_store.py", "jobs/tracking.py"},
+    "mlflow": {
+        "jobs/metric_logger.py",
+        "jobs/model_registry.py",
+        "jobs/run_artifacts.py",
+        "jobs/run_store.py",
+        "jobs/served_model.py",
+        "jobs/tracking.py",
+    },
     "fsspec": {"data_pipeline/storage/remote.py"},
     "huggingface_hub": set(),
     "zipfile": {"data_pipeline/storage/zips.py"},

@@ -8,7 +8,7 @@ import pytest
 
 from data_pipeline.errors import CorruptData, MissingInput
 from rm_core.evaluation.scored import ScoredComparison
-from rm_core.evaluation.scored_file import read_scored, write_scored
+from rm_core.evaluation.scored_file import ScoredOrigin, read_origin, read_scored, write_scored
 
 SCORED = [
     ScoredComparison(
@@ -41,3 +41,17 @@ def test_a_file_that_is_something_else_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"id": ["1"]}), url)
     with pytest.raises(CorruptData, match="holds no scored Comparisons"):
         read_scored(str(url))
+
+
+def test_a_file_says_what_was_scored_by_what(tmp_path: Path) -> None:
+    url = str(tmp_path / "scored.parquet")
+    assert read_origin(url) is None, "no file"
+    write_scored(url, SCORED)
+    assert read_origin(url) is None, "no origin"
+    origin = ScoredOrigin(data_fingerprint="a", split="heldout", model="b")
+    write_scored(url, SCORED, origin)
+    assert read_origin(url) == origin
+    assert read_scored(url) == SCORED
+    Path(url).write_bytes(b"{}")
+    with pytest.raises(CorruptData, match="holds no scored Comparisons"):
+        read_origin(url)

@@ -1,0 +1,145 @@
+"""May a candidate take the champion's place? Rules over the same judged Comparisons, each with its number.
+
+    candidate, champion: rewards of the same Comparisons, and a temperature each
+      -> compare_paired, calibrate -> Check, one a rule -> Decision
+
+Nothing here looks at a store or a clock: the same rewards give the same decision.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rm_core.ensembles.calibration import calibrate
+from rm_core.ensembles.config import GateConfig
+from rm_core.evaluation.paired import PairedComparison, compare_paired
+from rm_core.evaluation.pairs import pair_table
+from rm_core.evaluation.scored import ScoredComparison
+
+__all__ = ["Check", "Decision", "Standing", "decide"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """One model on the judged Comparisons."""
+
+    scored: Sequence[ScoredComparison]
+    temperature: float
+    """Margins divided by it are log-odds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One rule and what it found."""
+
+    rule: str
+    """enough, better, group/NAME or calibration."""
+    passed: bool
+    value: float
+    """The number that was compared."""
+    bound: float
+    """What it was compared with."""
+    told: str
+    """Both in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What the gate says."""
+
+    checks: tuple[Check, ...]
+    comparison: PairedComparison | None
+    """Candidate less champion; None where there is no champion."""
+
+    @property
+    def passed(self) -> bool:
+        return all(check.passed for check in self.checks)
+
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """Every rule that failed, in words."""
+        return tuple(check.told for check in self.checks if not check.passed)
+
+    def to_json(self) -> dict[str, Any]:
+        """As dicts, lists and numbers."""
+        return {"passed": self.passed} | asdict(self)
+
+
+def decide(candidate: Standing, champion: Standing | None, config: GateConfig, *, seed: int = 0) -> Decision:
+    """Ask every rule, also behind one that failed.
+
+    Args:
+        champion: None where there is none yet; then only the number of Comparisons counts.
+        seed: of the bootstrap.
+
+    Raises:
+        UserError: the two have not scored the same Comparisons with the same labels.
+        RunError: no pair of labels differs.
+    """
+    enough = _enough(candidate, config)
+    if champion is None:
+        return Decision(checks=(enough,), comparison=None)
+    found = compare_paired(
+        champion.scored, candidate.scored,
+        confidence=config.confidence, bootstrap_samples=config.bootstrap_samples, seed=seed,
+    )  # fmt: skip
+    checks = (enough, _better(found, config), *_groups(found, config), _calibration(candidate, champion, config))
+    return Decision(checks=checks, comparison=found)
+
+
+def _enough(candidate: Standing, config: GateConfig) -> Check:
+    """Comparisons with an ordered pair; the others decide nothing."""
+    count = sum(len(set(one.ranks)) > 1 for one in candidate.scored)
+    return Check(
+        rule="enough",
+        passed=count >= config.min_comparisons,
+        value=count,
+        bound=config.min_comparisons,
+        told=f"{count:,} judged Comparisons with an order, {config.min_comparisons:,} are asked for",
+    )
+
+
+def _better(found: PairedComparison, config: GateConfig) -> Check:
+    highest = 1 - config.confidence
+    gain = f"{100 * found.difference:+.2f} points of accuracy"
+    between = f"{100 * found.interval.low:+.2f} to {100 * found.interval.high:+.2f}"
+    return Check(
+        rule="better",
+        passed=found.interval.low > config.min_gain and found.p_value <= highest,
+        value=found.interval.low,
+        bound=config.min_gain,
+        told=f"{gain} against the champion ({between}, p = {found.p_value:.3g}); the interval has to lie above "
+        f"{100 * config.min_gain:+.2f}, and p may be {highest:.3g}",
+    )
+
+
+def _groups(found: PairedComparison, config: GateConfig) -> list[Check]:
+    """One for each source and modality that is large enough."""
+    return [
+        Check(
+            rule=f"group/{name}",
+            passed=group.difference >= -config.max_group_loss,
+            value=group.difference,
+            bound=-config.max_group_loss,
+            told=f"{name}: {100 * group.difference:+.2f} points of accuracy on {group.num_comparisons:,} Comparisons, "
+            f"{-100 * config.max_group_loss:+.2f} are allowed",
+        )
+        for name, group in found.by_group.items()
+        if group.num_comparisons >= config.min_group_comparisons
+    ]
+
+
+def _calibration(candidate: Standing, champion: Standing, config: GateConfig) -> Check:
+    ours, theirs = _error(candidate), _error(champion)
+    return Check(
+        rule="calibration",
+        passed=ours - theirs <= config.max_calibration_loss,
+        value=ours - theirs,
+        bound=config.max_calibration_loss,
+        told=f"calibration error {ours:.4f}, the champion's is {theirs:.4f}; it may be {config.max_calibration_loss:g} "
+        "higher",
+    )
+
+
+def _error(standing: Standing) -> float:
+    return calibrate(pair_table(standing.scored).margin, standing.temperature).error

@@ -1,0 +1,110 @@
+"""What a registered model is made of, as one file: ``ensemble.json``.
+
+    ServedModel
+      members   each: where its weights are, their checksum, how it reads records, where it comes from
+      ensemble  scales, weights, rule, temperature; None: one model, whose rewards are given as they are
+
+A member's place is an address that stays (``models:/NAME/VERSION``, ``models:/MODEL_ID``, a folder), or ``.``, the
+folder that holds the file.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from data_pipeline.config import EncodeConfig, MediaConfig
+from data_pipeline.errors import CorruptData
+from rm_core.ensembles.ensemble import Ensemble
+
+__all__ = ["HERE", "SERVED_FILE", "Reading", "ServedMember", "ServedModel"]
+
+SERVED_FILE = "ensemble.json"
+HERE = "."
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How a model reads records: as the data was prepared that it was trained or fitted on."""
+
+    encode: EncodeConfig = field(default_factory=EncodeConfig)
+    max_tokens: int
+    """Longest prompt plus longest response, in tokens; longer ones are refused."""
+    max_source_pixels: int
+    """An image file that would decode to more is refused unread."""
+    max_source_bytes: int
+    """An image file with more is refused unread."""
+
+    @classmethod
+    def of_manifest(cls, config: Mapping[str, Any]) -> "Reading":
+        """The settings in the `config` of a manifest of prepared data."""
+        return cls(
+            encode=EncodeConfig(**config["encode"]),
+            max_tokens=config["rules"]["max_tokens"],
+            max_source_pixels=config["media"]["max_source_pixels"],
+            max_source_bytes=config["media"]["max_source_bytes"],
+        )
+
+    @property
+    def media(self) -> MediaConfig:
+        """The same bounds for reading images; nothing is fetched from anywhere."""
+        return MediaConfig(max_source_pixels=self.max_source_pixels, max_source_bytes=self.max_source_bytes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedMember:
+    """One reward model."""
+
+    name: str
+    model: str
+    """Where its folder is: an address that stays, or `HERE`."""
+    sha256: str
+    """Of its ``model.json``, which lists the checksums of all its files."""
+    text_only: bool
+    reading: Reading
+    lineage: dict[str, Any]
+    """Where it comes from: registered name and version, MLflow run, recipe, fingerprint of its training data; what is
+    not known is left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedModel:
+    """The content of ``ensemble.json``."""
+
+    members: tuple[ServedMember, ...]
+    ensemble: Ensemble | None
+    token_budget: int
+    """Tokens a packed row holds at most."""
+    patch_budget: int
+    """Vision patches (14 x 14 pixels) a packed row holds at most."""
+    fitted: dict[str, Any] = field(default_factory=dict)
+    """On what: fingerprint and split of the data, counts, seed; members whose weights were averaged."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As dicts, lists and numbers."""
+        made = None if self.ensemble is None else self.ensemble.to_json()
+        return {"format_version": FORMAT_VERSION} | asdict(self) | {"ensemble": made}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], url: str = SERVED_FILE) -> "ServedModel":
+        """What `to_json` gave; `url` is for messages.
+
+        Raises:
+            CorruptData: it is something else.
+        """
+        version = content.get("format_version")
+        if version != FORMAT_VERSION:
+            raise CorruptData(f"{url!r} has format_version {version!r}, this program reads {FORMAT_VERSION}")
+        try:
+            given = {one.name: content[one.name] for one in fields(cls)}
+            members = tuple(_member(member) for member in given.pop("members"))
+            made = given.pop("ensemble")
+            return cls(members=members, ensemble=None if made is None else Ensemble.from_json(made), **given)
+        except (KeyError, TypeError) as error:
+            raise CorruptData(f"{url!r} is no ensemble ({type(error).__name__}: {error})") from error
+
+
+def _member(content: Mapping[str, Any]) -> ServedMember:
+    reading = dict(content["reading"])
+    reading["encode"] = EncodeConfig(**reading["encode"])
+    return ServedMember(**{**content, "reading": Reading(**reading)})

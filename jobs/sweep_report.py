@@ -154,7 +154,7 @@ def summary(results: SweepResults, analysis: Analysis, items: Mapping[str, Paire
         cells += [score(place.behind), noise_words(place, items)] if index else ["", "best"]
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", *(f"- {law_words(fit)}" for fit in analysis.fits)]
-    lines += [f"- {one.label}, seed {one.seed}: {one.state}. {one.reason}" for one in results.unfinished]
+    lines += [f"- {one.label}, seed {one.seed}: {one.state}. {one.reason}".rstrip() for one in results.unfinished]
     if results.paper_table is not None:
         paper = load_table(results.paper_table)
         head, *rows = paper_lines(paper, measured(paper, results.points))

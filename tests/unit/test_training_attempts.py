@@ -80,7 +80,7 @@ def test_room_is_what_living_staying_wanted_nodes_have_free() -> None:
 
 def test_a_board_keeps_what_is_said_over_attempts_but_not_where_they_ran() -> None:
     board = Board()
-    board.new_attempt()
+    board.new_attempt(2)
     assert board.begin(0, PLACES[0]) is None
     board.interrupt("a node goes")
     board.interrupt("there is room")

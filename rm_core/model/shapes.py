@@ -79,7 +79,9 @@ _TINY: dict[str, Any] = {"hidden": 128, "intermediate": 256, "layers": 3, "heads
 _TINY_TOWER = Tower(hidden=64, intermediate=128, layers=2, heads=2, full_attention_blocks=(1,))
 
 SHAPES: dict[str, Shape] = {
+    "nano": Shape(hidden=64, intermediate=128, layers=2, heads=2, kv_heads=1, tower=_TINY_TOWER),
     "tiny": Shape(**_TINY, tower=_TINY_TOWER),
+    "small": Shape(hidden=256, intermediate=512, layers=4, heads=8, kv_heads=2, tower=_TINY_TOWER),
     "mid": Shape(
         hidden=512, intermediate=1408, layers=8, heads=8, kv_heads=2,
         tower=Tower(hidden=320, intermediate=856, layers=8, heads=4, full_attention_blocks=(3, 7)),

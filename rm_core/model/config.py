@@ -35,7 +35,7 @@ class InitModelConfig:
     output: str = "model"
     """The folder to write; it is complete once it holds ``model.json``."""
     shape: str = "tiny"
-    """A size by name: of Qwen2.5-VL (nano, tiny, small, mid, 3b, 7b, 32b, 72b), or with its family (qwen2-vl-2b, ...)."""
+    """A size by name: of Qwen2.5-VL (nano, tiny, small, mid, 3b, 7b, 32b, 72b), or with its family (qwen3-8b, ...)."""
     tokenizer: str | None = None
     """A folder with ``tokenizer.json`` to copy; unset: train a byte-level BPE on the recipe's sources."""
     vocab_size: int = 1024

@@ -1,6 +1,7 @@
 """`basereward VERB [RECIPE] [key=value ...]`: parse, load the recipe, call the verb, turn errors into exit codes.
 
 Most verbs take a recipe. A `Group`, such as ``data``, has actions whose arguments are places: ``data show FOLDER``.
+An `Action` by itself, such as ``submit``, reads its own words.
 
 Exit codes: 0 done; 1 a run failed, or ``data verify`` found a bad file; 2 the caller can fix it (one line says how);
 130 Ctrl-C; 143 ended by SIGTERM. ``data diff`` is like diff: 0 the same, 1 different, 2 any error.
@@ -16,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from data_pipeline.errors import RecipeError, RunError, UserError
-from jobs.actions import EXIT_FAILED, Action, Group, Option
+from jobs.actions import EXIT_FAILED, Action, Group, Option, Valued
 from jobs.termination import Terminated, sigterm_raises, was_terminated
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ class Verb:
         return loaded
 
 
-VERBS: dict[str, Verb | Group] = {
+ADDRESS = Valued("A", "the head's Jobs API, http://HEAD:8265; default: RAY_API_SERVER_ADDRESS, or this machine")
+
+VERBS: dict[str, Verb | Group | Action] = {
     "init-model": Verb(
         "write a model folder with random weights, a tokenizer and a processor",
         "jobs.init_model:run",
@@ -114,6 +117,68 @@ VERBS: dict[str, Verb | Group] = {
             ),
         },
     ),
+    "submit": Action(
+        "run a verb as a job of a Ray cluster",
+        "jobs.submit:submit",
+        "basereward submit --wait --env MLFLOW_TRACKING_PASSWORD train mine.yaml train.num_workers=16",
+        places=("VERB", "[RECIPE]", "[key=value ...]"),
+        flags={
+            "wait": "follow the job, and end with its exit code; Ctrl-C detaches",
+            "unpinned": "let the cluster have other versions of Python and libraries than there are here",
+        },
+        values={
+            "address": ADDRESS,
+            "env": Valued("NAME", "send this variable of the environment along, sealed; may be repeated", repeat=True),
+            "package": Valued("P", "an s3:// folder that the code goes to, or `image`: the nodes have it already"),
+            "retries": Valued(
+                "N", "how often --wait submits an interrupted job again; default: cluster.submit.retries"
+            ),
+        },
+        open_words=True,
+    ),
+    "jobs": Group(
+        "list, follow, stop and retry submitted jobs",
+        {
+            "list": Action(
+                "list the cluster's submitted jobs, the newest first",
+                "jobs.job_commands:list_jobs",
+                "basereward jobs list --address http://10.0.0.5:8265",
+                places=(),
+                values={"address": ADDRESS},
+            ),
+            "status": Action(
+                "show one job: state, exit code, what it was made of",
+                "jobs.job_commands:status",
+                "basereward jobs status train-1f0c2a9b-20260102T030405123456",
+                places=("ID",),
+                values={"address": ADDRESS},
+            ),
+            "logs": Action(
+                "print what a job printed; -f follows it and ends with its exit code",
+                "jobs.job_commands:logs",
+                "basereward jobs logs -f train-1f0c2a9b-20260102T030405123456",
+                places=("ID",),
+                flags={"follow": "go on until the job has ended; Ctrl-C detaches"},
+                short={"follow": "f"},
+                values={"address": ADDRESS},
+            ),
+            "stop": Action(
+                "send SIGTERM to a job, which ends after its step with a checkpoint, and wait for its end",
+                "jobs.job_commands:stop",
+                "basereward jobs stop train-1f0c2a9b-20260102T030405123456",
+                places=("ID",),
+                values={"address": ADDRESS},
+            ),
+            "retry": Action(
+                "submit a job of this machine again, with the same code and recipe; it goes on where it stopped",
+                "jobs.job_commands:retry",
+                "basereward jobs retry train-1f0c2a9b-20260102T030405123456",
+                places=("ID",),
+                flags={"wait": "follow the job, and end with its exit code; Ctrl-C detaches"},
+                values={"address": ADDRESS},
+            ),
+        },
+    ),
     "demo": Verb(
         "run the whole way on synthetic data: records, shards, training, report",
         "jobs.demo:run",
@@ -133,16 +198,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return EXIT_USER
     verb = VERBS[arguments.verb]
+    called = arguments.verb
     if isinstance(verb, Group):
         if arguments.action is None:
             arguments.show_help()
             return EXIT_USER
-        failed = verb.actions[arguments.action].failed
-    else:
-        failed = EXIT_FAILED
+        verb, called = verb.actions[arguments.action], f"{called} {arguments.action}"
+    failed = verb.failed if isinstance(verb, Action) else EXIT_FAILED
     try:
         with sigterm_raises():
-            return _run(verb, arguments, [*arguments.words, *rest])  # argparse leaves over what follows an option
+            return _run(
+                verb, called, arguments, [*arguments.words, *rest]
+            )  # argparse leaves over what follows an option
     except UserError as error:
         return _report(error, EXIT_USER, debug=arguments.debug)
     except RunError as error:
@@ -158,11 +225,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return failed
 
 
-def _run(verb: Verb | Group, arguments: argparse.Namespace, words: list[str]) -> int:
-    if isinstance(verb, Group):
-        action = verb.actions[arguments.action]
-        flags = {flag: getattr(arguments, flag) for flag in action.flags}
-        return action.run(f"{arguments.verb} {arguments.action}", words, flags)
+def _run(verb: Verb | Action, called: str, arguments: argparse.Namespace, words: list[str]) -> int:
+    if isinstance(verb, Action):
+        given = {key: getattr(arguments, key.replace("-", "_")) for key in (*verb.flags, *verb.values)}
+        return verb.run(called, words, given)
     from jobs.recipe_file import load_recipe, packaged_recipes
 
     named = words[0] if words and "=" not in words[0] else None
@@ -189,6 +255,8 @@ def _parser() -> argparse.ArgumentParser:
     for name, verb in VERBS.items():
         if isinstance(verb, Group):
             _add_group(verbs, name, verb)
+        elif isinstance(verb, Action):
+            _add_action(verbs, name, name, verb)
         else:
             _add_verb(verbs, name, verb)
     return parser
@@ -225,24 +293,40 @@ def _add_group(verbs: "Subparsers", name: str, group: Group) -> None:
     child.set_defaults(show_help=child.print_help)
     actions = child.add_subparsers(dest="action", metavar="ACTION", title="actions")
     for short, action in group.actions.items():
-        options = "; ".join(f"{key}: {one.help} (default {one.default})" for key, one in action.options.items())
-        one = actions.add_parser(
-            short,
-            help=action.summary,
-            description=_sentence(action.summary),
-            epilog=f"example: {action.example}",
-            usage=action.usage(f"{name} {short}"),
-        )
-        one.add_argument(
-            "words",
-            nargs="*",
-            metavar=" ".join(action.places),
-            help="the output folder of basereward preprocess, local or s3://, its manifest.json, or one of its "
-            f"manifests/ADDRESS.json{'; then options: ' if options else ''}{options}",
-        )
-        for flag, told in action.flags.items():
-            one.add_argument(f"--{flag}", action="store_true", help=told)
-        one.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
+        _add_action(actions, short, f"{name} {short}", action)
+
+
+def _add_action(parsers: "Subparsers", name: str, called: str, action: Action) -> None:
+    options = "; ".join(f"{key}: {one.help} (default {one.default})" for key, one in action.options.items())
+    one = parsers.add_parser(
+        name,
+        help=action.summary,
+        description=_sentence(action.summary),
+        epilog=f"example: {action.example}",
+        usage=action.usage(called),
+    )
+    told = {
+        "FOLDER": "the output folder of basereward preprocess, local or s3://, its manifest.json, or one of its "
+        "manifests/ADDRESS.json",
+        "ID": "the job's id, from basereward submit or basereward jobs list",
+        "VERB": "a verb with a recipe, its recipe, and overrides; they are read here, before anything is sent",
+    }
+    places = told.get(action.places[0] if action.places else "", told["FOLDER"])
+    one.add_argument(
+        "words",
+        nargs="*",
+        metavar=" ".join(action.places) or "key=value",
+        help=f"{places}{'; then options: ' if options else ''}{options}" if action.places else options,
+    )
+    for flag, means in action.flags.items():
+        letters = [f"-{action.short[flag]}"] if flag in action.short else []
+        one.add_argument(*letters, f"--{flag}", action="store_true", help=means)
+    for key, valued in action.values.items():
+        if valued.repeat:
+            one.add_argument(f"--{key}", metavar=valued.metavar, help=valued.help, action="append", default=[])
+        else:
+            one.add_argument(f"--{key}", metavar=valued.metavar, help=valued.help)
+    one.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
 
 
 def _sentence(summary: str) -> str:

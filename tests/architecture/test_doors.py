@@ -12,9 +12,9 @@ DOORS = {
     "mlflow": {"jobs/metric_logger.py", "jobs/run_store.py", "jobs/tracking.py"},
     "fsspec": {"data_pipeline/storage/remote.py"},
     "huggingface_hub": set(),
-    "zipfile": {"data_pipeline/storage/zips.py"},
+    "zipfile": {"cluster/package.py", "data_pipeline/storage/zips.py"},
     "tarfile": {"data_pipeline/storage/tars.py"},
-    "urllib": {"data_pipeline/storage/web.py"},
+    "urllib": {"cluster/jobs_api.py", "data_pipeline/storage/web.py"},
     "s3fs": set(),
     "omegaconf": {"jobs/config.py", "jobs/recipe_file.py"},
 }

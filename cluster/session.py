@@ -13,6 +13,7 @@ from typing import Any
 
 import ray
 from ray._private.authentication.authentication_token_setup import _enable_token_auth  # Ray reads the mode once only
+from ray._raylet import GcsClient
 from ray.exceptions import AuthenticationError
 
 from cluster.auth import Token, ensure_token, find_token, token_file
@@ -124,6 +125,8 @@ def _connect(address: str, packages: Sequence[str], env: Mapping[str, str]) -> N
         runtime_env["py_modules"] = [_folder(package) for package in packages]
         runtime_env["excludes"] = ["__pycache__/", "*.pyc"]
     try:
+        if address != "auto":
+            GcsClient(address=address)  # where the token is another one it says so; `ray.init` says "failed to connect"
         ray.init(address=address, runtime_env=runtime_env or None, **_QUIET)
     except AuthenticationError as error:
         tried = f"refuses the token from {token.place}" if token else "asks for a token, and there is none"

@@ -77,7 +77,7 @@ def watch(
         ClusterUnavailable: the head stayed away.
         TokenRefused: it wants another token.
     """
-    shown = 0
+    reader = _Reader(job_id, poll_s)
     away_since: float | None = None
     while True:
         try:
@@ -85,18 +85,7 @@ def watch(
             if away_since is not None:
                 note(f"the head at {api.url} answers again")
                 away_since = None
-            seen = 0
-            for text in api.follow(job_id, poll_s):
-                if text is None:
-                    state = api.job(job_id)  # fails where the head is gone and the connection doesn't say so
-                    if state is None or state.ended:
-                        break
-                    continue
-                seen += len(text)
-                if seen > shown:
-                    yield text[-(seen - shown) :]
-                    shown = seen
-            state = api.job(job_id)
+            state = yield from reader.read(api)
             if state is None or state.ended:
                 return state
             time.sleep(min(poll_s, 0.2))
@@ -110,3 +99,30 @@ def watch(
             elif now_s - away_since > patience_s:
                 raise
             time.sleep(RETRY_S)
+
+
+class _Reader:
+    """Reads a job's log over as many connections as it takes, each part once."""
+
+    def __init__(self, job_id: str, poll_s: float) -> None:
+        self._job_id = job_id
+        self._poll_s = poll_s
+        self._shown = 0
+
+    def read(self, api: JobsApi) -> Generator[str, None, JobState | None]:
+        """Over one connection, until the job has ended or the connection has; returns the job's state."""
+        seen = 0
+        for text in api.follow(self._job_id, self._poll_s):
+            if text is None:
+                state = api.job(self._job_id)  # fails where the head is gone and the connection doesn't say so
+                if state is None or state.ended:
+                    break
+                continue
+            seen += len(text)
+            if seen > self._shown:
+                yield text[-(seen - self._shown) :]
+                self._shown = seen
+        state = api.job(self._job_id)
+        if state is not None and state.ended:
+            yield api.logs(self._job_id)[self._shown :]  # what it printed while its end was noticed
+        return state

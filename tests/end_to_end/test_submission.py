@@ -146,10 +146,10 @@ def test_a_verb_runs_there_and_its_exit_code_is_ours(place: Place) -> None:
     printed = place.cli("submit", "--wait", "init-model", recipe)
     assert "data_pipeline, rm_core, cluster, jobs and the recipe" in printed
     assert list((place.folder / "mine" / "model").glob("*.safetensors"))
-    printed = place.cli("submit", "--wait", "evaluate", recipe, code=2)
+    printed = place.cli("submit", "--wait", "score", recipe, code=2)
     assert "basereward: error:" in printed
     listed = place.cli("jobs", "list", COLUMNS="200")
-    assert "SUCCEEDED" in listed and "FAILED" in listed and "evaluate recipe" in listed
+    assert "SUCCEEDED" in listed and "FAILED" in listed and "score recipe" in listed
 
 
 def test_a_secret_reaches_driver_and_workers_and_is_shown_nowhere(place: Place) -> None:
@@ -235,8 +235,9 @@ def test_a_lost_head_loses_no_job(place: Place) -> None:
     mark = place.folder / "lost"
     process = place.send(1, "wait", str(mark), "0")
     wait_until(mark.exists, process)
-    place.hosts.hosts[0].kill()
-    time.sleep(1)
+    head, worker, _ = place.hosts.hosts
+    worker.kill()
+    head.kill()
     place.hosts.start_head(dashboard=True)
     printed = ended(process, 0)
     assert "asking again" in printed and "answers again" in printed

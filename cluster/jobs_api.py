@@ -24,7 +24,7 @@ from cluster.auth import find_token
 from cluster.errors import ClusterUnavailable, Refused, TokenRefused
 from cluster.submission import Submission, runtime_env
 
-__all__ = ["DASHBOARD_PORT", "JobState", "JobsApi", "api_url"]
+__all__ = ["DASHBOARD_PORT", "JobState", "JobsApi", "NodeState", "api_url"]
 
 DASHBOARD_PORT = 8265
 GCS_PORT = 6379
@@ -57,6 +57,19 @@ class JobState:
     def ended(self) -> bool:
         """Whether it will not change any more."""
         return self.status in {"STOPPED", "SUCCEEDED", "FAILED"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeState:
+    """A node as the head's dashboard knows it."""
+
+    id: str
+    address: str
+    state: str
+    """ALIVE or DEAD."""
+    is_head: bool
+    total: dict[str, float]
+    """Resources by name; memory in bytes."""
 
 
 def api_url(address: str | None) -> str:
@@ -151,6 +164,13 @@ class JobsApi:
         except _Unknown:
             raise Refused(f"the head at {self.url} knows no job {job_id!r}: see basereward jobs list") from None
 
+    def nodes(self) -> list[NodeState]:
+        """All nodes, dead ones too, the head first."""
+        with self._said():
+            answer = self._client.get_json("/api/v0/nodes?detail=1&limit=10000")
+        found = [_node(entry) for entry in answer["data"]["result"]["result"]]
+        return sorted(found, key=lambda node: (not node.is_head, node.address, node.id))
+
     def follow(self, job_id: str, tick_s: float) -> Iterator[str | None]:
         """What a job prints, from its first line on, as it prints it; None after each `tick_s` without a word.
 
@@ -215,6 +235,13 @@ class _Client(JobSubmissionClient):
         options.setdefault("timeout", ANSWER_TIMEOUT_S)
         return super()._do_request(method, endpoint, **options)
 
+    def get_json(self, path: str) -> Any:
+        """An answer of the dashboard that Ray's client has no function for."""
+        answer = self._do_request("GET", path)
+        if answer.status_code != 200:
+            self._raise_error(answer)
+        return answer.json()
+
 
 def _check_reachable(url: str) -> None:
     """Fail in seconds where Ray's client waits for the operating system's own time-out."""
@@ -249,4 +276,14 @@ def _state(job: Any) -> JobState:
         ended_s=job.end_time / 1000 if job.end_time else None,
         metadata={key.removeprefix("basereward."): value for key, value in (job.metadata or {}).items()},
         entrypoint=job.entrypoint,
+    )
+
+
+def _node(entry: Mapping[str, Any]) -> NodeState:
+    return NodeState(
+        id=entry["node_id"],
+        address=entry["node_ip"],
+        state=entry["state"],
+        is_head=bool(entry["is_head_node"]),
+        total=dict(entry["resources_total"] or {}),
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 import ray
 from ray._private.authentication.authentication_token_setup import _enable_token_auth  # Ray reads the mode once only
-from ray._raylet import GcsClient
+from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
 from ray.exceptions import AuthenticationError
 
 from cluster.auth import Token, ensure_token, find_token, token_file
@@ -177,6 +177,9 @@ def _use_token() -> Token | None:
         token = find_token()
     except Refused as error:
         raise ClusterUnavailable(str(error)) from error
+    if token is None and "RAY_AUTH_MODE" in os.environ:  # Ray would end the whole process
+        message = "RAY_AUTH_MODE=token asks for a token, and there is none: set RAY_AUTH_TOKEN_PATH to a file with it"
+        raise TokenRefused(message)
     if token is not None and "RAY_AUTH_MODE" not in os.environ:
         if token.place == str(token_file()):
             os.environ["RAY_AUTH_TOKEN_PATH"] = token.place

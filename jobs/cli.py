@@ -179,6 +179,67 @@ VERBS: dict[str, Verb | Group | Action] = {
             ),
         },
     ),
+    "cluster": Group(
+        "write a launcher's files, start and end a cluster, look after its nodes",
+        {
+            "render": Action(
+                "write the files of a launcher from Terraform's outputs, checked: ray-up, kuberay or slurm",
+                "jobs.cluster_files:render",
+                "basereward cluster render ray-up --from-terraform outputs.json output=rendered",
+                places=("KIND",),
+                options={
+                    "output": Option("rendered", "the folder"),
+                    "image": Option(
+                        None, "tag of the training image, by default this version; none: Ray is on the AMI"
+                    ),
+                    "ssh_key": Option(None, "the private key of ssh.key_name, by default ~/.ssh/KEY_NAME.pem"),
+                    "token": Option(None, "a file with a token to copy to nodes, by default Secrets Manager's"),
+                    "idle_minutes": Option(10, "a worker without work is given back after so long"),
+                    "group": Option(None, "the worker group of kuberay's and slurm's job; needed where there are more"),
+                    "nodes": Option(0, "nodes of kuberay's and slurm's job; 0: all that the group may have"),
+                    "time": Option("1-00:00:00", "slurm's limit"),
+                    "partition": Option(None, "slurm's partition"),
+                    "recipe": Option("recipe.yaml", "the recipe that slurm's job trains"),
+                },
+                values={"from-terraform": Valued("FILE", "what terraform output -json wrote")},
+            ),
+            "up": Action(
+                "start the cluster of a rendered ray-up.yaml, or bring it up to date",
+                "jobs.cluster_life:up",
+                "basereward cluster up rendered/ray-up.yaml",
+                places=("FILE",),
+            ),
+            "status": Action(
+                "show a cluster's nodes, what they have, and what runs",
+                "jobs.cluster_life:status",
+                "basereward cluster status --address http://10.0.0.5:8265",
+                places=(),
+                values={"address": ADDRESS},
+            ),
+            "down": Action(
+                "end all instances of a rendered ray-up.yaml; what Terraform made stays",
+                "jobs.cluster_life:down",
+                "basereward cluster down rendered/ray-up.yaml",
+                places=("FILE",),
+            ),
+            "doctor": Action(
+                "check every node: GPUs, drivers, network, clock, disk, S3, MLflow; say what is wrong and the cure",
+                "jobs.cluster_doctor:doctor",
+                "basereward cluster doctor --address http://10.0.0.5:8265 s3=s3://bucket/shards gpus=8",
+                places=(),
+                options={
+                    "gpus": Option(0, "GPUs that each worker node should have"),
+                    "efa": Option(0, "EFA devices that each worker node should have"),
+                    "disk_gb": Option(50, "free space that each node needs in its temporary folder"),
+                    "object_store_gb": Option(1, "what each worker's object store should have"),
+                    "bandwidth_gbps": Option(0, "Gbit/s that an all-reduce over the nodes should reach; 0: any"),
+                    "s3": Option(None, "an s3:// folder that the nodes should reach"),
+                    "mlflow": Option(None, "an MLflow server's URL that the nodes should reach"),
+                },
+                values={"address": Valued("A", "http://HEAD:8265 runs it as a job; on a node: host:6379, or auto")},
+            ),
+        },
+    ),
     "demo": Verb(
         "run the whole way on synthetic data: records, shards, training, report",
         "jobs.demo:run",
@@ -309,6 +370,8 @@ def _add_action(parsers: "Subparsers", name: str, called: str, action: Action) -
         "FOLDER": "the output folder of basereward preprocess, local or s3://, its manifest.json, or one of its "
         "manifests/ADDRESS.json",
         "ID": "the job's id, from basereward submit or basereward jobs list",
+        "KIND": "ray-up, kuberay or slurm",
+        "FILE": "a ray-up.yaml that basereward cluster render wrote",
         "VERB": "a verb with a recipe, its recipe, and overrides; they are read here, before anything is sent",
     }
     places = told.get(action.places[0] if action.places else "", told["FOLDER"])

@@ -25,30 +25,28 @@ PRE_RUNNING_DEADLINE_S = 1800
 SHM = 0.3  # of a pod's memory, for Ray's object store
 
 
-def render(outputs: Outputs, *, image_tag: str, group: str | None, nodes: int | None) -> dict[str, str]:
+def render(outputs: Outputs, *, image_tag: str, group: WorkerGroup, nodes: int) -> dict[str, str]:
     """`raycluster.yaml`, `rayjob.yaml`, `rayservice.yaml` and `kueue.yaml`, checked.
 
     Args:
         image_tag: tag of the training image in the cluster's registry.
-        group: the worker group of the job; None: the only one.
-        nodes: the job's number of nodes; None: the group's `max_nodes`.
+        group: the worker group of the job.
+        nodes: the job's number of nodes.
 
     Raises:
-        Refused: there is no EKS cluster, no such group, or more nodes are asked for than it may have.
+        Refused: there is no EKS cluster, or more nodes are asked for than the group may have.
     """
     if outputs.kubernetes is None:
         raise Refused("kubernetes is null in the outputs: set kubernetes in the tfvars and apply, or render ray-up")
     kubernetes, image = outputs.kubernetes, f"{outputs.train_image}:{image_tag}"
-    chosen = _group(outputs, group)
-    count = chosen.max_nodes if nodes is None else nodes
-    if not 1 <= count <= chosen.max_nodes:
-        raise Refused(f"nodes={count}: group {chosen.name} may have 1 to {chosen.max_nodes}")
+    if not 1 <= nodes <= group.max_nodes:
+        raise Refused(f"nodes={nodes}: group {group.name} may have 1 to {group.max_nodes}")
     elastic = [_workers(one, image, kubernetes, one.min_nodes, one.max_nodes) for one in outputs.worker_groups]
     spec = _cluster_spec(image, kubernetes, elastic) | {
         "enableInTreeAutoscaling": True,
         "autoscalerOptions": {"version": "v2", "upscalingMode": "Default", "idleTimeoutSeconds": 600},
     }
-    gang = _cluster_spec(image, kubernetes, [_workers(chosen, image, kubernetes, count, count)])
+    gang = _cluster_spec(image, kubernetes, [_workers(group, image, kubernetes, nodes, nodes)])
     title = f"{outputs.name}: KubeRay; made by basereward cluster render from Terraform's outputs, so change those"
     objects = {
         "raycluster.yaml": [_object("RayCluster", outputs.name, kubernetes, spec)],
@@ -60,14 +58,6 @@ def render(outputs: Outputs, *, image_tag: str, group: str | None, nodes: int | 
         for one in documents:
             check(one)
     return {name: to_yaml(title, *documents) for name, documents in objects.items()}
-
-
-def _group(outputs: Outputs, name: str | None) -> WorkerGroup:
-    found = [one for one in outputs.worker_groups if name is None or one.name == name]
-    if len(found) != 1:
-        names = ", ".join(one.name for one in outputs.worker_groups)
-        raise Refused(f"group={name or '...'}: name one of {names}")
-    return found[0]
 
 
 def _object(kind: str, name: str, kubernetes: Kubernetes, spec: Mapping[str, Any], **labels: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A batch script for Slurm: one Ray cluster for the length of one job, by `ray symmetric-run` on every node.
 
-Slurm tells the script some minutes before the time is up, and the script tells the training, and only that: it ends after
-its step with a checkpoint, and the job puts itself back into the queue.
+Slurm tells the script some minutes before the time is up, and the script tells the training, and only that: it ends
+after its step with a checkpoint, and the job puts itself back into the queue.
 """
 
 import re
@@ -117,8 +117,8 @@ export RAY_TMPDIR="${{TMPDIR:-/tmp}}"
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 address="$(getent ahostsv4 "$head" | awk 'NR == 1 {{print $1}}'):{port}"
 
-# Slurm's SIGTERM comes to this script alone, {signal_s} s before the end, and goes on to the training alone: its process
-# is on this node, the first, which is the head. It writes a checkpoint and ends with 143.
+# Slurm's SIGTERM comes to this script alone, {signal_s} s before the end, and goes on to the training alone, whose
+# process is on this node: the first, which is the head. It writes a checkpoint and ends with 143.
 driver="$RAY_TMPDIR/basereward-$SLURM_JOB_ID.pid"
 trap '[ -s "$driver" ] && kill -TERM "$(cat "$driver")"' TERM
 srun --kill-on-bad-exit=1 --wait=0 \

@@ -14,7 +14,7 @@ DOORS = {
     "huggingface_hub": set(),
     "zipfile": {"cluster/package.py", "data_pipeline/storage/zips.py"},
     "tarfile": {"data_pipeline/storage/tars.py"},
-    "urllib": {"cluster/jobs_api.py", "data_pipeline/storage/web.py"},
+    "urllib": {"cluster/jobs_api.py", "cluster/node_checks.py", "data_pipeline/storage/web.py"},
     "s3fs": set(),
     "omegaconf": {"jobs/config.py", "jobs/recipe_file.py"},
 }

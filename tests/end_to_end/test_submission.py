@@ -116,7 +116,7 @@ def place() -> Iterator[Place]:
         hosts = NetworkHosts(name, env)
         try:
             hosts.start_head(dashboard=True)
-            hosts.workers(1)
+            hosts.workers(2)
             (folder / "probe.py").write_text(PROBE)
             yield Place(folder, folder / "keys" / "token", hosts, hosts.add())
         finally:
@@ -230,14 +230,31 @@ def test_a_wrong_or_missing_token_is_refused_everywhere(place: Place) -> None:
         assert told in ended(process, code)
 
 
+def test_the_doctor_looks_at_every_node_and_says_what_is_wrong(place: Place) -> None:
+    head, *workers, _ = place.hosts.hosts
+    well = ("disk_gb=0", "object_store_gb=0", f"mlflow={place.url}")
+    printed = place.cli("cluster", "doctor", *well, COLUMNS="200")
+    assert "all 3 nodes are well" in printed
+    assert re.search(r"all-reduce over 2 nodes by gloo: [\d.]+ Gbit/s", printed), printed
+    assert all(host.address in printed for host in (head, *workers))
+    wrong = ("disk_gb=99999", "object_store_gb=0", "mlflow=http://127.0.0.1:9", "s3=s3://bucket/shards", "gpus=8")
+    printed = place.cli("cluster", "doctor", *wrong, code=1, COLUMNS="200")
+    for host in (head, *workers):
+        for told in ("GB are free", "MLflow is not reached", "S3 is not reached: the S3 endpoint"):
+            assert re.search(f"wrong: {re.escape(host.address)}: .*{told}", printed), printed
+    assert printed.count("0 GPUs of 8 wanted") == 2  # the head needs none
+    assert "11 things are wrong" in printed
+    assert "3 of 3 nodes alive" in place.cli("cluster", "status", COLUMNS="200")
+
+
 def test_a_lost_head_loses_no_job(place: Place) -> None:
     """The last test of the module: its head is another one afterwards."""
     mark = place.folder / "lost"
     process = place.send(1, "wait", str(mark), "0")
     wait_until(mark.exists, process)
-    head, worker, _ = place.hosts.hosts
-    worker.kill()
-    head.kill()
+    head, *workers, _ = place.hosts.hosts
+    for host in (*workers, head):
+        host.kill()
     place.hosts.start_head(dashboard=True)
     printed = ended(process, 0)
     assert "asking again" in printed and "answers again" in printed

@@ -1,15 +1,20 @@
 #!/bin/sh
-# Keeps a Ray node going: `sh supervise.sh FOLDER ray start --block ...` in the background.
+# Keeps a Ray node going: `sh supervise.sh FOLDER ray start --block ...` in the background; `sh supervise.sh FOLDER stop`.
 #
 # A raylet that the head has given up, as after a cut link, exits and nobody starts it again; so this does. It ends when
 # `ray start` ends with 0, and gives up after 20 ends in a row that came within half a minute each.
-# FOLDER holds its log and its process id; a second call there takes the place of the first.
+# FOLDER holds its log and its process id; a second call there takes the place of the first. Stop it before `ray stop`,
+# or it starts again what that has stopped.
 set -u
 folder=$1
 shift
 mkdir -p "$folder"
 if [ -f "$folder/supervisor.pid" ]; then
   kill "$(cat "$folder/supervisor.pid")" 2>/dev/null || true
+fi
+if [ "$1" = stop ]; then
+  rm -f "$folder/supervisor.pid"
+  exit 0
 fi
 if [ "${BASEREWARD_SUPERVISED:-}" != yes ]; then
   export BASEREWARD_SUPERVISED=yes

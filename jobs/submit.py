@@ -102,6 +102,11 @@ def _check(verb: str, recipe: Recipe) -> None:
                 f"{key}={place} starts from a folder of this machine: on the cluster give s3://..., or an absolute "
                 f"path that all its nodes share, such as {key}=s3://bucket/{Path(place).name or 'data'}"
             )
+    if recipe.tracking.uri.startswith("sqlite:") and "://" in recipe.tracking.uri.removeprefix("sqlite:///"):
+        raise RecipeError(
+            f"tracking.uri={recipe.tracking.uri} is no file that SQLite can open: give the address of an MLflow "
+            "server, such as tracking.uri=https://mlflow.example.com"
+        )
     for key, value in to_flat_params(recipe).items():
         if _SECRETS.search(value):
             raise RecipeError(

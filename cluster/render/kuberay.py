@@ -17,6 +17,7 @@ __all__ = ["render"]
 
 RAY_VERSION = "2.60.0"
 QUEUE = "basereward"
+SECRET = "basereward-env"  # noqa: S105  # the name of a Secret with variables for all pods
 USER_ID = 1000
 HEAD_CPUS, HEAD_MEMORY_GB = 4, 16
 SYSTEM_CPUS = 2  # of each node, for the kubelet, the device plugins and logs
@@ -129,6 +130,7 @@ def _pod(
         "name": name,
         "image": image,
         "env": [{"name": key, "value": value} for key, value in env.items()],
+        "envFrom": [{"secretRef": {"name": SECRET, "optional": True}}],
         "resources": {"limits": dict(resources), "requests": dict(resources)},
         "securityContext": {
             "allowPrivilegeEscalation": False,

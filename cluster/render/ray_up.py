@@ -19,6 +19,8 @@ FILE = "ray-up.yaml"
 HEAD = "head"
 CODE = "~/basereward"  # what `ray up` copies to each node
 OBJECT_MANAGER_PORT = 8076
+_SUPERVISE = f"sh {CODE}/cluster/supervise.sh {CODE}/node"
+_STOP = f"{_SUPERVISE} stop"
 _ADDRESS = "$(hostname -I | cut -d ' ' -f 1)"
 
 
@@ -70,8 +72,8 @@ def render(
         "setup_commands": _setup(outputs, token),
         "head_setup_commands": [],
         "worker_setup_commands": [],
-        "head_start_ray_commands": ["ray stop", _start_head()],
-        "worker_start_ray_commands": ["ray stop", _start_worker()],
+        "head_start_ray_commands": [_STOP, "ray stop", _start_head()],
+        "worker_start_ray_commands": [_STOP, "ray stop", _start_worker()],
     }
     _check(config)
     title = f"{outputs.name}: ray up; made by basereward cluster render from Terraform's outputs, so change those"
@@ -159,16 +161,16 @@ def _setup(outputs: Outputs, token: str | None) -> list[str]:
 
 def _start_head() -> str:
     return (
-        f"ulimit -n 65536; {_exports(RAY_ENV | AUTOSCALER_HEALTH)} ray start --head --port={GCS_PORT} "
-        f"--object-manager-port={OBJECT_MANAGER_PORT} --dashboard-host={_ADDRESS} --dashboard-port={DASHBOARD_PORT} "
-        "--autoscaling-config=~/ray_bootstrap_config.yaml --num-cpus=0 --num-gpus=0"
+        f"ulimit -n 65536; {_exports(RAY_ENV | AUTOSCALER_HEALTH)} {_SUPERVISE} ray start --block --head "
+        f"--port={GCS_PORT} --object-manager-port={OBJECT_MANAGER_PORT} --dashboard-host={_ADDRESS} "
+        f"--dashboard-port={DASHBOARD_PORT} --autoscaling-config=~/ray_bootstrap_config.yaml --num-cpus=0 --num-gpus=0"
     )
 
 
 def _start_worker() -> str:
     return (
-        f"ulimit -n 65536; ulimit -l unlimited || true; {_exports(RAY_ENV | EFA_ENV)} sh {CODE}/cluster/supervise.sh "
-        f"{CODE}/node ray start --block --address=$RAY_HEAD_IP:{GCS_PORT} --object-manager-port={OBJECT_MANAGER_PORT}"
+        f"ulimit -n 65536; ulimit -l unlimited || true; {_exports(RAY_ENV | EFA_ENV)} {_SUPERVISE} ray start --block "
+        f"--address=$RAY_HEAD_IP:{GCS_PORT} --object-manager-port={OBJECT_MANAGER_PORT}"
     )
 
 

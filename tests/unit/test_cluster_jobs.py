@@ -195,9 +195,12 @@ def test_addresses_that_are_none(address: str, told: str) -> None:
             ["train", "demo", "run_dir=s3://b/x", "data_root=https://h/x?X-Amz-Signature=abc"],
             "data_root holds a password",
         ),
-        (["--retries", "2", "train", "demo", "run_dir=s3://b/x"], "--retries needs --wait"),
-        (["--package", "/tmp/x", "train", "demo", "run_dir=s3://b/x"], "give an s3:// folder, or `image`"),
-        (["--wait", "--retries", "many", "train", "demo", "run_dir=s3://b/x"], "--retries many must be a whole number"),
+        (["--retries", "2", "train", "demo", "run_dir=/shared/x"], "--retries needs --wait"),
+        (["--package", "/tmp/x", "train", "demo", "run_dir=/shared/x"], "give an s3:// folder, or `image`"),
+        (
+            ["--wait", "--retries", "many", "train", "demo", "run_dir=/shared/x"],
+            "--retries many must be a whole number",
+        ),
     ],
 )
 def test_what_is_refused_before_anything_is_sent(

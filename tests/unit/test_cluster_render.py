@@ -46,9 +46,13 @@ def test_ray_up_buys_spot_first_and_gives_the_head_no_work(read: Outputs) -> Non
     assert "SubnetIds" not in types["h100-spot"]["node_config"]
     assert types["a10g-on-demand"]["node_config"]["SubnetIds"] == ["subnet-1"]
     assert types["h100-spot"]["node_config"]["LaunchTemplate"] == {"LaunchTemplateId": "lt-h100sp", "Version": "3"}
-    [_, head], [_, worker] = config["head_start_ray_commands"], config["worker_start_ray_commands"]
+    head, worker = config["head_start_ray_commands"][-1], config["worker_start_ray_commands"][-1]
     assert "RAY_AUTH_MODE=token" in head and "--num-cpus=0" in head and "0.0.0.0" not in head
-    assert "RAY_AUTH_MODE=token" in worker and "supervise.sh" in worker and "--block" in worker
+    assert "RAY_AUTH_MODE=token" in worker and "--block" in worker
+    assert all(
+        config[f"{kind}_start_ray_commands"][0].endswith("supervise.sh ~/basereward/node stop")
+        for kind in ("head", "worker")
+    )
     assert "--device=/dev/infiniband" in config["docker"]["worker_run_options"]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from s3_server import S3Server, s3_server  # noqa: F401  # a fixture
 
 from cluster.auth import Token, find_token
 from cluster.errors import Refused
@@ -192,9 +193,10 @@ def test_addresses_that_are_none(address: str, told: str) -> None:
             "tracking.uri holds a password",
         ),
         (
-            ["train", "demo", "run_dir=s3://b/x", "data_root=https://h/x?X-Amz-Signature=abc"],
+            ["train", "demo", "run_dir=/shared/x", "data_root=https://h/x?X-Amz-Signature=abc"],
             "data_root holds a password",
         ),
+        (["train", "demo", "run_dir=s3://b/x"], "is no file that SQLite can open"),
         (["--retries", "2", "train", "demo", "run_dir=/shared/x"], "--retries needs --wait"),
         (["--package", "/tmp/x", "train", "demo", "run_dir=/shared/x"], "give an s3:// folder, or `image`"),
         (
@@ -209,3 +211,28 @@ def test_what_is_refused_before_anything_is_sent(
     assert main(["submit", *words]) == 2
     printed = capsys.readouterr().err
     assert told in printed and printed.count("\n") == 1 and "word@" not in printed
+
+
+def test_code_on_s3_is_what_ray_unpacks_on_a_node(
+    s3_server: S3Server,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    import asyncio
+
+    from ray._private.runtime_env.packaging import download_and_unpack_package
+
+    from jobs.recipe_file import load_recipe
+    from jobs.submit import _pack
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    recipe = load_recipe("demo", ["run_dir=/shared/x", "cluster.address=10.0.0.5:6379"])
+    packed, place = _pack(recipe, f"s3://{s3_server.bucket}/code")
+    assert place == f"s3://{s3_server.bucket}/code/{packed.sha256}.zip"
+    folder = Path(asyncio.run(download_and_unpack_package(place, str(tmp_path / "node"))))
+    assert (folder / "jobs" / "cli.py").read_bytes() == (Path(__file__).parents[2] / "jobs" / "cli.py").read_bytes()
+    monkeypatch.chdir(folder)
+    sent = load_recipe("recipe.yaml")
+    assert (sent.name, sent.run_dir, sent.cluster.address) == ("demo", "/shared/x", None)
+    packed, place = _pack(recipe, "image")
+    assert packed.num_files == 1 and place == str(packed.file)

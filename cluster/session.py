@@ -118,7 +118,7 @@ def _start(num_cpus: int | None, dashboard_port: int | None, env: Mapping[str, s
 
 def _connect(address: str, packages: Sequence[str], env: Mapping[str, str]) -> None:
     """Connect to an existing cluster; inside a submitted Ray job the job's own runtime environment holds the code."""
-    _check_reachable(address)
+    address = _check_reachable(address)
     token = _use_token()
     runtime_env: dict[str, Any] = {"env_vars": dict(env)} if env else {}
     if packages and "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ:
@@ -152,10 +152,10 @@ def _describe(*, started_here: bool, token: Path | None) -> ClusterInfo:
     )
 
 
-def _check_reachable(address: str) -> None:
-    """Fail in seconds where Ray itself would retry for a minute."""
+def _check_reachable(address: str) -> str:
+    """Fail in seconds where Ray itself would retry for a minute; returns the address with its port."""
     if address == "auto":
-        return
+        return address
     if "://" in address:
         message = f"address {address!r}: give host:port of the head, on a node of the cluster; ray:// can't train"
         raise ClusterUnavailable(message)
@@ -167,6 +167,7 @@ def _check_reachable(address: str) -> None:
     except (OSError, OverflowError) as error:
         message = f"no Ray cluster answers at {address!r} ({error}): check the address, or leave --address out"
         raise ClusterUnavailable(message) from error
+    return f"{host}:{port}"
 
 
 def _use_token() -> Token | None:

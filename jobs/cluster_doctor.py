@@ -9,7 +9,8 @@ from typing import Any
 
 from data_pipeline import storage
 from data_pipeline.errors import BaserewardError, RunError
-from jobs.ray_job import PACKAGES, open_cluster
+from jobs.ray_job import open_cluster
+from jobs.source_version import PACKAGES
 from jobs.terminal import columns, say
 
 __all__ = ["doctor"]

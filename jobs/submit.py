@@ -20,11 +20,11 @@ from jobs.config import Recipe, to_flat_params, to_yaml
 from jobs.following import follow_to_its_end
 from jobs.recipe_file import load_recipe
 from jobs.sending import cluster_errors, send
+from jobs.source_version import PACKAGES
 from jobs.terminal import say
 
 __all__ = ["submit"]
 
-PACKAGES = ("data_pipeline", "rm_core", "cluster", "jobs")
 PINNED = ("ray", "torch", "transformers", "deepspeed", "mlflow", "pyarrow", "tokenizers", "peft")
 RECIPE_FILE = "recipe.yaml"
 

@@ -93,10 +93,10 @@ class NetworkHosts:
         """Of the Ray cluster, as `cluster.address` wants it."""
         return f"{self.hosts[0].address}:{HEAD_PORT}"
 
-    def add(self) -> Host:
+    def add(self, address: str | None = None) -> Host:
         """Another host, without a Ray node yet."""
         number = len(self.hosts)
-        host = Host(f"{self._prefix}h{number}", f"{NETWORK}.{10 + number}", f"p{number}")
+        host = Host(f"{self._prefix}h{number}", address or f"{NETWORK}.{10 + number}", f"p{number}")
         # Names are looked up by Ray and gloo: in these files, and nowhere else.
         files = Path("/etc/netns", host.name)
         files.mkdir(parents=True)

@@ -39,7 +39,7 @@ def render(
         Refused: something that the launcher needs is not in the outputs, or Ray refuses the result.
     """
     if outputs.ssh_key_name is None:
-        raise Refused("ssh.key_name is null: Ray's launcher logs in by SSH; set ami.key_name in the tfvars and apply")
+        raise Refused("ssh.key_name is null: Ray's launcher logs in by SSH; set key_name in the tfvars and apply")
     types: dict[str, Any] = {HEAD: _head(outputs)}
     for group in outputs.worker_groups:
         for place, template in enumerate(group.launch_templates):

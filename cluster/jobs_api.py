@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from aiohttp import ClientError
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 
@@ -185,7 +186,7 @@ class JobsApi:
         def run() -> None:
             try:
                 asyncio.run(read())
-            except (OSError, RuntimeError):
+            except (OSError, RuntimeError, ClientError):
                 pass  # the connection is gone; who follows asks for the job's state next, and is told why
             finally:
                 texts.put(None)
@@ -218,14 +219,14 @@ class JobsApi:
         except RuntimeError as error:
             text = str(error).strip()
             if "status code 404" in text or "does not exist" in text:
-                raise _Unknown from error
+                raise _Unknown(f"the head at {self.url} has no such thing: {text.splitlines()[0][:200]}") from error
             if "already exists" in text:
                 raise Refused("a job of this id was submitted already: see basereward jobs list") from error
             raise ClusterUnavailable(f"the Jobs API at {self.url} says: {text.splitlines()[0][:300]}") from error
 
 
-class _Unknown(Exception):
-    """The head has no such job."""
+class _Unknown(ClusterUnavailable):
+    """The head has no such thing."""
 
 
 class _Client(JobSubmissionClient):

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shlex
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from cluster.sealing import OPEN_HERE, SEALED_ENV, seal
 __all__ = ["Submission", "new_id", "next_attempt", "read_record", "runtime_env", "write_record"]
 
 SETUP_TIMEOUT_S = 600
+KEPT_RECORDS = 200
 STOP_WAIT_ENV = "RAY_JOB_STOP_WAIT_TIME_S"  # Ray's supervisor kills what has not ended by then; its default is 3 s
 _PREFIX = "basereward."
 
@@ -114,8 +116,24 @@ def write_record(submission: Submission, address: str) -> Path:
     folder = state_folder() / "jobs"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{submission.id}.json"
+    _forget(folder, submission.package)
     path.write_text(json.dumps({"address": address, "submission": asdict(submission)}, indent=1), encoding="utf-8")
     return path
+
+
+def _forget(folder: Path, package: str) -> None:
+    """Delete all records but the newest `KEPT_RECORDS`, and packages that neither those nor the next one need."""
+    records = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    if len(records) < KEPT_RECORDS:
+        return
+    for path in records[KEPT_RECORDS - 1 :]:
+        path.unlink()
+    kept = records[: KEPT_RECORDS - 1]
+    needed = {package, *(json.loads(path.read_text())["submission"]["package"] for path in kept)}
+    newest_s = time.time() - 3600  # another process may just have made one
+    for path in (folder.parent / "packages").glob("*.zip"):
+        if str(path) not in needed and path.stat().st_mtime < newest_s:
+            path.unlink()
 
 
 def read_record(submission_id: str) -> tuple[Submission, str]:

@@ -122,6 +122,23 @@ def test_a_record_is_read_back_and_sent_again_under_another_id(monkeypatch: pyte
         read_record(gone.id)
 
 
+def test_old_records_and_their_code_are_forgotten(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from cluster import submission
+
+    monkeypatch.setattr(submission, "KEPT_RECORDS", 2)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    packages = tmp_path / "basereward" / "packages"
+    packages.mkdir(parents=True)
+    made = []
+    for number in range(4):
+        (packages / f"{number}.zip").write_text("")
+        os.utime(packages / f"{number}.zip", (number, number))
+        made.append(write_record(one(package=str(packages / f"{number}.zip")), "http://head:8265"))
+        os.utime(made[-1], (number, number))
+    assert [path.exists() for path in made] == [False, False, True, True]
+    assert sorted(path.name for path in packages.iterdir()) == ["2.zip", "3.zip"]
+
+
 def ended(status: str, code: int | None = None, error: str | None = None) -> JobState:
     return JobState(
         id="x", status=status, exit_code=code, error_type=error, message="", started_s=0, ended_s=1, metadata={},

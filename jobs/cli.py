@@ -200,6 +200,7 @@ VERBS: dict[str, Verb | Group | Action] = {
                     "time": Option("1-00:00:00", "slurm's limit"),
                     "partition": Option(None, "slurm's partition"),
                     "recipe": Option("recipe.yaml", "the recipe that slurm's job trains"),
+                    "serve": Option(None, "a Ray Serve config file; with it kuberay writes a RayService too"),
                 },
                 values={"from-terraform": Valued("FILE", "what terraform output -json wrote")},
             ),

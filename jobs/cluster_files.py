@@ -28,6 +28,7 @@ def render(
     time: str,
     partition: str | None,
     recipe: str,
+    serve: str | None,
 ) -> int:
     """Write the files of `kind` into the folder `output`.
 
@@ -55,7 +56,9 @@ def render(
             from cluster.render import kuberay
 
             chosen = _group(outputs, group)
-            files = kuberay.render(outputs, image_tag=tag, group=chosen, nodes=nodes or chosen.max_nodes)
+            files = kuberay.render(
+                outputs, image_tag=tag, group=chosen, nodes=nodes or chosen.max_nodes, serve=_text(serve)
+            )
         else:
             from cluster.render import slurm
 
@@ -78,6 +81,15 @@ def _group(outputs: Outputs, name: str | None) -> WorkerGroup:
     if len(found) != 1:
         raise Refused(f"group={name or '...'}: name one of {', '.join(one.name for one in outputs.worker_groups)}")
     return found[0]
+
+
+def _text(path: str | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise Refused(f"serve={path}: {error.strerror}: name a Serve config file") from error
 
 
 def _prices(outputs: Outputs) -> list[str]:

@@ -8,6 +8,8 @@ makes a secret with a token of its own and hands it to the pods.
 from collections.abc import Mapping
 from typing import Any
 
+import yaml
+
 from cluster.errors import Refused
 from cluster.outputs import Kubernetes, Outputs, WorkerGroup
 from cluster.render.common import AUTOSCALER_HEALTH, DASHBOARD_PORT, EFA_ENV, GCS_PORT, RAY_ENV, to_yaml
@@ -26,13 +28,14 @@ PRE_RUNNING_DEADLINE_S = 1800
 SHM = 0.3  # of a pod's memory, for Ray's object store
 
 
-def render(outputs: Outputs, *, image_tag: str, group: WorkerGroup, nodes: int) -> dict[str, str]:
-    """`raycluster.yaml`, `rayjob.yaml`, `rayservice.yaml` and `kueue.yaml`, checked.
+def render(outputs: Outputs, *, image_tag: str, group: WorkerGroup, nodes: int, serve: str | None) -> dict[str, str]:
+    """`raycluster.yaml`, `rayjob.yaml`, `kueue.yaml`, and `rayservice.yaml` where there is something to serve; checked.
 
     Args:
         image_tag: tag of the training image in the cluster's registry.
         group: the worker group of the job.
         nodes: the job's number of nodes.
+        serve: the text of a Ray Serve config file; None: no RayService.
 
     Raises:
         Refused: there is no EKS cluster, or more nodes are asked for than the group may have.
@@ -52,9 +55,10 @@ def render(outputs: Outputs, *, image_tag: str, group: WorkerGroup, nodes: int) 
     objects = {
         "raycluster.yaml": [_object("RayCluster", outputs.name, kubernetes, spec)],
         "rayjob.yaml": [_job(outputs, kubernetes, gang)],
-        "rayservice.yaml": [_service(outputs, kubernetes, gang)],
         "kueue.yaml": _queues(outputs, kubernetes),
     }
+    if serve is not None:
+        objects["rayservice.yaml"] = [_service(outputs, kubernetes, gang, serve)]
     for documents in objects.values():
         for one in documents:
             check(one)
@@ -183,9 +187,12 @@ def _with_recipe(cluster: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _service(outputs: Outputs, kubernetes: Kubernetes, cluster: Mapping[str, Any]) -> dict[str, Any]:
+def _service(outputs: Outputs, kubernetes: Kubernetes, cluster: Mapping[str, Any], serve: str) -> dict[str, Any]:
+    config = yaml.safe_load(serve)
+    if not isinstance(config, dict) or not config.get("applications"):
+        raise Refused("the Serve config names no applications: ray serve build writes such a file")
     spec = {
-        "serveConfigV2": to_yaml("applications of Ray Serve; basereward serve writes them", {"applications": []}),
+        "serveConfigV2": serve,
         "serviceUnhealthySecondThreshold": 900,
         "rayClusterConfig": dict(cluster),
     }

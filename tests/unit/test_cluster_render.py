@@ -20,6 +20,7 @@ from cluster.render.kuberay_schema import check
 from jobs.cli import main
 
 ROOT = Path(__file__).parents[2]
+SERVE = "applications:\n- {name: rewards, import_path: 'somewhere:app', route_prefix: /}\n"
 CRDS = Path(os.environ.get("BASEREWARD_REAL_DATA", ROOT.parent / "shared" / "data")) / "kuberay_crds"
 
 
@@ -93,15 +94,13 @@ def test_every_kind_is_written_by_the_command(tmp_path: Path, capsys: pytest.Cap
     for kind in ("ray-up", "kuberay", "slurm"):
         assert main(["cluster", "render", kind, "--from-terraform", path, f"output={tmp_path}/out", "group=h100"]) == 0
     names = sorted(one.name for one in (tmp_path / "out").iterdir())
-    assert names == [
-        "kueue.yaml", "ray-up.yaml", "raycluster.yaml", "rayjob.yaml", "rayservice.yaml", "train.sbatch"
-    ]  # fmt: skip
+    assert names == ["kueue.yaml", "ray-up.yaml", "raycluster.yaml", "rayjob.yaml", "train.sbatch"]
     assert "1.20 $ an hour without workers, at most 460.00 $" in capsys.readouterr().out
 
 
 def kuberay_files(read: Outputs, nodes: int = 8) -> dict[str, list[Any]]:
     group = next(one for one in read.worker_groups if one.name == "h100")
-    files = kuberay.render(read, image_tag="0.1.0", group=group, nodes=nodes)
+    files = kuberay.render(read, image_tag="0.1.0", group=group, nodes=nodes, serve=SERVE)
     return {name: list(yaml.safe_load_all(text)) for name, text in files.items()}
 
 
@@ -116,6 +115,8 @@ def test_a_rayjob_is_a_gang_with_tokens(read: Outputs) -> None:
     assert container["resources"]["limits"]["vpc.amazonaws.com/efa"] == "32"
     with pytest.raises(Refused, match="1 to 8"):
         kuberay_files(read, nodes=9)
+    with pytest.raises(Refused, match="names no applications"):
+        kuberay.render(read, image_tag="0.1.0", group=read.worker_groups[1], nodes=1, serve="applications: []")
 
 
 @pytest.mark.parametrize(

@@ -131,8 +131,16 @@ class NetworkHosts:
 
     def lose(self, host: Host) -> None:
         """The machine is gone: its link is cut and its processes are."""
-        _ip("-n", self._switch, "link", "set", host.link, "down")
+        self.cut(host)
         host.kill()
+
+    def cut(self, host: Host) -> None:
+        """Nothing reaches the host any more, and nothing leaves it."""
+        _ip("-n", self._switch, "link", "set", host.link, "down")
+
+    def mend(self, host: Host) -> None:
+        """The link is back."""
+        _ip("-n", self._switch, "link", "set", host.link, "up")
 
     def start(self, host: Host, command: list[str], env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """A command on a host, with more environment where given."""

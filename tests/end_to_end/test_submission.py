@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from network_hosts import PATIENCE_S, Host, NetworkHosts, why_not
-from workplace import Workplace
+from workplace import ROOT, Workplace
 
 from cluster.auth import ensure_token
 
@@ -247,14 +247,39 @@ def test_the_doctor_looks_at_every_node_and_says_what_is_wrong(place: Place) -> 
     assert "3 of 3 nodes alive" in place.cli("cluster", "status", COLUMNS="200")
 
 
+def test_a_supervised_worker_comes_back_after_its_link_was_cut(place: Place) -> None:
+    """The head gives the node up; its raylet exits when it hears of that, and its supervisor starts another."""
+    host = place.hosts.add()
+    script, node = ROOT / "cluster" / "supervise.sh", place.folder / "node"
+    ray = str(Path(sys.executable).with_name("ray"))
+    start = [ray, "start", "--block", f"--address={place.hosts.address}", f"--node-ip-address={host.address}"]
+    start += ["--num-cpus=1", "--object-store-memory=100000000", f"--temp-dir={place.folder}/{host.link}"]
+    assert "supervising" in ended(place.hosts.start(host, ["sh", str(script), str(node), *start]), 0)
+
+    def states() -> list[str]:
+        shown = place.cli("cluster", "status", COLUMNS="200")
+        return re.findall(rf"{re.escape(host.address)} .*?(ALIVE|DEAD)", shown)
+
+    watcher = place.hosts.start(place.person, ["sleep", "600"])
+    wait_until(lambda: states() == ["ALIVE"], watcher)
+    place.hosts.cut(host)
+    wait_until(lambda: states() == ["DEAD"], watcher)
+    place.hosts.mend(host)
+    wait_until(lambda: sorted(states()) == ["ALIVE", "DEAD"], watcher)  # another node with the same address
+    watcher.kill()
+    watcher.communicate()
+    assert "ray start ended with" in (node / "supervisor.log").read_text()
+
+
 def test_a_lost_head_loses_no_job(place: Place) -> None:
     """The last test of the module: its head is another one afterwards."""
     mark = place.folder / "lost"
     process = place.send(1, "wait", str(mark), "0")
     wait_until(mark.exists, process)
-    head, *workers, _ = place.hosts.hosts
-    for host in (*workers, head):
-        host.kill()
+    head, *others = place.hosts.hosts
+    for host in (*others, head):  # Ray starts no head where a node of another one is left
+        if host is not place.person:
+            host.kill()
     place.hosts.start_head(dashboard=True)
     printed = ended(process, 0)
     assert "asking again" in printed and "answers again" in printed

@@ -45,7 +45,7 @@ class Submission:
     """CPUs that the job's own process takes; 0 and no resources: it runs on the head."""
     resources: Mapping[str, float] = field(default_factory=dict)
     """Custom resources that its own process takes."""
-    stop_wait_s: int = 120
+    stop_wait_s: int = 180
     """Seconds between the SIGTERM of a stop and SIGKILL."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     attempt: int = 1

@@ -100,7 +100,7 @@ class SubmitConfig:
     """Names of variables to send along sealed, as with ``--env``; never values."""
     retries: int = 0
     """How often ``submit --wait`` submits a job again that was interrupted: its node or the head lost, SIGTERM."""
-    stop_wait_s: int = 120
+    stop_wait_s: int = 180
     """Seconds that a stopped job has before it is killed; a training needs `train.stop_grace_s` and some more."""
 
 

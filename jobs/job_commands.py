@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["list_jobs", "logs", "retry", "status", "stop"]
 
 STOP_PATIENCE_S = 30.0  # beyond what the job itself was given to end
-DEFAULT_STOP_WAIT_S = 120.0
+DEFAULT_STOP_WAIT_S = 180.0
 
 
 def list_jobs(*, address: str | None) -> int:

@@ -102,6 +102,12 @@ def _check(verb: str, recipe: Recipe) -> None:
                 f"{key}={place} starts from a folder of this machine: on the cluster give s3://..., or an absolute "
                 f"path that all its nodes share, such as {key}=s3://bucket/{Path(place).name or 'data'}"
             )
+    wait_s, grace_s = recipe.cluster.submit.stop_wait_s, recipe.train.stop_grace_s
+    if verb == "train" and wait_s <= grace_s:
+        raise RecipeError(
+            f"cluster.submit.stop_wait_s={wait_s} would kill a stopped training within its train.stop_grace_s="
+            f"{grace_s:g}: say cluster.submit.stop_wait_s={grace_s + 60:.0f}"
+        )
     if recipe.tracking.uri.startswith("sqlite:") and "://" in recipe.tracking.uri.removeprefix("sqlite:///"):
         raise RecipeError(
             f"tracking.uri={recipe.tracking.uri} is no file that SQLite can open: give the address of an MLflow "

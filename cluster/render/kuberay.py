@@ -148,7 +148,7 @@ def _pod(
         "spec": {
             "serviceAccountName": kubernetes.service_account,
             "securityContext": {"runAsNonRoot": True, "runAsUser": USER_ID, "fsGroup": USER_ID},
-            "terminationGracePeriodSeconds": 120,
+            "terminationGracePeriodSeconds": 180,
             "containers": [container],
             "volumes": [],
         }

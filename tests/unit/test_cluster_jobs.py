@@ -214,6 +214,7 @@ def test_addresses_that_are_none(address: str, told: str) -> None:
             "data_root holds a password",
         ),
         (["train", "demo", "run_dir=s3://b/x"], "is no file that SQLite can open"),
+        (["train", "demo", "run_dir=/shared/x", "cluster.submit.stop_wait_s=5"], "would kill a stopped training"),
         (["--retries", "2", "train", "demo", "run_dir=/shared/x"], "--retries needs --wait"),
         (["--package", "/tmp/x", "train", "demo", "run_dir=/shared/x"], "give an s3:// folder, or `image`"),
         (

@@ -2,19 +2,23 @@
 
 import logging
 import os
-import secrets
 import signal
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private.authentication.authentication_token_setup import _enable_token_auth  # Ray reads the mode once only
+from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
 from ray.exceptions import AuthenticationError
+
+from cluster.auth import Token, ensure_token, find_token, token_file
+from cluster.errors import ClusterUnavailable, Refused, TokenRefused
+from cluster.package import package_folder
 
 __all__ = ["ClusterInfo", "ClusterUnavailable", "ray_session", "token_file"]
 
@@ -33,10 +37,6 @@ QUIET_ENV = {
 
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
 _SET_HERE: set[str] = set()  # variables of this process that an earlier `_start` set, so not the caller's own
-
-
-class ClusterUnavailable(Exception):
-    """No Ray cluster can be had at the address asked for; the message says what to change."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,6 @@ def ray_session(
         ray.shutdown()
 
 
-def token_file() -> Path:
-    """The file with the token of clusters started here: readable by this user only, made once and kept."""
-    state_home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(state_home) / "basereward" / "ray_token"
-
-
 def _start(num_cpus: int | None, dashboard_port: int | None, env: Mapping[str, str]) -> Path | None:
     """Start a cluster on this machine; the file of its token, or None where the caller brought a token.
 
@@ -106,7 +100,7 @@ def _start(num_cpus: int | None, dashboard_port: int | None, env: Mapping[str, s
     token = None
     if not ({"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & (os.environ.keys() - _SET_HERE)):
         token = token_file()
-        _ensure_token(token)
+        ensure_token(token)
         os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
         _SET_HERE.add("RAY_AUTH_TOKEN_PATH")
     ray.init(
@@ -124,16 +118,20 @@ def _start(num_cpus: int | None, dashboard_port: int | None, env: Mapping[str, s
 
 def _connect(address: str, packages: Sequence[str], env: Mapping[str, str]) -> None:
     """Connect to an existing cluster; inside a submitted Ray job the job's own runtime environment holds the code."""
-    _check_reachable(address)
+    address = _check_reachable(address)
+    token = _use_token()
     runtime_env: dict[str, Any] = {"env_vars": dict(env)} if env else {}
     if packages and "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ:
-        runtime_env["py_modules"] = [_package_folder(package) for package in packages]
+        runtime_env["py_modules"] = [_folder(package) for package in packages]
         runtime_env["excludes"] = ["__pycache__/", "*.pyc"]
     try:
+        if address != "auto":
+            GcsClient(address=address)  # where the token is another one it says so; `ray.init` says "failed to connect"
         ray.init(address=address, runtime_env=runtime_env or None, **_QUIET)
     except AuthenticationError as error:
-        message = f"the Ray cluster at {address!r} refuses this token: set RAY_AUTH_TOKEN_PATH to a file with its token"
-        raise ClusterUnavailable(message) from error
+        tried = f"refuses the token from {token.place}" if token else "asks for a token, and there is none"
+        message = f"the Ray cluster at {address!r} {tried}: set RAY_AUTH_TOKEN_PATH to a file with its token"
+        raise TokenRefused(message) from error
     except (ConnectionError, TimeoutError, ValueError, RuntimeError) as error:
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         message = (
@@ -154,28 +152,10 @@ def _describe(*, started_here: bool, token: Path | None) -> ClusterInfo:
     )
 
 
-def _ensure_token(path: Path) -> None:
-    """Write a random token with mode 600 unless one is there; two processes at once agree on the first one's."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if path.exists():
-        path.chmod(0o600)
-        return
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_hex(32))
-    try:
-        os.link(draft, path)  # fails where the other process was first: its token counts
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
-
-
-def _check_reachable(address: str) -> None:
-    """Fail in seconds where Ray itself would retry for a minute."""
+def _check_reachable(address: str) -> str:
+    """Fail in seconds where Ray itself would retry for a minute; returns the address with its port."""
     if address == "auto":
-        return
+        return address
     if "://" in address:
         message = f"address {address!r}: give host:port of the head, on a node of the cluster; ray:// can't train"
         raise ClusterUnavailable(message)
@@ -187,12 +167,30 @@ def _check_reachable(address: str) -> None:
     except (OSError, OverflowError) as error:
         message = f"no Ray cluster answers at {address!r} ({error}): check the address, or leave --address out"
         raise ClusterUnavailable(message) from error
+    return f"{host}:{port}"
 
 
-def _package_folder(package: str) -> str:
-    spec = find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise ClusterUnavailable(
-            f"package {package!r} is not installed here, so it can't be sent to the cluster's workers"
-        )
-    return str(Path(next(iter(spec.submodule_search_locations))))
+def _use_token() -> Token | None:
+    """Join with a token where one is found: Ray itself looks for none when it is given an address."""
+    if os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
+        return None
+    try:
+        token = find_token()
+    except Refused as error:
+        raise ClusterUnavailable(str(error)) from error
+    if token is None and "RAY_AUTH_MODE" in os.environ:  # Ray would end the whole process
+        message = "RAY_AUTH_MODE=token asks for a token, and there is none: set RAY_AUTH_TOKEN_PATH to a file with it"
+        raise TokenRefused(message)
+    if token is not None and "RAY_AUTH_MODE" not in os.environ:
+        if token.place == str(token_file()):
+            os.environ["RAY_AUTH_TOKEN_PATH"] = token.place
+            _SET_HERE.add("RAY_AUTH_TOKEN_PATH")
+        _enable_token_auth()
+    return token
+
+
+def _folder(package: str) -> str:
+    try:
+        return str(package_folder(package))
+    except Refused as error:
+        raise ClusterUnavailable(str(error)) from error

@@ -1,4 +1,4 @@
-"""Verbs whose arguments are places, such as folders, and no recipe.
+"""Verbs whose arguments are places, such as folders or jobs, and no recipe.
 
 ``basereward ACTION PLACE ... [key=value]``, or ``basereward GROUP ACTION PLACE ...``.
 
@@ -12,7 +12,7 @@ from importlib import import_module
 
 from data_pipeline.errors import RecipeError
 
-__all__ = ["Action", "Group", "Option"]
+__all__ = ["Action", "Group", "Option", "Valued"]
 
 EXIT_FAILED = 1
 
@@ -41,8 +41,18 @@ class Option:
 
 
 @dataclass(frozen=True)
+class Valued:
+    """A ``--name VALUE`` of an action; the function gets the text, or None where it was not given."""
+
+    metavar: str
+    help: str
+    repeat: bool = False
+    """It may be given several times; the function gets a list, empty where it was not given."""
+
+
+@dataclass(frozen=True)
 class Action:
-    """One thing that a group does."""
+    """One thing that a group does, or a verb of its own."""
 
     summary: str
     target: str
@@ -58,26 +68,40 @@ class Action:
         "manifests/ADDRESS.json"
     )
     """What the arguments in front may be."""
+    values: Mapping[str, Valued] = field(default_factory=dict)
+    """``--name VALUE``; the function gets it by name, with ``_`` for ``-``."""
+    short: Mapping[str, str] = field(default_factory=dict)
+    """Letters for flags: ``{"follow": "f"}`` is ``-f``."""
+    open_words: bool = False
+    """The function gets all words in one list, in place of places and options."""
     failed: int = EXIT_FAILED
     """The exit code where something went wrong that the caller may not be able to fix."""
 
     def usage(self, name: str) -> str:
         """How to write it: ``basereward data show FOLDER [output=...] [--debug]``."""
         options = [f"[{key}={'...' if one.default is None else one.default}]" for key, one in self.options.items()]
-        return " ".join(
-            ["basereward", name, *self.places, *options, *(f"[--{flag}]" for flag in self.flags), "[--debug]"]
-        )
+        flags = [f"[-{self.short[flag]}]" if flag in self.short else f"[--{flag}]" for flag in self.flags]
+        valued = [f"[--{key} {one.metavar}]" for key, one in self.values.items()]
+        return " ".join(["basereward", name, *self.places, *options, *flags, *valued, "[--debug]"])
 
-    def run(self, name: str, words: Sequence[str], flags: Mapping[str, bool]) -> int:
+    def run(self, name: str, words: Sequence[str], given: Mapping[str, object]) -> int:
         """Call the function with the places and options in `words`; returns its exit code.
+
+        Args:
+            given: flags and ``--name VALUE`` by name.
 
         Raises:
             RecipeError: too few or too many places, or an option that there is not.
         """
+        module, _, function = self.target.partition(":")
+        called: Callable[..., int] = getattr(import_module(module), function)
+        given = {key.replace("-", "_"): value for key, value in given.items()}
+        if self.open_words:
+            return called(list(words), **given)
         settings = [word for word in words if _is_setting(word)]
         places = [word for word in words if not _is_setting(word)]
         if len(places) != len(self.places):
-            wanted = " and ".join(self.places) or "no place"
+            wanted = " and ".join(self.places) or "no words"
             got = ", ".join(map(repr, places)) if places else "none"
             raise RecipeError(f"{name} needs {wanted}, got {got}: for example {self.example}")
         values = {key: one.default for key, one in self.options.items()}
@@ -86,9 +110,7 @@ class Action:
             if key not in self.options:
                 raise RecipeError(f"{name} has no option {key!r}{self._nearest(key)}")
             values[key] = self.options[key].read(key, text)
-        module, _, function = self.target.partition(":")
-        called: Callable[..., int] = getattr(import_module(module), function)
-        return called(*places, **{key.replace(".", "_"): value for key, value in values.items()}, **flags)
+        return called(*places, **{key.replace(".", "_"): value for key, value in values.items()}, **given)
 
     def _nearest(self, key: str) -> str:
         if not self.options:

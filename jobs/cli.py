@@ -1,7 +1,7 @@
 """`basereward VERB [RECIPE] [key=value ...]`: parse, load the recipe, call the verb, turn errors into exit codes.
 
-Most verbs take a recipe. An `Action`, such as ``compare``, takes places: ``compare RUN RUN``. A `Group`, such as
-``data``, has several of them: ``data show FOLDER``.
+Most verbs take a recipe. An `Action`, such as ``compare``, takes places: ``compare RUN RUN``, or reads its own words,
+as ``submit`` does. A `Group`, such as ``data``, has several of them: ``data show FOLDER``.
 
 Exit codes: 0 done; 1 a run failed, or ``data verify`` found a bad file; 2 the caller can fix it (one line says how);
 130 Ctrl-C; 143 ended by SIGTERM. ``data diff`` is like diff: 0 the same, 1 different, 2 any error.
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from data_pipeline.errors import RecipeError, RunError, UserError
 from jobs.actions import EXIT_FAILED, Action, Group, Option
+from jobs.cluster_verbs import CLUSTER, JOBS, SUBMIT
 from jobs.termination import Terminated, sigterm_raises, was_terminated
 
 if TYPE_CHECKING:
@@ -179,6 +180,9 @@ VERBS: dict[str, Verb | Group | Action] = {
             ),
         },
     ),
+    "submit": SUBMIT,
+    "jobs": JOBS,
+    "cluster": CLUSTER,
     "demo": Verb(
         "run the whole way on synthetic data: records, shards, training, report",
         "jobs.demo:run",
@@ -198,15 +202,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return EXIT_USER
     verb = VERBS[arguments.verb]
+    called = arguments.verb
     if isinstance(verb, Group):
         if arguments.action is None:
             arguments.show_help()
             return EXIT_USER
-        verb = verb.actions[arguments.action]
+        verb, called = verb.actions[arguments.action], f"{called} {arguments.action}"
     failed = verb.failed if isinstance(verb, Action) else EXIT_FAILED
     try:
         with sigterm_raises():
-            return _run(verb, arguments, [*arguments.words, *rest])  # argparse leaves over what follows an option
+            words = [*arguments.words, *rest]  # argparse leaves over what follows an option
+            return _run(verb, called, arguments, words)
     except UserError as error:
         return _report(error, EXIT_USER, debug=arguments.debug)
     except RunError as error:
@@ -222,10 +228,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return failed
 
 
-def _run(verb: Verb | Action, arguments: argparse.Namespace, words: list[str]) -> int:
+def _run(verb: Verb | Action, called: str, arguments: argparse.Namespace, words: list[str]) -> int:
     if isinstance(verb, Action):
-        name = " ".join([arguments.verb, *([arguments.action] if "action" in arguments else [])])
-        return verb.run(name, words, {flag: getattr(arguments, flag) for flag in verb.flags})
+        given = {key: getattr(arguments, key.replace("-", "_")) for key in (*verb.flags, *verb.values)}
+        return verb.run(called, words, given)
     from jobs.recipe_file import load_recipe, packaged_recipes
 
     named = words[0] if words and "=" not in words[0] else None
@@ -313,14 +319,21 @@ def _add_action(parsers: "Subparsers", name: str, action: Action) -> None:
         epilog=f"example: {action.example}",
         usage=action.usage(name),
     )
+    places = f"{action.places_help}{'; then options: ' if options else ''}" if action.places else ""
     child.add_argument(
         "words",
         nargs="*",
         metavar=" ".join(action.places) or "key=value",
-        help=f"{action.places_help}{'; then options: ' if options else ''}{options}".replace("%", "%%"),
+        help=f"{places}{options}".replace("%", "%%"),
     )
     for flag, told in action.flags.items():
-        child.add_argument(f"--{flag}", action="store_true", help=told)
+        letters = [f"-{action.short[flag]}"] if flag in action.short else []
+        child.add_argument(*letters, f"--{flag}", action="store_true", help=told)
+    for key, valued in action.values.items():
+        if valued.repeat:
+            child.add_argument(f"--{key}", metavar=valued.metavar, help=valued.help, action="append", default=[])
+        else:
+            child.add_argument(f"--{key}", metavar=valued.metavar, help=valued.help)
     child.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
 
 

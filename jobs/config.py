@@ -21,6 +21,7 @@ __all__ = [
     "EvaluateConfig",
     "Recipe",
     "ScoreConfig",
+    "SubmitConfig",
     "TrackingConfig",
     "to_flat_params",
     "to_yaml",
@@ -94,6 +95,22 @@ class TrackingConfig:
 
 
 @dataclass(kw_only=True)
+class SubmitConfig:
+    """How `basereward submit` places and repeats a job."""
+
+    cpus: float = 0.0
+    """CPUs for the job's own process; 0 without `resources`: it runs on the head and takes none."""
+    resources: dict[str, float] = field(default_factory=dict)
+    """Custom Ray resources for the job's own process, such as ``{driver: 1}``."""
+    env: list[str] = field(default_factory=list)
+    """Names of variables to send along sealed, as with ``--env``; never values."""
+    retries: int = 0
+    """How often ``submit --wait`` submits a job again that was interrupted: its node or the head lost, SIGTERM."""
+    stop_wait_s: int = 180
+    """Seconds that a stopped job has before it is killed; a training needs `train.stop_grace_s` and some more."""
+
+
+@dataclass(kw_only=True)
 class ClusterConfig:
     """Which Ray cluster the verb runs on."""
 
@@ -103,6 +120,8 @@ class ClusterConfig:
     """CPUs of a started cluster; unset: all of this machine."""
     dashboard_port: int | None = None
     """Port of a started cluster's dashboard on 127.0.0.1; unset: 8265, or the next free one."""
+    submit: SubmitConfig = field(default_factory=SubmitConfig)
+    """How `basereward submit` places and repeats a job."""
 
 
 @dataclass(kw_only=True)

@@ -13,8 +13,9 @@ from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTa
 from cluster.session import ClusterInfo, ClusterUnavailable, ray_session
 from data_pipeline.errors import BaserewardError, MissingInput, NoSpace, RunError, UserError
 from jobs.config import ClusterConfig
+from jobs.source_version import PACKAGES
 
-__all__ = ["PACKAGES", "Outcome", "largest_node_memory", "map_bounded", "open_cluster", "ray_errors"]
+__all__ = ["Outcome", "largest_node_memory", "map_bounded", "open_cluster", "ray_errors"]
 
 Item = TypeVar("Item")
 Context = TypeVar("Context")
@@ -26,8 +27,6 @@ _DIED = (
     "lower preprocess.workers or preprocess.shard_bytes, or give the nodes more memory"
 )
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-
-PACKAGES = ("data_pipeline", "rm_core", "cluster", "jobs")
 
 
 @contextmanager

@@ -4,7 +4,10 @@ import getpass
 import subprocess
 from pathlib import Path
 
-__all__ = ["git_commit", "source_tags"]
+__all__ = ["PACKAGES", "git_commit", "source_tags"]
+
+PACKAGES = ("data_pipeline", "rm_core", "cluster", "jobs")
+"""All of this code: what workers on other hosts and submitted jobs get a copy of."""
 
 
 def source_tags(command: str) -> dict[str, str]:

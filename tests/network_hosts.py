@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -68,7 +68,7 @@ class Host:
 class NetworkHosts:
     """A switch, and hosts on it that start one after the other: Ray gives a node 30 s to register."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, env: Mapping[str, str] | None = None) -> None:
         self._folder = Path(folder)
         self._prefix = f"bw{os.getpid() % 100000}"
         self._env = {
@@ -80,6 +80,7 @@ class NetworkHosts:
             "RAY_health_check_period_ms": "2000",
             "RAY_health_check_timeout_ms": "8000",
             "RAY_health_check_failure_threshold": "3",
+            **(env or {}),
         }
         self.hosts: list[Host] = []
         self._switch = f"{self._prefix}s"
@@ -92,10 +93,10 @@ class NetworkHosts:
         """Of the Ray cluster, as `cluster.address` wants it."""
         return f"{self.hosts[0].address}:{HEAD_PORT}"
 
-    def add(self) -> Host:
+    def add(self, address: str | None = None) -> Host:
         """Another host, without a Ray node yet."""
         number = len(self.hosts)
-        host = Host(f"{self._prefix}h{number}", f"{NETWORK}.{10 + number}", f"p{number}")
+        host = Host(f"{self._prefix}h{number}", address or f"{NETWORK}.{10 + number}", f"p{number}")
         # Names are looked up by Ray and gloo: in these files, and nowhere else.
         files = Path("/etc/netns", host.name)
         files.mkdir(parents=True)
@@ -111,10 +112,11 @@ class NetworkHosts:
         _ip("-n", host.name, "route", "add", "default", "via", host.address)  # a host's own address is found by a route
         return host
 
-    def start_head(self) -> Host:
+    def start_head(self, dashboard: bool = False) -> Host:
         """The first host's Ray node, which takes no workers."""
         host = self.hosts[0] if self.hosts else self.add()
-        self._start(host, "--head", f"--port={HEAD_PORT}", "--num-cpus=0", "--include-dashboard=false")
+        shown = [f"--dashboard-host={host.address}"] if dashboard else ["--include-dashboard=false"]
+        self._start(host, "--head", f"--port={HEAD_PORT}", "--num-cpus=0", *shown)
         return host
 
     def workers(self, count: int) -> list[Host]:
@@ -129,13 +131,21 @@ class NetworkHosts:
 
     def lose(self, host: Host) -> None:
         """The machine is gone: its link is cut and its processes are."""
-        _ip("-n", self._switch, "link", "set", host.link, "down")
+        self.cut(host)
         host.kill()
 
-    def start(self, host: Host, command: list[str]) -> subprocess.Popen[str]:
-        """A command on a host."""
+    def cut(self, host: Host) -> None:
+        """Nothing reaches the host any more, and nothing leaves it."""
+        _ip("-n", self._switch, "link", "set", host.link, "down")
+
+    def mend(self, host: Host) -> None:
+        """The link is back."""
+        _ip("-n", self._switch, "link", "set", host.link, "up")
+
+    def start(self, host: Host, command: list[str], env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        """A command on a host, with more environment where given."""
         return subprocess.Popen(
-            host.command(*command), cwd=self._folder, env=self._env,
+            host.command(*command), cwd=self._folder, env={**self._env, **(env or {})},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 

@@ -62,12 +62,12 @@ def test_wrong_address_is_one_line(address: str) -> None:
 
 
 def test_token_file_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cluster.session import _ensure_token, token_file
+    from cluster.auth import ensure_token, token_file
 
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    _ensure_token(token_file())
+    ensure_token(token_file())
     first = token_file().read_text()
-    _ensure_token(token_file())
+    ensure_token(token_file())
     assert token_file().read_text() == first
     assert len(first) == 64
     assert [path.name for path in token_file().parent.iterdir()] == ["ray_token"]

@@ -23,6 +23,8 @@ module "storage" {
 
 module "secrets" {
   source      = "./modules/secrets"
+  draw        = var.draw_secrets
+  providers   = { aws = aws, aws.draw = aws.draw }
   name        = local.name
   protect     = var.protect
   kms_key_arn = module.storage.kms_key_arn

@@ -123,13 +123,12 @@ output "kubernetes" {
 
 output "prices" {
   description = "US dollars an hour, from the sizing variables."
-  value = {
-    currency             = "USD"
+  value = merge({ currency = "USD" }, { for what, price in {
     fixed_per_hour       = local.fixed
     head_per_hour        = var.head.price_per_hour
     workers_min_per_hour = local.workers_min
     workers_max_per_hour = local.workers_max
     idle_per_hour        = local.fixed + var.head.price_per_hour + local.workers_min
     max_per_hour         = local.fixed + var.head.price_per_hour + local.workers_max
-  }
+  } : what => tonumber(format("%.4f", price)) })
 }

@@ -238,6 +238,12 @@ variable "operator_principals" {
   }
 }
 
+variable "draw_secrets" {
+  description = "Draw Ray's token and MLflow's passwords at random; false: put them in with `aws secretsmanager put-secret-value` (the server waits for them)."
+  type        = bool
+  default     = true
+}
+
 variable "alarms" {
   description = "Who is told, US dollars a month, and minutes without work on any GPU of a group."
   type = object({

@@ -20,3 +20,9 @@ provider "aws" {
     tags = local.tags
   }
 }
+
+# The same, for secrets that are drawn: see modules/secrets.
+provider "aws" {
+  alias  = "draw"
+  region = var.region
+}

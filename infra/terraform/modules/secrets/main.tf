@@ -1,7 +1,8 @@
-# The values are drawn by Secrets Manager and written without passing through the state: ephemeral and write-only.
+# The values are drawn by Secrets Manager and written without passing through state or plan: ephemeral and write-only.
 
 ephemeral "aws_secretsmanager_random_password" "this" {
-  for_each            = toset(["ray-token", "mlflow-admin", "mlflow-sessions"])
+  provider            = aws.draw
+  for_each            = toset(var.draw ? ["ray-token", "mlflow-admin", "mlflow-sessions"] : [])
   password_length     = 48
   exclude_punctuation = true
 }
@@ -19,12 +20,14 @@ resource "aws_secretsmanager_secret" "this" {
 }
 
 resource "aws_secretsmanager_secret_version" "ray_token" {
+  count                    = var.draw ? 1 : 0
   secret_id                = aws_secretsmanager_secret.this["ray-token"].id
   secret_string_wo         = ephemeral.aws_secretsmanager_random_password.this["ray-token"].random_password
   secret_string_wo_version = var.generation
 }
 
 resource "aws_secretsmanager_secret_version" "mlflow_admin" {
+  count     = var.draw ? 1 : 0
   secret_id = aws_secretsmanager_secret.this["mlflow-admin"].id
   secret_string_wo = jsonencode({
     username = "admin"
@@ -34,6 +37,7 @@ resource "aws_secretsmanager_secret_version" "mlflow_admin" {
 }
 
 resource "aws_secretsmanager_secret_version" "mlflow_sessions" {
+  count                    = var.draw ? 1 : 0
   secret_id                = aws_secretsmanager_secret.this["mlflow-sessions"].id
   secret_string_wo         = ephemeral.aws_secretsmanager_random_password.this["mlflow-sessions"].random_password
   secret_string_wo_version = var.generation

@@ -18,3 +18,8 @@ variable "generation" {
   type        = number
   default     = 1
 }
+
+variable "draw" {
+  description = "Draw the values; otherwise whoever has them puts them in."
+  type        = bool
+}

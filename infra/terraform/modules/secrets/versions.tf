@@ -4,6 +4,8 @@ terraform {
     aws = {
       source  = "hashicorp/aws"
       version = "~> 5.100.0"
+      # Ephemeral resources cannot be mocked: they have a provider of their own, so that all the rest can be.
+      configuration_aliases = [aws.draw]
     }
   }
 }

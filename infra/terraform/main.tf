@@ -18,6 +18,7 @@ module "storage" {
   name           = local.name
   protect        = var.protect
   retention_days = var.retention_days
+  undo_days      = var.undo_days
   node_disks     = var.kubernetes != null
 }
 

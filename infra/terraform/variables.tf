@@ -40,8 +40,18 @@ variable "protect" {
   type        = bool
 }
 
+variable "undo_days" {
+  description = "Days that an overwritten or deleted object can still be had; old checkpoints cost as much as new ones."
+  type        = number
+  default     = 14
+  validation {
+    condition     = var.undo_days >= 1
+    error_message = "undo_days: 1 or more."
+  }
+}
+
 variable "retention_days" {
-  description = "Days that logs, and overwritten or deleted objects, are kept; one of CloudWatch's periods."
+  description = "Days that logs are kept; one of CloudWatch's periods."
   type        = number
   default     = 30
   validation {
@@ -108,14 +118,6 @@ variable "head" {
     disk_gb        = optional(number, 200)
     price_per_hour = number
   })
-  validation {
-    condition     = var.head.purchase == "on_demand"
-    error_message = "head.purchase: only on_demand; when AWS takes a spot head back, every job of the cluster is lost."
-  }
-  validation {
-    condition     = var.head.price_per_hour > 0 && var.head.disk_gb >= 100
-    error_message = "head: price_per_hour above 0, disk_gb 100 or more."
-  }
 }
 
 variable "worker_groups" {
@@ -139,34 +141,6 @@ variable "worker_groups" {
     disk_gb                 = optional(number, 500)
     capacity_reservation_id = optional(string)
   }))
-  validation {
-    condition     = alltrue([for name, it in var.worker_groups : can(regex("^[a-z][a-z0-9-]{0,15}$", name)) && name != "head"])
-    error_message = "worker_groups: names of up to 16 lower-case letters, digits and dashes; not head."
-  }
-  validation {
-    condition     = alltrue([for it in var.worker_groups : it.min_nodes >= 0 && it.min_nodes <= it.max_nodes && it.max_nodes >= 1])
-    error_message = "worker_groups: 0 <= min_nodes <= max_nodes, and max_nodes at least 1."
-  }
-  validation {
-    condition     = alltrue([for it in var.worker_groups : length(it.purchase) > 0 && length(distinct(it.purchase)) == length(it.purchase) && length(setsubtract(it.purchase, ["spot", "on_demand", "capacity_block"])) == 0])
-    error_message = "worker_groups: purchase lists spot, on_demand or capacity_block, each once."
-  }
-  validation {
-    condition     = alltrue([for it in var.worker_groups : it.price_per_hour > 0 && (!contains(it.purchase, "spot") || it.spot_price_per_hour > 0)])
-    error_message = "worker_groups: price_per_hour above 0, and spot_price_per_hour too where spot is bought: sums of prices are made from them."
-  }
-  validation {
-    condition     = alltrue([for it in var.worker_groups : !contains(it.purchase, "capacity_block") || it.capacity_reservation_id != null])
-    error_message = "worker_groups: a capacity_block needs its capacity_reservation_id."
-  }
-  validation {
-    condition     = alltrue([for it in var.worker_groups : contains(["instance_store", "none"], it.cache)])
-    error_message = "worker_groups: cache is instance_store or none."
-  }
-  validation {
-    condition     = alltrue([for it in var.worker_groups : it.efa_interfaces >= 0 && floor(it.efa_interfaces) == it.efa_interfaces && it.disk_gb >= 100])
-    error_message = "worker_groups: efa_interfaces is a whole number from 0, disk_gb 100 or more."
-  }
 }
 
 variable "mlflow" {

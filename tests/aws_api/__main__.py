@@ -10,10 +10,10 @@ from pathlib import Path
 os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import faithful  # noqa: E402
-import kubernetes  # noqa: E402
-import missing  # noqa: E402
-import policies  # noqa: E402
+import faithful
+import kubernetes
+import missing
+import policies
 
 for module in (missing, kubernetes, faithful, policies):
     module.install()

@@ -6,6 +6,7 @@ from typing import Any
 from moto.ec2.models.launch_templates import LaunchTemplateVersion
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.responses import EC2Response
+from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.rds.models import DBInstance, DBParameterGroup
 from moto.route53.responses import Route53
 
@@ -17,6 +18,7 @@ def install() -> None:
     _after(DBParameterGroup, "update_parameters", _set_by_user)
     _launch_all()
     _zones_of_a_network()
+    _services_as_asked()
     SecurityGroupRule.description = property(_description)
 
 
@@ -77,3 +79,19 @@ def _zones_of_a_network() -> None:
         return make(self)
 
     Route53.create_hosted_zone = create_hosted_zone
+
+
+def _services_as_asked() -> None:
+    """A service shows the settings it was made with."""
+    make = EC2ContainerServiceResponse.create_service
+
+    def create_service(self: EC2ContainerServiceResponse) -> Any:
+        answer = make(self)
+        cluster, name = self._get_param("cluster", "default"), self._get_param("serviceName")
+        service = self.ecs_backend.describe_services(cluster, [name])[0][0]
+        service.availability_zone_rebalancing = self._get_param("availabilityZoneRebalancing") or "DISABLED"
+        service.enable_ecs_managed_tags = bool(self._get_param("enableECSManagedTags"))
+        service.health_check_grace_period_seconds = self._get_param("healthCheckGracePeriodSeconds")
+        return answer
+
+    EC2ContainerServiceResponse.create_service = create_service

@@ -1,6 +1,6 @@
 """EKS as Moto 5.2 has it, with add-ons and pod identities besides."""
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -70,7 +70,7 @@ def _found(table: dict[tuple[str, ...], dict[str, Any]], key: tuple[str, ...]) -
 
 
 def _times() -> dict[str, datetime]:
-    now = datetime.now(timezone.utc).replace(microsecond=0)
+    now = datetime.now(UTC).replace(microsecond=0)
     return {"createdAt": now, "modifiedAt": now}
 
 

@@ -28,13 +28,13 @@ def install() -> None:
     FakeBucket._log_permissions_enabled_policy = staticmethod(_logs_may_be_delivered)
 
 
-def _logs_may_be_delivered(bucket: Any, prefix: str | None) -> bool:
+def _logs_may_be_delivered(target_bucket: Any, target_prefix: str | None) -> bool:
     """Whether S3 may put access logs there; Moto wants a statement written in one of three ways."""
     answer = decide(
-        json.loads(bucket.policy or b'{"Statement": []}')["Statement"],
+        json.loads(target_bucket.policy or b'{"Statement": []}')["Statement"],
         action="s3:PutObject",
-        resource=f"arn:aws:s3:::{bucket.name}/{prefix or ''}2026-01-01-00-00-00-0123456789ABCDEF",
-        context={"aws:SourceAccount": bucket.account_id, "aws:SecureTransport": "true"},
+        resource=f"arn:aws:s3:::{target_bucket.name}/{target_prefix or ''}2026-01-01-00-00-00-0123456789ABCDEF",
+        context={"aws:SourceAccount": target_bucket.account_id, "aws:SecureTransport": "true"},
         caller="logging.s3.amazonaws.com",
     )
     return bool(answer)

@@ -3,7 +3,7 @@ environment = "prod"
 region      = "us-east-1"
 protect     = true
 
-retention_days = 90
+retention_days = 365
 
 network = {
   vpc_cidr     = "10.64.0.0/16"

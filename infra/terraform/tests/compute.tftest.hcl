@@ -31,7 +31,7 @@ variables {
   kms_key_arn           = "arn:aws:kms:us-east-1:111122223333:key/00000000-0000-0000-0000-000000000000"
   log_group             = "/basereward-dev/nodes"
   metrics_namespace     = "basereward-dev/nodes"
-  head                  = { instance_type = "m6i.2xlarge", disk_gb = 200, price_per_hour = 0.384 }
+  head                  = { instance_type = "m6i.2xlarge", purchase = "on_demand", disk_gb = 200, price_per_hour = 0.384 }
   worker_groups = {
     a100 = {
       instance_type       = "p4d.24xlarge", gpu_type = "A100", gpus_per_node = 8, min_nodes = 0, max_nodes = 8, purchase = ["spot", "on_demand"],
@@ -87,7 +87,7 @@ run "head_with_gpus" {
     source = "./modules/compute"
   }
   variables {
-    head = { instance_type = "p4d.24xlarge", disk_gb = 200, price_per_hour = 21.96 }
+    head = { instance_type = "p4d.24xlarge", purchase = "on_demand", disk_gb = 200, price_per_hour = 21.96 }
   }
   expect_failures = [aws_launch_template.head]
 }
@@ -98,7 +98,7 @@ run "head_not_offered_here" {
     source = "./modules/compute"
   }
   variables {
-    head = { instance_type = "m1.small", disk_gb = 200, price_per_hour = 1 }
+    head = { instance_type = "m1.small", purchase = "on_demand", disk_gb = 200, price_per_hour = 1 }
   }
   expect_failures = [aws_launch_template.head]
 }
@@ -165,4 +165,63 @@ run "cache_without_local_disks" {
     }
   }
   expect_failures = [aws_launch_template.worker["cpu-on-demand"]]
+}
+
+run "head_as_spot" {
+  command = plan
+  module {
+    source = "./modules/compute"
+  }
+  variables {
+    head = { instance_type = "m6i.2xlarge", purchase = "spot", disk_gb = 200, price_per_hour = 0.384 }
+  }
+  expect_failures = [var.head]
+}
+
+run "capacity_block_without_reservation" {
+  command = plan
+  module {
+    source = "./modules/compute"
+  }
+  variables {
+    worker_groups = {
+      h100 = {
+        instance_type       = "p5.48xlarge", gpu_type = "H100", gpus_per_node = 8, min_nodes = 0, max_nodes = 8, purchase = ["capacity_block"], price_per_hour = 55,
+        spot_price_per_hour = 0, efa_interfaces = 0, cache = "none", disk_gb = 500, capacity_reservation_id = null
+      }
+    }
+  }
+  expect_failures = [var.worker_groups]
+}
+
+run "spot_without_price" {
+  command = plan
+  module {
+    source = "./modules/compute"
+  }
+  variables {
+    worker_groups = {
+      h100 = {
+        instance_type       = "p5.48xlarge", gpu_type = "H100", gpus_per_node = 8, min_nodes = 0, max_nodes = 8, purchase = ["spot"], price_per_hour = 55,
+        spot_price_per_hour = 0, efa_interfaces = 0, cache = "none", disk_gb = 500, capacity_reservation_id = null
+      }
+    }
+  }
+  expect_failures = [var.worker_groups]
+}
+
+run "fewest_above_most" {
+  command = plan
+  module {
+    source = "./modules/compute"
+  }
+  variables {
+    worker_groups = {
+      h100 = {
+        instance_type       = "p5.48xlarge", gpu_type = "H100", gpus_per_node = 8, min_nodes = 9, max_nodes = 8, purchase = ["on_demand"], price_per_hour = 55,
+        spot_price_per_hour = 0, efa_interfaces = 0, cache = "none", disk_gb = 500, capacity_reservation_id = null
+      }
+    }
+  }
+  expect_failures = [var.worker_groups]
 }

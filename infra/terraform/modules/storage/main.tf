@@ -62,7 +62,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     status = "Enabled"
     filter {}
     noncurrent_version_expiration {
-      noncurrent_days = var.retention_days
+      noncurrent_days = var.undo_days
     }
     abort_incomplete_multipart_upload {
       days_after_initiation = 7

@@ -9,7 +9,12 @@ variable "protect" {
 }
 
 variable "retention_days" {
-  description = "Days that an overwritten or deleted object, and a log, can still be had."
+  description = "Days that access logs are kept."
+  type        = number
+}
+
+variable "undo_days" {
+  description = "Days that an overwritten or deleted object can still be had."
   type        = number
 }
 

@@ -34,7 +34,7 @@ locals {
       Resource = concat([
         "${local.ec2}:subnet/${var.subnet_id}", "${local.ec2}:security-group/${var.security_group_id}",
         "arn:${local.partition}:ec2:${local.region}::image/${var.ami_id}", "${local.ec2}:placement-group/${var.name}-*",
-        "arn:${local.partition}:ec2:${local.region}::snapshot/*",
+        "arn:${local.partition}:ec2:${local.region}::snapshot/*", "${local.ec2}:spot-instances-request/*", "${local.ec2}:capacity-reservation/*",
       ], var.key_name == null ? [] : ["${local.ec2}:key-pair/${var.key_name}"])
     },
     {

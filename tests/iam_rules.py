@@ -1,6 +1,8 @@
 """What an IAM policy decides, computed here: for tests of policies, and for the local AWS API that enforces them.
 
-    decide(policy["Statement"], action="s3:PutObject", resource="arn:aws:s3:::raw/x")   # True, False or None: nothing is said
+    decide(policy["Statement"], action="s3:PutObject", resource="arn:aws:s3:::raw/x")
+
+True, False, or None: nothing is said.
 
 Knows what this project's policies use; an operator that it does not know is an error, not a guess.
 """

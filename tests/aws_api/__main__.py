@@ -1,6 +1,7 @@
 """Moto's server with what this project's Terraform needs besides: `python tests/aws_api -H 127.0.0.1 -p 5000`.
 
-Runs in an environment of its own (tests/terraform_tools.py makes it): Moto's boto3 is newer than the one that s3fs pins.
+Runs in an environment of its own (tests/terraform_tools.py makes it): Moto's boto3 is newer than the one that s3fs
+pins.
 """
 
 import os

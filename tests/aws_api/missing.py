@@ -28,7 +28,7 @@ def install() -> None:
 
 
 def _refuse_at_once() -> None:
-    """A call that is missing is a 501 with its name: Moto's 500 is retried by the provider, 25 times and for minutes."""
+    """A call that is missing is a 501 with its name: Moto's 500 is retried by the provider, for minutes."""
     dispatch = BaseResponse.call_action
 
     def call_action(self: BaseResponse) -> Any:

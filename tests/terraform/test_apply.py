@@ -1,7 +1,7 @@
 """Drill: the whole infrastructure is made, changed by nothing, used by its roles and taken down, on a local AWS API.
 
-The state lies in that API's S3, locked, as it would be in AWS's. Most of the time goes to fixed waits of the AWS provider
-(lifecycle rules, load balancer, database), during which checkov is installed.
+The state lies in that API's S3, locked, as it would be in AWS's. Most of the time goes to fixed waits of the AWS
+provider (lifecycle rules, load balancer, database), during which checkov is installed.
 """
 
 import json

@@ -180,15 +180,14 @@ def test_efa(made: list[dict[str, Any]]) -> None:
         for_ray = "module.compute" in address
         assert all(bool(card["subnet_id"]) == for_ray for card in interfaces)
         assert bool(one["iam_instance_profile"]) == for_ray and bool(one["image_id"]) == for_ray
-    for address in (
-        "module.network.aws_vpc_security_group_%s_rule.cluster_self" % way for way in ("ingress", "egress")
-    ):
-        rule = {**of_type(made, address.split(".")[2])}[address]
+    for way in ("ingress", "egress"):
+        rules = of_type(made, f"aws_vpc_security_group_{way}_rule")
+        rule = rules[f"module.network.aws_vpc_security_group_{way}_rule.cluster_self"]
         assert rule["ip_protocol"] == "-1" and rule["security_group_id"] == rule["referenced_security_group_id"]
 
 
 def test_no_wildcard_actions(made: list[dict[str, Any]]) -> None:
-    """No allowed action has a wildcard, but for the account's own hold on its key; "*" as the resource is always bounded."""
+    """No action that is allowed has one, but for the account's hold on its key; "*" as the resource is bounded."""
     found = dict(policies(made))
     assert len(found) > 20
     for address, statements in found.items():
@@ -203,7 +202,8 @@ def test_no_wildcard_actions(made: list[dict[str, Any]]) -> None:
                 assert statement.get("Condition") or "aws_vpc_endpoint" in address, (address, statement)
 
 
-RUN = {"ray-cluster-name": NAME}
+TO_EC2 = {"iam:PassedToService": "ec2.amazonaws.com"}
+ROLE = f"arn:aws:iam::{ACCOUNT}:role"
 LAUNCH = {
     "aws:RequestTag/ray-cluster-name": NAME,
     "ec2:MetadataHttpTokens": "required",
@@ -226,7 +226,7 @@ RAY_TOKEN = f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:ray-token"
         ("worker", "s3:DeleteBucket", BUCKET["shards"], {}, None),
         ("worker", "s3:PutBucketPolicy", BUCKET["shards"], {}, None),
         ("worker", "ec2:RunInstances", f"{EC2}:instance/*", LAUNCH, None),
-        ("worker", "iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/{NAME}-head", {}, None),
+        ("worker", "iam:PassRole", f"{ROLE}/{NAME}-head", {}, None),
         ("worker", "cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": f"{NAME}/nodes"}, True),
         ("worker", "cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": "AWS/RDS"}, None),
         ("worker", "kms:Decrypt", KEY, {"kms:ViaService": "s3.us-east-1.amazonaws.com"}, True),
@@ -257,10 +257,10 @@ RAY_TOKEN = f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:ray-token"
         ("head", "ec2:CreateTags", f"{EC2}:instance/i-1", {"ec2:CreateAction": "RunInstances"}, True),
         ("head", "ec2:DescribeInstances", "*", REGION, True),
         ("head", "ec2:DescribeInstances", "*", {"aws:RequestedRegion": "eu-west-1"}, None),
-        ("head", "iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/{NAME}-worker", {"iam:PassedToService": "ec2.amazonaws.com"}, True),
-        ("head", "iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/{NAME}-head", {"iam:PassedToService": "ec2.amazonaws.com"}, None),
-        ("head", "iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/admin", {"iam:PassedToService": "ec2.amazonaws.com"}, None),
-        ("operator", "iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/{NAME}-head", {"iam:PassedToService": "ec2.amazonaws.com"}, True),
+        ("head", "iam:PassRole", f"{ROLE}/{NAME}-worker", TO_EC2, True),
+        ("head", "iam:PassRole", f"{ROLE}/{NAME}-head", TO_EC2, None),
+        ("head", "iam:PassRole", f"{ROLE}/admin", TO_EC2, None),
+        ("operator", "iam:PassRole", f"{ROLE}/{NAME}-head", TO_EC2, True),
         ("operator", "s3:GetObject", f"{BUCKET['raw']}/a", {}, None),
         ("submitter", "s3:PutObject", f"{BUCKET['artifacts']}/submissions/code.zip", {}, True),
         ("submitter", "s3:PutObject", f"{BUCKET['artifacts']}/mlflow/1", {}, None),

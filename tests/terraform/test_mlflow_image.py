@@ -26,7 +26,7 @@ ENVIRONMENT = {
     "DB_USER": "mlflow",
     "DB_PASSWORD": PASSWORD,
     "ADMIN_NAME": "admin",
-    "ADMIN_PASSWORD": "100%admin",
+    "ADMIN_PASSWORD": "100%-administrator",  # MLflow wants 12 characters
     "SESSION_KEY": "session-key",
     "ARTIFACTS": "s3://artifacts/mlflow",
     "ALLOWED_HOSTS": "mlflow.ml.example.com",
@@ -54,14 +54,14 @@ def test_rules_survive_their_file_format(serve: ModuleType) -> None:
     """MLflow reads them with interpolation, to which a single "%" is an error."""
     rules = configparser.ConfigParser()
     rules.read_string(serve.access_rules(ENVIRONMENT))
-    assert rules["mlflow"]["admin_password"] == "100%admin"
+    assert rules["mlflow"]["admin_password"] == "100%-administrator"
     assert make_url(rules["mlflow"]["database_uri"]).password == PASSWORD
 
 
 def test_no_secret_on_the_command_line(serve: ModuleType) -> None:
     line = " ".join(serve.command(ENVIRONMENT))
     assert "--app-name basic-auth" in line and "--allowed-hosts mlflow.ml.example.com" in line
-    assert not any(secret in line for secret in (PASSWORD, "100%admin", "session-key"))
+    assert not any(secret in line for secret in (PASSWORD, "100%-administrator", "session-key"))
 
 
 def test_the_image_has_the_versions_that_are_tested() -> None:
@@ -70,8 +70,8 @@ def test_the_image_has_the_versions_that_are_tested() -> None:
     assert mlflow.replace("mlflow", "mlflow[auth]") in (IMAGE / "Dockerfile").read_text(encoding="utf-8")
 
 
-def answer(url: str, login: str | None = None) -> int:
-    request = urllib.request.Request(url)
+def answer(url: str, login: str | None = None, host: str = ENVIRONMENT["ALLOWED_HOSTS"]) -> int:
+    request = urllib.request.Request(url, headers={"Host": host})
     if login:
         request.add_header("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
     try:
@@ -123,15 +123,17 @@ def test_the_server_asks_who_is_there(postgres_server: str, tmp_path: Path) -> N
         up(process, url, log)
         listing = f"{url}/api/2.0/mlflow/experiments/search?max_results=1"
         assert answer(listing) == 401
+        assert answer(listing, "admin:100%-administrator", host="somebody-elses.example.com") == 403
         assert answer(listing, "admin:password1234") == 401
-        assert answer(listing, "admin:100%admin") == 200
+        assert answer(listing, "admin:100%-administrator") == 200
         assert subprocess.run([*command, "check"], env=environment, check=False).returncode == 0
         stale = {**environment, "DB_PASSWORD": "of last week"}
         refused = subprocess.run([*command, "check"], env=stale, capture_output=True, text=True, check=False)
         assert refused.returncode != 0 and "password authentication failed" in refused.stderr
         assert [path for path in tmp_path.glob("*.ini") if path.stat().st_mode & 0o077] == []
     finally:
-        os.killpg(process.pid, 9)
+        if process.poll() is None:
+            os.killpg(process.pid, 9)
         process.wait(timeout=20)
 
 

@@ -1,8 +1,8 @@
 """Start the MLflow server of this image, or check it: `serve.py`, `serve.py check`.
 
 Settings come as variables, secrets too (the container service puts them in from Secrets Manager):
-DB_HOST, DB_NAME, DB_USER, DB_PASSWORD, DB_SSL (verify-full), DB_CA (the bundle of the image), ADMIN_NAME, ADMIN_PASSWORD,
-SESSION_KEY, ARTIFACTS (s3://...), ALLOWED_HOSTS, WORKERS (2), PORT (5000).
+DB_HOST, DB_NAME, DB_USER, DB_PASSWORD, DB_SSL (verify-full), DB_CA (the bundle of the image), ADMIN_NAME,
+ADMIN_PASSWORD, SESSION_KEY, ARTIFACTS (s3://...), ALLOWED_HOSTS, WORKERS (2), PORT (5000).
 """
 
 import os
@@ -16,7 +16,10 @@ CA = "/srv/rds-global-bundle.pem"
 
 
 def database_address(env: Mapping[str, str]) -> str:
-    """The database as SQLAlchemy names it. A password may have any character; the server is checked by its certificate."""
+    """The database as SQLAlchemy names it; a password may have any character.
+
+    The server is checked by its certificate.
+    """
     user, password = quote(env["DB_USER"], safe=""), quote(env["DB_PASSWORD"], safe="")
     mode = env.get("DB_SSL", "verify-full")
     options = {"sslmode": mode} | ({"sslrootcert": env.get("DB_CA", CA)} if mode.startswith("verify") else {})
@@ -66,8 +69,8 @@ def serve(env: Mapping[str, str]) -> None:
 def check(env: Mapping[str, str]) -> None:
     """Fail unless the server answers and the password of its start still opens the database.
 
-    AWS changes the password every week. Open connections go on, new ones fail: then this fails, and the task is replaced
-    by one that starts with the new password.
+    AWS changes the password every week. Open connections go on, new ones fail: then this fails, and the task is
+    replaced by one that starts with the new password.
     """
     import psycopg2
 

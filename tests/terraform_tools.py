@@ -142,7 +142,9 @@ class AwsApi:
     def enforce(self, *, on: bool = True) -> None:
         """From now on every call needs a right, or none does."""
         body = b"0" if on else b"inf"
-        urllib.request.urlopen(urllib.request.Request(f"{self.endpoint}/moto-api/reset-auth", data=body)).close()
+        plain = {"Content-Type": "text/plain"}
+        request = urllib.request.Request(f"{self.endpoint}/moto-api/reset-auth", data=body, headers=plain)
+        urllib.request.urlopen(request, timeout=60).close()
 
     def missing_calls(self) -> list[str]:
         """Calls that the server does not know."""

@@ -98,7 +98,6 @@ def inventory(api: AwsApi) -> dict[str, set[str]]:
         "addresses": ("ec2", "describe_addresses", "Addresses", "AllocationId"),
         "templates": ("ec2", "describe_launch_templates", "LaunchTemplates", "LaunchTemplateId"),
         "placement groups": ("ec2", "describe_placement_groups", "PlacementGroups", "GroupName"),
-        "endpoints": ("ec2", "describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId"),
         "flow logs": ("ec2", "describe_flow_logs", "FlowLogs", "FlowLogId"),
         "databases": ("rds", "describe_db_instances", "DBInstances", "DBInstanceIdentifier"),
         "balancers": ("elbv2", "describe_load_balancers", "LoadBalancers", "LoadBalancerName"),
@@ -115,8 +114,11 @@ def inventory(api: AwsApi) -> dict[str, set[str]]:
         kind: {one[name] for one in getattr(api.client(service), call)()[several]}
         for kind, (service, call, several, name) in questions.items()
     }
+    # AWS too shows these for a while after their end.
     gateways = api.client("ec2").describe_nat_gateways()["NatGateways"]
     found["gateways"] = {one["NatGatewayId"] for one in gateways if one["State"] != "deleted"}
+    endpoints = api.client("ec2").describe_vpc_endpoints()["VpcEndpoints"]
+    found["endpoints"] = {one["VpcEndpointId"] for one in endpoints if one["State"] != "deleted"}
     found["policies"] = {one["PolicyName"] for one in api.client("iam").list_policies(Scope="Local")["Policies"]}
     found["kubernetes"] = set(api.client("eks").list_clusters()["clusters"])
     services = api.client("ecs").list_clusters()["clusterArns"]

@@ -210,6 +210,7 @@ LAUNCH = {
     "ec2:InstanceType": "p4d.24xlarge",
 }
 REGION = {"aws:RequestedRegion": "us-east-1"}
+DISKS = {"kms:ViaService": "ec2.us-east-1.amazonaws.com"}
 OURS = {"aws:ResourceTag/ray-cluster-name": NAME}
 RAY_TOKEN = f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:ray-token"
 
@@ -233,7 +234,10 @@ RAY_TOKEN = f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:ray-token"
         ("worker", "kms:Decrypt", KEY, {}, None),
         ("worker", "secretsmanager:GetSecretValue", RAY_TOKEN, {}, True),
         ("worker", "secretsmanager:GetSecretValue", RAY_TOKEN.replace("ray-token", "mlflow-admin"), {}, None),
-        ("head", "s3:GetObject", f"{BUCKET['raw']}/a", {}, None),
+        ("head", "s3:GetObject", f"{BUCKET['raw']}/a", {}, True),
+        ("head", "s3:PutObject", f"{BUCKET['raw']}/a", {}, None),
+        ("head", "kms:CreateGrant", KEY, {**DISKS, "kms:GrantIsForAWSResource": "true"}, True),
+        ("head", "kms:CreateGrant", KEY, {**DISKS, "kms:GrantIsForAWSResource": "false"}, None),
         ("head", "ec2:RunInstances", f"{EC2}:instance/*", LAUNCH, True),
         ("head", "ec2:RunInstances", f"{EC2}:instance/*", {**LAUNCH, "ec2:InstanceType": "p5.48xlarge"}, None),
         ("head", "ec2:RunInstances", f"{EC2}:instance/*", {**LAUNCH, "ec2:MetadataHttpTokens": "optional"}, None),

@@ -10,9 +10,6 @@ resource "aws_launch_template" "head" {
   user_data              = base64encode(templatefile("${path.module}/user_data.sh.tftpl", merge(local.user_data, { group = "head", raid = false })))
   tags                   = { Cluster = var.name }
 
-  # The head launches workers: an instance that fails is not replaced by one that a Ray client does not know.
-  instance_initiated_shutdown_behavior = "terminate"
-
   iam_instance_profile {
     arn = var.instance_profile_arns["head"]
   }

@@ -15,7 +15,7 @@ resource "aws_launch_template" "worker" {
     raid  = each.value.cache == "instance_store"
   })))
 
-  instance_initiated_shutdown_behavior = "terminate"
+  instance_initiated_shutdown_behavior = "terminate" # a node that was shut down is not paid for
 
   iam_instance_profile {
     arn = var.instance_profile_arns["worker"]

@@ -80,12 +80,21 @@ locals {
       Condition = { StringEquals = { "iam:PassedToService" = "ec2.amazonaws.com" } }
     },
     {
-      Sid      = "EncryptDisks"
+      Sid       = "EncryptDisks"
+      Effect    = "Allow"
+      Action    = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptFrom", "kms:ReEncryptTo"]
+      Resource  = [var.kms_key_arn]
+      Condition = { StringEquals = { "kms:ViaService" = "ec2.${local.region}.amazonaws.com" } }
+    },
+    {
+      # An instance opens its disks itself; nobody else is given the key.
+      Sid      = "LendTheKeyToInstances"
       Effect   = "Allow"
-      Action   = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:CreateGrant", "kms:ReEncryptFrom", "kms:ReEncryptTo"]
+      Action   = ["kms:CreateGrant"]
       Resource = [var.kms_key_arn]
       Condition = {
         StringEquals = { "kms:ViaService" = "ec2.${local.region}.amazonaws.com" }
+        Bool         = { "kms:GrantIsForAWSResource" = "true" }
       }
     },
   ]

@@ -33,8 +33,9 @@ locals {
   }
 
   policies = {
-    head           = concat(local.node, local.launch, local.read_ray_token)
-    worker         = concat(local.node, local.worker_data, local.read_ray_token)
+    # A job's entry point runs on the head, and plans and reports from there: it needs the data too.
+    head           = concat(local.node, local.data, local.launch, local.read_ray_token)
+    worker         = concat(local.node, local.data, local.read_ray_token)
     submitter      = concat(local.submit, local.read_ray_token)
     operator       = concat(local.launch, local.start_head, local.read_ray_token)
     mlflow         = local.mlflow

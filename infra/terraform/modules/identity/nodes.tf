@@ -1,4 +1,4 @@
-# What every node may do, and the data of workers.
+# What every node may do, and the data of jobs.
 
 locals {
   read_ray_token = [
@@ -49,7 +49,7 @@ locals {
   ]
 
   # Raw data is read only. Shards and checkpoints replace and clear away their own; artifacts are added, never removed.
-  worker_data = [
+  data = [
     {
       Sid      = "ListBuckets"
       Effect   = "Allow"

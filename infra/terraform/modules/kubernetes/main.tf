@@ -11,7 +11,7 @@ resource "aws_eks_cluster" "this" {
   version                       = var.settings.version
   role_arn                      = aws_iam_role.this["control"].arn
   enabled_cluster_log_types     = ["api", "audit", "authenticator", "controllerManager", "scheduler"]
-  bootstrap_self_managed_addons = true
+  bootstrap_self_managed_addons = false # they would be in the way of the add-ons below
 
   access_config {
     authentication_mode                         = "API"
@@ -34,10 +34,17 @@ resource "aws_eks_cluster" "this" {
   depends_on = [aws_iam_role_policy_attachment.this, aws_cloudwatch_log_group.this]
 }
 
-resource "aws_eks_addon" "this" {
-  for_each     = toset(["vpc-cni", "kube-proxy", "coredns", "eks-pod-identity-agent"])
+# Without these no node is ever ready.
+resource "aws_eks_addon" "before_nodes" {
+  for_each     = toset(["vpc-cni", "kube-proxy", "eks-pod-identity-agent"])
   cluster_name = aws_eks_cluster.this.name
   addon_name   = each.key
+}
+
+# This one needs a node to run on.
+resource "aws_eks_addon" "coredns" {
+  cluster_name = aws_eks_cluster.this.name
+  addon_name   = "coredns"
   depends_on   = [aws_eks_node_group.system]
 }
 

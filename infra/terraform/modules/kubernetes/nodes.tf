@@ -144,7 +144,7 @@ resource "aws_eks_node_group" "worker" {
     ignore_changes = [scaling_config[0].desired_size] # the autoscaler's
   }
 
-  depends_on = [aws_iam_role_policy_attachment.this]
+  depends_on = [aws_iam_role_policy_attachment.this, aws_eks_addon.before_nodes]
 }
 
 # For the operators and Ray's head: no GPUs.
@@ -209,5 +209,5 @@ resource "aws_eks_node_group" "system" {
     ignore_changes = [scaling_config[0].desired_size]
   }
 
-  depends_on = [aws_iam_role_policy_attachment.this]
+  depends_on = [aws_iam_role_policy_attachment.this, aws_eks_addon.before_nodes]
 }

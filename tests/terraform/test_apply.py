@@ -39,9 +39,7 @@ class Stack:
     terraform: Terraform
     options: list[str]
     before: dict[str, set[str]]
-
-    def outputs(self) -> dict[str, Any]:
-        return {name: it["value"] for name, it in json.loads(self.terraform.call("output", "-json")).items()}
+    outputs: dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +78,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory, checkov: Callable[[], Path |
         options = ["-input=false", "-no-color", "-var-file=environments/dev.tfvars"]
         options += [f"-var-file={PINS / 'lab.tfvars'}", f"-var=mlflow={json.dumps(mlflow)}"]
         terraform.call("apply", "-auto-approve", "-parallelism=20", *options)
-        yield Stack(api, terraform, options, before)
+        outputs = {name: it["value"] for name, it in json.loads(terraform.call("output", "-json")).items()}
+        yield Stack(api, terraform, options, before, outputs)
 
 
 def certificate(api: AwsApi) -> str:
@@ -194,7 +193,7 @@ def test_production_can_be_planned(stack: Stack) -> None:
 
 def test_outputs_are_whole(stack: Stack) -> None:
     """What `cluster render` reads has no hole, once all is made."""
-    outputs = stack.outputs()
+    outputs = stack.outputs
     assert outputs["schema_version"] == 1 and outputs["name"] == NAME
     group = outputs["worker_groups"]["a100"]
     assert group["gpus_per_node"] == 8 and group["cpus"] == 96 and group["gpu_memory_gb"] == 40
@@ -210,7 +209,7 @@ def test_outputs_are_whole(stack: Stack) -> None:
 @pytest.fixture
 def enforced(stack: Stack) -> Iterator[dict[str, Any]]:
     """Clients of the roles that Terraform made, with IAM enforced: `worker`, `submitter`, `mlflow`, `nobody`."""
-    outputs = stack.outputs()
+    outputs = stack.outputs
     everything = stack.api.client("s3")
     for bucket in outputs["buckets"].values():
         everything.put_object(Bucket=bucket, Key="mlflow/there", Body=b"1")
@@ -242,7 +241,7 @@ def allowed(call: Callable[[], Any]) -> bool:
 
 
 def test_roles_may_what_they_must_and_no_more(stack: Stack, enforced: dict[str, Any]) -> None:
-    buckets = {**stack.outputs()["buckets"], "other": "somebody-elses"}
+    buckets = {**stack.outputs["buckets"], "other": "somebody-elses"}
 
     def may(role: str, verb: str, kind: str, key: str = "mlflow/there") -> bool:
         client, place = enforced[role], {"Bucket": buckets[kind], "Key": key}
@@ -276,7 +275,7 @@ def test_roles_may_what_they_must_and_no_more(stack: Stack, enforced: dict[str, 
 
 
 def test_buckets_refuse_plain_http(stack: Stack, enforced: dict[str, Any]) -> None:
-    place = {"Bucket": stack.outputs()["buckets"]["shards"], "Key": "mlflow/there"}
+    place = {"Bucket": stack.outputs["buckets"]["shards"], "Key": "mlflow/there"}
     assert allowed(lambda: enforced["worker"].get_object(**place))
     assert not allowed(lambda: enforced["worker without TLS"].get_object(**place))
 

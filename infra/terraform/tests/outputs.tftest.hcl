@@ -15,6 +15,18 @@ provider "aws" {
   skip_requesting_account_id  = true
 }
 
+override_resource {
+  target = module.secrets.aws_secretsmanager_secret.this["ray-token"]
+  values = { arn = "arn:aws:secretsmanager:us-east-1:111122223333:secret:ray-token" }
+}
+override_resource {
+  target = module.secrets.aws_secretsmanager_secret.this["mlflow-admin"]
+  values = { arn = "arn:aws:secretsmanager:us-east-1:111122223333:secret:mlflow-admin" }
+}
+override_resource {
+  target = module.secrets.aws_secretsmanager_secret.this["mlflow-sessions"]
+  values = { arn = "arn:aws:secretsmanager:us-east-1:111122223333:secret:mlflow-sessions" }
+}
 override_data {
   target = module.compute.data.aws_ec2_instance_type.this["g5.12xlarge"]
   values = {

@@ -44,7 +44,7 @@ resource "aws_budgets_budget" "monthly" {
   # Counts once the tag `Cluster` is activated as a cost allocation tag of the account.
   cost_filter {
     name   = "TagKeyValue"
-    values = ["user:Cluster$${var.name}"]
+    values = [join("$", ["user:Cluster", var.name])]
   }
 
   dynamic "notification" {

@@ -5,7 +5,9 @@ provider (lifecycle rules, load balancer, database), during which checkov is ins
 """
 
 import json
+import os
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -201,14 +203,42 @@ def test_outputs_are_whole(stack: Stack) -> None:
     made = {one["LaunchTemplateId"]: one["LaunchTemplateName"] for one in templates}
     for template in [outputs["head"]["launch_template"], *group["launch_templates"]]:
         assert made[template["id"]] == template["name"] and template["version"] == "1"
-    assert outputs["subnet"] if "subnet" in outputs else outputs["network"]["subnet_id"].startswith("subnet-")
+    assert outputs["network"]["subnet_id"].startswith("subnet-")
     assert outputs["kubernetes"]["endpoint"].startswith("https://")
     assert all(arn.startswith("arn:aws:iam::") for arn in outputs["roles"].values())
 
 
+def test_ray_takes_the_templates(stack: Stack, tmp_path: Path) -> None:
+    """Ray's own launcher reads each template from AWS: purchase, interfaces, profile, and the GPUs that it counts."""
+    pytest.importorskip("boto3", reason="no boto3, which Ray's AWS launcher needs")
+    stack.api.client("ec2").create_key_pair(KeyName="operators")
+    (tmp_path / "key").touch()
+    (tmp_path / "outputs.json").write_text(json.dumps(stack.outputs))
+    done = subprocess.run(
+        [sys.executable, str(PINS / "ray_bootstrap.py"), "outputs.json", "key"], cwd=tmp_path, text=True,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **stack.api.environment}, capture_output=True,
+        check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    types = json.loads(done.stdout.splitlines()[-1])
+    assert types.keys() == {"head", "a10g-spot", "a10g-on_demand", "a100-spot", "a100-on_demand"}
+    assert types["a100-spot"]["resources"] | {"CPU": 96, "GPU": 8} == types["a100-spot"]["resources"]
+    assert "GPU" not in types["head"]["resources"]
+    nodes = {name: it["node_config"] for name, it in types.items()}
+    assert nodes["a100-spot"]["InstanceMarketOptions"]["MarketType"] == "spot"
+    assert "InstanceMarketOptions" not in nodes["a100-on_demand"]
+    assert len(nodes["a100-spot"]["NetworkInterfaces"]) == 4
+    assert nodes["a100-spot"]["Placement"]["GroupName"] == f"{NAME}-a100"
+    for name, node in nodes.items():
+        role = "head" if name == "head" else "worker"
+        assert node["IamInstanceProfile"]["Arn"].endswith(f"instance-profile/{NAME}-{role}")
+        assert node["MetadataOptions"]["HttpTokens"] == "required"
+        assert node["SubnetIds"] == [stack.outputs["network"]["subnet_id"]]
+
+
 @pytest.fixture
 def enforced(stack: Stack) -> Iterator[dict[str, Any]]:
-    """Clients of the roles that Terraform made, with IAM enforced: `worker`, `submitter`, `mlflow`, `nobody`."""
+    """Clients of the roles that Terraform made, with IAM enforced: `worker`, `submitter`, `mlflow`."""
     outputs = stack.outputs
     everything = stack.api.client("s3")
     for bucket in outputs["buckets"].values():

@@ -14,7 +14,7 @@ def node_config(it: dict[str, Any], template: dict[str, Any]) -> dict[str, Any]:
     """What README.md says of a launch template."""
     launch = {"LaunchTemplateId": template["id"], "Version": template["version"]}
     place = {} if it.get("efa_interfaces") else {"SubnetIds": [it["subnet_id"]]}
-    return {"LaunchTemplate": launch, "InstanceType": it["instance_type"], **place}
+    return {"LaunchTemplate": launch, "InstanceType": it["instance_type"], "UserData": it["user_data"], **place}
 
 
 def cluster(outputs: dict[str, Any], key_file: str) -> dict[str, Any]:

@@ -233,6 +233,7 @@ def test_ray_takes_the_templates(stack: Stack, tmp_path: Path) -> None:
         role = "head" if name == "head" else "worker"
         assert node["IamInstanceProfile"]["Arn"].endswith(f"instance-profile/{NAME}-{role}")
         assert node["MetadataOptions"]["HttpTokens"] == "required"
+        assert node["UserData"].startswith("#!/bin/bash")  # EC2's library encodes it: once
         assert node["SubnetIds"] == [stack.outputs["network"]["subnet_id"]]
 
 

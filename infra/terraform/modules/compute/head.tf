@@ -7,7 +7,7 @@ resource "aws_launch_template" "head" {
   ebs_optimized          = true
   update_default_version = true
   vpc_security_group_ids = [var.security_group_id]
-  user_data              = base64encode(templatefile("${path.module}/user_data.sh.tftpl", merge(local.user_data, { group = "head", raid = false })))
+  user_data              = base64encode(local.first_boot["head"])
   tags                   = { Cluster = var.name }
 
   iam_instance_profile {

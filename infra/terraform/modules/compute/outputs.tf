@@ -15,6 +15,7 @@ output "head" {
     cpus           = data.aws_ec2_instance_type.this[var.head.instance_type].default_vcpus
     memory_gb      = floor(data.aws_ec2_instance_type.this[var.head.instance_type].memory_size / 1024)
     price_per_hour = var.head.price_per_hour
+    user_data      = local.first_boot["head"]
     launch_template = {
       id      = aws_launch_template.head.id
       name    = aws_launch_template.head.name
@@ -33,6 +34,7 @@ output "worker_groups" {
       gpu_type        = it.gpu_type
       gpus_per_node   = it.gpus_per_node
       gpu_memory_gb   = floor(data.aws_ec2_instance_type.this[it.instance_type].total_gpu_memory / 1024 / max(1, it.gpus_per_node))
+      user_data       = local.first_boot[group]
       min_nodes       = it.min_nodes
       max_nodes       = it.max_nodes
       efa_interfaces  = it.efa_interfaces

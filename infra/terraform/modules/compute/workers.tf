@@ -8,12 +8,8 @@ resource "aws_launch_template" "worker" {
   ebs_optimized          = true
   update_default_version = true
   vpc_security_group_ids = each.value.efa_interfaces > 0 ? null : [var.security_group_id]
+  user_data              = base64encode(local.first_boot[each.value.group])
   tags                   = { Cluster = var.name }
-
-  user_data = base64encode(templatefile("${path.module}/user_data.sh.tftpl", merge(local.user_data, {
-    group = each.value.group
-    raid  = each.value.cache == "instance_store"
-  })))
 
   instance_initiated_shutdown_behavior = "terminate" # a node that was shut down is not paid for
 

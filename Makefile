@@ -29,7 +29,7 @@ demo: install ## the whole way on synthetic data, below runs/demo
 	$(BIN)/basereward demo
 
 test: install ## the test suite: quick tests on two processes, then real Ray jobs one by one
-	$(BIN)/pytest -n 2 --dist loadfile tests/distributed tests/unit tests/properties tests/architecture
+	$(BIN)/pytest -n 2 --dist loadfile tests/terraform tests/distributed tests/unit tests/properties tests/architecture
 	$(BIN)/pytest tests/end_to_end
 
 drills: install ## the long failure drills: killed workers, resumed runs (MINUTES=25 TURN=7: only so long, from another file on)
@@ -50,5 +50,5 @@ ui: install ## the MLflow UI on what the demo wrote (RECIPE=mine.yaml for anothe
 	$(BIN)/basereward ui $(or $(RECIPE),demo)
 
 clean: ## remove .venv and caches; runs/ stays
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
+	rm -rf $(VENV) .venv-terraform .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -10,7 +10,7 @@ from jobs.config import SECTIONS
 from jobs.recipe_file import packaged_recipes
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "infra").rglob("*.md")])
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 CODE_BLOCK = re.compile(r"^```(?:sh|bash|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^\s*(?:\$ )?(?:\.venv/bin/)?basereward +(\S+)", re.MULTILINE)
@@ -60,7 +60,7 @@ def test_commands_name_existing_verbs(page: Path) -> None:
 
 def test_no_path_of_one_machine() -> None:
     suffixes = {".md", ".py", ".toml", ".yaml", ".yml", ".txt", ".cfg"}
-    skipped = {".venv", ".git", "runs", "build", ".mypy_cache", ".ruff_cache"}
+    skipped = {".venv", ".venv-terraform", ".terraform", ".git", "runs", "build", ".mypy_cache", ".ruff_cache"}
     files = [p for p in ROOT.rglob("*") if p.suffix in suffixes and not skipped & set(p.relative_to(ROOT).parts)]
     files += [ROOT / "Makefile", ROOT / ".ci" / "run"]
     guilty = [page_id(file) for file in files if MACHINE_PATH.search(file.read_text(encoding="utf-8"))]

@@ -1,0 +1,45 @@
+variable "name" {
+  description = "Prefix of all names."
+  type        = string
+}
+
+variable "vpc_cidr" {
+  description = "Addresses of the network, /16 to /18: a P5 node alone may take dozens."
+  type        = string
+}
+
+variable "zone" {
+  description = "The zone of head and workers, such as us-east-1b. Null: the first. EFA and placement groups do not cross zones."
+  type        = string
+  nullable    = true
+}
+
+variable "num_zones" {
+  description = "Zones with subnets; load balancer and database need two."
+  type        = number
+}
+
+variable "nat_per_zone" {
+  description = "One NAT gateway a zone; otherwise one in the zone of the workers."
+  type        = bool
+}
+
+variable "access_cidrs" {
+  description = "Private networks (VPN, peered) from which people reach SSH, dashboard and MLflow."
+  type        = list(string)
+}
+
+variable "bucket_arns" {
+  description = "The only buckets that may be written from inside the network."
+  type        = list(string)
+}
+
+variable "kms_key_arn" {
+  description = "The key that encrypts the flow log."
+  type        = string
+}
+
+variable "retention_days" {
+  description = "Days that flow logs are kept."
+  type        = number
+}

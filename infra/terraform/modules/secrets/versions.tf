@@ -1,0 +1,11 @@
+terraform {
+  required_version = ">= 1.11.0, < 2.0.0"
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = "~> 5.100.0"
+      # Ephemeral resources cannot be mocked: they have a provider of their own, so that all the rest can be.
+      configuration_aliases = [aws.draw]
+    }
+  }
+}

@@ -12,7 +12,7 @@ import yaml
 
 from data_pipeline.errors import RecipeError
 
-__all__ = ["Axis", "Choices", "Option", "Range", "axes_of", "bundle_of", "label_of"]
+__all__ = ["Axis", "Choices", "Option", "Range", "axes_of", "bundle_of", "check_name", "label_of"]
 
 _RANGES = ("uniform", "loguniform", "int")
 _DISTRIBUTIONS = (*_RANGES, "choice")
@@ -74,8 +74,8 @@ def axes_of(parameters: Mapping[str, Any], *, search: bool) -> dict[str, Axis]:
     Raises:
         RecipeError: an axis without values, or one that is neither a list, nor bundles, nor a distribution.
     """
-    if bad := next((name for name in parameters if not _NAME.fullmatch(name)), None):
-        raise RecipeError(f"sweep.parameters: {bad!r} can't name an axis: use letters, digits, spaces and . _ - : /")
+    for name in parameters:
+        check_name("sweep.parameters", name)
     return {name: _axis(f"sweep.parameters.{name}", name, value, search=search) for name, value in parameters.items()}
 
 
@@ -94,6 +94,16 @@ def bundle_of(where: str, value: Any) -> dict[str, Any]:
     return flat
 
 
+def check_name(where: str, name: str) -> None:
+    """Refuse a name of an axis, or a label of a bundle, that MLflow would not take for a parameter's or a tag's.
+
+    Raises:
+        RecipeError: names it.
+    """
+    if not _NAME.fullmatch(name):
+        raise RecipeError(f"{where}: {name!r} can't be a name: use letters, digits, spaces and . _ - : /")
+
+
 def label_of(value: Any) -> str:
     """A value for people, and for the name of a trial.
 
@@ -109,6 +119,8 @@ def label_of(value: Any) -> str:
 
 def _axis(where: str, name: str, value: Any, *, search: bool) -> Axis:
     if isinstance(value, Mapping) and value:
+        for label in value:
+            check_name(where, str(label))
         return Choices(
             options=tuple(
                 Option(label=str(label), bundle=bundle_of(f"{where}.{label}", one)) for label, one in value.items()

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from data_pipeline.errors import RecipeError
-from jobs.sweep_axes import Axis, Choices, Option, Range, axes_of, bundle_of, label_of
+from jobs.sweep_axes import Axis, Choices, Option, Range, axes_of, bundle_of, check_name, label_of
 from jobs.sweep_config import SweepConfig
 
 __all__ = ["TrialSpec", "axis_labels", "expand", "fits", "picks_of", "spec_of_picks"]
@@ -65,6 +65,8 @@ def expand(config: SweepConfig) -> list[TrialSpec]:
         RecipeError: an axis or point is wrong, two axes set the same key, or two points are the same.
     """
     if config.method == "list":
+        for name in config.points:
+            check_name("sweep.points", str(name))
         points = [
             Option(label=str(name), bundle=bundle_of(f"sweep.points.{name}", value))
             for name, value in config.points.items()

@@ -33,6 +33,8 @@ class HeadNode:
     cpus: int
     memory_gb: int
     price_per_hour: float | None
+    user_data: str
+    """The script of the first boot."""
     instance_profile_arn: str
     subnet_id: str
     launch_template: LaunchTemplate
@@ -52,6 +54,8 @@ class WorkerGroup:
     max_nodes: int
     efa_interfaces: int
     cache_dir: str | None
+    user_data: str
+    """The script of the first boot."""
     instance_profile_arn: str
     subnet_id: str
     launch_templates: tuple[LaunchTemplate, ...]
@@ -140,6 +144,7 @@ def _head(one: Mapping[str, Any]) -> HeadNode:
         cpus=one["cpus"],
         memory_gb=one["memory_gb"],
         price_per_hour=one["price_per_hour"],
+        user_data=one["user_data"],
         instance_profile_arn=one["instance_profile_arn"],
         subnet_id=one["subnet_id"],
         launch_template=_template(one["launch_template"]),
@@ -158,6 +163,7 @@ def _group(name: str, one: Mapping[str, Any]) -> WorkerGroup:
         max_nodes=one["max_nodes"],
         efa_interfaces=one["efa_interfaces"],
         cache_dir=one["cache_dir"],
+        user_data=one["user_data"],
         instance_profile_arn=one["instance_profile_arn"],
         subnet_id=one["subnet_id"],
         launch_templates=tuple(_template(template) for template in one["launch_templates"]),

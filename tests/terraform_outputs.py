@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 ACCOUNT = "123456789012"
+BOOT = "#!/bin/bash\nset -eu\ntouch /run/booted\n"
 
 
 def outputs() -> dict[str, Any]:
@@ -22,7 +23,7 @@ def outputs() -> dict[str, Any]:
     def profile(name: str) -> str:
         return f"arn:aws:iam::{ACCOUNT}:instance-profile/basereward-dev-{name}"
 
-    common = {"instance_profile_arn": profile("worker"), "subnet_id": "subnet-1", "min_nodes": 0}
+    common = {"instance_profile_arn": profile("worker"), "subnet_id": "subnet-1", "min_nodes": 0, "user_data": BOOT}
     return {
         "schema_version": 1,
         "name": "basereward-dev",
@@ -36,6 +37,7 @@ def outputs() -> dict[str, Any]:
             "cpus": 8,
             "memory_gb": 32,
             "price_per_hour": 0.384,
+            "user_data": BOOT,
             "instance_profile_arn": profile("head"),
             "subnet_id": "subnet-1",
             "launch_template": {"id": "lt-head", "name": "head", "version": "1"},

@@ -85,6 +85,7 @@ def _head(outputs: Outputs) -> dict[str, Any]:
     node = {
         "LaunchTemplate": {"LaunchTemplateId": head.launch_template.id, "Version": head.launch_template.version},
         "InstanceType": head.instance_type,
+        "UserData": head.user_data,  # Ray reads a template's own encoded, and encodes it again
         "IamInstanceProfile": {"Arn": head.instance_profile_arn},
         "KeyName": outputs.ssh_key_name,
         "SubnetIds": [head.subnet_id],
@@ -99,6 +100,7 @@ def _worker(
     node: dict[str, Any] = {
         "LaunchTemplate": {"LaunchTemplateId": template.id, "Version": template.version},
         "InstanceType": group.instance_type,
+        "UserData": group.user_data,
         "IamInstanceProfile": {"Arn": group.instance_profile_arn},
         "KeyName": outputs.ssh_key_name,
     }

@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from terraform_outputs import outputs, write_outputs
+from terraform_outputs import BOOT, outputs, write_outputs
 
 from cluster.errors import Refused
 from cluster.outputs import Outputs, read_outputs
@@ -46,6 +46,7 @@ def test_ray_up_buys_spot_first_and_gives_the_head_no_work(read: Outputs) -> Non
     # Interfaces of the EFA template carry subnet and group; without EFA the node type does.
     assert "SubnetIds" not in types["h100-spot"]["node_config"]
     assert types["a10g-on-demand"]["node_config"]["SubnetIds"] == ["subnet-1"]
+    assert all(one["node_config"]["UserData"] == BOOT for one in types.values())
     assert types["h100-spot"]["node_config"]["LaunchTemplate"] == {"LaunchTemplateId": "lt-h100sp", "Version": "3"}
     head, worker = config["head_start_ray_commands"][-1], config["worker_start_ray_commands"][-1]
     assert "RAY_AUTH_MODE=token" in head and "--num-cpus=0" in head and "0.0.0.0" not in head

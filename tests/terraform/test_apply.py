@@ -10,11 +10,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from terraform_tools import (
     PINS,
     AwsApi,
@@ -26,6 +27,9 @@ from terraform_tools import (
     resources_of,
     why_not,
 )
+
+from cluster.outputs import read_outputs
+from cluster.render import ray_up
 
 pytestmark = [pytest.mark.drill, pytest.mark.skipif(why_not() is not None, reason=str(why_not()))]
 
@@ -191,6 +195,17 @@ def test_production_can_be_planned(stack: Stack) -> None:
     assert {"worker_groups", "prices", "head"} <= outputs.keys()
     summary = [event["changes"] for event in events if event["type"] == "change_summary"][-1]
     assert summary["add"] > 100 and summary["change"] == summary["remove"] == 0
+
+
+def test_a_cluster_is_rendered_from_what_terraform_really_says(stack: Stack, tmp_path: Path) -> None:
+    path = tmp_path / "outputs.json"
+    path.write_text(stack.terraform.call("output", "-json"))
+    read = replace(read_outputs(str(path)), ssh_key_name="key")
+    files = ray_up.render(read, image_tag="0.1.0", ssh_key=None, idle_timeout_minutes=10, token=None)
+    text = files[ray_up.FILE]
+    nodes = yaml.safe_load(text)["available_node_types"]
+    assert {name for name in nodes if name.startswith("a100")}
+    assert all(one["node_config"]["UserData"].startswith(("#!", "#cloud-config")) for one in nodes.values())
 
 
 def test_outputs_are_whole(stack: Stack) -> None:

@@ -61,7 +61,7 @@ def files_of(trial: Path) -> dict[str, tuple[int, bytes]]:
 
 
 def test_a_killed_sweep_goes_on_and_leaves_finished_trials_as_they_are(workplace: Workplace) -> None:
-    """Three sizes by two seeds, two at once on two CPUs. One size has a tokenizer, and so data, of its own."""
+    """Three sizes, two at once on two CPUs. One size has a tokenizer, and so data, of its own."""
     sizes = {
         "windows": {"init_model.shape": "tiny"},
         "no windows": {"init_model.shape": "qwen2-vl-tiny"},
@@ -70,7 +70,7 @@ def test_a_killed_sweep_goes_on_and_leaves_finished_trials_as_they_are(workplace
     folder, start = started(
         workplace,
         "killed",
-        {"parameters": {"size": sizes}, "seeds": [0, 1]},
+        {"parameters": {"size": sizes}, "seeds": [0]},
     )
 
     def half_way() -> bool:
@@ -84,7 +84,7 @@ def test_a_killed_sweep_goes_on_and_leaves_finished_trials_as_they_are(workplace
     kill_tree(process.pid)
     process.communicate(timeout=30)
     finished = {path.parent: files_of(path.parent) for path in folder.glob("trials/*/point.json")}
-    assert 0 < len(finished) < 6
+    assert 0 < len(finished) < 3
     cut_off = {
         path.parents[3].name: int(path.parent.name.removeprefix("step-"))
         for path in folder.glob("trials/*/train/checkpoints/step-*/COMPLETE.json")
@@ -92,10 +92,10 @@ def test_a_killed_sweep_goes_on_and_leaves_finished_trials_as_they_are(workplace
     }
 
     printed = ended(start())
-    assert f"{6 - len(finished)} trials to do, {len(finished)} done" in printed
+    assert f"{3 - len(finished)} trials to do, {len(finished)} done" in printed
     states = states_of(folder)
     assert {state["state"] for state in states.values()} == {"finished"}
-    assert len(states) == 6 and len(list(folder.glob("trials/*/point.json"))) == 6
+    assert len(states) == len(list(folder.glob("trials/*/point.json"))) == 3
     for trial, before in finished.items():
         after = files_of(trial)
         del before["trial.json"], after["trial.json"]  # the driver may have been killed before it wrote "finished"
@@ -110,7 +110,7 @@ def test_a_killed_sweep_goes_on_and_leaves_finished_trials_as_they_are(workplace
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
     children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent]
-    assert (len(runs), len(children)) == (7, 6)
+    assert (len(runs), len(children)) == (4, 3)
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert {run.info.run_id for run in children} == {state["mlflow_run_id"] for state in states.values()}
     assert {run.data.tags["axis.size"] for run in children} == set(sizes)
@@ -120,8 +120,8 @@ def test_a_killed_sweep_goes_on_and_leaves_finished_trials_as_they_are(workplace
     for trial in cut_off:
         assert "is finished already" not in (folder / "trials" / trial / "log.txt").read_text()
     page = client.get_run(parent).data.tags["mlflow.note.content"]
-    assert page.count("| finished |") == 6
-    assert client.get_run(parent).data.metrics["sweep/finished"] == 6
+    assert page.count("| finished |") == 3
+    assert client.get_run(parent).data.metrics["sweep/finished"] == 3
     points = [json.loads(path.read_text()) for path in folder.glob("trials/*/point.json")]
     by_size = {point["label"]: point["num_parameters"] for point in points}
     assert len(set(by_size.values())) == 3
@@ -129,7 +129,7 @@ def test_a_killed_sweep_goes_on_and_leaves_finished_trials_as_they_are(workplace
     assert all(point["gpu_hours"] > 0 and point["cost"] is None for point in points)
 
     again = ended(start())
-    assert "all 6 trials" in again and "finished already" in again
+    assert "all 3 trials" in again and "finished already" in again
 
 
 def test_trials_end_early_or_fail_while_the_others_finish(workplace: Workplace) -> None:

@@ -62,7 +62,8 @@ def track(
         identity: another ensemble in the same output folder has another one, and another run.
     """
     config = recipe.ensemble
-    tracker = Tracker(recipe.tracking, run_dir=join(config.output, "runs", identity[:12]), run_name=config.register_as)
+    run_dir = join(config.output, "runs", identity[:12])
+    tracker = Tracker(recipe.tracking, run_dir=run_dir, run_name=f"ensemble {config.register_as}")
     try:
         _log_run(recipe, data, members, fitted, tracker)
         model_id = tracker.log_model(folder, name=config.register_as, step=0)

@@ -24,7 +24,7 @@ from jobs.sweep_board import start_sweep_board
 from jobs.sweep_config import check_sweep_config
 from jobs.sweep_folder import SweepFolder, TrialState
 from jobs.sweep_plan import show_plan, show_search
-from jobs.sweep_progress import RESULTS, SweepProgress, results_rows, results_table
+from jobs.sweep_progress import SweepProgress, results_rows, sweep_page
 from jobs.sweep_report import write_sweep_report
 from jobs.sweep_search import Suggestions
 from jobs.sweep_settings import TRIAL_ENV
@@ -87,17 +87,12 @@ def show(sweep: Sweep) -> None:
 
 def start_tracking(sweep: Sweep) -> Tracker:
     """The sweep's own MLflow run: made by the first attempt, taken up by later ones."""
-    recipe, config = sweep.recipe, sweep.recipe.sweep
-    tracker = Tracker(recipe.tracking, run_dir=sweep.folder.url, run_name=recipe.name)
+    recipe = sweep.recipe
+    tracker = Tracker(recipe.tracking, run_dir=sweep.folder.url, run_name=f"sweep {recipe.name}")
     tracker.log_params(to_flat_params(recipe))
     tracker.log_text(to_yaml(recipe), "config/recipe.yaml")
     tags = {"recipe": recipe.name, "sweep": recipe.name}
     tracker.set_tags(tags | source_tags(f"basereward sweep {recipe.name}"))
-    axes = ", ".join(f"`{axis}`" for axis in [*config.parameters, *config.points])
-    tracker.describe(
-        f"Sweep of recipe `{recipe.name}`: {config.method} over {axes}; seeds {', '.join(map(str, config.seeds))}; "
-        f"ranked by `{config.metric}`. Each trial is a run below this one.\n\nFiles: `{config.output}`."
-    )
     tell(sweep, tracker)
     return tracker
 
@@ -106,7 +101,7 @@ def tell(sweep: Sweep, tracker: Tracker) -> None:
     """What the sweep is and has, for its folder and its MLflow run."""
     states = list(sweep.states.values())
     sweep.folder.write_sweep(sweep.recipe, [state.spec for state in states], tracker.run_id)
-    tracker.describe(results_table(sweep.recipe, sweep.folder, states), RESULTS)
+    tracker.write_page(sweep_page(sweep.recipe, sweep.folder, states), {})
 
 
 def run_sweep(sweep: Sweep, tracker: Tracker) -> list[TrialState]:

@@ -11,7 +11,7 @@ from jobs.sweep_trial import early_reason
 from jobs.terminal import Advance, say
 from jobs.tracking import Tracker
 
-__all__ = ["RESULTS", "SweepProgress", "results_rows", "results_table"]
+__all__ = ["SweepProgress", "results_rows", "results_table", "sweep_page"]
 
 RESULTS = "Results"
 
@@ -115,7 +115,7 @@ class SweepProgress:
     def _update(self) -> None:
         """The numbers and the table of the sweep's own run."""
         config, states = self._recipe.sweep, list(self._states.values())
-        self._tracker.describe(results_table(self._recipe, self._folder, states), RESULTS)
+        self._tracker.write_page(sweep_page(self._recipe, self._folder, states), {})
         numbers = {s.spec.id: self._folder.numbers_of(s.spec.id) for s in states if s.state == "finished"}
         values = [found[config.metric] for found in numbers.values() if config.metric in found]
         metrics = {"sweep/finished": float(len(numbers))}
@@ -134,6 +134,23 @@ class SweepProgress:
         result = self._results.get(trial, {})
         steps = f"step {result['step']} of {result['num_steps']}, " if result.get("num_steps") else ""
         return f"{self._states[trial].spec.name}: {steps}{result.get('note', 'starts')}"
+
+
+def sweep_page(recipe: Recipe, folder: SweepFolder, states: Sequence[TrialState]) -> dict[str, str]:
+    """Parts of the description of the sweep's own run, by heading; its first lines are what the folded page shows."""
+    config = recipe.sweep
+    kinds = [state.state for state in states]
+    told = [f"**{kinds.count('finished')} of {len(kinds)} trials finished**"]
+    told += [f"{kinds.count(kind)} {kind}" for kind in ("running", "failed", "stopped") if kind in kinds]
+    _, rows = results_rows(recipe, folder, states)
+    if rows and rows[0][2]:
+        told.append(f"best {config.metric}: {rows[0][2]}, by {rows[0][0]}, seed {rows[0][1]}")
+    axes = ", ".join(f"`{axis}`" for axis in [*config.parameters, *config.points])
+    about = (
+        f"Sweep of recipe `{recipe.name}`: {config.method} over {axes}; seeds {', '.join(map(str, config.seeds))}; "
+        f"ranked by `{config.metric}`. Each trial is a run below this one.\n\nFiles: `{config.output}`."
+    )
+    return {"": f"{_cell(' · '.join(told))}\n\n{about}", RESULTS: results_table(recipe, folder, states)}
 
 
 def results_rows(

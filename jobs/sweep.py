@@ -193,6 +193,9 @@ def sweep_job(cluster: ClusterInfo, sweep: Sweep, tracker: Tracker) -> SweepJob:
 def show_results(sweep: Sweep) -> None:
     """The trials for the terminal, the best first."""
     head, rows = results_rows(sweep.recipe, sweep.folder, list(sweep.states.values()))
+    state = head.index("state")
+    for row in rows:
+        row[state] = row[state].partition(":")[0]  # why it ended stands above, where it did
     columns(f"Sweep {sweep.recipe.name}", head, rows)
     say(f"report: {sweep.recipe.sweep.output}/report")
 

@@ -136,7 +136,7 @@ def test_trials_end_early_or_fail_while_the_others_finish(workplace: Workplace) 
     """Ended by SIGTERM in the first trial; then one is stopped behind it, and one fails for good; one at a time."""
     points = {
         "a good": {RATE: 1e-3, "train.max_steps": 30},
-        "b behind": {RATE: 5.0, "train.max_steps": 400},
+        "b behind": {RATE: 1e-5, "train.max_steps": 400},
         "c broken": {RATE: 1e30, "train.health.max_skipped_steps": 0},
     }
     folder, start = started(

@@ -121,10 +121,9 @@ class ModelRegistry:
         copy = parent / f"mlflow-{hashlib.sha256(model.location.encode()).hexdigest()[:32]}"
         if not copy.exists():
             with tempfile.TemporaryDirectory(dir=parent, prefix=f"{copy.name}.") as draft:
-                self._fetch(model, draft)
+                fetched = self._fetch(model, draft)
                 if not copy.exists():  # another process was first
-                    os.rename(draft, copy)
-                    os.mkdir(draft)  # for the context to remove
+                    os.rename(fetched, copy)
         return str(copy)
 
     def file_of_run(self, run_id: str, name: str, into: str) -> str | None:
@@ -233,9 +232,12 @@ class ModelRegistry:
             created_s=found.creation_timestamp / 1000,
         )
 
-    def _fetch(self, model: RegisteredVersion, folder: str) -> None:
+    def _fetch(self, model: RegisteredVersion, folder: str) -> str:
+        """Where the files lie, in `folder` or below it: MLflow keeps the last part of some addresses, not of others."""
+        files = os.path.join(folder, "files")
+        os.mkdir(files)
         try:
-            download_artifacts(artifact_uri=model.location, dst_path=folder, tracking_uri=self._uri)
+            return str(download_artifacts(artifact_uri=model.location, dst_path=files, tracking_uri=self._uri))
         except (MlflowException, OSError) as error:
             raise MissingInput(f"{model.address}: {model.location} can't be fetched: {error}") from error
 

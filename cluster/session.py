@@ -13,8 +13,9 @@ from typing import Any
 
 import ray
 from ray._private.authentication.authentication_token_setup import _enable_token_auth  # Ray reads the mode once only
+from ray._private.services import canonicalize_bootstrap_address_or_die
 from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
-from ray.exceptions import AuthenticationError
+from ray.exceptions import AuthenticationError, RpcError
 
 from cluster.auth import Token, ensure_token, find_token, token_file
 from cluster.errors import ClusterUnavailable, Refused, TokenRefused
@@ -119,7 +120,7 @@ def _start(num_cpus: int | None, dashboard_port: int | None, env: Mapping[str, s
 def _connect(address: str, packages: Sequence[str], env: Mapping[str, str]) -> None:
     """Connect to an existing cluster; inside a submitted Ray job the job's own runtime environment holds the code."""
     address = _check_reachable(address)
-    token = _use_token()
+    token = _use_token(address)
     runtime_env: dict[str, Any] = {"env_vars": dict(env)} if env else {}
     if packages and "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ:
         runtime_env["py_modules"] = [_folder(package) for package in packages]
@@ -170,9 +171,14 @@ def _check_reachable(address: str) -> str:
     return f"{host}:{port}"
 
 
-def _use_token() -> Token | None:
-    """Join with a token where one is found: Ray itself looks for none when it is given an address."""
+def _use_token(address: str) -> Token | None:
+    """Join with the token that is found where the cluster asks for one: Ray itself looks for none when it is given an
+    address. With a token beside a cluster without, the driver would refuse the cluster's calls, and its actors would
+    end before they begin.
+    """
     if os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
+        return None
+    if "RAY_AUTH_MODE" not in os.environ and not _asks_for_token(address):
         return None
     try:
         token = find_token()
@@ -187,6 +193,17 @@ def _use_token() -> Token | None:
             _SET_HERE.add("RAY_AUTH_TOKEN_PATH")
         _enable_token_auth()
     return token
+
+
+def _asks_for_token(address: str) -> bool:
+    """Whether the cluster refuses those who bring none; false too where nothing answers, which `ray.init` says."""
+    try:
+        GcsClient(address=canonicalize_bootstrap_address_or_die(address))
+    except AuthenticationError:
+        return True
+    except (ConnectionError, RpcError):
+        return False
+    return False
 
 
 def _folder(package: str) -> str:

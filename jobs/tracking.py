@@ -114,9 +114,7 @@ class Tracker:
             text: takes the place of what stood there.
             heading: below it; the description's other parts stay. Without one: its first part.
         """
-        key = "mlflow.note.content"
-        before = self._client.get_run(self.run_id).data.tags.get(key, "")
-        self.set_tags({key: with_part(before, heading, text)})
+        self.write_page({heading: text}, {})
 
     def write_page(self, parts: Mapping[str, str], tags: Mapping[str, str]) -> None:
         """Write several parts of the description by their heading, and tags beside it."""

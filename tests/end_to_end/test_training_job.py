@@ -36,7 +36,7 @@ def test_every_step_is_logged_once_and_the_run_says_what_it_was(trained: Workpla
     assert json.loads(run.inputs.dataset_inputs[0].dataset.profile)["epoch"]
     assert [entry.path for entry in client.list_artifacts(run_id, "data")] == ["data/data.html", "data/manifest.json"]
     assert run.outputs.model_outputs
-    assert {name.split("/")[0] for name in run.data.metrics} == {"data", "health", "system", "time", "train"}
+    assert {name.split("/")[0] for name in run.data.metrics} == {"health", "system", "train", "verify", "wall"}
 
 
 @pytest.mark.drill

@@ -1,4 +1,4 @@
-"""How many workers the open cluster has room for, and which of its nodes are about to go."""
+"""How many workers the open cluster has room for, what it may grow to, and which of its nodes are about to go."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import ray
 from ray._private.state import state as gcs  # what is free on each node, and what drains, has no public call
 
-__all__ = ["Node", "list_nodes", "reserve", "room_for"]
+from cluster.render.common import MAX_GPUS_LABEL
+
+__all__ = ["Node", "gpus_at_most", "list_nodes", "reserve", "room_for"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,13 @@ def room_for(need: Mapping[str, float], nodes: Sequence[Node], avoid: Collection
     """
     usable = [node for node in nodes if node.alive and not node.draining and not {node.id, node.address} & set(avoid)]
     return sum(node.holds(need) for node in usable)
+
+
+def gpus_at_most() -> int:
+    """The GPUs of the open cluster, or those that it may grow to: a cluster scaled down to its head has none now."""
+    alive = [entry for entry in ray.nodes() if entry["Alive"]]
+    here = sum(entry["Resources"].get("GPU", 0) for entry in alive)
+    return max(int(here), *(int(entry["Labels"].get(MAX_GPUS_LABEL, 0)) for entry in alive))
 
 
 def reserve(need: Mapping[str, float], count: int) -> None:

@@ -18,6 +18,7 @@ from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
 from ray.exceptions import AuthenticationError, RpcError
 
 from cluster.auth import Token, ensure_token, find_token, token_file
+from cluster.capacity import gpus_at_most
 from cluster.errors import ClusterUnavailable, Refused, TokenRefused
 from cluster.package import package_folder
 
@@ -36,6 +37,8 @@ QUIET_ENV = {
     "RAY_task_oom_retries": "5",  # Ray's own default is without end: one task too big for its node would hang a job
 }
 
+NO_GPU_ENV = {"CUDA_VISIBLE_DEVICES": ""}
+
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
 _SET_HERE: set[str] = set()  # variables of this process that an earlier `_start` set, so not the caller's own
 
@@ -49,6 +52,8 @@ class ClusterInfo:
     """``http://host:port``; None where the cluster has no dashboard."""
     num_cpus: int
     num_gpus: int
+    on_gpus: bool
+    """Whether a worker takes a GPU: the cluster has some, or may grow some, and the recipe does not say ``cpu``."""
     token_file: Path | None
     """The file with the token that the dashboard asks for; None where the caller's own settings decide."""
 
@@ -61,6 +66,7 @@ def ray_session(
     dashboard_port: int | None = None,
     packages: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
+    device: str = "auto",
 ) -> Iterator[ClusterInfo]:
     """Connect to the cluster at `address`, or start one on this machine, for the length of the block.
 
@@ -70,10 +76,12 @@ def ray_session(
         dashboard_port: port of a started cluster's dashboard; None: 8265, or the next free one.
         packages: names of importable packages that workers of an existing cluster get a copy of.
         env: environment variables of every worker.
+        device: ``cpu`` hides GPUs from the workers; ``gpu`` refuses a cluster without; ``auto``: as it is.
 
     Raises:
-        ClusterUnavailable: nothing answers at `address`, or it refuses the token.
+        ClusterUnavailable: nothing answers at `address`, it refuses the token, or has no GPU where one is asked for.
     """
+    env = {**NO_GPU_ENV, **(env or {})} if device == "cpu" else dict(env or {})
     for name, value in QUIET_ENV.items():
         os.environ.setdefault(name, value)
     # Ray replaces the process's SIGTERM handler; the command line's own one (exit code 143) has to stay.
@@ -81,13 +89,13 @@ def ray_session(
     sigterm_handler = signal.getsignal(signal.SIGTERM) if in_main_thread else None
     token = None
     if address is None:
-        token = _start(num_cpus, dashboard_port, env or {})
+        token = _start(num_cpus, dashboard_port, env)
     else:
-        _connect(address, packages, env or {})
+        _connect(address, packages, env)
     if in_main_thread:
         signal.signal(signal.SIGTERM, sigterm_handler)
     try:
-        yield _describe(started_here=address is None, token=token)
+        yield _describe(started_here=address is None, token=token, device=device)
     finally:
         ray.shutdown()
 
@@ -141,7 +149,7 @@ def _connect(address: str, packages: Sequence[str], env: Mapping[str, str]) -> N
         raise ClusterUnavailable(message) from error
 
 
-def _describe(*, started_here: bool, token: Path | None) -> ClusterInfo:
+def _describe(*, started_here: bool, token: Path | None, device: str) -> ClusterInfo:
     resources = ray.cluster_resources()
     dashboard = ray.get_runtime_context().worker.node.address_info.get("webui_url")
     return ClusterInfo(
@@ -149,8 +157,21 @@ def _describe(*, started_here: bool, token: Path | None) -> ClusterInfo:
         dashboard_url=f"http://{dashboard}" if dashboard else None,
         num_cpus=int(resources.get("CPU", 0)),
         num_gpus=int(resources.get("GPU", 0)),
+        on_gpus=_on_gpus(device),
         token_file=token,
     )
+
+
+def _on_gpus(device: str) -> bool:
+    if device == "cpu":
+        return False
+    found = gpus_at_most() > 0
+    if device == "gpu" and not found:
+        raise ClusterUnavailable(
+            "cluster.device=gpu: this cluster has no GPU, and nothing says that it may grow one: "
+            "give the address of another, or leave cluster.device out to work on CPUs"
+        )
+    return found
 
 
 def _check_reachable(address: str) -> str:

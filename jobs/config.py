@@ -5,6 +5,7 @@ Each section belongs to one verb and is defined beside the code that reads it; t
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 
 from omegaconf import MISSING, OmegaConf
 
@@ -18,6 +19,7 @@ from rm_core.training.config import TrainConfig
 __all__ = [
     "SECTIONS",
     "ClusterConfig",
+    "Device",
     "EvaluateConfig",
     "Recipe",
     "ScoreConfig",
@@ -110,6 +112,14 @@ class SubmitConfig:
     """Seconds that a stopped job has before it is killed; a training needs `train.stop_grace_s` and some more."""
 
 
+class Device(Enum):
+    """The choices of ``cluster.device``."""
+
+    auto = "auto"
+    gpu = "gpu"
+    cpu = "cpu"
+
+
 @dataclass(kw_only=True)
 class ClusterConfig:
     """Which Ray cluster the verb runs on."""
@@ -118,6 +128,8 @@ class ClusterConfig:
     """``host:port`` or ``auto`` of an existing cluster; unset: start one on this machine."""
     num_cpus: int | None = None
     """CPUs of a started cluster; unset: all of this machine."""
+    device: Device = Device.auto
+    """What workers compute on: ``gpu``, ``cpu``, or ``auto``: GPUs where the cluster has some or may add some."""
     dashboard_port: int | None = None
     """Port of a started cluster's dashboard on 127.0.0.1; unset: 8265, or the next free one."""
     submit: SubmitConfig = field(default_factory=SubmitConfig)
@@ -195,7 +207,7 @@ def to_flat_params(recipe: Recipe, sections: Sequence[str] = ()) -> dict[str, st
         sections: top-level keys to keep; none: all.
     """
     flat: dict[str, str] = {}
-    _flatten(OmegaConf.to_container(OmegaConf.structured(recipe)), "", flat)
+    _flatten(OmegaConf.to_container(OmegaConf.structured(recipe), enum_to_str=True), "", flat)
     return {key: value for key, value in flat.items() if not sections or key.split(".")[0] in sections}
 
 

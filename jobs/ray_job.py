@@ -46,7 +46,12 @@ def open_cluster(
         yield opened or _OPEN[-1]
         return
     session = ray_session(
-        config.address, num_cpus=config.num_cpus, dashboard_port=config.dashboard_port, packages=PACKAGES, env=env
+        config.address,
+        num_cpus=config.num_cpus,
+        dashboard_port=config.dashboard_port,
+        packages=PACKAGES,
+        env=env,
+        device=config.device.value,
     )
     try:
         info = session.__enter__()

@@ -82,7 +82,7 @@ def scored_chunks(
 
 def _actors(job: ScoringJob, cluster: ClusterInfo, num_chunks: int) -> list[Any]:
     """One actor a GPU, or one a CPU; no more than there are chunks."""
-    on_gpu = cluster.num_gpus > 0
+    on_gpu = cluster.on_gpus
     size = max(1, min(num_chunks, cluster.num_gpus if on_gpu else cluster.num_cpus))
     anywhere = PlacementGroupSchedulingStrategy(None)  # type: ignore[arg-type]  # not where the driver is, an actor
     actor = ray.remote(num_cpus=1, num_gpus=1 if on_gpu else 0, scheduling_strategy=anywhere)(ScoringActor)

@@ -202,7 +202,7 @@ def show_results(sweep: Sweep) -> None:
 
 def room_at_once(cluster: ClusterInfo, recipes: Sequence[Recipe]) -> int:
     """How many of these trials, the smallest first, the cluster holds at once; at least one."""
-    resource = "GPU" if cluster.num_gpus > 0 else "CPU"
+    resource = "GPU" if cluster.on_gpus else "CPU"
     left = sum(node.total.get(resource, 0) for node in list_nodes() if node.alive)
     count = 0
     for need in sorted(_workers(recipe, resource) for recipe in recipes):

@@ -178,7 +178,7 @@ class SweepTrial(tune.Trainable):
             spec,
             report,
             hours=self._hours.hours,
-            on_gpus=self._job.cluster.num_gpus > 0,
+            on_gpus=self._job.cluster.on_gpus,
             metrics=metrics_of(recipe.tracking, run_id),
             run_id=run_id,
         )
@@ -228,7 +228,7 @@ class SweepTrial(tune.Trainable):
 
     def _evaluate(self) -> EvaluationReport:
         """On what the cluster has room for, at most as many processes as trained."""
-        on_gpus = self._job.cluster.num_gpus > 0
+        on_gpus = self._job.cluster.on_gpus
         need = {"CPU": 1.0, "GPU": 1.0} if on_gpus else {"CPU": 1.0}
         most = self._task.recipe.train.num_workers
         try:

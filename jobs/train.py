@@ -19,7 +19,7 @@ from data_pipeline.errors import RecipeError
 from data_pipeline.inspection.page import page_of
 from data_pipeline.manifest import Manifest
 from data_pipeline.storage import join, read_bytes
-from jobs.config import Recipe, to_flat_params, to_yaml
+from jobs.config import Device, Recipe, to_flat_params, to_yaml
 from jobs.metric_logger import send_all_kept
 from jobs.paths import with_absolute_paths
 from jobs.prepared import manifest_of
@@ -179,7 +179,8 @@ def train(
             run_id=tracker.run_id,
             run_began_s=tracker.began_s,
             system_metrics_s=recipe.tracking.system_metrics_s,
-            use_gpu=cluster.num_gpus > 0 or config.group.accelerator is not None,
+            use_gpu=cluster.on_gpus
+            or (recipe.cluster.device is not Device.cpu and config.group.accelerator is not None),
         )
 
         def look() -> list[Attempt]:
@@ -247,7 +248,7 @@ def check_capacity(config: TrainConfig, cluster: ClusterInfo) -> None:
     """Refuse a group for which a cluster of this machine alone has no room; another cluster may grow."""
     if not cluster.started_here:
         return
-    if cluster.num_gpus > 0 and cluster.num_gpus < config.num_workers:
+    if cluster.on_gpus and cluster.num_gpus < config.num_workers:
         raise RecipeError(
             f"train.num_workers={config.num_workers} needs as many GPUs, the cluster has {cluster.num_gpus}"
         )

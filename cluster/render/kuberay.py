@@ -12,7 +12,15 @@ import yaml
 
 from cluster.errors import Refused
 from cluster.outputs import Kubernetes, Outputs, WorkerGroup
-from cluster.render.common import AUTOSCALER_HEALTH, DASHBOARD_PORT, EFA_ENV, GCS_PORT, RAY_ENV, to_yaml
+from cluster.render.common import (
+    AUTOSCALER_HEALTH,
+    DASHBOARD_PORT,
+    EFA_ENV,
+    GCS_PORT,
+    MAX_GPUS_LABEL,
+    RAY_ENV,
+    to_yaml,
+)
 from cluster.render.kuberay_schema import check
 
 __all__ = ["render"]
@@ -78,6 +86,7 @@ def _cluster_spec(image: str, kubernetes: Kubernetes, workers: list[dict[str, An
         "authOptions": {"mode": "token"},
         "headGroupSpec": {
             "serviceType": "ClusterIP",
+            "labels": {MAX_GPUS_LABEL: str(sum(_gpus(group) for group in workers))},
             "rayStartParams": {"num-cpus": "0", "num-gpus": "0", "dashboard-host": "0.0.0.0"},  # noqa: S104  # of the pod
             "template": _pod(
                 image,
@@ -90,6 +99,12 @@ def _cluster_spec(image: str, kubernetes: Kubernetes, workers: list[dict[str, An
         },
         "workerGroupSpecs": workers,
     }
+
+
+def _gpus(workers: Mapping[str, Any]) -> int:
+    """GPUs of a group's pods, when there are as many as there may be."""
+    [container] = workers["template"]["spec"]["containers"]
+    return int(container["resources"]["limits"].get("nvidia.com/gpu", 0)) * int(workers["maxReplicas"])
 
 
 def _workers(group: WorkerGroup, image: str, kubernetes: Kubernetes, least: int, most: int) -> dict[str, Any]:

@@ -54,7 +54,9 @@ _CLUSTER = _closed(
         upscalingMode={"enum": ["Default", "Aggressive", "Conservative"]},
         idleTimeoutSeconds=_COUNT,
     ),
-    headGroupSpec=_closed(("template",), serviceType={"const": "ClusterIP"}, rayStartParams=_TEXTS, template=_POD),
+    headGroupSpec=_closed(
+        ("template",), serviceType={"const": "ClusterIP"}, labels=_TEXTS, rayStartParams=_TEXTS, template=_POD
+    ),
     workerGroupSpecs={
         "type": "array",
         "items": _closed(

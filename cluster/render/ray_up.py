@@ -11,7 +11,15 @@ from typing import Any
 
 from cluster.errors import Refused
 from cluster.outputs import LaunchTemplate, Outputs, WorkerGroup
-from cluster.render.common import AUTOSCALER_HEALTH, DASHBOARD_PORT, EFA_ENV, GCS_PORT, RAY_ENV, to_yaml
+from cluster.render.common import (
+    AUTOSCALER_HEALTH,
+    DASHBOARD_PORT,
+    EFA_ENV,
+    GCS_PORT,
+    MAX_GPUS_LABEL,
+    RAY_ENV,
+    to_yaml,
+)
 
 __all__ = ["FILE", "render"]
 
@@ -72,7 +80,7 @@ def render(
         "setup_commands": _setup(outputs, token),
         "head_setup_commands": [],
         "worker_setup_commands": [],
-        "head_start_ray_commands": [_STOP, "ray stop", _start_head()],
+        "head_start_ray_commands": [_STOP, "ray stop", _start_head(outputs)],
         "worker_start_ray_commands": [_STOP, "ray stop", _start_worker()],
     }
     _check(config)
@@ -161,11 +169,13 @@ def _setup(outputs: Outputs, token: str | None) -> list[str]:
     return [f"cd {CODE} && umask 077 && python -m cluster.node_token {arn} {outputs.region}"]
 
 
-def _start_head() -> str:
+def _start_head(outputs: Outputs) -> str:
+    gpus = sum(group.gpus_per_node * group.max_nodes for group in outputs.worker_groups)
     return (
         f"ulimit -n 65536; {_exports(RAY_ENV | AUTOSCALER_HEALTH)} {_SUPERVISE} ray start --block --head "
         f"--port={GCS_PORT} --object-manager-port={OBJECT_MANAGER_PORT} --dashboard-host={_ADDRESS} "
-        f"--dashboard-port={DASHBOARD_PORT} --autoscaling-config=~/ray_bootstrap_config.yaml --num-cpus=0 --num-gpus=0"
+        f"--dashboard-port={DASHBOARD_PORT} --autoscaling-config=~/ray_bootstrap_config.yaml --num-cpus=0 --num-gpus=0 "
+        f"--labels={MAX_GPUS_LABEL}={gpus}"
     )
 
 

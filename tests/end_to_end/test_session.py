@@ -14,7 +14,7 @@ from cluster.session import ClusterInfo, ClusterUnavailable, ray_session
 
 @pytest.fixture(scope="module")
 def session() -> Iterator[ClusterInfo]:
-    with ray_session(None, num_cpus=1, env={"BASEREWARD_PROBE": "7"}) as info:
+    with ray_session(None, num_cpus=1, env={"BASEREWARD_PROBE": "7"}, device="cpu") as info:
         yield info
     assert not ray.is_initialized()
 
@@ -41,16 +41,17 @@ def test_token_is_private_and_the_dashboard_asks_for_it(session: ClusterInfo) ->
 
 def test_workers_import_the_packages_and_see_the_environment(session: ClusterInfo) -> None:
     @ray.remote
-    def probe() -> tuple[str, str]:
+    def probe() -> tuple[str, str, str]:
         import os
 
         import data_pipeline.errors
 
-        return data_pipeline.errors.__name__, os.environ["BASEREWARD_PROBE"]
+        return data_pipeline.errors.__name__, os.environ["BASEREWARD_PROBE"], os.environ["CUDA_VISIBLE_DEVICES"]
 
     assert session.started_here
     assert session.num_cpus == 1
-    assert ray.get(probe.remote()) == ("data_pipeline.errors", "7")
+    assert not session.on_gpus  # nor are they seen, where there are some
+    assert ray.get(probe.remote()) == ("data_pipeline.errors", "7", "")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:10001", "127.0.0.1:", "no-such-host.invalid:6379"])

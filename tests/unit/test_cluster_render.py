@@ -16,6 +16,7 @@ from terraform_outputs import BOOT, outputs, write_outputs
 from cluster.errors import Refused
 from cluster.outputs import Outputs, read_outputs
 from cluster.render import kuberay, ray_up, slurm
+from cluster.render.common import MAX_GPUS_LABEL
 from cluster.render.kuberay_schema import check
 from jobs.cli import main
 
@@ -50,6 +51,7 @@ def test_ray_up_buys_spot_first_and_gives_the_head_no_work(read: Outputs) -> Non
     assert types["h100-spot"]["node_config"]["LaunchTemplate"] == {"LaunchTemplateId": "lt-h100sp", "Version": "3"}
     head, worker = config["head_start_ray_commands"][-1], config["worker_start_ray_commands"][-1]
     assert "RAY_AUTH_MODE=token" in head and "--num-cpus=0" in head and "0.0.0.0" not in head
+    assert f"--labels={MAX_GPUS_LABEL}=72" in head  # 8 x 8 and 2 x 4
     assert "RAY_AUTH_MODE=token" in worker and "--block" in worker
     assert all(
         config[f"{kind}_start_ray_commands"][0].endswith("supervise.sh ~/basereward/node stop")

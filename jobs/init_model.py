@@ -4,17 +4,23 @@ Without `init_model.tokenizer`, a byte-level BPE is trained on the texts of the 
 adapters as preprocessing. Runs in the driver; a finished folder is left as it is.
 """
 
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
+from tempfile import TemporaryDirectory
 
 from data_pipeline.comparison import Comparison, text_of
 from data_pipeline.errors import MissingInput
 from data_pipeline.sources.records import comparisons_of
+from data_pipeline.storage import is_local
 from data_pipeline.tokenizer import train_tokenizer
 from jobs.config import Recipe
 from jobs.terminal import say
 from rm_core.model.folder import is_complete
 from rm_core.model.initialise import initialise_model
+from rm_core.model.published import publish
 
 __all__ = ["run"]
 
@@ -33,8 +39,22 @@ def run(recipe: Recipe) -> None:
     def train(folder: str) -> None:
         train_tokenizer(_texts(recipe), config.vocab_size, folder)
 
-    num_parameters = initialise_model(config, recipe.preprocess.encode, train_tokenizer=train)
+    with _draft_of(config.output) as folder:
+        draft = replace(config, output=folder)
+        num_parameters = initialise_model(draft, recipe.preprocess.encode, train_tokenizer=train)
     say(f"{config.output}: {config.shape}, {num_parameters:,} parameters, random weights of seed {config.seed}")
+
+
+@contextmanager
+def _draft_of(output: str) -> Iterator[str]:
+    """The folder to write: `output` itself, or one that is put there when it is finished."""
+    if is_local(output):
+        yield output
+        return
+    with TemporaryDirectory() as beside:
+        draft = os.path.join(beside, "model")
+        yield draft
+        publish(draft, output)
 
 
 def _texts(recipe: Recipe) -> Iterator[str]:

@@ -18,7 +18,7 @@ from data_pipeline.dataset import PreparedData
 from data_pipeline.errors import RecipeError
 from data_pipeline.inspection.page import page_of
 from data_pipeline.manifest import Manifest
-from data_pipeline.storage import join, read_bytes
+from data_pipeline.storage import is_local, join, read_bytes
 from jobs.config import Device, Recipe, to_flat_params, to_yaml
 from jobs.metric_logger import send_all_kept
 from jobs.paths import with_absolute_paths
@@ -80,7 +80,8 @@ def run(recipe: Recipe, part: PartOf | None = None) -> None:
     """
     config = with_absolute_paths(recipe.train, "model", "data", "output", "cache_dir")
     check_train_config(config)
-    if is_complete(config.model):  # a folder of another make has no checksums to compare with
+    # A folder of another make has no checksums to compare with; a remote one is checked by each node that copies it.
+    if is_local(config.model) and is_complete(config.model):
         verify_folder(config.model)
     config = replace(config, data=manifest_of(recipe, config.data))
     data = PreparedData.open(config.data)

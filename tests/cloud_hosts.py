@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,13 @@ for _ in sys.stdin:
     found = [one for group in ec2.describe_instances()["Reservations"] for one in group["Instances"]]
     kept = [[one["InstanceId"], one["State"]["Name"], one.get("PrivateIpAddress")] for one in found]
     print(json.dumps(kept), flush=True)
+"""
+
+# Ends the instances that it is told.
+END = """
+import sys
+from botocore.session import Session
+Session().create_client("ec2").terminate_instances(InstanceIds=sys.argv[1:])
 """
 
 # Makes what Terraform would have made, as far as Ray's launcher needs it.
@@ -111,9 +119,13 @@ class Cloud:
         self._lister = self.start([sys.executable, "-c", LIST])
         self._keeper.start()
 
+    def tell(self, env: Mapping[str, str]) -> None:
+        """More of the environment of the person and of instances that boot from now on."""
+        self._env |= env
+
     def start(self, command: list[str], **env: str) -> subprocess.Popen[str]:
         """A command on the person's machine."""
-        return self.hosts.start(self.person, command, {"HOME": str(self.folder), **env})
+        return self.hosts.start(self.person, command, {**self._env, "HOME": str(self.folder), **env})
 
     def code_of(self, command: list[str], **env: str) -> int:
         """The exit code of a command on the person's machine."""
@@ -133,9 +145,19 @@ class Cloud:
         """Addresses of the instances that cost money."""
         return [address for state, address in self.instances().values() if state in {"pending", "running"}]
 
+    def host(self, address: str) -> Host:
+        """The machine of the running instance with this address."""
+        return next(host for host, _ in self._machines.values() if host.address == address)
+
+    def lose(self, address: str) -> None:
+        """The instance is gone at once, as when its machine breaks: nothing on it can say so."""
+        self.hosts.lose(self.host(address))
+        [name] = [one for one, (state, at) in self.instances().items() if at == address and state == "running"]
+        assert self.code_of([sys.executable, "-c", END, name]) == 0
+
     def kill_on(self, address: str, name: str) -> None:
         """SIGKILL for the processes of this name on the instance with this address."""
-        host = next(host for host, _ in self._machines.values() if host.address == address)
+        host = self.host(address)
         found = [process for process in host.processes() if process.name() == name]
         assert found, f"no {name} on {address}"
         for process in found:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from s3_server import free_ports
 
-USER, PASSWORD, DATABASE = "mlflow", "test-secret", "mlflow"
+USER, PASSWORD, DATABASE = "mlflow", "database-secret", "mlflow"
 
 
 @pytest.fixture(scope="session")
@@ -41,8 +41,8 @@ def postgres_programs() -> Path | None:
 
 
 @contextmanager
-def running(programs: Path) -> Iterator[str]:
-    """A server with its data in a folder of its own, which goes with it."""
+def running(programs: Path, address: str = "127.0.0.1") -> Iterator[str]:
+    """A server at `address` alone, with its data in a folder of its own, which goes with it."""
     user = "postgres" if os.geteuid() == 0 else None
     folder = Path(tempfile.mkdtemp(prefix="basereward-postgres-"))  # the user has no way into pytest's own folders
     [port] = free_ports(1)
@@ -62,11 +62,13 @@ def running(programs: Path) -> Iterator[str]:
             if user is not None:
                 shutil.chown(path, user)
         call("initdb", "-D", "data", "-U", USER, "--auth=scram-sha-256", "--pwfile=password", "-E", "UTF8", "--no-sync")
-        options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories= -c fsync=off"
+        with open(folder / "data" / "pg_hba.conf", "a") as rules:
+            rules.write("host all all samenet scram-sha-256\n")
+        options = f"-c listen_addresses={address} -c port={port} -c unix_socket_directories= -c fsync=off"
         call("pg_ctl", "-D", "data", "-w", "-l", "server.txt", "-o", options, "start")
         try:
-            call("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", USER, DATABASE)
-            yield f"postgresql+psycopg2://{USER}:{PASSWORD}@127.0.0.1:{port}/{DATABASE}"
+            call("createdb", "-h", address, "-p", str(port), "-U", USER, DATABASE)
+            yield f"postgresql+psycopg2://{USER}:{PASSWORD}@{address}:{port}/{DATABASE}"
         finally:
             call("pg_ctl", "-D", "data", "-m", "immediate", "stop")
     finally:

@@ -1,4 +1,4 @@
-"""A real S3 server (SeaweedFS) for one test session, on this machine's loopback only.
+"""A real S3 server (SeaweedFS) for one test session, on this machine's loopback only; or on a host of its own.
 
     from s3_server import s3_server   # a fixture: the server, its bucket and keys, set as the usual AWS variables
 
@@ -57,14 +57,14 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         for name, value in server.environment.items():
             patch.setenv(name, value)
         forget_file_systems()
-        asyncio.run(_make_bucket(server))
+        asyncio.run(make_bucket(server))
         yield server
         forget_file_systems()
 
 
 @contextmanager
-def running(weed: str, folder: Path) -> Iterator[S3Server]:
-    """A server with its data in `folder`, up and answering."""
+def running(weed: str, folder: Path, address: str = "127.0.0.1") -> Iterator[S3Server]:
+    """A server with its data in `folder`, up and answering at `address` alone."""
     actions = ["Admin", "Read", "Write", "List", "Tagging"]
     identity = {"name": "tests", "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": actions}
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
@@ -76,14 +76,14 @@ def running(weed: str, folder: Path) -> Iterator[S3Server]:
     with open(folder / "log.txt", "wb") as log:
         process = subprocess.Popen(
             [
-                weed, "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+                weed, "server", f"-dir={folder / 'data'}", f"-ip={address}", f"-ip.bind={address}",
                 "-master.telemetry=false", "-s3", f"-s3.config={folder / 's3.json'}", "-s3.iam=false",
                 "-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.max=50", "-master.volumeSizeLimitMB=256", *options,
             ],
             cwd=folder, stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:
-        server = S3Server(f"http://127.0.0.1:{ports[names.index('s3')]}")
+        server = S3Server(f"http://{address}:{ports[names.index('s3')]}")
         _wait(server, process, folder / "log.txt")
         yield server
     finally:
@@ -127,7 +127,7 @@ def _wait(server: S3Server, process: subprocess.Popen[bytes], log: Path) -> None
     raise RuntimeError(f"the S3 server did not start: {log.read_text(errors='replace')[-2000:]}")
 
 
-async def _make_bucket(server: S3Server) -> None:
+async def make_bucket(server: S3Server) -> None:
     """Make the bucket; s3fs would send a LocationConstraint, which us-east-1 must not have."""
     from aiobotocore.session import get_session
 

@@ -1,12 +1,17 @@
 """Model folders to and from an object store: complete or absent there too, and read through local copies."""
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
-from data_pipeline.errors import MissingInput
+from filelock import FileLock
+from transformers import AutoConfig
+
+from data_pipeline.errors import CorruptData, MissingInput
 from data_pipeline.storage import (
     delete_folder,
     exists,
@@ -16,13 +21,17 @@ from data_pipeline.storage import (
     name_of,
     open_input,
     read_bytes,
+    sha256_of,
+    size_of,
     upload,
 )
 
-__all__ = ["MARKER", "local_model", "publish"]
+__all__ = ["MARKER", "backbone_settings", "local_backbone", "local_model", "publish"]
 
 MARKER = "model.json"
 """Written last: a folder without it is no model."""
+SETTINGS = "config.json"
+_CHUNK_BYTES = 1 << 24
 
 
 def publish(draft: str, url: str) -> None:
@@ -41,22 +50,77 @@ def local_model(url: str) -> str:
 
     Raises:
         MissingInput: no complete model there.
+        CorruptData: a file differs from its checksum.
     """
+    if not is_local(url) and not exists(join(url, MARKER)):
+        raise MissingInput(f"{url!r} has no {MARKER}: there is no model, or its upload was cut off; export it again")
+    return _local(url, os.path.join(tempfile.gettempdir(), f"basereward-models-{os.getuid()}"))
+
+
+def local_backbone(url: str, cache_dir: str) -> str:
+    """A local folder with the backbone or the model at `url`: itself, or a copy below `cache_dir`.
+
+    A folder in an object store may also be one that was copied there from a model hub, without a marker.
+
+    Raises:
+        MissingInput: no ``config.json`` there.
+        CorruptData: a file differs from its checksum, where there is a marker.
+    """
+    if not exists(join(url, SETTINGS)):
+        raise MissingInput(f"{url!r} holds no {SETTINGS}: name the folder of a backbone, or of an exported model")
+    return _local(url, os.path.join(cache_dir, "models"))
+
+
+def backbone_settings(url: str, cure: str) -> Any:
+    """The Transformers config of the folder at `url`; its weights are not read.
+
+    Args:
+        cure: what to do where there is none, for the message.
+
+    Raises:
+        MissingInput: no ``config.json`` there.
+    """
+    if not exists(join(url, SETTINGS)):
+        raise MissingInput(f"train.model={url!r} holds no {SETTINGS}: {cure}")
+    if is_local(url):
+        return AutoConfig.from_pretrained(url, local_files_only=True)
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, SETTINGS).write_bytes(read_bytes(join(url, SETTINGS)))
+        return AutoConfig.from_pretrained(folder, local_files_only=True)
+
+
+def _local(url: str, below: str) -> str:
+    """`url` itself where it is local, or the copy below the folder `below`, made by one process while others wait."""
     if is_local(url):
         return url
-    if not exists(join(url, MARKER)):
-        raise MissingInput(f"{url!r} has no {MARKER}: there is no model, or its upload was cut off; export it again")
-    version = hashlib.sha256(url.encode() + read_bytes(join(url, MARKER))).hexdigest()[:32]
-    copies = Path(tempfile.gettempdir(), f"basereward-models-{os.getuid()}")
-    copies.mkdir(mode=0o700, exist_ok=True)
+    copies = Path(below)
+    copies.mkdir(mode=0o700, exist_ok=True, parents=True)
+    version = _version(url)
     copy = copies / version
-    if not copy.exists():
-        with tempfile.TemporaryDirectory(dir=copies, prefix=f"{version}.") as name:
-            draft = Path(name, "model")
-            draft.mkdir()
-            for file in list_files(url):
-                with open_input(file) as source, open(draft / name_of(file), "wb") as target:
-                    shutil.copyfileobj(source, target)
-            if not copy.exists():  # another process was first
+    with FileLock(copies / f"{version}.lock"):
+        if not copy.exists():
+            with tempfile.TemporaryDirectory(dir=copies, prefix=f"{version}.") as name:
+                draft = Path(name, "model")
+                _download(url, draft)
                 os.replace(draft, copy)
     return str(copy)
+
+
+def _version(url: str) -> str:
+    """Names what lies at `url`: by its marker, which lists checksums, or by the sizes of its files."""
+    if exists(join(url, MARKER)):
+        told = read_bytes(join(url, MARKER))
+    else:
+        told = json.dumps([[name_of(file), size_of(file)] for file in list_files(url)]).encode()
+    return hashlib.sha256(url.encode() + told).hexdigest()[:32]
+
+
+def _download(url: str, folder: Path) -> None:
+    folder.mkdir()
+    for file in list_files(url):
+        with open_input(file) as source, open(folder / name_of(file), "wb") as target:
+            shutil.copyfileobj(source, target, _CHUNK_BYTES)
+    marker = folder / MARKER
+    for name, expected in (json.loads(marker.read_bytes())["files"] if marker.exists() else {}).items():
+        if not (folder / name).is_file() or sha256_of(str(folder / name)) != expected:
+            raise CorruptData(f"{join(url, name)!r} is missing or differs from the checksum in {MARKER}: copy it again")

@@ -1,19 +1,18 @@
 """A backbone's config and what of it trains -> every parameter's size: a model on the meta device, without memory."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import AutoConfig
 
-from data_pipeline.errors import MissingInput, RecipeError
+from data_pipeline.errors import RecipeError
 from rm_core.model.attention import register_attention
 from rm_core.model.families import family_of, group_of
 from rm_core.model.flops import Flops
 from rm_core.model.groups import GROUPS
 from rm_core.model.lora import add_adapters
+from rm_core.model.published import backbone_settings
 from rm_core.model.reward_model import RewardModel
 from rm_core.model.shape_config import backbone_config
 from rm_core.model.shapes import SHAPES
@@ -113,9 +112,5 @@ def config_of_train(config: TrainConfig) -> Any:
     Raises:
         MissingInput: no such folder.
     """
-    if not os.path.isfile(os.path.join(config.model, "config.json")):
-        raise MissingInput(
-            f"train.model={config.model!r} holds no config.json: set plan.shape, for example plan.shape=7b, to plan "
-            "without the weights"
-        )
-    return AutoConfig.from_pretrained(config.model, local_files_only=True)
+    cure = "set plan.shape, for example plan.shape=7b, to plan without the weights"
+    return backbone_settings(config.model, cure)

@@ -1,14 +1,11 @@
 """Recipe and manifest -> the whole plan of a training. Cheap: the driver makes it before it asks for a cluster."""
 
 import math
-import os
-from typing import Any
 
 import numpy as np
-from transformers import AutoConfig
 
 from data_pipeline.dataset import PreparedData
-from data_pipeline.errors import MissingInput, RecipeError, RunError
+from data_pipeline.errors import RecipeError, RunError
 from data_pipeline.storage import is_local
 from data_pipeline.storage.cache import ShardCache
 from rm_core.batches.plan import PackBudget, Plan
@@ -16,6 +13,7 @@ from rm_core.batches.sizes import PlanningTable
 from rm_core.batches.staged_plan import Stage, StagedPlan
 from rm_core.model.families import family_of
 from rm_core.model.flops import cost_model
+from rm_core.model.published import backbone_settings
 from rm_core.training.config import TrainConfig
 from rm_core.training.weights_config import StageConfig
 
@@ -41,7 +39,7 @@ def make_plan(config: TrainConfig, data: PreparedData) -> tuple[PlanningTable, S
             Comparison that alone exceeds a budget.
         RunError: a stage holds no Comparison.
     """
-    backbone = _backbone_config(config.model)
+    backbone = backbone_settings(config.model, "make a folder with `basereward init-model`")
     index = data.epoch_indices("train")
     table = PlanningTable.from_rows(data.all_rows, index, places=data.places(index), cost_model=cost_model(backbone))
     stages = config.stages or [StageConfig(epochs=config.epochs, steps=config.max_steps)]
@@ -77,10 +75,3 @@ def _check_text_only(config: TrainConfig, table: PlanningTable, plan: StagedPlan
                 f"train.model={config.model!r} reads text only, and {count} Comparisons of stage {stage.name} show "
                 f"images: set train.stages.{number}.only=text, as in `train: {{stages: [{{only: text}}]}}`"
             )
-
-
-def _backbone_config(folder: str) -> Any:
-    """The config of the backbone in `folder`: its weights are not read."""
-    if not os.path.isfile(os.path.join(folder, "config.json")):
-        raise MissingInput(f"train.model={folder!r} holds no config.json: make a folder with `basereward init-model`")
-    return AutoConfig.from_pretrained(folder, local_files_only=True)

@@ -15,6 +15,7 @@ from rm_core.batches.loader import PackLoader
 from rm_core.model.backbone import load_backbone
 from rm_core.model.folder import has_head, load_reward_model
 from rm_core.model.lora import add_adapters
+from rm_core.model.published import local_backbone
 from rm_core.model.reward_model import RewardModel
 from rm_core.planner.gpus import gpu_of_device
 from rm_core.planner.memory import Memory
@@ -41,6 +42,7 @@ def train_rank(config: TrainConfig, hooks: Hooks, *, export_to: str, lineage: Ma
     """
     if not torch.cuda.is_available():
         torch.set_num_threads(config.threads_per_worker)
+    told, config = config, replace(config, model=local_backbone(config.model, config.cache_dir))
     planned = _planned_memory(config)
     data = open_data(config)
     table, plan = make_plan(config, data)
@@ -69,7 +71,7 @@ def train_rank(config: TrainConfig, hooks: Hooks, *, export_to: str, lineage: Ma
         model.train()
         trainer.run()
         watchdog.enter("export")
-        card = model_card(config, lineage, trainer.last_metrics, plan.num_steps)
+        card = model_card(told, lineage, trainer.last_metrics, plan.num_steps)
         row = fixture_row(data, table, model)
         export(engine, model, row, config, export_to=export_to, lineage=lineage, card=card)
 
@@ -94,7 +96,7 @@ def build_model(config: TrainConfig) -> RewardModel:
     frozen, and adapters stand where it asks for them.
     """
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
-    if os.path.isdir(config.model) and has_head(config.model):
+    if has_head(config.model):
         model = load_reward_model(config.model, dtype=dtype)
     else:
         model = RewardModel(load_backbone(config.model, dtype=dtype), config.head)

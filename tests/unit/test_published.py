@@ -1,6 +1,7 @@
 """Reward models in an object store: complete or absent, and scored from there as from a disk."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,10 @@ from toys import ROW_FORMAT, toy_comparison, toy_image, toy_reward_model
 
 import rm_core
 from data_pipeline import storage
-from data_pipeline.errors import MissingInput
+from data_pipeline.errors import CorruptData, MissingInput
 from rm_core.batches.packed import collate
 from rm_core.model.folder import is_complete, load_reward_model, save_reward_model, verify_folder
-from rm_core.model.published import MARKER, local_model, publish
+from rm_core.model.published import MARKER, backbone_settings, local_backbone, local_model, publish
 
 __all__ = ["s3_server"]
 
@@ -60,3 +61,38 @@ def test_an_upload_that_was_cut_off_is_no_model(s3_server: S3Server, tmp_path: P
     assert not is_complete(url)
     with pytest.raises(MissingInput, match=f"has no {MARKER}: there is no model, or its upload was cut off"):
         local_model(url)
+
+
+def put(folder: Path, url: str) -> None:
+    for path in folder.iterdir():
+        storage.upload(str(path), f"{url}/{path.name}")
+
+
+def test_a_backbone_as_a_hub_has_it_is_copied_once_to_a_node(s3_server: S3Server, tmp_path: Path) -> None:
+    """Without a marker: a folder that was copied into the bucket as it is."""
+    url, cache = f"s3://{s3_server.bucket}/{tmp_path.name}/backbone", str(tmp_path / "cache")
+    with pytest.raises(MissingInput, match="holds no config.json"):
+        local_backbone(url, cache)
+    with pytest.raises(MissingInput, match="train.model=.*holds no config.json: do this"):
+        backbone_settings(url, "do this")
+    write(tmp_path / "model", 3)
+    (tmp_path / "model" / MARKER).unlink()
+    put(tmp_path / "model", url)
+    with ThreadPoolExecutor(4) as pool:  # the workers of a node
+        [copy] = set(pool.map(lambda _: local_backbone(url, cache), range(4)))
+    assert copy.startswith(f"{cache}/models/")
+    assert sorted(os.listdir(copy)) == sorted(os.listdir(tmp_path / "model"))
+    assert sorted(os.listdir(f"{cache}/models")) == sorted([Path(copy).name, f"{Path(copy).name}.lock"])
+    assert backbone_settings(url, "").model_type == backbone_settings(copy, "").model_type
+
+
+def test_a_damaged_copy_is_no_model(s3_server: S3Server, tmp_path: Path) -> None:
+    url, cache = f"s3://{s3_server.bucket}/{tmp_path.name}/damaged", str(tmp_path / "cache")
+    write(tmp_path / "model", 3)
+    put(tmp_path / "model", url)
+    path = tmp_path / "model" / "reward_head.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    storage.upload(str(path), f"{url}/{path.name}")
+    for _ in range(2):  # nor the second time
+        with pytest.raises(CorruptData, match="reward_head.safetensors.*differs from the checksum"):
+            local_backbone(url, cache)

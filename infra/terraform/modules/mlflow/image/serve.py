@@ -61,6 +61,7 @@ def serve(env: Mapping[str, str]) -> None:
         "MLFLOW_FLASK_SERVER_SECRET_KEY": env["SESSION_KEY"],
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # no processes for judges of language models
     }
     line = command(env)
     os.execvpe(line[0], line, passed)  # noqa: S606 - no shell is wanted

@@ -190,6 +190,8 @@ class Cloud:
 
     def _boot(self, name: str, address: str) -> tuple[Host, subprocess.Popen[bytes]]:
         host, folder = self.hosts.add(address), self.folder / name
+        with open(f"/etc/netns/{host.name}/hosts", "a") as file:  # as a cloud's own DNS knows it
+            file.write(f"{address} {name}\n")
         (folder / "root" / ".ssh").mkdir(parents=True, mode=0o700)
         (folder / "tmp").mkdir(mode=0o777)
         shutil.copy(f"{self.key}.pub", folder / "root" / ".ssh" / "authorized_keys")

@@ -108,9 +108,14 @@ class Lab:
         """What it printed; it must end with exit code `code`."""
         return ended(self.start(*words), code)
 
-    def run_python(self, script: str, *words: str, code: int = 0) -> str:
+    def run_python(self, script: str, *words: str, code: int = 0, **env: str) -> str:
         """What a script printed on the person's machine."""
-        return ended(self.cloud.start([sys.executable, "-c", script, *words], **self.env), code)
+        return ended(self.cloud.start([sys.executable, "-c", script, *words], **(self.env | env)), code)
+
+    def run_on(self, address: str, script: str) -> str:
+        """What a script printed in the network of an instance, for a holder of the token."""
+        host = self.cloud.host(address)
+        return ended(self.cloud.hosts.start(host, [sys.executable, "-c", script], self.env))
 
     def up(self, **settings: object) -> str:
         """Render the file of Ray's launcher from what there is, and bring the head up; returns its address."""
@@ -160,6 +165,12 @@ class Lab:
         """An answer of the dashboard to a holder of the token that is no browser."""
         header = f"Authorization: Bearer {self.token.read_text()}"
         return ended(self.cloud.start(["curl", "-s", "-H", header, self.env["RAY_API_SERVER_ADDRESS"] + path]))
+
+    def status_of(self, path: str, token: str | None) -> int:
+        """The HTTP status of an answer of the dashboard."""
+        header = [] if token is None else ["-H", f"Authorization: Bearer {token}"]
+        command = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", *header]
+        return int(ended(self.cloud.start([*command, self.env["RAY_API_SERVER_ADDRESS"] + path])))
 
     def wait_until(self, found: Callable[[], bool], told: str, process: subprocess.Popen[str] | None = None) -> None:
         """Until something is so, or `process` has ended without it."""

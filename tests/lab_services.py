@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from network_hosts import NetworkHosts
+from network_hosts import Host, NetworkHosts
 from s3_server import BUCKET, KEY, SECRET, S3Server, make_bucket
 from s3_server import running as s3_running
 from workplace import ROOT, kill_tree
@@ -34,6 +34,7 @@ class Services:
         self._hosts = hosts
         self._folder = folder
         self._processes: list[subprocess.Popen[str]] = []
+        self.hosts: list[Host] = []
         self.s3 = str(self._start("s3"))
         self._database = self._start("postgres")
         self.mlflow = str(self._start("mlflow", json.dumps({"database": self._database, "s3": self.s3})))
@@ -65,6 +66,7 @@ class Services:
 
     def _start(self, what: str, *settings: str) -> Any:
         host, folder = self._hosts.add(), self._folder / what
+        self.hosts.append(host)
         folder.mkdir()
         command = [sys.executable, __file__, what, host.address, str(folder), *settings]
         process = self._hosts.start(host, command, {"PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"})

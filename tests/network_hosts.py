@@ -142,6 +142,18 @@ class NetworkHosts:
         """The link is back."""
         _ip("-n", self._switch, "link", "set", host.link, "up")
 
+    def addresses(self, host: Host) -> set[str]:
+        """Those that others could reach it by, and its loopback."""
+        shown = _ip("-n", host.name, "-4", "-o", "addr")
+        return set(re.findall(r"inet ([\d.]+)/", shown))
+
+    def listeners(self, host: Host) -> list[tuple[str, str]]:
+        """Address and program of each TCP port that is open on it; ``*``: any address."""
+        command = host.command("ss", "-H", "-ltnp")
+        shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        found = re.findall(r"^\S+\s+\S+\s+\S+\s+(\S+):\d+\s.*?users:\(\(\"(\w+)", shown, re.MULTILINE)
+        return [(at.strip("[]").removeprefix("::ffff:"), program) for at, program in found]
+
     def start(self, host: Host, command: list[str], env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """A command on a host, with more environment where given."""
         return subprocess.Popen(
@@ -188,6 +200,7 @@ def hosts() -> Iterator[NetworkHosts]:
             cluster.close()
 
 
-def _ip(*arguments: str) -> None:
+def _ip(*arguments: str) -> str:
     done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"ip {' '.join(arguments)}: {done.stderr}"
+    return done.stdout

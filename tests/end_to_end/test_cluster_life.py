@@ -44,6 +44,13 @@ with ray_session("auto") as cluster:
     print("GPUs now", cluster.num_gpus, "on GPUs", cluster.on_gpus)
 """
 
+JOIN = """
+import sys
+import ray
+ray.init(sys.argv[1], logging_level="ERROR")
+print("joined", len(ray.nodes()))
+"""
+
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
@@ -118,3 +125,62 @@ def test_a_training_lives_through_a_lost_host_a_cut_link_and_another_head(
     found = lab.run_of(output)
     assert found["points"] == undisturbed["points"]  # bit for bit, no step twice
     assert found["state"] == "FINISHED" and found["runs"] == 2  # this one, and the undisturbed
+
+
+def test_a_cluster_scaled_down_to_its_head_still_takes_gpus(lab: Lab, head: str) -> None:
+    """And a job that fits on no number of hosts buys none."""
+    lab.wait_until(lambda: lab.cloud.running() == [head], "idle hosts are not given back")
+    [job] = re.findall(r"^submitted (\S+) to", lab.run_python(WIDE, "3"), re.MULTILINE)
+    assert "GPUs now 0 on GPUs True" in lab.run_on(head, DEVICE)
+    time.sleep(15)
+    assert lab.cloud.running() == [head]  # three hosts where there may be two
+    assert "RUNNING" in lab.cli("jobs", "status", job)
+    lab.cli("jobs", "stop", job)
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/jobs/", "/api/v0/nodes", "/api/cluster_status", "/nodes?view=summary", "/api/serve/applications/"]
+)
+def test_the_dashboard_and_what_it_starts_ask_for_the_token(lab: Lab, head: str, path: str) -> None:
+    """The last one is the door of Ray Serve."""
+    assert [lab.status_of(path, token) for token in (None, "0" * 64, lab.token.read_text())] == [401, 403, 200]
+
+
+def test_nobody_joins_without_the_token(lab: Lab, head: str) -> None:
+    wrong = lab.folder / "wrong"
+    wrong.write_text("0" * 64)
+    for address in (f"ray://{head}:10001", f"{head}:6379"):
+        for env in ({"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(wrong)}):
+            printed = lab.run_python(JOIN, address, code=1, **env)
+            assert re.search("InvalidAuthToken|AuthenticationError|Unauthenticated|UNAUTHENTICATED", printed), printed
+    assert "joined" in lab.run_python(JOIN, f"ray://{head}:10001", RAY_AUTH_MODE="token")
+
+
+def test_nothing_listens_beyond_the_addresses_of_the_cluster(lab: Lab, head: str) -> None:
+    """Ray's own ports take any address of their host, which has one; all others name theirs."""
+    for host in (lab.cloud.host(head), *lab.services.hosts):
+        addresses = lab.cloud.hosts.addresses(host)
+        assert addresses == {"127.0.0.1", host.address}
+        anywhere = {program for at, program in lab.cloud.hosts.listeners(host) if at in ("*", "0.0.0.0")}
+        assert not anywhere - {"gcs_server", "raylet", "ray", "python"}, anywhere
+        assert host.address == head or not anywhere
+
+
+def test_no_secret_is_written_or_shown_anywhere(lab: Lab, head: str, undisturbed: dict[str, Any]) -> None:
+    secrets = [lab.token.read_text(), *lab.services.secrets]
+    paths = ["/api/jobs/", "/nodes?view=details", "/api/cluster_status"]
+    paths += [f"/api/v0/{what}?detail=1&limit=1000" for what in ("actors", "tasks", "workers", "jobs", "runtime_envs")]
+    shown = {path: lab.get(path) for path in paths}
+    assert "BASEREWARD_SEALED_ENV" in shown["/api/jobs/"]  # so this is where values would stand
+    shown |= {"mlflow": str(undisturbed)}
+    files = [one for one in lab.folder.glob("i-*/**/*") if one.name != "auth_token"]
+    for folder in ("mine", "files", "state"):
+        files += (lab.folder / folder).rglob("*")
+    shown |= {str(one): one.read_text(errors="replace") for one in files if one.is_file()}
+    assert len(shown) > 50
+    assert [name for name, text in shown.items() if any(secret in text for secret in secrets)] == []
+
+
+def test_it_is_taken_down_and_nothing_is_left(lab: Lab, head: str) -> None:
+    lab.cli("cluster", "down", lab.file)
+    lab.wait_until(lambda: lab.cloud.running() == [], "instances are left")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import kubernetes_validate
 import pytest
 import yaml
 from terraform_outputs import BOOT, outputs, write_outputs
@@ -21,6 +22,7 @@ from cluster.render.kuberay_schema import check
 from jobs.cli import main
 
 ROOT = Path(__file__).parents[2]
+KUBERNETES = "1.33"
 SERVE = "applications:\n- {name: rewards, import_path: 'somewhere:app', route_prefix: /}\n"
 CRDS = Path(os.environ.get("BASEREWARD_REAL_DATA", ROOT.parent / "shared" / "data")) / "kuberay_crds"
 
@@ -155,6 +157,23 @@ def test_all_objects_are_what_the_operators_take(read: Outputs) -> None:
     [job] = kuberay_files(read)["rayjob.yaml"]
     job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["volumes"][0]["emptyDir"]["sizeLimt"] = "1Gi"
     assert list(schemas()[key_of(job)].iter_errors(job))
+
+
+def test_pods_are_what_kubernetes_takes(read: Outputs) -> None:
+    """The operators' definitions leave the inside of a pod's template open in places; Kubernetes itself does not."""
+    files = kuberay_files(read)
+    [job] = files["rayjob.yaml"]
+    [cluster] = files["raycluster.yaml"]
+    [service] = files["rayservice.yaml"]
+    specs = [job["spec"]["rayClusterSpec"], cluster["spec"], service["spec"]["rayClusterConfig"]]
+    groups = [group for spec in specs for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"])]
+    pods = [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, **group["template"]} for group in groups]
+    assert len(pods) == 7  # three heads; two groups for the cluster, one each for the job and the service
+    for pod in pods:
+        kubernetes_validate.validate(pod, KUBERNETES, strict=True)
+    pods[0]["spec"]["containers"][0]["imagePullPolice"] = "Always"
+    with pytest.raises(kubernetes_validate.ValidationError, match="imagePullPolice"):
+        kubernetes_validate.validate(pods[0], KUBERNETES, strict=True)
 
 
 def test_the_batch_script_starts_one_ray_node_a_host(read: Outputs) -> None:

@@ -1,6 +1,11 @@
 """One real Ray cluster on this machine: token, dashboard, workers, and the end of it."""
 
+import os
 import stat
+import subprocess
+import sys
+import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -8,7 +13,10 @@ from pathlib import Path
 
 import pytest
 import ray
+from s3_server import free_ports
+from workplace import ROOT, kill_tree
 
+from cluster.auth import ensure_token, token_file
 from cluster.session import ClusterInfo, ClusterUnavailable, ray_session
 
 
@@ -62,9 +70,43 @@ def test_wrong_address_is_one_line(address: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_token_file_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cluster.auth import ensure_token, token_file
+# Joins, and has an actor answer: with a token beside a cluster without, an actor would end before it begins.
+ASK = """
+import sys
+import ray
+from cluster.session import ray_session
+with ray_session(sys.argv[1]):
+    print("answered", ray.get(ray.remote(num_cpus=0)(type("Actor", (), {"ask": lambda self: 7})).remote().ask.remote()))
+"""
 
+
+def test_a_token_is_kept_back_from_a_cluster_that_asks_for_none(tmp_path: Path) -> None:
+    ensure_token(tmp_path / "basereward" / "ray_token")  # as an earlier cluster of this machine leaves one
+    env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    env |= {"XDG_STATE_HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}
+    port, client_port = free_ports(2)
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:  # sockets need short paths
+        ray_command = str(Path(sys.executable).with_name("ray"))
+        command = [ray_command, "start", "--head", "--block", f"--port={port}", "--include-dashboard=false"]
+        command += ["--node-ip-address=127.0.0.1", "--num-cpus=1", "--object-store-memory=80000000"]
+        command += [f"--temp-dir={folder}", f"--ray-client-server-port={client_port}"]
+        with open(tmp_path / "head.txt", "wb") as log:
+            head = subprocess.Popen(command, env=env | {"RAY_AUTH_MODE": "disabled"}, stdout=log, stderr=log)
+        try:
+            deadline_s = time.monotonic() + 120
+            while "To terminate the Ray runtime" not in (tmp_path / "head.txt").read_text():
+                assert head.poll() is None and time.monotonic() < deadline_s, (tmp_path / "head.txt").read_text()
+                time.sleep(0.2)
+            asked = [sys.executable, "-c", ASK, f"127.0.0.1:{port}"]
+            done = subprocess.run(asked, env=env, capture_output=True, text=True, timeout=200, check=False)
+            assert done.stdout.endswith("answered 7\n"), done.stdout + done.stderr
+        finally:
+            if head.poll() is None:
+                kill_tree(head.pid)
+            head.wait(timeout=20)
+
+
+def test_token_file_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     ensure_token(token_file())
     first = token_file().read_text()

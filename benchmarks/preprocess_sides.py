@@ -22,7 +22,7 @@ from data_pipeline.pipeline import finish, plan_units, prepare, run_unit
 from data_pipeline.template import chat_template
 from data_pipeline.tokenizer import load_tokenizer
 from data_pipeline.units import WorkUnit
-from jobs.unit_log import peak_memory
+from jobs.preparation.unit_log import peak_memory
 
 __all__ = [
     "PROCESSES",

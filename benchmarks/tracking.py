@@ -1,6 +1,6 @@
 """What tracking a step costs the thread that trains, and how many points a second reach a real MLflow server.
 
-    ours        `jobs.metric_logger.MetricLogger`: one call a step; a thread beside it sends batches
+    ours        `jobs.tracking.metric_logger.MetricLogger`: one call a step; a thread beside it sends batches
     plain       `mlflow.log_metric`, once for each metric of the step
     lightning   Lightning's `MLFlowLogger.log_metrics`, once a step
 
@@ -28,7 +28,7 @@ from typing import Any
 
 from benchmarks.goals import Goals, finish
 from benchmarks.hardware import hardware
-from jobs.ui import serving
+from jobs.tracking.ui import serving
 
 GOALS: Goals = {"ratio_plain_mlflow": ("at_least", 20.0), "training_thread_ms": ("at_most", 0.2)}
 METRICS = 20

@@ -21,7 +21,7 @@ Log = Callable[[int, Mapping[str, float]], None]
 
 def ours(address: str) -> tuple[str, Log, Callable[[], None]]:
     """The run's id, what logs a step, and what waits until all is sent."""
-    from jobs.metric_logger import MetricLogger
+    from jobs.tracking.metric_logger import MetricLogger
 
     run_id = _new_run(address)
     logger = MetricLogger(address, run_id, patience_s=240)

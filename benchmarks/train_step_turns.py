@@ -17,7 +17,7 @@ import torch
 
 from benchmarks.train_step_sides import ModelSize, Ours, Reference, Side, Step
 from data_pipeline.encode import EncodedComparison
-from jobs.unit_log import peak_memory
+from jobs.preparation.unit_log import peak_memory
 
 __all__ = ["SIDES", "Turn", "Worker", "side_called", "take_turn", "worker"]
 

@@ -2,24 +2,25 @@
 
 What `basereward VERB RECIPE key=value` does, in order::
 
-    argv -> cli.main -> config.load_recipe -> Recipe        a packaged or own YAML file, checked key by key
+    argv -> cli.main -> recipe_file.load_recipe -> Recipe   a packaged or own YAML file, checked key by key
          -> VERBS[verb].run(recipe)                         one file a verb, imported only now
          -> ray_job.open_cluster(recipe.cluster)            a Ray cluster for the length of the verb
-         -> tracking.Tracker                                one MLflow run, written by the driver and by world rank 0
+         -> tracking.tracker.Tracker                        one MLflow run, written by the driver and world rank 0
 
-Which files belong to what; a verb's own file has its name::
+Verbs that belong together have a folder, whose docstring says what is in it and in which order it runs::
 
-    train       train, train_group (the door to Ray Train), train_attempts (whether there is another group), train_board
-                (between driver and workers), train_failures, train_state, train_record
-    MLflow      tracking (one run), metric_logger (points through outages), run_page and run_description (what a person
-                reads), run_plots, node_metrics, run_store and run_artifacts (reading), model_registry
-    sweep       sweep_config -> sweep_axes -> sweep_trials -> sweep_shared -> sweep_tune (the door to Ray Tune) -> one
-                sweep_trial each -> sweep_point -> sweep_report; sweep_folder and sweep_state remember
-    ensemble    ensemble_members -> ensemble_scores -> ensemble_parts -> ensemble_tracking -> served_model (what
-                `mlflow.pyfunc` loads); promote asks the gate
-    scoring     scoring_actors, for evaluate, score and ensemble
-    the paper   recipes/paper, paper_tables, paper_table, paper_section
-    clusters    cluster_verbs, submit, sending, following, job_commands, cluster_files, cluster_life, cluster_doctor
+    preparation     preprocess, data show|diff|verify
+    training        train
+    evaluation      evaluate, score, compare
+    sweeps          sweep, its report and the paper's studies
+    models          init-model, models, promote, and what `mlflow.pyfunc` loads
+    ensembles       ensemble
+    tracking        MLflow: runs, ui, and what all others write there
+    clusters        cluster render|up|status|down|doctor
+    submission      submit, jobs
+
+Beside them: `demo` and `plan`; the command line (`cli`, `verbs`, `actions`, `parser`); what a recipe says (`config`,
+`recipe_file`, `recipes/`, `paths`); the cluster (`ray_job`); what a person sees, and ends (`terminal`, `termination`).
 
 Errors of the caller end with exit code 2 and one line, errors of a run with exit code 1.
 """

@@ -1,8 +1,7 @@
-"""Verbs whose arguments are places, such as folders or jobs, and no recipe.
+"""What kinds of verbs there are; `jobs.verbs` has the table of them.
 
-``basereward ACTION PLACE ... [key=value]``, or ``basereward GROUP ACTION PLACE ...``.
-
-The recipe verbs stand in `jobs.cli`; both kinds are in its one table.
+A `Verb` takes a recipe: ``basereward VERB RECIPE [key=value ...]``. An `Action` takes places, such as folders or jobs:
+``basereward ACTION PLACE ... [key=value]``, and a `Group` has several of them: ``basereward GROUP ACTION PLACE ...``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,11 +11,33 @@ from importlib import import_module
 
 from data_pipeline.errors import RecipeError
 
-__all__ = ["Action", "Group", "Option", "Valued"]
+__all__ = ["ADDRESS", "EXIT_FAILED", "EXIT_USER", "Action", "Group", "Option", "Valued", "Verb"]
 
 EXIT_FAILED = 1
+EXIT_USER = 2
 
 Value = int | str | None
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One thing the command can do."""
+
+    summary: str
+    target: str
+    """``module:function``, imported only when the verb is called."""
+    example: str
+    default_recipe: str | None = None
+    flags: Mapping[str, str] = field(default_factory=dict)
+    """``--flag`` and what it does; the function gets it by name, with ``_`` for ``-``."""
+    has_variants: bool = False
+    """The function also gets ``variants``: ``{key: value}`` -> the recipe with these settings over all others."""
+
+    def load(self) -> Callable[..., None]:
+        """Import the verb's function."""
+        module, _, function = self.target.partition(":")
+        loaded: Callable[..., None] = getattr(import_module(module), function)
+        return loaded
 
 
 @dataclass(frozen=True)
@@ -130,3 +151,6 @@ class Group:
 def _is_setting(word: str) -> bool:
     """``key=value``; a path may hold "=" behind a slash."""
     return "=" in word and "/" not in word.partition("=")[0]
+
+
+ADDRESS = Valued("A", "the head's Jobs API, http://HEAD:8265; default: RAY_API_SERVER_ADDRESS, or this machine")

@@ -10,7 +10,7 @@ from enum import Enum
 from omegaconf import MISSING, OmegaConf
 
 from data_pipeline.config import FieldMap, PreprocessConfig
-from jobs.sweep_config import SweepConfig
+from jobs.sweeps.config import SweepConfig
 from rm_core.ensembles.config import EnsembleConfig
 from rm_core.model.config import InitModelConfig
 from rm_core.planner.config import PlanConfig

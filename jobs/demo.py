@@ -14,10 +14,13 @@ from data_pipeline.dataset import PreparedData
 from data_pipeline.errors import RunError
 from data_pipeline.storage import write_atomic
 from data_pipeline.synthetic import SyntheticReport, write_synthetic
-from jobs import evaluate, init_model, preprocess, score, train
 from jobs.config import Recipe
+from jobs.evaluation import evaluate, score
+from jobs.models import init_model
+from jobs.preparation import preprocess
 from jobs.ray_job import open_cluster
 from jobs.terminal import say, table
+from jobs.training import train
 
 __all__ = ["run"]
 

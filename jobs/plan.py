@@ -11,7 +11,7 @@ from data_pipeline.dataset import PreparedData
 from data_pipeline.errors import MissingInput
 from jobs.config import Recipe
 from jobs.paths import with_absolute_paths
-from jobs.prepared import manifest_of
+from jobs.preparation.prepared import manifest_of
 from jobs.terminal import columns, say, table
 from rm_core.planner.architecture import Architecture, architecture_of, config_of_shape, config_of_train
 from rm_core.planner.budget import largest_patch_budget, largest_token_budget

@@ -13,7 +13,7 @@ from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTa
 from cluster.session import ClusterInfo, ClusterUnavailable, ray_session
 from data_pipeline.errors import BaserewardError, MissingInput, NoSpace, RunError, UserError
 from jobs.config import ClusterConfig
-from jobs.source_version import PACKAGES
+from jobs.tracking.source_version import PACKAGES
 
 __all__ = ["Outcome", "largest_node_memory", "map_bounded", "open_cluster", "ray_errors"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from workplace import kill_tree
 
-from jobs.ui import SERVER_ENV
+from jobs.tracking.ui import SERVER_ENV
 
 PATIENCE_S = 120
 

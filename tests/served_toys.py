@@ -8,8 +8,8 @@ import torch
 from data_pipeline.manifest import Manifest
 from data_pipeline.tokenizer import load_tokenizer
 from jobs.config import TrackingConfig
-from jobs.served_model import add_served_files, one_model
-from jobs.tracking import Tracker
+from jobs.models.served_model import add_served_files, one_model
+from jobs.tracking.tracker import Tracker
 from rm_core.model.backbone import new_backbone
 from rm_core.model.config import HeadConfig
 from rm_core.model.folder import save_reward_model

@@ -24,8 +24,8 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from jobs.config import TrackingConfig
-from jobs.run_store import experiment_id, read_runs
-from jobs.ui import serving
+from jobs.tracking.store import experiment_id, read_runs
+from jobs.tracking.ui import serving
 
 __all__ = ["HOST", "chromium", "dom_of", "picture_of", "served"]
 

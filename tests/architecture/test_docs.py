@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs.cli import VERBS
 from jobs.config import SECTIONS
 from jobs.recipe_file import packaged_recipes
+from jobs.verbs import VERBS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "infra").rglob("*.md")])

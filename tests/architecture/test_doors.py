@@ -10,12 +10,12 @@ DOORS = {
     "deepspeed": {"rm_core/training/engine.py"},
     "peft": {"rm_core/model/lora.py"},
     "mlflow": {
-        "jobs/metric_logger.py",
-        "jobs/model_registry.py",
-        "jobs/run_artifacts.py",
-        "jobs/run_store.py",
-        "jobs/served_model.py",
-        "jobs/tracking.py",
+        "jobs/tracking/metric_logger.py",
+        "jobs/models/registry.py",
+        "jobs/tracking/artifacts.py",
+        "jobs/tracking/store.py",
+        "jobs/models/served_model.py",
+        "jobs/tracking/tracker.py",
     },
     "fsspec": {"data_pipeline/storage/remote.py"},
     "huggingface_hub": set(),
@@ -23,7 +23,7 @@ DOORS = {
     "tarfile": {"data_pipeline/storage/tars.py"},
     "urllib": {"cluster/jobs_api.py", "cluster/node_checks.py", "data_pipeline/storage/web.py"},
     "s3fs": set(),
-    "optuna": {"jobs/sweep_search.py"},
+    "optuna": {"jobs/sweeps/search.py"},
     "omegaconf": {"jobs/config.py", "jobs/recipe_file.py"},
 }
 

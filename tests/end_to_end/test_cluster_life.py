@@ -24,7 +24,7 @@ import sys
 from pathlib import Path
 from cluster.package import pack
 from cluster.submission import Submission, new_id
-from jobs.sending import send
+from jobs.submission.sending import send
 job = '''
 import sys
 import ray

@@ -9,8 +9,8 @@ from sweep_folders import rewards_of, sizes, trial_point, write_sweep
 
 from jobs.cli import main
 from jobs.config import TrackingConfig
-from jobs.sweep_report import write_sweep_report
-from jobs.tracking import Tracker
+from jobs.sweeps.report import write_sweep_report
+from jobs.tracking.tracker import Tracker
 from rm_core.evaluation.scored_file import write_scored
 
 GOOD, BAD = (trial_point(name, {}, accuracy=accuracy) for name, accuracy in (("good", 0.8), ("bad", 0.7)))

@@ -24,8 +24,8 @@ from data_pipeline.encode import Encoder
 from data_pipeline.media import load_image
 from data_pipeline.tokenizer import load_tokenizer
 from jobs.cli import main
-from jobs.model_registry import ModelRegistry
-from jobs.served_model import member_folders, read_served
+from jobs.models.registry import ModelRegistry
+from jobs.models.served_model import member_folders, read_served
 from rm_core.batches.plan import PackBudget
 from rm_core.ensembles.ensemble import Ensemble
 from rm_core.evaluation.metrics import evaluate
@@ -95,7 +95,7 @@ class Place:
 @pytest.fixture(scope="module")
 def place(workplace: Workplace) -> Place:
     made = Place(workplace)
-    made.run_here("models register", str(made.folder / "tiny/export"), "large", f"tracking={made.uri}")
+    made.run_here("models register", str(made.folder / "tiny/export"), "large", f"tracking.uri={made.uri}")
     made.run("ensemble", str(made.recipe))
     return made
 
@@ -208,7 +208,7 @@ def test_the_run_and_the_version_say_what_the_model_is(place: Place) -> None:
 
 def test_the_same_again_does_nothing(place: Place) -> None:
     assert "nothing to do" in place.run_here("ensemble", str(place.recipe))
-    printed = place.run_here("models list", f"tracking={place.uri}")
+    printed = place.run_here("models list", f"tracking.uri={place.uri}")
     assert printed.count("candidate") == 1 and "large" in printed
 
 

@@ -13,7 +13,7 @@ from jobs.cli import main
 from jobs.config import ClusterConfig
 from jobs.ray_job import open_cluster
 from jobs.recipe_file import load_recipe
-from jobs.sweep_trials import expand
+from jobs.sweeps.trials import expand
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")

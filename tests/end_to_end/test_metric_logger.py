@@ -15,8 +15,8 @@ from workplace import NUM_STEPS, Workplace
 
 from data_pipeline.errors import RunError
 from jobs.config import TrackingConfig
-from jobs.metric_logger import KEPT_FILE, MetricLogger, send_kept
-from jobs.tracking import Tracker
+from jobs.tracking.metric_logger import KEPT_FILE, MetricLogger, send_kept
+from jobs.tracking.tracker import Tracker
 
 
 @pytest.fixture

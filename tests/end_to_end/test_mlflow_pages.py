@@ -16,10 +16,10 @@ from s3_server import free_ports
 from workplace import ROOT
 
 from data_pipeline.errors import MissingInput
-from jobs import ui
 from jobs.config import Recipe, TrackingConfig
-from jobs.metric_logger import MetricLogger
-from jobs.tracking import Tracker
+from jobs.tracking import ui
+from jobs.tracking.metric_logger import MetricLogger
+from jobs.tracking.tracker import Tracker
 
 
 @pytest.fixture(scope="module")

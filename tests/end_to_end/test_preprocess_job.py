@@ -10,10 +10,10 @@ from picture_pairs import ROWS_PER_UNIT, PicturePairs, mtimes_of, outputs_of
 from data_pipeline.errors import MissingInput, RunError
 from data_pipeline.failures import failures
 from data_pipeline.pipeline import plan_units
-from jobs import preprocess
 from jobs.config import ClusterConfig
+from jobs.preparation import preprocess
+from jobs.preparation.unit_log import log_url
 from jobs.ray_job import open_cluster
-from jobs.unit_log import log_url
 
 NUM_UNITS = 5
 

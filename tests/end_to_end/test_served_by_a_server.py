@@ -14,10 +14,10 @@ from served_toys import write_export
 from data_pipeline.errors import MissingInput, RunError
 from data_pipeline.tokenizer import train_tokenizer
 from jobs.config import TrackingConfig
-from jobs.model_registry import ModelRegistry
-from jobs.models import register
-from jobs.served_model import add_served_files, one_model
-from jobs.tracking import Tracker
+from jobs.models.commands import register
+from jobs.models.registry import ModelRegistry
+from jobs.models.served_model import add_served_files, one_model
+from jobs.tracking.tracker import Tracker
 from rm_core.model.folder import marker_sha256, verify_folder
 from rm_core.serving.served import Reading
 
@@ -43,7 +43,7 @@ def test_files_are_fetched_once_and_the_model_scores(
         add_served_files(beside, one_model("one", export, READING))
         tracker.log_model(export, name="one", step=1, beside=beside)
     tracker.finish()
-    assert register(export, "rm", tracking=server.uri) == 0
+    assert register(export, "rm", tracking_uri=server.uri) == 0
     registry = ModelRegistry(server.uri)
     version = registry.resolve("models:/rm/1")
     assert version.location.startswith("mlflow-artifacts:/")

@@ -6,11 +6,11 @@ import pytest
 from mlflow import MlflowClient
 
 from jobs.config import Recipe, TrackingConfig
-from jobs.sweep_config import StopEarlyConfig, SweepConfig
-from jobs.sweep_folder import SweepFolder, TrialState
-from jobs.sweep_progress import SweepProgress, results_rows
-from jobs.sweep_trials import TrialSpec, expand
-from jobs.tracking import Tracker
+from jobs.sweeps.config import StopEarlyConfig, SweepConfig
+from jobs.sweeps.folder import SweepFolder, TrialState
+from jobs.sweeps.progress import SweepProgress, results_rows
+from jobs.sweeps.trials import TrialSpec, expand
+from jobs.tracking.tracker import Tracker
 from rm_core.scaling.points import TrialPoint
 
 

@@ -8,12 +8,12 @@ import pytest
 from mlflow import MlflowClient
 
 from data_pipeline.errors import MissingInput
-from jobs import runs
 from jobs.config import Recipe, TrackingConfig
-from jobs.metric_logger import MetricLogger, folder_of_node, send_all_kept
-from jobs.node_metrics import NodeMeter, node_section, sampled
-from jobs.run_store import read_runs
-from jobs.tracking import Tracker, absolute_uri
+from jobs.tracking import runs
+from jobs.tracking.metric_logger import MetricLogger, folder_of_node, send_all_kept
+from jobs.tracking.node_metrics import NodeMeter, node_section, sampled
+from jobs.tracking.store import read_runs
+from jobs.tracking.tracker import Tracker, absolute_uri
 
 
 @pytest.fixture(scope="module")

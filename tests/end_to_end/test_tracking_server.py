@@ -15,9 +15,9 @@ from workplace import NUM_STEPS, Workplace
 
 from data_pipeline import storage
 from jobs.config import TrackingConfig
-from jobs.metric_logger import MetricLogger
-from jobs.run_store import read_runs
-from jobs.tracking import Tracker
+from jobs.tracking.metric_logger import MetricLogger
+from jobs.tracking.store import read_runs
+from jobs.tracking.tracker import Tracker
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,10 @@ from prepared_toys import mixed_toy, write_toy
 
 from data_pipeline.errors import CorruptData, MissingInput
 from jobs import cli
-from jobs.actions import Group
+from jobs.actions import Group, Verb
 from jobs.config import Recipe
 from jobs.recipe_file import packaged_recipes
+from jobs.verbs import VERBS
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def verb(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Recipe], None]]
         module = ModuleType("a_verb_of_this_test")
         module.run = function  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, module.__name__, module)
-        monkeypatch.setitem(cli.VERBS, "train", cli.Verb("train", "a_verb_of_this_test:run", "basereward train demo"))
+        monkeypatch.setitem(VERBS, "train", Verb("train", "a_verb_of_this_test:run", "basereward train demo"))
 
     return install
 
@@ -44,7 +45,7 @@ def raising(error: BaseException) -> Callable[[Recipe], None]:
     return run
 
 
-@pytest.mark.parametrize("verb_name", sorted(cli.VERBS))
+@pytest.mark.parametrize("verb_name", sorted(VERBS))
 def test_help_shows_an_example(verb_name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main([verb_name, "--help"])
@@ -55,7 +56,7 @@ def test_help_shows_an_example(verb_name: str, capsys: pytest.CaptureFixture[str
 def test_no_verb_shows_all_verbs(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 2
     out = capsys.readouterr().out
-    assert all(name in out for name in cli.VERBS)
+    assert all(name in out for name in VERBS)
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,7 +145,7 @@ def test_unknown_arguments_exit_2(argv: list[str]) -> None:
 
 
 def actions() -> list[tuple[str, str]]:
-    groups = [(name, verb) for name, verb in cli.VERBS.items() if isinstance(verb, Group)]
+    groups = [(name, verb) for name, verb in VERBS.items() if isinstance(verb, Group)]
     return [(name, action) for name, group in groups for action in group.actions]
 
 

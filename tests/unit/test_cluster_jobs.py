@@ -241,7 +241,7 @@ def test_code_on_s3_is_what_ray_unpacks_on_a_node(
     from ray._private.runtime_env.packaging import download_and_unpack_package
 
     from jobs.recipe_file import load_recipe
-    from jobs.submit import _pack
+    from jobs.submission.submit import _pack
 
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     recipe = load_recipe("demo", ["run_dir=/shared/x", "cluster.address=10.0.0.5:6379"])

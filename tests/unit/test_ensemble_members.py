@@ -16,13 +16,13 @@ from data_pipeline.errors import BaserewardError, MissingInput, RecipeError, Run
 from data_pipeline.pipeline import prepare
 from data_pipeline.tokenizer import train_tokenizer
 from jobs.config import Recipe
-from jobs.ensemble_members import FoundMember, member_of
-from jobs.ensemble_parts import divide, parts_of
-from jobs.ensemble_scores import score_members
-from jobs.model_registry import ModelRegistry
-from jobs.models import list_versions, register
+from jobs.ensembles.members import FoundMember, member_of
+from jobs.ensembles.parts import divide, parts_of
+from jobs.ensembles.scores import score_members
+from jobs.models.commands import list_versions, register
+from jobs.models.registry import ModelRegistry
+from jobs.models.served_model import add_served_files, one_model
 from jobs.recipe_file import load_recipe
-from jobs.served_model import add_served_files, one_model
 from rm_core.ensembles.config import EnsembleConfig, MemberConfig, check_ensemble_config
 from rm_core.evaluation.scored import ScoredComparison
 from rm_core.evaluation.scored_file import ScoredOrigin, write_scored
@@ -72,8 +72,8 @@ def test_a_member_is_pinned_to_an_address_that_stays(place: Place) -> None:
     folder = place.folder / "trained"
     run_id = log_training(place.store, folder, "tiny", 3, place.folder / "tokens", place.folder / "run/shards")
     uri = f"sqlite:///{place.store}"
-    assert register(str(folder / "export"), "rm", tracking=uri) == 0
-    assert register(f"runs:/{run_id}", "rm", tracking=uri) == 0
+    assert register(str(folder / "export"), "rm", tracking_uri=uri) == 0
+    assert register(f"runs:/{run_id}", "rm", tracking_uri=uri) == 0
     place.registry.set_alias(place.registry.resolve("models:/rm/1"), "champion")
     by_itself = place.registry.resolve(f"runs:/{run_id}")
     logged = by_itself.address
@@ -91,7 +91,7 @@ def test_a_member_is_pinned_to_an_address_that_stays(place: Place) -> None:
             assert found.served.lineage["mlflow_run_id"] == run_id
             assert found.served.lineage["data_fingerprint"] == place.data.manifest.fingerprint
     assert [one.address for one in place.registry.versions()] == ["models:/rm/2", "models:/rm/1"]
-    assert list_versions(tracking=uri) == 0
+    assert list_versions(tracking_uri=uri) == 0
 
 
 @pytest.mark.parametrize(
@@ -131,9 +131,9 @@ def test_a_member_that_does_not_fit_is_refused(place: Place, tmp_path: Path) -> 
 def test_models_says_which_store_it_wants(monkeypatch: pytest.MonkeyPatch, place: Place) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(RecipeError, match="which MLflow"):
-        list_versions(tracking=None)
+        list_versions(tracking_uri=None)
     with pytest.raises(RecipeError, match="names no MLflow run that it came from"):
-        register(place.words, "rm", tracking=f"sqlite:///{place.store}")
+        register(place.words, "rm", tracking_uri=f"sqlite:///{place.store}")
 
 
 def test_what_is_fitted_on_is_not_judged(place: Place) -> None:
@@ -165,7 +165,7 @@ def test_rewards_of_an_evaluation_are_taken_where_they_are_of_the_same(
         asked.append("cluster")
         raise RunError("scored")
 
-    monkeypatch.setattr("jobs.ensemble_scores.open_cluster", no_cluster)
+    monkeypatch.setattr("jobs.ensembles.scores.open_cluster", no_cluster)
     parts = divide(place.recipe.ensemble, place.data)
     for other in (
         None,

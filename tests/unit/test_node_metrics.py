@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pynvml
 import pytest
 
-from jobs.node_metrics import NodeMeter
+from jobs.tracking.node_metrics import NodeMeter
 
 
 def test_each_gpu_tells_what_its_driver_tells(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from jobs.paper_table import load_table
 from jobs.recipe_file import load_recipe
-from jobs.sweep_config import SweepConfig, check_sweep_config
+from jobs.sweeps.config import SweepConfig, check_sweep_config
+from jobs.sweeps.paper_table import load_table
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from data_pipeline.manifest import Manifest
 from data_pipeline.pipeline import prepare
 from data_pipeline.tokenizer import train_tokenizer
 from jobs.config import Recipe
-from jobs.prepared import manifest_of
+from jobs.preparation.prepared import manifest_of
 from jobs.recipe_file import load_recipe
 
 

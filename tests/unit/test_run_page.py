@@ -11,9 +11,9 @@ from PIL import Image
 
 from cluster.capacity import Node
 from jobs.config import Recipe
-from jobs.run_page import RunPage, cluster_tags, gpu_type_of, price_of
-from jobs.run_plots import bars_png, curves_png
-from jobs.train_record import Attempt, TrainingRecord
+from jobs.tracking.page import RunPage, cluster_tags, gpu_type_of, price_of
+from jobs.tracking.plots import bars_png, curves_png
+from jobs.training.record import Attempt, TrainingRecord
 from rm_core.planner.config import PlanConfig
 
 

@@ -20,7 +20,7 @@ from data_pipeline.encode import Encoder
 from data_pipeline.errors import CorruptData, MissingInput, RecordError
 from data_pipeline.media import load_image
 from data_pipeline.tokenizer import load_tokenizer, train_tokenizer
-from jobs.served_model import add_served_files, one_model, read_served
+from jobs.models.served_model import add_served_files, one_model, read_served
 from rm_core.ensembles.ensemble import Ensemble, Member
 from rm_core.model.folder import marker_sha256
 from rm_core.serving.records import comparison_of

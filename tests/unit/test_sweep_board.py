@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from jobs.sweep_board import PlacingQueue, SweepBoard
-from jobs.sweep_trial import early_reason
-from jobs.sweep_trial_files import TrialLog, WorkerHours
+from jobs.sweeps.board import PlacingQueue, SweepBoard
+from jobs.sweeps.trial import early_reason
+from jobs.sweeps.trial_files import TrialLog, WorkerHours
 
 
 def test_the_next_trial_looks_for_room_when_the_one_before_is_placed() -> None:

@@ -12,10 +12,10 @@ from data_pipeline.errors import RecipeError
 from jobs.cli import main
 from jobs.config import Recipe
 from jobs.recipe_file import load_recipe
-from jobs.sweep_config import SweepConfig
-from jobs.sweep_folder import SweepFolder, TrialState
-from jobs.sweep_shared import Placement
-from jobs.sweep_trials import TrialSpec, expand
+from jobs.sweeps.config import SweepConfig
+from jobs.sweeps.folder import SweepFolder, TrialState
+from jobs.sweeps.shared import Placement
+from jobs.sweeps.trials import TrialSpec, expand
 
 SOURCES = [{"name": "one", "path": "one.jsonl"}, {"name": "two", "path": "two.jsonl"}]
 
@@ -121,9 +121,9 @@ def test_a_flag_belongs_to_its_verb(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def test_optuna_goes_on_from_what_is_known() -> None:
-    from jobs.sweep_axes import axes_of
-    from jobs.sweep_search import Search, Suggestions
-    from jobs.sweep_trials import spec_of_picks
+    from jobs.sweeps.axes import axes_of
+    from jobs.sweeps.search import Search, Suggestions
+    from jobs.sweeps.trials import spec_of_picks
 
     axes = axes_of({"train.head.layers": "int(1, 3)", "train.head.activation": "choice(silu, tanh)"}, search=True)
     done, cut_off = (

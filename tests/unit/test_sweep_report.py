@@ -13,8 +13,8 @@ from html_pages import PageReader
 from sweep_folders import sizes, trial_point, write_json, write_sweep
 
 from data_pipeline.errors import CorruptData, MissingInput, RecipeError
-from jobs.sweep_report import read_out, render_report, summary, write_sweep_report
-from jobs.sweep_results import read_sweep
+from jobs.sweeps.report import read_out, render_report, summary, write_sweep_report
+from jobs.sweeps.results import read_sweep
 
 FAILED = {
     "id": "abcdefabcdef", "label": "huge", "axes": {"backbone": "huge"}, "overrides": {}, "seed": 0, "state": "failed",

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from data_pipeline.errors import RecipeError
-from jobs.sweep_axes import Choices, Range, axes_of
-from jobs.sweep_config import StopEarlyConfig, SweepConfig, check_sweep_config
-from jobs.sweep_folder import SweepFolder, TrialState
-from jobs.sweep_trials import TrialSpec, axis_labels, expand, fits, picks_of, spec_of_picks
+from jobs.sweeps.axes import Choices, Range, axes_of
+from jobs.sweeps.config import StopEarlyConfig, SweepConfig, check_sweep_config
+from jobs.sweeps.folder import SweepFolder, TrialState
+from jobs.sweeps.trials import TrialSpec, axis_labels, expand, fits, picks_of, spec_of_picks
 from rm_core.scaling.points import TrialPoint
 
 SIZES = {"3b": {"init_model.shape": "3b", "train.num_workers": 8}, "7b": {"init_model": {"shape": "7b"}}}

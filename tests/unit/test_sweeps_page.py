@@ -8,7 +8,7 @@ import pytest
 
 from jobs.cli import main
 from jobs.recipe_file import load_recipe
-from jobs.sweep_config import SweepConfig
+from jobs.sweeps.config import SweepConfig
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sweeps.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+) ?(\w*)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)

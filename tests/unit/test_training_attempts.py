@@ -8,8 +8,8 @@ from ray.train.v2.api.preemption import PreemptionInfo
 
 from cluster.capacity import Node, room_for
 from data_pipeline.errors import RecipeError, RunError
-from jobs.train_board import Board, Place
-from jobs.train_failures import Budget, Failure, failure_of
+from jobs.training.board import Board, Place
+from jobs.training.failures import Budget, Failure, failure_of
 from rm_core.training.check_config import check_train_config
 from rm_core.training.config import TrainConfig
 from rm_core.training.group_config import WorkerGroupConfig

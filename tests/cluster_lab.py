@@ -112,11 +112,6 @@ class Lab:
         """What a script printed on the person's machine."""
         return ended(self.cloud.start([sys.executable, "-c", script, *words], **(self.env | env)), code)
 
-    def run_on(self, address: str, script: str) -> str:
-        """What a script printed in the network of an instance, for a holder of the token."""
-        host = self.cloud.host(address)
-        return ended(self.cloud.hosts.start(host, [sys.executable, "-c", script], self.env))
-
     def up(self, **settings: object) -> str:
         """Render the file of Ray's launcher from what there is, and bring the head up; returns its address."""
         made, values = self.cloud.made, outputs()

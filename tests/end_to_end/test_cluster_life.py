@@ -18,7 +18,7 @@ from postgres_server import postgres_programs
 
 pytestmark = pytest.mark.drill
 
-# Wants so many nodes with four GPUs each.
+# A job that says whether a verb of ours would take GPUs, and wants so many nodes with four of them each.
 WIDE = """
 import sys
 from pathlib import Path
@@ -29,19 +29,13 @@ job = '''
 import sys
 import ray
 from ray.util.placement_group import placement_group
-ray.init(address="auto", logging_level="ERROR")
-ray.get(placement_group([{"GPU": 4}] * int(sys.argv[1]), strategy="STRICT_SPREAD").ready())
+from cluster.session import ray_session
+with ray_session("auto") as cluster:
+    print("GPUs now", cluster.num_gpus, "on GPUs", cluster.on_gpus, flush=True)
+    ray.get(placement_group([{"GPU": 4}] * int(sys.argv[1]), strategy="STRICT_SPREAD").ready())
 '''
 code = pack(["cluster"], {"job.py": job}, Path("packages"))
 send(Submission(id=new_id("job", sys.argv[1:]), words=("job", *sys.argv[1:]), package=str(code.file)), None)
-"""
-
-# Whether a verb of ours would take GPUs, asked on the head.
-DEVICE = """
-import sys
-from cluster.session import ray_session
-with ray_session("auto") as cluster:
-    print("GPUs now", cluster.num_gpus, "on GPUs", cluster.on_gpus)
 """
 
 JOIN = """
@@ -131,7 +125,7 @@ def test_a_cluster_scaled_down_to_its_head_still_takes_gpus(lab: Lab, head: str)
     """And a job that fits on no number of hosts buys none."""
     lab.wait_until(lambda: lab.cloud.running() == [head], "idle hosts are not given back")
     [job] = re.findall(r"^submitted (\S+) to", lab.run_python(WIDE, "3"), re.MULTILINE)
-    assert "GPUs now 0 on GPUs True" in lab.run_on(head, DEVICE)
+    lab.wait_until(lambda: "GPUs now 0 on GPUs True" in lab.cli("jobs", "logs", job), "the job says nothing")
     time.sleep(15)
     assert lab.cloud.running() == [head]  # three hosts where there may be two
     assert "RUNNING" in lab.cli("jobs", "status", job)
@@ -152,7 +146,8 @@ def test_nobody_joins_without_the_token(lab: Lab, head: str) -> None:
     for address in (f"ray://{head}:10001", f"{head}:6379"):
         for env in ({"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(wrong)}):
             printed = lab.run_python(JOIN, address, code=1, **env)
-            assert re.search("InvalidAuthToken|AuthenticationError|Unauthenticated|UNAUTHENTICATED", printed), printed
+            # Ray Client asks again and again, and then says no more than that it was not let in.
+            assert re.search("InvalidAuthToken|AuthenticationError|client connection timeout", printed), printed
     assert "joined" in lab.run_python(JOIN, f"ray://{head}:10001", RAY_AUTH_MODE="token")
 
 

@@ -49,13 +49,21 @@ def near_duplicates(table: pa.Table, order: Ints, config: NearDuplicateConfig) -
         return found
     rows = _Rows.read(table, order)
     equal = _first_equal(rows)
-    like = np.where(equal == np.arange(len(order)), -1, equal)
-    active = np.flatnonzero(like < 0)
+    alone = np.where(equal == np.arange(len(order)), -1, equal)
+    like, active, pairs = alone.copy(), np.flatnonzero(alone < 0), np.zeros((0, 2), dtype=np.int64)
     for _ in range(_ROUNDS):
-        pairs, crowded = _similar_pairs(rows, active, config)
-        if _mark(pairs, like) <= len(active) // 100:
+        more, crowded = _similar_pairs(rows, active, config)
+        pairs = _sorted(np.concatenate((pairs, more)))
+        new = _mark(more, like)
+        if new <= len(active) // 100:
             break
         active = crowded[like[crowded] < 0]
+    # Once more, from the first row on: a round may mark a row that an earlier round took others to be like.
+    like = alone.copy()
+    _mark(pairs, like)
+    copies = np.flatnonzero(alone >= 0)
+    marked = copies[like[alone[copies]] >= 0]
+    like[marked] = like[alone[marked]]  # equal to a row that is like another: so are they
     has = like >= 0
     found[order[has]] = order[like[has]]
     return found
@@ -151,8 +159,13 @@ def _similar_pairs(rows: _Rows, active: Ints, config: NearDuplicateConfig) -> tu
         done[to_leader[similar, 1]] = True
         left = ~(full & done[members])
         found.extend(_similar_neighbours(rows, members[left], np.repeat(np.arange(len(sizes)), sizes)[left], config))
-    pairs = np.unique(np.concatenate(found)[:, ::-1], axis=0)[:, ::-1] if found else np.zeros((0, 2), dtype=np.int64)
+    pairs = _sorted(np.concatenate(found)) if found else np.zeros((0, 2), dtype=np.int64)
     return pairs, np.flatnonzero(crowded)
+
+
+def _sorted(pairs: Ints) -> Ints:
+    """Each pair (earlier, later) once, by later then earlier."""
+    return np.unique(pairs[:, ::-1], axis=0)[:, ::-1]
 
 
 def _similar_neighbours(rows: _Rows, members: Ints, buckets: Ints, config: NearDuplicateConfig) -> list[Ints]:

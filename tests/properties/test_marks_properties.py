@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from marks.marking_toys import row, table
 
@@ -135,6 +135,15 @@ def test_one_row_of_each_content_is_left(rows: list[Row]) -> None:
     assert sorted(kept) == sorted({one["content_key"] for one in rows})
 
 
+_BUS = [("c", 7340032), ("c", 7340032)]
+
+
+# The last but one equals the one before it, and that one is like the last.
+@example(
+    [row("What is it?", ("A bus.", "A dog."), [])] * 4
+    + [row("What is it?", ("A dog.", "A bus."), [*_BUS, ("a", 1_099_511_627_776)])] * 2
+    + [row("What is it?", ("A dog.", "A bus."), [*_BUS, ("b", 1_099_511_627_777)])]
+)
 @settings(deadline=None)
 @given(ROWS)
 def test_a_near_duplicate_is_like_an_earlier_row_that_stays(rows: list[Row]) -> None:

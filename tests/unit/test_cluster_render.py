@@ -115,6 +115,7 @@ def test_a_rayjob_is_a_gang_with_tokens(read: Outputs) -> None:
     assert workers["replicas"] == workers["minReplicas"] == workers["maxReplicas"] == 8
     assert job["spec"]["suspend"] and job["metadata"]["labels"] == {"kueue.x-k8s.io/queue-name": "basereward"}
     assert job["spec"]["rayClusterSpec"]["authOptions"] == {"mode": "token"}
+    assert job["spec"]["rayClusterSpec"]["headGroupSpec"]["labels"] == {MAX_GPUS_LABEL: "64"}
     [container] = workers["template"]["spec"]["containers"]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "8"
     assert container["resources"]["limits"]["vpc.amazonaws.com/efa"] == "32"

@@ -211,7 +211,7 @@ class SweepTrial(tune.Trainable):
         finally:
             ended.set()
             watcher.join()
-            self._state = replace(self._state, note="")
+            self._state, self._phase = replace(self._state, note=""), "hands its model to MLflow"
 
     def _look(self, board: Any, seconds: float, *, asked: bool) -> bool:
         """One look; returns whether the group has been asked to end."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from jobs.tracking.metric_logger import MetricLogger  # isort: skip  # first: it sets what mlflow reads when it is imported
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModel, LoggedModelOutput, Param
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Param
 from mlflow.exceptions import MlflowException
 
 from data_pipeline import storage
@@ -189,16 +189,13 @@ class Tracker:
         if all(entry.path != name for entry in self._client.list_artifacts(self.run_id, folder or None)):
             self._client.log_text(self.run_id, text(), name)
 
-    def log_model(
-        self, folder: str | Path, *, name: str, step: int, register_as: str | None = None, beside: str | None = None
-    ) -> str:
+    def log_model(self, folder: str | Path, *, name: str, step: int, beside: str | None = None) -> str:
         """Log an exported model as the run's output, once; a restart that logs it again gets the first id.
 
         Args:
             folder: local folder with weights, config and processor.
             name: what the UI shows.
             step: the optimiser step the weights are from.
-            register_as: also make it a new version of this registered model.
             beside: another local folder, whose files go beside the model's.
 
         Returns:
@@ -213,8 +210,6 @@ class Tracker:
             self._client.log_model_artifacts(model.model_id, part)
         self._client.finalize_logged_model(model.model_id, "READY")
         self._client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step)])
-        if register_as is not None:
-            self._register(register_as, model)
         self._write_state(**{key: model.model_id})
         return str(model.model_id)
 
@@ -222,19 +217,6 @@ class Tracker:
         """End the run: FINISHED, FAILED or KILLED; tag ``ended`` says why."""
         self.set_tags({ENDED_TAG: reason or status.lower()})
         self._client.set_terminated(self.run_id, status)
-
-    def _register(self, registered: str, model: LoggedModel) -> None:
-        try:
-            self._client.create_registered_model(registered)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        # The files' own place, not models:/ID: MLflow 3.17 looks that up in the process's default store.
-        version = self._client.create_model_version(
-            registered, source=model.artifact_location, run_id=self.run_id, model_id=model.model_id
-        )
-        link = json.dumps([{"name": registered, "version": version.version}])
-        self._client.set_logged_model_tags(model.model_id, {MODEL_VERSIONS_TAG: link})
 
     def _experiment(self, config: TrackingConfig) -> str:
         found = self._client.get_experiment_by_name(config.experiment)

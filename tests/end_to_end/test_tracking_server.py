@@ -15,6 +15,7 @@ from workplace import NUM_STEPS, Workplace
 
 from data_pipeline import storage
 from jobs.config import TrackingConfig
+from jobs.models.registry import ModelRegistry
 from jobs.tracking.metric_logger import MetricLogger
 from jobs.tracking.store import read_runs
 from jobs.tracking.tracker import Tracker
@@ -84,13 +85,15 @@ def test_files_lie_in_the_bucket_and_come_back(server: MlflowServer, s3_server: 
     (folder / "model.safetensors").write_bytes(bytes(range(256)) * 40_000)
     tracker.log_text("name: mine", "config/recipe.yaml")
     tracker.log_bytes(b"\x89PNG", "plots/training.png")
-    model_id = tracker.log_model(folder, name="mine", step=7, register_as="served")
+    model_id = tracker.log_model(folder, name="mine", step=7)
     kept = storage.list_files(f"s3://{s3_server.bucket}/mlflow/**")
     for name in (f"{tracker.run_id}/artifacts/plots/training.png", f"{model_id}/artifacts/model.safetensors"):
         assert any(url.endswith(name) for url in kept), kept
     client = MlflowClient(server.uri)
+    registry = ModelRegistry(server.uri)
+    made = registry.register("served", registry.resolve(f"models:/{model_id}"), tags={})
     [version] = client.search_model_versions("name='served'")
-    assert version.run_id == tracker.run_id
+    assert version.run_id == tracker.run_id and version.version == made.version
     back = Path(client.download_artifacts(tracker.run_id, "config/recipe.yaml", str(tmp_path)))
     assert back.read_text() == "name: mine"
 

@@ -9,7 +9,8 @@ from jobs.tracking.store import RunRow, read_runs
 __all__ = ["run"]
 
 _SHOWN = 30
-_NAMES = ("started", "name", "state", "progress", "took", "loss", "held-out accuracy", "run")
+_ID_CHARS = 8  # of 32: `compare` finds a run by the beginning of its id, and a narrow terminal shows it whole
+_NAMES = ("started", "name", "state", "done", "took", "loss", "held-out", "run")
 
 
 def run(recipe: Recipe) -> None:
@@ -23,21 +24,21 @@ def run(recipe: Recipe) -> None:
     columns(f"Runs of {recipe.tracking.experiment} in {recipe.tracking.uri}", _NAMES, [_cells(row) for row in rows])
     for row in rows:
         if row.reason:
-            say(f"{row.name} ({row.run_id[:8]}) {row.state}: {row.reason}")
+            say(f"{row.name} ({row.run_id[:_ID_CHARS]}) {row.state}: {row.reason}")
 
 
 def _cells(row: RunRow) -> list[str]:
     progress = row.metrics.get("train/progress")
     started = datetime.fromtimestamp(row.started_s).astimezone()
     return [
-        f"{started:%Y-%m-%d %H:%M}",
+        f"{started:%m-%d %H:%M}",
         row.name,
         row.state,
         "" if progress is None else f"{progress:.0%}",
         duration(row.seconds),
         _number(row, "train/loss"),
         _number(row, "eval/accuracy"),
-        row.run_id,
+        row.run_id[:_ID_CHARS],
     ]
 
 

@@ -4,12 +4,24 @@ from typing import Any
 
 import yaml
 
-__all__ = ["AUTOSCALER_HEALTH", "DASHBOARD_PORT", "EFA_ENV", "GCS_PORT", "MAX_GPUS_LABEL", "RAY_ENV", "to_yaml"]
+__all__ = [
+    "AUTOSCALER_HEALTH",
+    "CACHE_ENV",
+    "DASHBOARD_PORT",
+    "EFA_ENV",
+    "GCS_PORT",
+    "MAX_GPUS_LABEL",
+    "RAY_ENV",
+    "to_yaml",
+]
 
 GCS_PORT = 6379
 DASHBOARD_PORT = 8265
 # Of the head: the GPUs that its autoscaler may add, which Ray itself tells no job.
 MAX_GPUS_LABEL = "basereward/max-gpus"
+
+# Where a node keeps copies of remote shards and models: data_pipeline.storage reads it.
+CACHE_ENV = "BASEREWARD_CACHE_DIR"
 
 # Of every Ray process that is started. Health: a node is given up after 5 unanswered checks of 10 s each.
 RAY_ENV = {

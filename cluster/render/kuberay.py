@@ -14,6 +14,7 @@ from cluster.errors import Refused
 from cluster.outputs import Kubernetes, Outputs, WorkerGroup
 from cluster.render.common import (
     AUTOSCALER_HEALTH,
+    CACHE_ENV,
     DASHBOARD_PORT,
     EFA_ENV,
     GCS_PORT,
@@ -117,9 +118,8 @@ def _workers(group: WorkerGroup, image: str, kubernetes: Kubernetes, least: int,
     if group.efa_interfaces:
         resources["vpc.amazonaws.com/efa"] = str(group.efa_interfaces)
         resources["hugepages-2Mi"] = "5120Mi"
-    template = _pod(
-        image, kubernetes, resources, RAY_ENV | EFA_ENV, name="ray-worker", shm_gb=int(group.memory_gb * SHM), ports={}
-    )
+    env = RAY_ENV | EFA_ENV | ({CACHE_ENV: group.cache_dir} if group.cache_dir else {})
+    template = _pod(image, kubernetes, resources, env, name="ray-worker", shm_gb=int(group.memory_gb * SHM), ports={})
     template["spec"]["nodeSelector"] = {"node.kubernetes.io/instance-type": group.instance_type}
     if group.gpus_per_node:
         template["spec"]["tolerations"] = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]

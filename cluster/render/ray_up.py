@@ -13,6 +13,7 @@ from cluster.errors import Refused
 from cluster.outputs import LaunchTemplate, Outputs, WorkerGroup
 from cluster.render.common import (
     AUTOSCALER_HEALTH,
+    CACHE_ENV,
     DASHBOARD_PORT,
     EFA_ENV,
     GCS_PORT,
@@ -81,7 +82,7 @@ def render(
         "head_setup_commands": [],
         "worker_setup_commands": [],
         "head_start_ray_commands": [_STOP, "ray stop", _start_head(outputs)],
-        "worker_start_ray_commands": [_STOP, "ray stop", _start_worker()],
+        "worker_start_ray_commands": [_STOP, "ray stop", _start_worker(outputs)],
     }
     _check(config)
     title = f"{outputs.name}: ray up; made by basereward cluster render from Terraform's outputs, so change those"
@@ -179,9 +180,12 @@ def _start_head(outputs: Outputs) -> str:
     )
 
 
-def _start_worker() -> str:
+def _start_worker(outputs: Outputs) -> str:
+    # One command for all groups; where a node has no such disk, the folder is not there and not used.
+    caches = sorted({group.cache_dir for group in outputs.worker_groups if group.cache_dir})
+    env = RAY_ENV | EFA_ENV | ({CACHE_ENV: caches[0]} if caches else {})
     return (
-        f"ulimit -n 65536; ulimit -l unlimited || true; {_exports(RAY_ENV | EFA_ENV)} {_SUPERVISE} ray start --block "
+        f"ulimit -n 65536; ulimit -l unlimited || true; {_exports(env)} {_SUPERVISE} ray start --block "
         f"--address=$RAY_HEAD_IP:{GCS_PORT} --object-manager-port={OBJECT_MANAGER_PORT}"
     )
 

@@ -10,7 +10,7 @@ import subprocess
 
 from cluster.errors import Refused
 from cluster.outputs import Outputs, WorkerGroup
-from cluster.render.common import EFA_ENV, GCS_PORT, RAY_ENV
+from cluster.render.common import CACHE_ENV, EFA_ENV, GCS_PORT, RAY_ENV
 
 __all__ = ["FILE", "check_directives", "render"]
 
@@ -52,7 +52,10 @@ def render(
         **({"partition": partition} if partition else {}),
     }
     head = "\n".join(f"#SBATCH --{name}" + ("" if value is None else f"={value}") for name, value in directives.items())
-    env = RAY_ENV | (EFA_ENV if group.efa_interfaces else {}) | {"RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT": "600"}
+    cache = {CACHE_ENV: group.cache_dir} if group.cache_dir else {}
+    env = (
+        RAY_ENV | (EFA_ENV if group.efa_interfaces else {}) | cache | {"RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT": "600"}
+    )
     exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in env.items())
     text = _SCRIPT.format(
         head=head,

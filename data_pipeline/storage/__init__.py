@@ -12,7 +12,7 @@ renamed, on s3 an object appears only when its upload is complete.
 """
 
 from data_pipeline.storage.archives import archive_digest, archive_of, is_archive
-from data_pipeline.storage.cache import ShardCache
+from data_pipeline.storage.cache import ShardCache, cache_folder
 from data_pipeline.storage.files import (
     exists,
     is_local,
@@ -33,6 +33,7 @@ __all__ = [
     "absolute",
     "archive_digest",
     "archive_of",
+    "cache_folder",
     "delete_folder",
     "exists",
     "fetch",

@@ -15,6 +15,7 @@ import logging
 import os
 import queue
 import secrets
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -24,11 +25,15 @@ from typing import BinaryIO
 
 from data_pipeline.errors import BaserewardError, CorruptData, RecipeError
 from data_pipeline.storage.files import open_input
+from data_pipeline.storage.paths import has_scheme
 from data_pipeline.storage.writing import disk_room
 
-__all__ = ["ShardCache"]
+__all__ = ["CACHE_ENV", "ShardCache", "cache_folder"]
 
 logger = logging.getLogger(__name__)
+
+CACHE_ENV = "BASEREWARD_CACHE_DIR"
+"""Set on nodes with a fast disk of their own: where copies lie if a recipe names no local folder for them."""
 
 _CHUNK_BYTES = 1 << 20
 _PREFETCH_THREADS = 2
@@ -39,11 +44,23 @@ _PART = ".part"
 _Shard = tuple[str, int, str]  # url, bytes, sha256
 
 
+def cache_folder(told: str) -> str:
+    """The folder for copies on this machine: `told`, unless that is in an object store, as the default is where a whole
+    run is; then the one that `CACHE_ENV` names, or one in the folder for temporary files.
+    """
+    if not has_scheme(told):
+        return told
+    named = os.environ.get(CACHE_ENV)
+    if named and os.access(named, os.W_OK):
+        return named
+    return os.path.join(tempfile.gettempdir(), f"basereward-cache-{os.getuid()}")
+
+
 class ShardCache:
     """Verified local copies of remote files, the least recently used ones deleted to stay below a limit.
 
     Args:
-        folder: where copies lie; it is made, and holds nothing else.
+        folder: where copies lie; it is made, and holds no other files.
         limit_bytes: bytes that all copies may take together, unfinished ones included.
     """
 

@@ -120,6 +120,7 @@ class TrainConfig:
     loader_workers: int = 0
     """Processes of each worker that read and decode Comparisons; 0: a thread of the worker itself."""
     cache_dir: str = "cache"
-    """The folder for local copies of remote shards and checkpoints, on a disk of each machine."""
+    """The folder for local copies of what is remote, on a disk of each machine. In an object store, as by default where
+    `run_dir` is: ``BASEREWARD_CACHE_DIR`` of each machine, which rendered clusters set, or its temporary folder."""
     cache_bytes: int = 107_374_182_400
     """Bytes that the copies in `cache_dir` may take; the ones used longest ago are deleted."""

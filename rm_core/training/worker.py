@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from data_pipeline.storage import cache_folder
 from rm_core.batches.loader import PackLoader
 from rm_core.model.backbone import load_backbone
 from rm_core.model.folder import has_head, load_reward_model
@@ -42,7 +43,8 @@ def train_rank(config: TrainConfig, hooks: Hooks, *, export_to: str, lineage: Ma
     """
     if not torch.cuda.is_available():
         torch.set_num_threads(config.threads_per_worker)
-    told, config = config, replace(config, model=local_backbone(config.model, config.cache_dir))
+    told, copies = config, cache_folder(config.cache_dir)
+    config = replace(config, model=local_backbone(config.model, copies), cache_dir=copies)
     planned = _planned_memory(config)
     data = open_data(config)
     table, plan = make_plan(config, data)

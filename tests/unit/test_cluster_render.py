@@ -16,9 +16,10 @@ from terraform_outputs import BOOT, outputs, write_outputs
 
 from cluster.errors import Refused
 from cluster.outputs import Outputs, read_outputs
-from cluster.render import kuberay, ray_up, slurm
+from cluster.render import common, kuberay, ray_up, slurm
 from cluster.render.common import MAX_GPUS_LABEL
 from cluster.render.kuberay_schema import check
+from data_pipeline.storage.cache import CACHE_ENV
 from jobs.cli import main
 
 ROOT = Path(__file__).parents[2]
@@ -158,6 +159,19 @@ def test_all_objects_are_what_the_operators_take(read: Outputs) -> None:
     [job] = kuberay_files(read)["rayjob.yaml"]
     job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["volumes"][0]["emptyDir"]["sizeLimt"] = "1Gi"
     assert list(schemas()[key_of(job)].iter_errors(job))
+
+
+def test_nodes_with_a_fast_disk_keep_their_copies_there(read: Outputs) -> None:
+    assert common.CACHE_ENV == CACHE_ENV
+    said = f"{CACHE_ENV}=/mnt/cache"
+    assert said in rendered(read)["worker_start_ray_commands"][-1]
+    [job] = kuberay_files(read)["rayjob.yaml"]
+    [workers] = job["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    assert {"name": CACHE_ENV, "value": "/mnt/cache"} in workers["template"]["spec"]["containers"][0]["env"]
+    h100, a10g = sorted(read.worker_groups, key=lambda one: one.name, reverse=True)
+    settings: dict[str, Any] = {"nodes": 1, "time": "0:10:00", "partition": None, "recipe": "mine.yaml"}
+    assert said in slurm.render(read, group=h100, **settings)["train.sbatch"]
+    assert said not in slurm.render(read, group=a10g, **settings)["train.sbatch"]
 
 
 def test_pods_are_what_kubernetes_takes(read: Outputs) -> None:

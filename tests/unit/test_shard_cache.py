@@ -16,7 +16,8 @@ import pytest
 
 from data_pipeline import storage
 from data_pipeline.errors import CorruptData, MissingInput, RecipeError
-from data_pipeline.storage import ShardCache
+from data_pipeline.storage import ShardCache, cache_folder
+from data_pipeline.storage.cache import CACHE_ENV
 
 Shard = tuple[str, int, str]
 
@@ -168,3 +169,17 @@ def test_processes_and_threads_share_a_folder_that_never_exceeds_the_limit(tmp_p
     assert bad == [0, 0] and codes == [0, 0, 0]
     assert 100_000 <= most <= 250_000
     assert not [name for name in copies(folder) if name.endswith(".part")]
+
+
+def test_copies_lie_on_a_disk_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.delenv(CACHE_ENV, raising=False)
+    assert cache_folder("runs/mine/cache") == "runs/mine/cache"
+    mine = cache_folder("s3://bucket/run/cache")  # where the whole run is in a bucket
+    assert Path(mine).parent == tmp_path
+    monkeypatch.setenv(CACHE_ENV, str(tmp_path / "no-such-disk"))
+    assert cache_folder("s3://bucket/run/cache") == mine
+    (tmp_path / "disk").mkdir()
+    monkeypatch.setenv(CACHE_ENV, str(tmp_path / "disk"))
+    assert cache_folder("s3://bucket/run/cache") == str(tmp_path / "disk")
+    assert cache_folder("runs/mine/cache") == "runs/mine/cache"  # what a recipe says counts

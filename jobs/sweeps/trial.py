@@ -20,7 +20,7 @@ import jobs.sweeps.settings  # isort: skip  # noqa: F401  # before Ray Tune
 import ray
 from ray import tune
 
-from cluster.capacity import list_nodes, room_for
+from cluster.capacity import list_nodes, reserve, room_for
 from cluster.session import ClusterInfo
 from data_pipeline.errors import UserError
 from data_pipeline.storage import read_bytes
@@ -41,6 +41,7 @@ __all__ = ["SweepJob", "SweepTrial", "TrialTask", "early_reason"]
 
 REPORT_S = 1.0  # a step takes so long at most: what Tune has to say comes between two of them
 POLL_S = 0.5
+ASK_S = 5.0
 MOST_CHARS = 500  # of a reason
 
 
@@ -233,15 +234,32 @@ class SweepTrial(tune.Trainable):
         need = {"CPU": 1.0, "GPU": 1.0} if on_gpus else {"CPU": 1.0}
         most = self._task.recipe.train.num_workers
         try:
-            while not (self._turns.mine() and (room := room_for(need, list_nodes()))):
-                if self._ends is not None:
-                    raise Terminated(self._ends)
-                time.sleep(POLL_S)
-            count = min(room, most)
+            count = min(self._room(need), most)
             share = replace(self._job.cluster, num_cpus=count, num_gpus=count if on_gpus else 0)
             return evaluate.run(self._task.recipe, share, self._turns.placed)
         finally:
             self._turns.leave()
+
+    def _room(self, need: Mapping[str, float]) -> int:
+        """Wait for this trial's turn and for room; how much there is. A cluster that grows is asked to, after a while:
+        it may have given its nodes back meanwhile.
+        """
+        alone_since_s, asked = None, False
+        try:
+            while True:
+                if self._turns.mine():
+                    if room := room_for(need, list_nodes()):
+                        return room
+                    alone_since_s = alone_since_s or time.monotonic()
+                    if not asked and time.monotonic() - alone_since_s >= ASK_S:
+                        reserve(need, 1)
+                        asked = True
+                if self._ends is not None:
+                    raise Terminated(self._ends)
+                time.sleep(POLL_S)
+        finally:
+            if asked:
+                reserve(need, 0)
 
 
 def _one_line(error: BaseException) -> str:

@@ -7,8 +7,10 @@ service is once that answers, and serves until it is ended. What clients need is
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -150,9 +152,6 @@ def _healthy(url: str) -> bool:
 
 
 def main(what: str, address: str, folder: str, *settings: str) -> None:
-    import signal
-    import threading
-
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     kinds: dict[str, Any] = {"s3": s3, "postgres": postgres, "mlflow": mlflow}

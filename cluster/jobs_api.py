@@ -175,8 +175,12 @@ class JobsApi:
     def follow(self, job_id: str, tick_s: float) -> Iterator[str | None]:
         """What a job prints, from its first line on, as it prints it; None after each `tick_s` without a word.
 
-        Ends when the head closes the log, which it does when the job has ended, or when the connection breaks.
+        Ends when the head closes the log, which it does when the job has ended, or when the connection breaks; at once
+        where the head knows no such job. It is asked that first: Ray 2.60 writes the headers of a follower of an
+        unknown job, with the token, into the head's log.
         """
+        if self.job(job_id) is None:
+            return
         texts: queue.Queue[str | None] = queue.Queue()
 
         async def read() -> None:

@@ -4,7 +4,10 @@ import json
 import os
 import sys
 import zipfile
+from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +17,7 @@ from s3_server import S3Server, s3_server  # noqa: F401  # a fixture
 from cluster.auth import Token, find_token
 from cluster.errors import Refused
 from cluster.job_entry import PINS_ENV, differing_pins, pins_of
-from cluster.jobs_api import JobState, api_url
+from cluster.jobs_api import JobsApi, JobState, api_url
 from cluster.package import pack
 from cluster.sealing import SEALED_ENV, open_here, open_sealed, seal
 from cluster.submission import Submission, new_id, next_attempt, read_record, runtime_env, write_record
@@ -254,3 +257,32 @@ def test_code_on_s3_is_what_ray_unpacks_on_a_node(
     assert (sent.name, sent.run_dir, sent.cluster.address) == ("demo", "/shared/x", None)
     packed, place = _pack(recipe, "image")
     assert packed.num_files == 1 and place == str(packed.file)
+
+
+class Head:
+    """Ray's client of a head that knows some jobs; keeps whose log was followed."""
+
+    def __init__(self, *known: str) -> None:
+        self._known = known
+        self.followed: list[str] = []
+
+    def get_job_info(self, job_id: str) -> Any:
+        if job_id not in self._known:
+            raise RuntimeError("Request failed with status code 404")
+        return SimpleNamespace(
+            submission_id=job_id, status=SimpleNamespace(value="RUNNING"), driver_exit_code=None, error_type=None,
+            message=None, start_time=0, end_time=None, metadata=None, entrypoint="x",
+        )  # fmt: skip
+
+    async def tail_job_logs(self, job_id: str) -> AsyncIterator[str]:
+        self.followed.append(job_id)
+        yield "a line\n"
+
+
+def test_nobody_follows_a_job_that_the_head_does_not_know() -> None:
+    """Ray would write the follower's token into the head's log."""
+    api: JobsApi = object.__new__(JobsApi)
+    head = Head("known")
+    api.url, api.token, api._client = "http://head:8265", None, head  # type: ignore[assignment]
+    assert list(api.follow("unknown", tick_s=5)) == [] and head.followed == []
+    assert list(api.follow("known", tick_s=5)) == ["a line\n"] and head.followed == ["known"]

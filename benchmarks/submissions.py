@@ -76,6 +76,8 @@ def load(api: JobsApi, num_jobs: int, num_calls: int, under_way: int) -> dict[st
         jobs = [slots.submit(run_one, api, package, number) for number in range(num_jobs)]
         calls = [pool.submit(timed, api.jobs) for _ in range(num_calls)]
         answers = [call.result() for call in calls if call.exception() is None]
+        for error in {str(call.exception()) for call in calls} - {"None"}:
+            print(f"a call was not answered: {error}", file=sys.stderr)
         ended = [job.result() for job in jobs]
     listed = {job.id for job in api.jobs()}
     return {

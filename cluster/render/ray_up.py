@@ -181,9 +181,9 @@ def _start_head(outputs: Outputs) -> str:
 
 
 def _start_worker(outputs: Outputs) -> str:
-    # One command for all groups; where a node has no such disk, the folder is not there and not used.
+    # One command for all groups: a node takes the first of the folders that it has.
     caches = sorted({group.cache_dir for group in outputs.worker_groups if group.cache_dir})
-    env = RAY_ENV | EFA_ENV | ({CACHE_ENV: caches[0]} if caches else {})
+    env = RAY_ENV | EFA_ENV | ({CACHE_ENV: ":".join(caches)} if caches else {})
     return (
         f"ulimit -n 65536; ulimit -l unlimited || true; {_exports(env)} {_SUPERVISE} ray start --block "
         f"--address=$RAY_HEAD_IP:{GCS_PORT} --object-manager-port={OBJECT_MANAGER_PORT}"

@@ -50,17 +50,17 @@ def near_duplicates(table: pa.Table, order: Ints, config: NearDuplicateConfig) -
     rows = _Rows.read(table, order)
     equal = _first_equal(rows)
     alone = np.where(equal == np.arange(len(order)), -1, equal)
-    like, active, pairs = alone.copy(), np.flatnonzero(alone < 0), np.zeros((0, 2), dtype=np.int64)
+    like, active = alone.copy(), np.flatnonzero(alone < 0)
+    rounds: list[Ints] = []
     for _ in range(_ROUNDS):
-        more, crowded = _similar_pairs(rows, active, config)
-        pairs = _sorted(np.concatenate((pairs, more)))
-        new = _mark(more, like)
-        if new <= len(active) // 100:
+        pairs, crowded = _similar_pairs(rows, active, config)
+        rounds.append(pairs)
+        if _mark(pairs, like) <= len(active) // 100:
             break
         active = crowded[like[crowded] < 0]
-    # Once more, from the first row on: a round may mark a row that an earlier round took others to be like.
-    like = alone.copy()
-    _mark(pairs, like)
+    if len(rounds) > 1:  # once more, from the first row on: a round may mark a row that others were taken to be like
+        like = alone.copy()
+        _mark(_sorted(np.concatenate(rounds)), like)
     copies = np.flatnonzero(alone >= 0)
     marked = copies[like[alone[copies]] >= 0]
     like[marked] = like[alone[marked]]  # equal to a row that is like another: so are they

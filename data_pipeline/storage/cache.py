@@ -33,7 +33,7 @@ __all__ = ["CACHE_ENV", "ShardCache", "cache_folder"]
 logger = logging.getLogger(__name__)
 
 CACHE_ENV = "BASEREWARD_CACHE_DIR"
-"""Set on nodes with a fast disk of their own: where copies lie if a recipe names no local folder for them."""
+"""Folders on fast disks, joined by ":"; copies lie in the first that a node has, if a recipe names no local folder."""
 
 _CHUNK_BYTES = 1 << 20
 _PREFETCH_THREADS = 2
@@ -50,9 +50,9 @@ def cache_folder(told: str) -> str:
     """
     if not has_scheme(told):
         return told
-    named = os.environ.get(CACHE_ENV)
-    if named and os.access(named, os.W_OK):
-        return named
+    for named in filter(None, os.environ.get(CACHE_ENV, "").split(os.pathsep)):
+        if os.access(named, os.W_OK):
+            return named
     return os.path.join(tempfile.gettempdir(), f"basereward-cache-{os.getuid()}")
 
 

@@ -22,9 +22,9 @@ from data_pipeline.storage import (
     open_input,
     read_bytes,
     sha256_of,
-    size_of,
     upload,
 )
+from data_pipeline.storage.remote import identity_of
 
 __all__ = ["MARKER", "backbone_settings", "local_backbone", "local_model", "publish"]
 
@@ -107,11 +107,11 @@ def _local(url: str, below: str) -> str:
 
 
 def _version(url: str) -> str:
-    """Names what lies at `url`: by its marker, which lists checksums, or by the sizes of its files."""
+    """Names what lies at `url`: by its marker, which lists checksums, or by what the store says of its files."""
     if exists(join(url, MARKER)):
         told = read_bytes(join(url, MARKER))
     else:
-        told = json.dumps([[name_of(file), size_of(file)] for file in list_files(url)]).encode()
+        told = json.dumps([[name_of(file), identity_of(file)] for file in list_files(url)]).encode()
     return hashlib.sha256(url.encode() + told).hexdigest()[:32]
 
 

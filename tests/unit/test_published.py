@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from s3_server import S3Server, s3_server
+from s3fs import S3FileSystem
 from toys import ROW_FORMAT, toy_comparison, toy_image, toy_reward_model
 
 import rm_core
@@ -84,6 +85,12 @@ def test_a_backbone_as_a_hub_has_it_is_copied_once_to_a_node(s3_server: S3Server
     assert sorted(os.listdir(copy)) == sorted(os.listdir(tmp_path / "model"))
     assert sorted(os.listdir(f"{cache}/models")) == sorted([Path(copy).name, f"{Path(copy).name}.lock"])
     assert backbone_settings(url, "").model_type == backbone_settings(copy, "").model_type
+    weights = next((tmp_path / "model").glob("model*.safetensors"))
+    changed = weights.read_bytes()[:-1] + b"?"  # other weights of the same shape: as many bytes
+    weights.write_bytes(changed)
+    storage.upload(str(weights), f"{url}/{weights.name}")
+    S3FileSystem.clear_instance_cache()  # as another process sees it
+    assert Path(local_backbone(url, cache), weights.name).read_bytes() == changed
 
 
 def test_a_damaged_copy_is_no_model(s3_server: S3Server, tmp_path: Path) -> None:

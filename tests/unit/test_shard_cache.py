@@ -180,6 +180,6 @@ def test_copies_lie_on_a_disk_of_the_machine(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv(CACHE_ENV, str(tmp_path / "no-such-disk"))
     assert cache_folder("s3://bucket/run/cache") == mine
     (tmp_path / "disk").mkdir()
-    monkeypatch.setenv(CACHE_ENV, str(tmp_path / "disk"))
+    monkeypatch.setenv(CACHE_ENV, f"{tmp_path}/no-such-disk:{tmp_path}/disk")
     assert cache_folder("s3://bucket/run/cache") == str(tmp_path / "disk")
     assert cache_folder("runs/mine/cache") == "runs/mine/cache"  # what a recipe says counts

@@ -6,10 +6,10 @@
 """
 
 from data_pipeline.config import PreprocessConfig
-from data_pipeline.finishing import finish, is_finished
-from data_pipeline.manifest import Manifest
-from data_pipeline.planning import FileScan, InputRef, input_files, plan_units, scan_file
-from data_pipeline.units import UnitResult, WorkUnit, run_unit
+from data_pipeline.dataset.manifest import Manifest
+from data_pipeline.filtering.finish import finish, is_finished
+from data_pipeline.transform.planning import FileScan, InputRef, input_files, plan_units, scan_file
+from data_pipeline.transform.units import UnitResult, WorkUnit, run_unit
 
 __all__ = [
     "FileScan",

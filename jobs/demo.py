@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 
-from data_pipeline.dataset import PreparedData
+from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.errors import RunError
 from data_pipeline.storage import write_atomic
 from data_pipeline.synthetic import SyntheticReport, write_synthetic
-from jobs.config import Recipe
-from jobs.evaluation import evaluate, score
-from jobs.models import init_model
-from jobs.preparation import preprocess
-from jobs.ray_job import open_cluster
-from jobs.terminal import say, table
-from jobs.training import train
+from jobs import init_model
+from jobs.evaluate import evaluate, score
+from jobs.preprocess import preprocess
+from jobs.recipe.schema import Recipe
+from jobs.runtime.ray_session import open_cluster
+from jobs.runtime.terminal import say, table
+from jobs.train import train
 
 __all__ = ["run"]
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from data_pipeline.dataset import PreparedData
+from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.errors import MissingInput
-from jobs.config import Recipe
-from jobs.paths import with_absolute_paths
-from jobs.preparation.prepared import manifest_of
-from jobs.terminal import columns, say, table
+from jobs.preprocess.manifests import manifest_of
+from jobs.recipe.paths import with_absolute_paths
+from jobs.recipe.schema import Recipe
+from jobs.runtime.terminal import columns, say, table
 from rm_core.planner.architecture import Architecture, architecture_of, config_of_shape, config_of_train
 from rm_core.planner.budget import largest_patch_budget, largest_token_budget
 from rm_core.planner.config import PlanConfig, check_plan_config
@@ -23,8 +23,8 @@ from rm_core.planner.roofline import Time, time_of
 from rm_core.planner.setting import Row, Setting
 from rm_core.planner.sweep import GPU_COUNTS, best_setting, num_steps
 from rm_core.planner.workload import Workload, assumed_workload, workload_of_data
-from rm_core.training.check_config import check_train_config
-from rm_core.training.config import TrainConfig
+from rm_core.train_config.check import check_train_config
+from rm_core.train_config.config import TrainConfig
 
 __all__ = ["Planned", "planned_of", "run"]
 

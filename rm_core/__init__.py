@@ -20,7 +20,7 @@ Nothing here imports ray or mlflow: what a trainer needs of them (log, say) is h
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rm_core.serving.scorer import Scorer
+    from rm_core.scoring.scorer import Scorer
 
 __all__ = ["load"]
 
@@ -37,7 +37,7 @@ def load(folder: str, *, token_budget: int = 8192, patch_budget: int = 32768) ->
         MissingInput: no reward head there.
         CorruptData: a file differs from its checksum, or weights are missing or empty.
     """
-    from rm_core.batches.plan import PackBudget
-    from rm_core.serving.scorer import Scorer
+    from rm_core.packing.plan import PackBudget
+    from rm_core.scoring.scorer import Scorer
 
     return Scorer(folder, PackBudget(tokens=token_budget, patches=patch_budget))

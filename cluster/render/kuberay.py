@@ -11,7 +11,6 @@ from typing import Any
 import yaml
 
 from cluster.errors import Refused
-from cluster.outputs import Kubernetes, Outputs, WorkerGroup
 from cluster.render.common import (
     AUTOSCALER_HEALTH,
     CACHE_ENV,
@@ -23,6 +22,7 @@ from cluster.render.common import (
     to_yaml,
 )
 from cluster.render.kuberay_schema import check
+from cluster.render.outputs import Kubernetes, Outputs, WorkerGroup
 
 __all__ = ["render"]
 

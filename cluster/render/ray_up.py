@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from cluster.errors import Refused
-from cluster.outputs import LaunchTemplate, Outputs, WorkerGroup
 from cluster.render.common import (
     AUTOSCALER_HEALTH,
     CACHE_ENV,
@@ -21,6 +20,7 @@ from cluster.render.common import (
     RAY_ENV,
     to_yaml,
 )
+from cluster.render.outputs import LaunchTemplate, Outputs, WorkerGroup
 
 __all__ = ["FILE", "render"]
 
@@ -167,7 +167,7 @@ def _setup(outputs: Outputs, token: str | None) -> list[str]:
     if token is not None:
         return ["chmod 700 ~/.ray && chmod 600 ~/.ray/auth_token"]
     arn = shlex.quote(outputs.ray_token_secret_arn)
-    return [f"cd {CODE} && umask 077 && python -m cluster.node_token {arn} {outputs.region}"]
+    return [f"cd {CODE} && umask 077 && python -m cluster.nodes.token {arn} {outputs.region}"]
 
 
 def _start_head(outputs: Outputs) -> str:

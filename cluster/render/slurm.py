@@ -9,8 +9,8 @@ import shlex
 import subprocess
 
 from cluster.errors import Refused
-from cluster.outputs import Outputs, WorkerGroup
 from cluster.render.common import CACHE_ENV, EFA_ENV, GCS_PORT, RAY_ENV
+from cluster.render.outputs import Outputs, WorkerGroup
 
 __all__ = ["FILE", "check_directives", "render"]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_pipeline.manifest import Counts, InputFile, Manifest
+from data_pipeline.dataset.manifest import Counts, InputFile, Manifest
 
 __all__ = ["Change", "Count", "DataDiff", "Group", "compare"]
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from data_pipeline import storage
-from data_pipeline.dataset import PreparedData, folder_of
+from data_pipeline.dataset.manifest import MANIFEST, Manifest
+from data_pipeline.dataset.prepared import PreparedData, folder_of
+from data_pipeline.dataset.shards import SCHEMA_VERSION, read_table
 from data_pipeline.errors import MissingInput, UserError
 from data_pipeline.inspection.quarantine import Refused, read_quarantine
-from data_pipeline.manifest import MANIFEST, Manifest
-from data_pipeline.shards import SCHEMA_VERSION, read_table
 
 __all__ = ["Place", "read_place"]
 

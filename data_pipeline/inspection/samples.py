@@ -9,10 +9,10 @@ import numpy as np
 import PIL.Image
 import pyarrow as pa
 
-from data_pipeline.comparison import Comparison, ImageSlot, Part
-from data_pipeline.dataset import PreparedData
-from data_pipeline.encode import EncodedComparison, EncodedImage, EncodedVideo, VisionSpan
+from data_pipeline.dataset.prepared import PreparedData
+from data_pipeline.encoding.encoder import EncodedComparison, EncodedImage, EncodedVideo, VisionSpan
 from data_pipeline.media import decode_rgb
+from data_pipeline.records.comparison import Comparison, ImageSlot, Part
 
 __all__ = ["MAX_SAMPLES", "Picture", "Sample", "SampleResponse", "SampleTurn", "choose", "read_samples"]
 

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from data_pipeline.dataset.manifest import Manifest
 from data_pipeline.inspection.histogram import Distribution, distribution
 from data_pipeline.inspection.quarantine import Refused
-from data_pipeline.manifest import Manifest
 
 __all__ = ["Budgets", "Check", "DataSummary", "SourceSummary", "summarise"]
 

@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass
 
 from data_pipeline import storage
-from data_pipeline.comparison import MediaRef
 from data_pipeline.config import MediaConfig
 from data_pipeline.errors import MissingInput, RecordError
 from data_pipeline.media.reading import url_below
+from data_pipeline.records.comparison import MediaRef
 
 __all__ = ["SampledFrames", "frames_of", "sampled"]
 

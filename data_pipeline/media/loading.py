@@ -3,12 +3,12 @@
 import hashlib
 from dataclasses import dataclass
 
-from data_pipeline.comparison import MediaRef
 from data_pipeline.config import MediaConfig
 from data_pipeline.media.bounds import check_declared_size
 from data_pipeline.media.perceptual import perceptual_hash
 from data_pipeline.media.pixels import decode_rgb
 from data_pipeline.media.reading import read_media
+from data_pipeline.records.comparison import MediaRef
 
 __all__ = ["Image", "load_image"]
 

@@ -14,9 +14,9 @@ import os
 import stat
 
 from data_pipeline import storage
-from data_pipeline.comparison import MediaRef
 from data_pipeline.config import MediaConfig
 from data_pipeline.errors import CorruptData, MissingInput, RecordError
+from data_pipeline.records.comparison import MediaRef
 
 __all__ = ["read_media", "url_below"]
 

@@ -4,11 +4,11 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from data_pipeline.comparison import MediaRef
 from data_pipeline.config import MediaConfig
 from data_pipeline.errors import RecordError
 from data_pipeline.media.frames import frames_of
 from data_pipeline.media.loading import Image
+from data_pipeline.records.comparison import MediaRef
 
 __all__ = ["Video", "load_video", "video_key"]
 

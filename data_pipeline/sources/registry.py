@@ -4,10 +4,10 @@ import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from data_pipeline.comparison import Comparison
 from data_pipeline.config import SourceConfig
 from data_pipeline.errors import MissingInput
-from data_pipeline.sources import (
+from data_pipeline.records.comparison import Comparison
+from data_pipeline.sources.adapters import (
     fine_grained,
     helpsteer3,
     hh_rlhf,

@@ -8,8 +8,8 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from data_pipeline.sources import ultrafeedback as ultrafeedback_shape
-from data_pipeline.sources import vlfeedback as vlfeedback_shape
+from data_pipeline.sources.adapters import ultrafeedback as ultrafeedback_shape
+from data_pipeline.sources.adapters import vlfeedback as vlfeedback_shape
 from data_pipeline.synthetic.scenes import Scene, render
 from data_pipeline.synthetic.tasks import Answer, Task
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from svg_canvas import PROMPT, RESPONSES, Matrix, runs
 
-from data_pipeline.encode import EncodedComparison, EncodedImage, EncodedVideo, VisionSpan
+from data_pipeline.encoding.encoder import EncodedComparison, EncodedImage, EncodedVideo, VisionSpan
 from rm_core.batches.layout import Block, BlockLayout, block_mask
 from rm_core.batches.row_format import RowFormat
 from rm_core.model.attention import sdpa

@@ -23,7 +23,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from jobs.config import TrackingConfig
+from jobs.recipe.schema import TrackingConfig
 from jobs.tracking.store import experiment_id, read_runs
 from jobs.tracking.ui import serving
 

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from jobs.config import Recipe
-from jobs.terminal import columns, duration, say
+from jobs.recipe.schema import Recipe
+from jobs.runtime.terminal import columns, duration, say
 from jobs.tracking.store import RunRow, read_runs
 
 __all__ = ["run"]

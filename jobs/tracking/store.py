@@ -10,7 +10,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from data_pipeline.errors import MissingInput, RunError
-from jobs.config import TrackingConfig
+from jobs.recipe.schema import TrackingConfig
 from jobs.tracking.tracker import ENDED_TAG, absolute_uri
 
 __all__ = ["RunRow", "experiment_id", "metrics_of", "read_runs"]

@@ -20,7 +20,7 @@ from mlflow.exceptions import MlflowException
 
 from data_pipeline import storage
 from data_pipeline.errors import MissingInput, RunError
-from jobs.config import TrackingConfig
+from jobs.recipe.schema import TrackingConfig
 from jobs.tracking.description import with_part
 
 __all__ = ["ENDED_TAG", "UNREACHABLE", "Tracker", "absolute_uri"]

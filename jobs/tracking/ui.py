@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 
 from data_pipeline.errors import MissingInput, RunError
-from jobs.config import Recipe
-from jobs.terminal import say
+from jobs.recipe.schema import Recipe
+from jobs.runtime.terminal import say
 from jobs.tracking.store import experiment_id
 from jobs.tracking.tracker import SQLITE, absolute_uri
 

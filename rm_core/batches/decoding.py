@@ -24,7 +24,7 @@ import torch
 import torch.multiprocessing
 from torch import Tensor
 
-from data_pipeline.encode import EncodedComparison, VisionSpan
+from data_pipeline.encoding.encoder import EncodedComparison, VisionSpan
 from data_pipeline.errors import RecordError, RunError
 from rm_core.batches.packed import PackedBatch, collate
 from rm_core.batches.pixels import patches_of
@@ -36,7 +36,7 @@ _SHARED_MEMORY = "/dev/shm"  # noqa: S108  # where Linux keeps POSIX shared memo
 
 
 class Comparisons(Protocol):
-    """Anything that gives encoded Comparisons by row: `data_pipeline.dataset.PreparedData`, or a list in a test."""
+    """Anything that gives encoded Comparisons by row: a `PreparedData`, or a list in a test."""
 
     def encoded(self, index: int) -> EncodedComparison:
         """Row `index`."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from data_pipeline.encode import VisionSpan
+from data_pipeline.encoding.encoder import VisionSpan
 from rm_core.batches.pixels import PATCH_DIM
 
 __all__ = ["ImageLoader", "distinct_images"]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from data_pipeline.encode import EncodedComparison
+from data_pipeline.encoding.encoder import EncodedComparison
 
 __all__ = ["Labels", "labels_of"]
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_pipeline.encode import EncodedComparison
+from data_pipeline.encoding.encoder import EncodedComparison
 from data_pipeline.errors import RunError
 from rm_core.batches.images import ImageLoader, distinct_images
 from rm_core.batches.labels import Labels, labels_of

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from data_pipeline.encode import EncodedImage, EncodedVideo, VisionSpan
+from data_pipeline.encoding.encoder import EncodedImage, EncodedVideo, VisionSpan
 from data_pipeline.media import resized_rgb
 
 __all__ = ["PATCH_DIM", "patches_of", "patchify"]

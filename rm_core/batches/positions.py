@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from data_pipeline.encode import EncodedComparison, EncodedVideo, VisionSpan
+from data_pipeline.encoding.encoder import EncodedComparison, EncodedVideo, VisionSpan
 from rm_core.batches.row_format import RowFormat
 
 __all__ = ["comparison_positions", "segment_positions", "span_positions"]

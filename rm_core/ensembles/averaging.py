@@ -19,8 +19,8 @@ from torch import Tensor
 
 from data_pipeline.errors import RecipeError
 from data_pipeline.storage import sha256_of
-from rm_core.model.folder import files_of, finish_folder, verify_folder
-from rm_core.model.published import local_model
+from rm_core.model_folder.folder import files_of, finish_folder, verify_folder
+from rm_core.model_folder.remote import local_model
 
 __all__ = ["average_weights"]
 

@@ -14,7 +14,7 @@ from rm_core.ensembles.calibration import calibrate
 from rm_core.ensembles.config import GateConfig
 from rm_core.evaluation.paired import PairedComparison, compare_paired
 from rm_core.evaluation.pairs import pair_table
-from rm_core.evaluation.scored import ScoredComparison
+from rm_core.scoring.scored import ScoredComparison
 
 __all__ = ["Check", "Decision", "Standing", "decide"]
 

@@ -19,7 +19,7 @@ from rm_core.evaluation.curves import CalibrationBin, calibration
 from rm_core.evaluation.intervals import Resampling
 from rm_core.evaluation.metrics import evaluate
 from rm_core.evaluation.results import EvaluationReport
-from rm_core.evaluation.scored import ScoredComparison
+from rm_core.scoring.scored import ScoredComparison
 
 __all__ = ["Judged", "Judgement", "judge", "rewards_of", "scored_by"]
 

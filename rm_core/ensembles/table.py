@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_pipeline.errors import RunError
-from rm_core.evaluation.scored import ScoredComparison, check_finite
+from rm_core.scoring.scored import ScoredComparison, check_finite
 
 __all__ = ["ScoreTable", "score_table"]
 

@@ -9,7 +9,7 @@
 Nothing here runs a model: whoever scores (the held-out split, a benchmark, an ensemble) makes `ScoredComparison`s.
 
     >>> from rm_core.evaluation.metrics import evaluate
-    >>> from rm_core.evaluation.scored import ScoredComparison
+    >>> from rm_core.scoring.scored import ScoredComparison
     >>> one = ScoredComparison(id="7", source="mine", rewards=(1.5, 0.5), ranks=(0, 1),
     ...                        response_lengths=(9, 12), num_images=0)
     >>> evaluate([one]).overall.accuracy.value

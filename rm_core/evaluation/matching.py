@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from data_pipeline.errors import UserError
-from rm_core.evaluation.scored import ScoredComparison
+from rm_core.scoring.scored import ScoredComparison
 
 __all__ = ["Matched", "match"]
 

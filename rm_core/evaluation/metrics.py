@@ -11,7 +11,7 @@ from rm_core.evaluation import curves
 from rm_core.evaluation.intervals import Resampling, cluster_interval, difference_interval, wilson
 from rm_core.evaluation.pairs import PairTable, pair_table
 from rm_core.evaluation.results import Accuracy, BlankImages, EvaluationReport, Group, Share
-from rm_core.evaluation.scored import ScoredComparison, check_finite
+from rm_core.scoring.scored import ScoredComparison, check_finite
 
 __all__ = ["evaluate"]
 

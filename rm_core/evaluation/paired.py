@@ -3,7 +3,7 @@
 Both have seen the same prompts, so what counts is where they differ. A *discordant* Comparison is one in which one
 model has more pairs right than the other; the rest say nothing about which is better, and drop out of the test.
 
-    >>> from rm_core.evaluation.scored import ScoredComparison
+    >>> from rm_core.scoring.scored import ScoredComparison
     >>> def scored(*margins):
     ...     return [ScoredComparison(id=str(i), source="s", rewards=(m, 0.0), ranks=(0, 1), response_lengths=(1, 1),
     ...                              num_images=0) for i, m in enumerate(margins)]
@@ -26,7 +26,7 @@ from data_pipeline.errors import RunError
 from rm_core.evaluation.intervals import Interval, Resampling, difference_interval, wilson
 from rm_core.evaluation.matching import match
 from rm_core.evaluation.pairs import ordered_margins
-from rm_core.evaluation.scored import ScoredComparison, check_finite
+from rm_core.scoring.scored import ScoredComparison, check_finite
 
 __all__ = ["POWER", "PairedComparison", "PairedGroup", "compare_paired", "compare_paired_seeds", "sign_flip_p_value"]
 

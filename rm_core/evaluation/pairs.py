@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rm_core.evaluation.scored import ScoredComparison
+from rm_core.scoring.scored import ScoredComparison
 
 __all__ = ["PairTable", "ordered_margins", "pair_table"]
 

@@ -15,8 +15,8 @@ from typing import Any, Self
 
 import torch
 
-from rm_core.batches.cost import CostModel, attention_pairs
 from rm_core.model.families import family_of
+from rm_core.packing.cost import CostModel, attention_pairs
 
 __all__ = ["Flops", "TextFlops", "VisionFlops", "cost_model", "peak_flops"]
 

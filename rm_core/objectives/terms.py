@@ -8,7 +8,7 @@ from torch import Tensor
 __all__ = ["Judged", "Term", "Unit"]
 
 Unit = Literal["comparisons", "pairs", "matches", "responses"]
-"""What a term is divided by over the whole optimiser step: an attribute of `rm_core.batches.sizes.StepCounts`."""
+"""What a term is divided by over the whole optimiser step: an attribute of `rm_core.packing.sizes.StepCounts`."""
 
 
 @dataclass(frozen=True, slots=True)

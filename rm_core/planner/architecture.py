@@ -12,12 +12,12 @@ from rm_core.model.families import family_of, group_of
 from rm_core.model.flops import Flops
 from rm_core.model.groups import GROUPS
 from rm_core.model.lora import add_adapters
-from rm_core.model.published import backbone_settings
 from rm_core.model.reward_model import RewardModel
 from rm_core.model.shape_config import backbone_config
 from rm_core.model.shapes import SHAPES
-from rm_core.training.config import TrainConfig
-from rm_core.training.parameter_groups import adapted_groups, freeze, parameter_groups
+from rm_core.model_folder.remote import backbone_settings
+from rm_core.train_config.config import TrainConfig
+from rm_core.train_config.parameter_groups import adapted_groups, freeze, parameter_groups
 
 __all__ = ["Architecture", "architecture_of", "config_of_shape", "config_of_train"]
 

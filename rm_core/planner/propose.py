@@ -14,8 +14,8 @@ from rm_core.planner.budget import largest_patch_budget, largest_token_budget
 from rm_core.planner.gpus import GPUS, Gpu
 from rm_core.planner.memory import Memory, memory_of
 from rm_core.planner.setting import Row, Setting
-from rm_core.training.check_config import check_train_config
-from rm_core.training.config import TrainConfig
+from rm_core.train_config.check import check_train_config
+from rm_core.train_config.config import TrainConfig
 
 __all__ = ["check_fits", "overrides", "proposals", "refuse"]
 

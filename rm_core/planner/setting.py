@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-from rm_core.training.config import TrainConfig
+from rm_core.train_config.config import TrainConfig
 
 __all__ = ["Row", "Setting"]
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from data_pipeline.dataset import PreparedData
-from rm_core.batches.sizes import PlanningTable
+from data_pipeline.dataset.prepared import PreparedData
 from rm_core.model.flops import Flops, cost_model
+from rm_core.packing.sizes import PlanningTable
 from rm_core.planner.config import PlanConfig
 
 __all__ = ["Workload", "assumed_workload", "workload_of_data"]

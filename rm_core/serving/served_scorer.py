@@ -9,16 +9,16 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from data_pipeline.comparison import Comparison
-from data_pipeline.encode import EncodedComparison, Encoder, check_length
+from data_pipeline.encoding.encoder import EncodedComparison, Encoder, check_length
+from data_pipeline.encoding.tokenizer import load_tokenizer
 from data_pipeline.errors import RecordError, UserError
 from data_pipeline.media import Image, load_image
-from data_pipeline.tokenizer import load_tokenizer
-from rm_core.batches.plan import PackBudget
+from data_pipeline.records.comparison import Comparison
 from rm_core.ensembles.combine import Combined
-from rm_core.serving.records import comparison_of
-from rm_core.serving.scorer import Scorer
-from rm_core.serving.served import ServedMember, ServedModel
+from rm_core.packing.plan import PackBudget
+from rm_core.scoring.scorer import Scorer
+from rm_core.scoring.table_rows import comparison_of
+from rm_core.serving.served_model import ServedMember, ServedModel
 
 __all__ = ["RowScores", "ServedScorer"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rm_core.training.config import TrainConfig
+from rm_core.train_config.config import TrainConfig
 
 __all__ = ["model_card"]
 
@@ -38,7 +38,8 @@ def model_card(config: TrainConfig, lineage: Mapping[str, Any], metrics: Mapping
             "## Training", "", *_table("what", facts), "",
             "The last window of its training, on the data it was trained on:", "", *_table("metric", numbers), "",
             "`model.json` has the checksum of every file and the whole configuration; `reward_fixture.safetensors` has",
-            "inputs and the rewards that the trained engine gave them. `python -m rm_core.model.verify` compares.", "",
+            "inputs and the rewards that the trained engine gave them.",
+            "`python -m rm_core.model_folder.verify` compares.", "",
         ]
     )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Whether a step did what its plan says, by the kernel that was asked for."""
 
 from data_pipeline.errors import RunError
-from rm_core.batches.plan import StepPlan
+from rm_core.packing.plan import StepPlan
 from rm_core.training.accumulation import StepSums
 
 __all__ = ["check_work"]

@@ -22,10 +22,10 @@ from deepspeed.accelerator import get_accelerator
 from torch import Tensor, nn
 
 from rm_core.model.reward_model import RewardModel
-from rm_core.training.check_config import check_train_config
-from rm_core.training.config import TrainConfig
+from rm_core.train_config.check import check_train_config
+from rm_core.train_config.config import TrainConfig
+from rm_core.train_config.parameter_groups import ParameterGroups, RateShare, parameter_groups
 from rm_core.training.master_weights import MasterWeights
-from rm_core.training.parameter_groups import ParameterGroups, RateShare, parameter_groups
 from rm_core.training.sharded_state import ShardedState
 
 __all__ = ["ZeroEngine"]

@@ -1,7 +1,7 @@
 """The trained weights of all ranks -> one folder, which a fresh process has found to score as the trained engine does.
 
     all ranks: score a row of training Comparisons, gather the weights
-    rank 0: EXPORT.unverified -> `rm_core.model.verify` in a process of its own -> renamed to EXPORT
+    rank 0: EXPORT.unverified -> `rm_core.model_folder.verify` in a process of its own -> renamed to EXPORT
 
 A folder that does not agree keeps its name, for whoever looks for the cause, and is never taken for a finished model.
 """
@@ -22,14 +22,14 @@ from data_pipeline.errors import RunError
 from data_pipeline.storage import is_local, join, write_atomic
 from rm_core.batches.loader import Comparisons
 from rm_core.batches.packed import PackedBatch, collate
-from rm_core.batches.sizes import PlanningTable
-from rm_core.model.fixture import write_fixture
-from rm_core.model.folder import save_reward_model
 from rm_core.model.lora import merged
-from rm_core.model.published import publish
 from rm_core.model.reward_model import RewardModel
-from rm_core.model.verify import audit_export
-from rm_core.training.config import TrainConfig
+from rm_core.model_folder.fixture import write_fixture
+from rm_core.model_folder.folder import save_reward_model
+from rm_core.model_folder.remote import publish
+from rm_core.model_folder.verify import audit_export
+from rm_core.packing.sizes import PlanningTable
+from rm_core.train_config.config import TrainConfig
 from rm_core.training.engine import ZeroEngine
 
 __all__ = ["export", "fixture_row"]

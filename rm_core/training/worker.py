@@ -14,20 +14,20 @@ import torch.distributed as dist
 from data_pipeline.storage import cache_folder
 from rm_core.batches.loader import PackLoader
 from rm_core.model.backbone import load_backbone
-from rm_core.model.folder import has_head, load_reward_model
 from rm_core.model.lora import add_adapters
-from rm_core.model.published import local_backbone
 from rm_core.model.reward_model import RewardModel
+from rm_core.model_folder.folder import has_head, load_reward_model
+from rm_core.model_folder.remote import local_backbone
 from rm_core.planner.gpus import gpu_of_device
 from rm_core.planner.memory import Memory
 from rm_core.planner.propose import check_fits
+from rm_core.train_config.config import TrainConfig
+from rm_core.train_config.parameter_groups import adapted_groups, freeze, rate_of_stage
 from rm_core.training.card import model_card
 from rm_core.training.checkpointing import Checkpointing, identity_of
-from rm_core.training.config import TrainConfig
+from rm_core.training.data_plan import make_plan, open_data
 from rm_core.training.engine import ZeroEngine
 from rm_core.training.export import export, fixture_row
-from rm_core.training.parameter_groups import adapted_groups, freeze, rate_of_stage
-from rm_core.training.planning import make_plan, open_data
 from rm_core.training.trainer import Hooks, Trainer
 from rm_core.training.watchdog import Watchdog
 

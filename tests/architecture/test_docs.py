@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs.config import SECTIONS
-from jobs.recipe_file import packaged_recipes
-from jobs.verbs import VERBS
+from jobs.cli.commands import VERBS
+from jobs.recipe.load import packaged_recipes
+from jobs.recipe.schema import SECTIONS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "infra").rglob("*.md")])

@@ -11,20 +11,20 @@ DOORS = {
     "peft": {"rm_core/model/lora.py"},
     "mlflow": {
         "jobs/tracking/metric_logger.py",
-        "jobs/models/registry.py",
+        "jobs/registry/registry.py",
         "jobs/tracking/artifacts.py",
         "jobs/tracking/store.py",
-        "jobs/models/served_model.py",
+        "jobs/registry/pyfunc_model.py",
         "jobs/tracking/tracker.py",
     },
     "fsspec": {"data_pipeline/storage/remote.py"},
     "huggingface_hub": set(),
     "zipfile": {"cluster/package.py", "data_pipeline/storage/zips.py"},
     "tarfile": {"data_pipeline/storage/tars.py"},
-    "urllib": {"cluster/jobs_api.py", "cluster/node_checks.py", "data_pipeline/storage/web.py"},
+    "urllib": {"cluster/submission/jobs_api.py", "cluster/nodes/checks.py", "data_pipeline/storage/web.py"},
     "s3fs": set(),
-    "optuna": {"jobs/sweeps/search.py"},
-    "omegaconf": {"jobs/config.py", "jobs/recipe_file.py"},
+    "optuna": {"jobs/sweep/search.py"},
+    "omegaconf": {"jobs/recipe/schema.py", "jobs/recipe/load.py"},
 }
 
 

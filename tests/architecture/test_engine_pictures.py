@@ -11,9 +11,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from rm_core.batches.cost import attention_pairs
 from rm_core.model.flops import Flops
 from rm_core.model.shape_config import backbone_config
+from rm_core.packing.cost import attention_pairs
 
 DOCS = Path(__file__).parents[2] / "docs"
 IMAGES = DOCS / "images"

@@ -33,5 +33,5 @@ def test_import_data_pipeline_loads_no_third_party_module() -> None:
 
 @pytest.mark.parametrize("argv", [["--help"], ["train", "--help"], ["train"]])
 def test_help_loads_neither_torch_nor_ray(argv: list[str]) -> None:
-    code = f"from jobs.cli import main\ntry:\n    main({argv!r})\nexcept SystemExit:\n    pass"
+    code = f"from jobs.cli.main import main\ntry:\n    main({argv!r})\nexcept SystemExit:\n    pass"
     assert loaded_by(code) & {"torch", "ray", "mlflow", "deepspeed", "transformers"} == set()

@@ -16,8 +16,8 @@ from rm_core.batches.packed import PackedBatch, collate
 from rm_core.model.families import group_of
 from rm_core.model.reward_model import RewardModel
 from rm_core.objectives.pairwise import win_cost
+from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
 from rm_core.training.audit import WeightAudit
-from rm_core.training.config import OptimizerConfig, TrainConfig, ZeroConfig
 from rm_core.training.engine import ZeroEngine
 from rm_core.training.fingerprint import Fingerprints
 from rm_core.training.master_weights import MasterWeights

@@ -14,7 +14,7 @@ from rm_core.batches.packed import collate
 from rm_core.checkpoints import CheckpointStore
 from rm_core.model.reward_model import RewardModel
 from rm_core.objectives.pairwise import win_cost
-from rm_core.training.config import OptimizerConfig, TrainConfig, ZeroConfig
+from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
 from rm_core.training.engine import ZeroEngine
 
 COMPARISONS = 12

@@ -19,13 +19,13 @@ from torch import Tensor
 from data_pipeline.config import EncodeConfig
 from data_pipeline.errors import RunError
 from rm_core.model.config import InitModelConfig
-from rm_core.model.initialise import initialise_model
 from rm_core.model.reward_model import RewardModel
+from rm_core.model_folder.initialise import initialise_model
+from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
+from rm_core.train_config.health import HealthConfig, ProfileConfig
 from rm_core.training import worker
-from rm_core.training.config import OptimizerConfig, TrainConfig, ZeroConfig
 from rm_core.training.engine import ZeroEngine
 from rm_core.training.health.agreement import _odd_ones
-from rm_core.training.health_config import HealthConfig, ProfileConfig
 from rm_core.training.trainer import Hooks
 
 QUICK = [("fp32", 0), ("fp32", 3), ("bf16", 1)]

@@ -14,10 +14,10 @@ from rm_core.model.lora import add_adapters, merged
 from rm_core.model.lora_config import LoraConfig
 from rm_core.model.reward_model import RewardModel
 from rm_core.objectives.pairwise import win_cost
-from rm_core.training.config import OptimizerConfig, TrainConfig, ZeroConfig
+from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
+from rm_core.train_config.parameter_groups import freeze
+from rm_core.train_config.weights import GroupConfig, WeightsConfig
 from rm_core.training.engine import ZeroEngine
-from rm_core.training.parameter_groups import freeze
-from rm_core.training.weights_config import GroupConfig, WeightsConfig
 
 CASES = [(stage, precision) for stage in (1, 2, 3) for precision in ("fp32", "bf16")]
 QUICK = [(3, "bf16")]

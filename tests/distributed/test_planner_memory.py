@@ -10,7 +10,7 @@ from distributed_ranks import RunsOfCases, with_drills
 from rm_core.planner.architecture import architecture_of, config_of_shape
 from rm_core.planner.setting import Setting
 from rm_core.planner.states import BUCKET, States, states_of
-from rm_core.training.config import TrainConfig, ZeroConfig
+from rm_core.train_config.config import TrainConfig, ZeroConfig
 
 RANKS = 2
 VOCABULARY = 4096

@@ -16,7 +16,7 @@ from torch.nn.functional import softplus
 from toys import ROW_FORMAT, toy_comparison, toy_image, toy_reward_model
 
 from rm_core.batches.packed import PackedBatch, collate
-from rm_core.training.config import OptimizerConfig, TrainConfig, ZeroConfig
+from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
 from rm_core.training.engine import ZeroEngine
 
 Case = tuple[int, str, bool]

@@ -15,14 +15,14 @@ from separate_rows import assert_equal_gradients, gradients, separate_rewards
 from torch import Tensor
 from toys import toy_comparison, toy_image, toy_reward_model
 
-from data_pipeline.encode import EncodedComparison
+from data_pipeline.encoding.encoder import EncodedComparison
 from rm_core.batches.labels import labels_of
 from rm_core.batches.loader import PackLoader
-from rm_core.batches.plan import PackBudget, Plan
 from rm_core.objectives.config import ObjectiveConfig
 from rm_core.objectives.objective import Objective
 from rm_core.objectives.terms import Judged
-from rm_core.training.config import OptimizerConfig, TrainConfig, ZeroConfig
+from rm_core.packing.plan import PackBudget, Plan
+from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
 from rm_core.training.engine import ZeroEngine
 
 RATE = 2.0**12

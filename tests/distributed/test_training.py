@@ -18,15 +18,15 @@ from data_pipeline.errors import RunError
 from rm_core.checkpoints import CheckpointStore
 from rm_core.model.config import InitModelConfig
 from rm_core.model.families import group_of
-from rm_core.model.fixture import FIXTURE, read_fixture
-from rm_core.model.folder import is_complete, load_reward_model, verify_folder
-from rm_core.model.initialise import initialise_model
 from rm_core.model.lora_config import LoraConfig
+from rm_core.model_folder.fixture import FIXTURE, read_fixture
+from rm_core.model_folder.folder import is_complete, load_reward_model, verify_folder
+from rm_core.model_folder.initialise import initialise_model
+from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
+from rm_core.train_config.weights import GroupConfig, StageConfig, WeightsConfig
 from rm_core.training import export, worker
-from rm_core.training.config import OptimizerConfig, TrainConfig, ZeroConfig
 from rm_core.training.engine import ZeroEngine
 from rm_core.training.trainer import Hooks, StopTraining
-from rm_core.training.weights_config import GroupConfig, StageConfig, WeightsConfig
 
 FROZEN, LORA, FULL = (GroupConfig(train=mode) for mode in ("frozen", "lora", "full"))
 STAGES = [

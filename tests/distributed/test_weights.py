@@ -13,19 +13,19 @@ from toys import toy_comparison, toy_image, toy_reward_model
 
 from data_pipeline.errors import RunError
 from rm_core.batches.loader import PackLoader
-from rm_core.batches.plan import PackBudget, Plan
-from rm_core.batches.staged_plan import Stage, StagedPlan
 from rm_core.model.families import group_of
 from rm_core.model.reward_model import RewardModel
 from rm_core.objectives.config import ObjectiveConfig
+from rm_core.packing.plan import PackBudget, Plan
+from rm_core.packing.staged_plan import Stage, StagedPlan
+from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
+from rm_core.train_config.health import HealthConfig
+from rm_core.train_config.parameter_groups import freeze, rate_of_stage
+from rm_core.train_config.weights import GroupConfig, StageConfig, WeightsConfig
 from rm_core.training.checkpointing import Checkpointing, identity_of
-from rm_core.training.config import OptimizerConfig, TrainConfig, ZeroConfig
 from rm_core.training.engine import ZeroEngine
-from rm_core.training.health_config import HealthConfig
-from rm_core.training.parameter_groups import freeze, rate_of_stage
 from rm_core.training.trainer import Hooks, Trainer
 from rm_core.training.watchdog import Watchdog
-from rm_core.training.weights_config import GroupConfig, StageConfig, WeightsConfig
 
 DATA = ToyComparisons([toy_comparison(i, images=(toy_image(i),) if i % 2 else (), ranks=(0, 1, 1)) for i in range(8)])
 RATE = 1e-2

@@ -13,15 +13,15 @@ from distributed_ranks import RunsOfCases, run_ranks, with_drills
 from loader_toys import ToyComparisons
 from toys import ROW_FORMAT, toy_comparison, toy_image, toy_reward_model
 
-from data_pipeline.encode import EncodedComparison
+from data_pipeline.encoding.encoder import EncodedComparison
 from data_pipeline.errors import RecipeError
 from rm_core.batches.loader import PackLoader
 from rm_core.batches.packed import collate
-from rm_core.batches.plan import PackBudget, Plan
-from rm_core.batches.sizes import PlanningTable
 from rm_core.objectives.pairwise import win_cost
+from rm_core.packing.plan import PackBudget, Plan
+from rm_core.packing.sizes import PlanningTable
+from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
 from rm_core.training.checkpointing import Checkpointing, identity_of
-from rm_core.training.config import OptimizerConfig, TrainConfig, ZeroConfig
 from rm_core.training.engine import ZeroEngine, deepspeed_config
 from rm_core.training.trainer import Hooks, Trainer
 from rm_core.training.watchdog import Watchdog

@@ -23,8 +23,8 @@ WIDE = """
 import sys
 from pathlib import Path
 from cluster.package import pack
-from cluster.submission import Submission, new_id
-from jobs.submission.sending import send
+from cluster.submission.job import Submission, new_id
+from jobs.submit.sending import send
 job = '''
 import sys
 import ray

@@ -7,11 +7,11 @@ import pytest
 from mlflow import MlflowClient
 from sweep_folders import rewards_of, sizes, trial_point, write_sweep
 
-from jobs.cli import main
-from jobs.config import TrackingConfig
-from jobs.sweeps.report import write_sweep_report
+from jobs.cli.main import main
+from jobs.recipe.schema import TrackingConfig
+from jobs.sweep.report import write_sweep_report
 from jobs.tracking.tracker import Tracker
-from rm_core.evaluation.scored_file import write_scored
+from rm_core.scoring.scored_file import write_scored
 
 GOOD, BAD = (trial_point(name, {}, accuracy=accuracy) for name, accuracy in (("good", 0.8), ("bad", 0.7)))
 

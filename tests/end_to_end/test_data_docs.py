@@ -8,16 +8,16 @@ from pathlib import Path
 import PIL.Image
 import pytest
 
-from data_pipeline.clean import check
-from data_pipeline.comparison import Comparison
 from data_pipeline.config import SourceConfig
+from data_pipeline.dataset.manifest import Manifest
 from data_pipeline.inspection.reasons import MEANINGS
-from data_pipeline.manifest import Manifest
+from data_pipeline.records.checks import check
+from data_pipeline.records.comparison import Comparison
 from data_pipeline.sources.registry import SHAPES, adapter_of
-from jobs.cli import main
-from jobs.config import ClusterConfig
-from jobs.ray_job import open_cluster
-from jobs.recipe_file import load_recipe
+from jobs.cli.main import main
+from jobs.recipe.load import load_recipe
+from jobs.recipe.schema import ClusterConfig
+from jobs.runtime.ray_session import open_cluster
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")

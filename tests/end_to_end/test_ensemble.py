@@ -20,19 +20,19 @@ from mlflow import MlflowClient
 from served_toys import log_training
 from workplace import ROOT, Workplace
 
-from data_pipeline.encode import Encoder
+from data_pipeline.encoding.encoder import Encoder
+from data_pipeline.encoding.tokenizer import load_tokenizer
 from data_pipeline.media import load_image
-from data_pipeline.tokenizer import load_tokenizer
-from jobs.cli import main
-from jobs.models.registry import ModelRegistry
-from jobs.models.served_model import member_folders, read_served
-from rm_core.batches.plan import PackBudget
+from jobs.cli.main import main
+from jobs.registry.pyfunc_model import member_folders, read_served
+from jobs.registry.registry import ModelRegistry
 from rm_core.ensembles.ensemble import Ensemble
 from rm_core.evaluation.metrics import evaluate
-from rm_core.evaluation.scored_file import read_scored
-from rm_core.model.folder import load_reward_model
-from rm_core.serving.records import comparison_of
-from rm_core.serving.scorer import Scorer
+from rm_core.model_folder.folder import load_reward_model
+from rm_core.packing.plan import PackBudget
+from rm_core.scoring.scored_file import read_scored
+from rm_core.scoring.scorer import Scorer
+from rm_core.scoring.table_rows import comparison_of
 
 NAME = "three"
 pytestmark = pytest.mark.drill
@@ -78,7 +78,7 @@ class Place:
     def run(self, verb: str, *words: str, code: int = 0) -> str:
         """In a process of its own."""
         done = subprocess.run(
-            [sys.executable, "-m", "jobs.cli", *verb.split(), *words], cwd=self.workplace.folder,
+            [sys.executable, "-m", "jobs.cli.main", *verb.split(), *words], cwd=self.workplace.folder,
             env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=580,
         )  # fmt: skip
         assert done.returncode == code, done.stdout + done.stderr

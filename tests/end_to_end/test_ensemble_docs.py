@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from data_pipeline.synthetic import write_synthetic
-from jobs.cli import main
-from jobs.config import ClusterConfig
-from jobs.ray_job import open_cluster
+from jobs.cli.main import main
+from jobs.recipe.schema import ClusterConfig
+from jobs.runtime.ray_session import open_cluster
 from rm_core.ensembles.combine import RULES
 from rm_core.ensembles.config import AVERAGE, GateConfig
 

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from data_pipeline.synthetic import write_synthetic
-from jobs.cli import main
-from jobs.config import ClusterConfig
-from jobs.ray_job import open_cluster
-from jobs.recipe_file import load_recipe
-from jobs.sweeps.trials import expand
+from jobs.cli.main import main
+from jobs.recipe.load import load_recipe
+from jobs.recipe.schema import ClusterConfig
+from jobs.runtime.ray_session import open_cluster
+from jobs.sweep.trials import expand
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from training_runs import ended, run_id_of, series_of, wait_for_checkpoint
 from workplace import NUM_STEPS, Workplace
 
 from data_pipeline.errors import RunError
-from jobs.config import TrackingConfig
+from jobs.recipe.schema import TrackingConfig
 from jobs.tracking.metric_logger import KEPT_FILE, MetricLogger, send_kept
 from jobs.tracking.tracker import Tracker
 

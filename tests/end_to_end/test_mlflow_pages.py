@@ -16,7 +16,7 @@ from s3_server import free_ports
 from workplace import ROOT
 
 from data_pipeline.errors import MissingInput
-from jobs.config import Recipe, TrackingConfig
+from jobs.recipe.schema import Recipe, TrackingConfig
 from jobs.tracking import ui
 from jobs.tracking.metric_logger import MetricLogger
 from jobs.tracking.tracker import Tracker
@@ -75,7 +75,7 @@ def test_ui_serves_the_store_and_leaves_nothing_behind(
     [port] = free_ports(1)
     recipe = tmp_path / "mine.yaml"
     recipe.write_text(f"tracking: {{uri: '{tracker.uri}', ui_port: {port}}}\n")
-    command = [sys.executable, "-m", "jobs.cli", "ui", str(recipe)]
+    command = [sys.executable, "-m", "jobs.cli.main", "ui", str(recipe)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     said = process.stdout.readline()

@@ -5,7 +5,7 @@ import re
 import pytest
 from workplace import Workplace
 
-from jobs.cli import main
+from jobs.cli.main import main
 
 
 def shown(capsys: pytest.CaptureFixture[str]) -> str:

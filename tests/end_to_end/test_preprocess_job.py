@@ -8,12 +8,12 @@ import pytest
 from picture_pairs import ROWS_PER_UNIT, PicturePairs, mtimes_of, outputs_of
 
 from data_pipeline.errors import MissingInput, RunError
-from data_pipeline.failures import failures
 from data_pipeline.pipeline import plan_units
-from jobs.config import ClusterConfig
-from jobs.preparation import preprocess
-from jobs.preparation.unit_log import log_url
-from jobs.ray_job import open_cluster
+from data_pipeline.transform.failures import failures
+from jobs.preprocess import preprocess
+from jobs.preprocess.unit_log import log_url
+from jobs.recipe.schema import ClusterConfig
+from jobs.runtime.ray_session import open_cluster
 
 NUM_UNITS = 5
 

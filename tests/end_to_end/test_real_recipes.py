@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from data_pipeline.config import PreprocessConfig
-from data_pipeline.dataset import PreparedData
+from data_pipeline.dataset.prepared import PreparedData
+from data_pipeline.encoding.tokenizer import load_tokenizer, train_tokenizer
 from data_pipeline.pipeline import prepare
-from data_pipeline.sources.records import comparisons_of
-from data_pipeline.tokenizer import load_tokenizer, train_tokenizer
-from jobs.recipe_file import load_recipe
+from data_pipeline.sources.inputs import comparisons_of
+from jobs.recipe.load import load_recipe
 
 REAL_DATA = Path(os.environ.get("BASEREWARD_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))
 LIMIT = 60

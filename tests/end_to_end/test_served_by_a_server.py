@@ -11,15 +11,15 @@ from mlflow import MlflowClient
 from mlflow_server import MlflowServer
 from served_toys import write_export
 
+from data_pipeline.encoding.tokenizer import train_tokenizer
 from data_pipeline.errors import MissingInput, RunError
-from data_pipeline.tokenizer import train_tokenizer
-from jobs.config import TrackingConfig
-from jobs.models.commands import register
-from jobs.models.registry import ModelRegistry
-from jobs.models.served_model import add_served_files, one_model
+from jobs.recipe.schema import TrackingConfig
+from jobs.registry.commands import register
+from jobs.registry.pyfunc_model import add_served_files, one_model
+from jobs.registry.registry import ModelRegistry
 from jobs.tracking.tracker import Tracker
-from rm_core.model.folder import marker_sha256, verify_folder
-from rm_core.serving.served import Reading
+from rm_core.model_folder.folder import marker_sha256, verify_folder
+from rm_core.serving.served_model import Reading
 
 READING = Reading(max_tokens=300, max_source_pixels=1_000_000, max_source_bytes=1_000_000)
 pytestmark = pytest.mark.drill

@@ -55,9 +55,9 @@ SEND = """
 import sys
 from pathlib import Path
 from cluster.package import pack
-from cluster.submission import Submission, new_id
-from jobs.submission.following import follow_to_its_end
-from jobs.submission.sending import send
+from cluster.submission.job import Submission, new_id
+from jobs.submit.following import follow_to_its_end
+from jobs.submit.sending import send
 code = pack(["cluster"], {"probe.py": Path("probe.py").read_text()}, Path("packages"))
 retries, *words = sys.argv[1:]
 one = Submission(id=new_id("probe", words), words=("probe", *words), package=str(code.file), env=("PROBE_PASSWORD",))

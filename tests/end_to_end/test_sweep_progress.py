@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from jobs.config import Recipe, TrackingConfig
-from jobs.sweeps.config import StopEarlyConfig, SweepConfig
-from jobs.sweeps.folder import SweepFolder, TrialState
-from jobs.sweeps.progress import SweepProgress, results_rows
-from jobs.sweeps.trials import TrialSpec, expand
+from jobs.recipe.schema import Recipe, TrackingConfig
+from jobs.recipe.sweep_config import StopEarlyConfig, SweepConfig
+from jobs.sweep.folder import SweepFolder, TrialState
+from jobs.sweep.progress import SweepProgress, results_rows
+from jobs.sweep.trials import TrialSpec, expand
 from jobs.tracking.tracker import Tracker
 from rm_core.scaling.points import TrialPoint
 

@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 
 from data_pipeline.errors import MissingInput
-from jobs.config import Recipe, TrackingConfig
+from jobs.recipe.schema import Recipe, TrackingConfig
 from jobs.tracking import runs
 from jobs.tracking.metric_logger import MetricLogger, folder_of_node, send_all_kept
 from jobs.tracking.node_metrics import NodeMeter, node_section, sampled

@@ -14,8 +14,8 @@ from training_runs import EXACT, ended, run_id_of, series_of, wait_for_checkpoin
 from workplace import NUM_STEPS, Workplace
 
 from data_pipeline import storage
-from jobs.config import TrackingConfig
-from jobs.models.registry import ModelRegistry
+from jobs.recipe.schema import TrackingConfig
+from jobs.registry.registry import ModelRegistry
 from jobs.tracking.metric_logger import MetricLogger
 from jobs.tracking.store import read_runs
 from jobs.tracking.tracker import Tracker

@@ -13,7 +13,7 @@ from workplace import NUM_STEPS, Workplace, kill_tree
 
 from data_pipeline import storage
 from rm_core.evaluation.metrics import evaluate
-from rm_core.evaluation.scored_file import read_scored
+from rm_core.scoring.scored_file import read_scored
 
 
 @pytest.fixture(scope="module")

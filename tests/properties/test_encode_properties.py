@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize as reference
 
-from data_pipeline.comparison import Comparison, ImageSlot, MediaRef, Part, Response, Turn
 from data_pipeline.config import EncodeConfig
-from data_pipeline.encode import Encoder
+from data_pipeline.encoding.encoder import Encoder
+from data_pipeline.encoding.tokenizer import SPECIAL_TOKENS, ChatTokenizer
 from data_pipeline.errors import RecordError
 from data_pipeline.media import Image, smart_resize
-from data_pipeline.tokenizer import SPECIAL_TOKENS, ChatTokenizer
+from data_pipeline.records.comparison import Comparison, ImageSlot, MediaRef, Part, Response, Turn
 
 SIDES = st.integers(1, 5000)
 

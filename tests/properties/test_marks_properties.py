@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from marks.marking_toys import row, table
+from marking_toys import row, table
 
 from data_pipeline.config import (
     MixtureConfig,
@@ -17,10 +17,10 @@ from data_pipeline.config import (
     SourceConfig,
     SplitConfig,
 )
-from data_pipeline.marks.contamination import BenchmarkIndex
-from data_pipeline.marks.duplicates import canonical_order
-from data_pipeline.marks.marking import Marked, mark
-from data_pipeline.marks.near_duplicates import near_duplicates
+from data_pipeline.filtering.apply import Marked, mark
+from data_pipeline.filtering.contamination import BenchmarkIndex
+from data_pipeline.filtering.duplicates import canonical_order
+from data_pipeline.filtering.near_duplicates import near_duplicates
 
 Row = dict[str, Any]
 

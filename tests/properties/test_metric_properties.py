@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rm_core.evaluation.metrics import evaluate
 from rm_core.evaluation.results import EvaluationReport
-from rm_core.evaluation.scored import ScoredComparison
+from rm_core.scoring.scored import ScoredComparison
 
 
 @st.composite

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rm_core.batches.plan import PackBudget, Plan
-from rm_core.batches.sizes import PlanningTable
+from rm_core.packing.plan import PackBudget, Plan
+from rm_core.packing.sizes import PlanningTable
 
 BUDGET = PackBudget(tokens=100, patches=64)
 SIZES = st.lists(st.tuples(st.integers(1, 100), st.integers(0, 64)), min_size=1, max_size=60)

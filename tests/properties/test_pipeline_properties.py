@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipeline.config import EncodeConfig, PreprocessConfig, RulesConfig, SourceConfig
-from data_pipeline.dataset import PreparedData
-from data_pipeline.manifest import Manifest
+from data_pipeline.dataset.manifest import Manifest
+from data_pipeline.dataset.prepared import PreparedData
+from data_pipeline.encoding.tokenizer import load_tokenizer, train_tokenizer
+from data_pipeline.encoding.truncate import POLICIES
 from data_pipeline.pipeline import prepare
-from data_pipeline.tokenizer import load_tokenizer, train_tokenizer
-from data_pipeline.truncate import POLICIES
 
 MAX_IMAGE_TOKENS = 16
 

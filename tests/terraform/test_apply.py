@@ -28,8 +28,8 @@ from terraform_tools import (
     why_not,
 )
 
-from cluster.outputs import read_outputs
 from cluster.render import ray_up
+from cluster.render.outputs import read_outputs
 
 pytestmark = [pytest.mark.drill, pytest.mark.skipif(why_not() is not None, reason=str(why_not()))]
 

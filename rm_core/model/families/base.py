@@ -1,7 +1,7 @@
 """What the reward model asks of a backbone.
 
 To add a family: one file with a subclass of `Family`, its name in `registry.FAMILIES`, and its name in the list of
-``tests/unit/test_packed_equality.py``, which holds it to be equal to Transformers' own forward pass.
+``tests/unit/rm_core/model/test_packed_equality.py``, which holds it to be equal to Transformers' own forward pass.
 
 Legend: T tokens of the row, P patches, V image tokens, E hidden size.
 """

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from data_pipeline.errors import RunError
-from rm_core.training.health_config import HealthConfig
+from rm_core.train_config.health import HealthConfig
 
 __all__ = ["RewardDrift"]
 

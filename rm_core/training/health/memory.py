@@ -5,7 +5,7 @@ import torch
 from data_pipeline.errors import RunError
 from rm_core.batches.packed import PackedBatch
 from rm_core.planner.memory import Memory
-from rm_core.training.config import TrainConfig
+from rm_core.train_config.config import TrainConfig
 
 __all__ = ["explain_out_of_memory"]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from rm_core.training.config import TrainConfig
+from rm_core.train_config.config import TrainConfig
 
 __all__ = ["DataStalls"]
 

@@ -1,0 +1,140 @@
+"""Seconds a Comparison of training on real records: packed rows against the padded rows of the public trainers.
+
+    ours        packed rows: prompt and image once a Comparison, no padding
+    reference   K full sequences a Comparison, padded 4 Comparisons at a time, the image encoded for each of them
+    grouped     the same reference, given the Comparisons by length, so that it pads least
+
+A step is preparation, forward, backward, clipping and AdamW over 8 Comparisons. The sides have the same weights and
+take turns. From the project's root (see benchmarks/README.md):
+
+    BASEREWARD_REAL_DATA=FOLDER python -m benchmarks.train_step --quick
+
+The last line printed is one JSON object: figures and goals.
+"""
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common.goals import Goals, finish
+from benchmarks.common.hardware import hardware
+from benchmarks.train_step.counts import as_padded_as, counts, grouped
+from benchmarks.train_step.figures import Turns, figures_of, show, summary
+from benchmarks.train_step.records import CASES, Case, encoded_pool, missing_files, sample
+from benchmarks.train_step.rivals import RIVAL_OF, installed, run_rival
+from benchmarks.train_step.sides import ModelSize
+from benchmarks.train_step.turns import SIDES, STEP_BATCH, Worker, worker
+from data_pipeline.encoding.encoder import EncodedComparison
+from data_pipeline.encoding.tokenizer import ChatTokenizer, load_tokenizer
+
+GOALS: Goals = {
+    **{f"ratio_{case.name}": ("at_least", case.goal) for case in CASES},
+    "of_bound_min": ("at_least", 0.85),
+    "ratio_peak_memory": ("at_most", 1.0),
+    "max_reward_difference": ("at_most", 1e-3),
+}
+CURE = (
+    "Set BASEREWARD_REAL_DATA (or --data) to the folder of the real sets and --tokenizer to a folder with Qwen2.5's "
+    "tokenizer.json: see benchmarks/README.md"
+)
+
+
+def measure(sides: dict[str, Worker], turns: Sequence[Sequence[EncodedComparison]]) -> Turns:
+    """Every side's turns over the same Comparisons; who begins changes, so that a busy moment meets all of them.
+
+    Each process first takes a step that is not counted: in new memory it takes up to 1.5 times its seconds.
+    """
+    for process in (sides["ours"], sides["reference"]):
+        process.turn(turns[0][:STEP_BATCH])
+    done: Turns = {name: [] for name in SIDES}
+    for number, comparisons in enumerate(turns):
+        for name in SIDES if number % 2 == 0 else reversed(SIDES):
+            done[name].append(sides[name].turn(grouped(comparisons) if name == "grouped" else list(comparisons)))
+    return done
+
+
+def run_case(
+    case: Case, data: Path, tokenizer: ChatTokenizer, size: ModelSize, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Read the case's records and measure all sides on them."""
+    pool = encoded_pool(case, data, tokenizer)
+    chosen = sample(pool, options.turns * options.comparisons)
+    chosen = as_padded_as(pool, chosen, seed=options.seed)
+    turns = [chosen[start : start + options.comparisons] for start in range(0, len(chosen), options.comparisons)]
+    with ExitStack() as stack:
+        sides = {
+            name: stack.enter_context(worker(name, size, token_budget=options.token_budget, threads=options.threads))
+            for name in ("ours", "reference")
+        }
+        found = measure(sides | {"grouped": sides["reference"]}, turns)
+    whole = as_padded_as(pool, pool, seed=options.seed, trials=1)
+    pool_counts = {f"pool_{name}": value for name, value in counts(whole).items() if name.startswith("fewer")}
+    figures = {"pool": len(pool), **figures_of(found, turns, size), **pool_counts}
+    rival = RIVAL_OF.get(case.name)
+    python = next((python for python in options.rivals if rival and installed(rival, python)), None)
+    if rival and python:
+        run = run_rival(rival, python, whole_steps(chosen), size, options.tokenizer, threads=options.threads)
+        figures |= {f"{rival}_{name}": value for name, value in run.items()}
+        figures[f"ratio_{rival}"] = run["s"] / figures["ours_s"]
+        figures[f"cpu_ratio_{rival}"] = run["cpu_s"] / figures["ours_cpu_s"]
+    return figures
+
+
+def whole_steps(chosen: Sequence[EncodedComparison]) -> list[EncodedComparison]:
+    """A step of warm-up, and then all of `chosen`, from the start again until the last step is whole."""
+    steps = 1 + math.ceil(len(chosen) / STEP_BATCH)
+    return list(islice(cycle(chosen), steps * STEP_BATCH))
+
+
+def options_of(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    default = os.environ.get("BASEREWARD_REAL_DATA", "../shared/data")
+    parser = argparse.ArgumentParser(description="Training steps on real records, packed against padded rows.")
+    parser.add_argument("--quick", action="store_true", help="1 turn of 5 Comparisons a case")
+    parser.add_argument("--data", default=default, help="folder of real data, default $BASEREWARD_REAL_DATA")
+    parser.add_argument("--tokenizer", help="folder with tokenizer.json, default DATA/../tokenizers/qwen2_5")
+    parser.add_argument("--shape", default="mid", help="size of the model, default mid")
+    parser.add_argument("--cases", nargs="+", choices=[case.name for case in CASES], help="default all")
+    parser.add_argument("--comparisons", type=int, default=32, help="Comparisons a turn, default 32")
+    parser.add_argument("--turns", type=int, default=3, help="turns of each side a case, default 3")
+    parser.add_argument("--token-budget", type=int, default=4096, help="tokens of one packed row, default 4,096")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the order")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="compute threads a side, default all CPUs")
+    parser.add_argument("--rivals", metavar="PYTHON", nargs="+", default=[], help="interpreters with trl or ms-swift")
+    parser.add_argument("--output", help="a file for the JSON object, with command and hardware")
+    options = parser.parse_args(argv)
+    if options.quick:
+        options.comparisons, options.turns = 5, 1
+    return options
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure; 1 where a goal is missed, 2 where records or tokenizer are not there."""
+    options = options_of(argv)
+    data = Path(options.data)
+    options.tokenizer = options.tokenizer or str(data.parent / "tokenizers" / "qwen2_5")
+    definition = Path(options.tokenizer) / "tokenizer.json"
+    if missing := [*missing_files(data), *([] if definition.is_file() else [definition])]:
+        print(f"{', '.join(map(str, missing))}: not there. {CURE}", file=sys.stderr)
+        return 2
+    facts = hardware("torch", "transformers", device="cpu", dtype="float32", threads=options.threads)
+    tokenizer = load_tokenizer(options.tokenizer)
+    size = ModelSize(shape=options.shape, vocabulary=tokenizer.vocab_size, special_ids=dict(tokenizer.special_ids))
+    chosen = [case for case in CASES if options.cases is None or case.name in options.cases]
+    cases = {}
+    for case in chosen:
+        cases[case.name] = run_case(case, data, tokenizer, size, options)
+        show({case.name: cases[case.name]})
+    figures = summary(cases)
+    goals = {name: goal for name, goal in GOALS.items() if name in figures}
+    return finish("benchmarks.train_step", argv, facts, figures, goals, options.output)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

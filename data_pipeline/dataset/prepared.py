@@ -1,0 +1,204 @@
+"""Finished preprocessing output as a sequence of Comparisons: planning columns at once, content by row on demand."""
+
+import mmap
+import sys
+from collections.abc import Iterator
+from functools import cached_property, lru_cache
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data_pipeline import storage
+from data_pipeline.dataset.manifest import Manifest
+from data_pipeline.dataset.shard_reader import ShardReader
+from data_pipeline.dataset.shards import read_table, shard_urls
+from data_pipeline.encoding.encoder import EncodedComparison
+from data_pipeline.encoding.truncate import Cut
+from data_pipeline.errors import CorruptData
+from data_pipeline.records.comparison import Comparison
+from data_pipeline.storage.cache import ShardCache
+from data_pipeline.transform.units import shard_folder
+
+__all__ = ["PreparedData", "folder_of"]
+
+_OPEN_SHARDS = 128
+"""Memory-mapped shards kept open; each holds two files."""
+_SHARDS_IN_MEMORY = 4
+"""Remote shards kept where there is no cache: they are read whole."""
+
+
+class PreparedData:
+    """The kept Comparisons of an output folder, in the order of the plan, cut as marking decided.
+
+    Opens shards when they are first read and checks their sha256 then, once a process. Pickles as its place and cache.
+
+        >>> data = PreparedData.open("runs/demo/shards")  # doctest: +SKIP
+        >>> data.encoded(int(data.split_indices("train")[0])).num_tokens  # doctest: +SKIP
+        218
+
+    Attributes:
+        folder: the output folder.
+        manifest: its manifest.
+        all_rows: one row a Comparison made, in `ROWS_SCHEMA`: all that planning needs, refused ones among them.
+    """
+
+    def __init__(self, place: str, manifest: Manifest, all_rows: pa.Table, cache: ShardCache | None) -> None:
+        self.folder = folder_of(place)
+        self.manifest = manifest
+        self.all_rows = all_rows
+        self._place = place
+        self._cache = cache
+        self._kept = np.flatnonzero(pc.equal(all_rows["mark"], "").to_numpy()).astype(np.int32)
+        self._shard, self._row, self._dropped_turns = (
+            _one_chunk(all_rows[name]).to_numpy() for name in ("shard", "row", "dropped_turns")
+        )
+        lengths = _one_chunk(all_rows["response_lengths"])
+        self._length_offsets, self._lengths = lengths.offsets.to_numpy(), lengths.values.to_numpy()
+        self._split = _one_chunk(all_rows["split"])
+        self._checked: set[int] = set()
+        in_memory = cache is None and not storage.is_local(self.folder)
+        self._reader = lru_cache(maxsize=_SHARDS_IN_MEMORY if in_memory else _OPEN_SHARDS)(self._open_shard)
+
+    @classmethod
+    def open(cls, place: str, cache: ShardCache | None = None) -> "PreparedData":
+        """Open a finished folder, or one of its manifests.
+
+        Args:
+            place: the folder, or ``FOLDER/manifests/ADDRESS.json`` for what an earlier recipe kept of it.
+            cache: where local copies of remote shards are kept; None: they are read into memory.
+
+        Raises:
+            MissingInput: it has no manifest: preprocessing has not finished there.
+            CorruptData: the planning rows are not those of the manifest.
+        """
+        manifest = Manifest.read(place)
+        url = storage.join(folder_of(place), manifest.rows_file.name)
+        return cls(place, manifest, read_table(url, manifest.rows_file.sha256), cache)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __reduce__(self) -> tuple[Any, tuple[str, ShardCache | None]]:
+        return (PreparedData.open, (self._place, self._cache))
+
+    @cached_property
+    def rows(self) -> pa.Table:
+        """The rows of the kept Comparisons, in `ROWS_SCHEMA`. A copy where any was refused: plan with `all_rows`."""
+        return self.all_rows if len(self) == len(self.all_rows) else self.all_rows.take(pa.array(self._kept))
+
+    def places(self, indices: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int32]:
+        """Rows of `all_rows` of some Comparisons."""
+        places: npt.NDArray[np.int32] = self._kept[indices]
+        return places
+
+    def split_indices(self, split: str) -> npt.NDArray[np.int64]:
+        """Indices of the Comparisons of "train" or "heldout", ascending: int64 [N]."""
+        on_side = pc.equal(self.all_rows["split"], split).to_numpy()
+        return np.flatnonzero(on_side[self._kept]).astype(np.int64)
+
+    def epoch_indices(self, split: str) -> npt.NDArray[np.int64]:
+        """Indices that an epoch of the split shows, ascending, each as often as marking repeats it: int64 [N]."""
+        indices = self.split_indices(split)
+        return np.repeat(indices, _one_chunk(self.all_rows["repeats"]).to_numpy()[self.places(indices)])
+
+    def encoded(self, index: int) -> EncodedComparison:
+        """Comparison `index` as tokens, with its images' stored bytes.
+
+        Raises:
+            CorruptData: its shard is not the one that was written.
+        """
+        place = self._place_of(index)
+        inside = slice(self._length_offsets[place], self._length_offsets[place + 1])
+        cut = Cut(int(self._dropped_turns[place]), tuple(self._lengths[inside].tolist()))
+        return self._reader(int(self._shard[place])).encoded(int(self._row[place]), cut, self._split_of(place))
+
+    def comparison(self, index: int) -> Comparison:
+        """Comparison `index` as texts and image bytes, nothing cut, for reports.
+
+        Raises:
+            CorruptData: its shard is not the one that was written.
+        """
+        place = self._place_of(index)
+        return self._reader(int(self._shard[place])).comparison(int(self._row[place]), self._split_of(place))
+
+    def whole(self, index: int) -> EncodedComparison:
+        """Comparison `index` as tokens, nothing cut, for reports.
+
+        Raises:
+            CorruptData: its shard is not the one that was written.
+        """
+        place = self._place_of(index)
+        num_responses = int(self._length_offsets[place + 1] - self._length_offsets[place])
+        uncut = Cut(0, (sys.maxsize,) * num_responses)
+        return self._reader(int(self._shard[place])).encoded(int(self._row[place]), uncut, self._split_of(place))
+
+    def prefetch(self, indices: npt.NDArray[np.integer[Any]]) -> None:
+        """Begin to copy the remote shards of some Comparisons into the cache; nothing to do without one."""
+        if self._cache is None or storage.is_local(self.folder):
+            return
+        for shard in dict.fromkeys(self._shard[self.places(indices)].tolist()):
+            for url, size, sha256 in self._files(shard):
+                self._cache.prefetch(url, size, sha256)
+
+    def verify(self) -> None:
+        """Read every shard against its checksum.
+
+        Raises:
+            CorruptData: the first one that differs.
+        """
+        for shard in range(len(self.manifest.shards)):
+            for url, _, sha256 in self._files(shard):
+                read_table(url, sha256)
+
+    def _place_of(self, index: int) -> int:
+        if not 0 <= index < len(self):
+            raise IndexError(f"Comparison {index} of {len(self)}")
+        return int(self._kept[index])
+
+    def _split_of(self, place: int) -> str:
+        return str(self._split[place].as_py())
+
+    def _open_shard(self, shard: int) -> ShardReader:
+        comparisons, images = (self._table(shard, *file) for file in self._files(shard))
+        self._checked.add(shard)
+        return ShardReader(comparisons, images)
+
+    def _table(self, shard: int, url: str, size: int, sha256: str) -> pa.Table:
+        if self._cache is not None and not storage.is_local(self.folder):
+            with self._cache.open(url, size, sha256) as file:  # checked by the cache, which may delete it while mapped
+                return _mapped(file, url)
+        # A shard that was closed for others and is opened again is not read whole again.
+        unchecked = shard not in self._checked or not storage.is_local(self.folder)
+        return read_table(url, sha256 if unchecked else None)
+
+    def _files(self, shard: int) -> Iterator[tuple[str, int, str]]:
+        """(url, bytes, sha256) of a shard's two files."""
+        info = self.manifest.shards[shard]
+        comparisons, images = shard_urls(shard_folder(self.folder), info.name)
+        yield comparisons, info.bytes, info.sha256
+        yield images, info.image_bytes, info.images_sha256
+
+
+def folder_of(place: str) -> str:
+    """The output folder of a place that is one, or one of its manifests."""
+    if not place.endswith(".json"):
+        return place
+    parent = storage.parent_of(place)
+    return storage.parent_of(parent) if storage.name_of(parent) == "manifests" else parent
+
+
+def _mapped(file: BinaryIO, url: str) -> pa.Table:
+    """The Arrow file, memory-mapped; `url` is for messages."""
+    try:
+        buffer = pa.py_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        return pa.ipc.open_file(pa.BufferReader(buffer)).read_all()
+    except (pa.ArrowInvalid, ValueError) as error:
+        raise CorruptData(f"{url!r} is no whole Arrow file: {error}; preprocess again") from error
+
+
+def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    """The column as one array, without a copy where it is one already."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()

@@ -1,0 +1,264 @@
+"""Arrow shards: one file of Comparisons and one of their images and frames of videos, each stored once a shard.
+
+Arrow IPC file format, uncompressed, so that a local shard is memory-mapped and a row costs no parsing. Images are the
+original files' bytes where these are small, and are resized when a batch is made.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from data_pipeline import storage
+from data_pipeline.encoding.encoder import EncodedComparison, EncodedImage, EncodedVideo, Segments, VisionSpan
+from data_pipeline.errors import CorruptData
+from data_pipeline.records.comparison import Comparison, ImageSlot, Part, text_of
+
+__all__ = [
+    "COMPARISON_SCHEMA",
+    "IMAGE_SCHEMA",
+    "SCHEMA_VERSION",
+    "ShardInfo",
+    "ShardRow",
+    "read_table",
+    "serialise",
+    "shard_urls",
+    "span_frames",
+    "write_shard",
+]
+
+SCHEMA_VERSION = 3
+
+_PARTS = pa.list_(pa.struct([("text", pa.string()), ("span", pa.int32())]))
+COMPARISON_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("source", pa.string()),
+        ("prompt", pa.list_(pa.struct([("role", pa.string()), ("parts", _PARTS)]))),
+        ("responses", pa.list_(pa.struct([("parts", _PARTS), ("rank", pa.int32()), ("score", pa.float64())]))),
+        ("prefix_ids", pa.list_(pa.int32())),
+        ("turn_lengths", pa.list_(pa.int32())),
+        ("turn_images", pa.list_(pa.int32())),
+        ("response_ids", pa.list_(pa.list_(pa.int32()))),
+        ("ranks", pa.list_(pa.int32())),
+        ("images", pa.list_(pa.int32())),
+        ("span_frames", pa.list_(pa.int32())),
+        ("span_seconds", pa.list_(pa.float64())),
+        ("content_key", pa.string()),
+    ]
+)
+"""A part is a text or the place of a span in the row. Each span has an entry in `span_frames`, 0 for a still image and
+n for a video of n frames, and in `span_seconds`, the seconds a step of a video, 0 for a still image. `images` are rows
+of the shard's image table: one for a still image, n for a video, span after span.
+
+Tokens are whole, not truncated; `turn_lengths` and `turn_images` are the segments [system turn, turns, answer header]
+of the prefix, where it may be cut.
+"""
+IMAGE_SCHEMA = pa.schema(
+    [
+        ("sha256", pa.string()),
+        ("data", pa.large_binary()),
+        ("height", pa.int32()),
+        ("width", pa.int32()),
+        ("resized", pa.bool_()),
+    ]
+)
+"""`sha256` is of the original file; `data` is that file, or where `resized` its resized pixels in a lossless one;
+height and width are those after resizing, in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRow:
+    """One Comparison to be written; `encoded` and `segments` are made from `comparison`."""
+
+    comparison: Comparison
+    encoded: EncodedComparison
+    segments: Segments
+    content_key: str
+
+    @property
+    def num_bytes(self) -> int:
+        """About what it takes in a shard, its images included, in bytes."""
+        texts = sum(len(turn_text) for turn_text in self._texts())
+        return 4 * self.encoded.num_tokens + texts + sum(len(image.data) for image in self.encoded.pictures) + 200
+
+    def _texts(self) -> list[str]:
+        return [text_of(turn.parts) for turn in self.comparison.prompt] + [r.text for r in self.comparison.responses]
+
+
+@dataclass(frozen=True, slots=True)
+class ShardInfo:
+    """What a shard holds, and the size and hex sha256 of its two files: Comparisons and images."""
+
+    name: str
+    num_rows: int
+    num_images: int
+    bytes: int
+    sha256: str
+    image_bytes: int
+    images_sha256: str
+
+
+def shard_urls(folder: str, name: str) -> tuple[str, str]:
+    """The two files of shard `name`: Comparisons and images."""
+    return storage.join(folder, f"{name}.arrow"), storage.join(folder, f"{name}.images.arrow")
+
+
+def write_shard(folder: str, name: str, rows: Sequence[ShardRow]) -> tuple[ShardInfo, list[list[int]]]:
+    """Write the two files; the same rows give the same bytes.
+
+    Returns:
+        What was written, and for each row its still images and frames as rows of the image table.
+    """
+    images: dict[_Place, EncodedImage] = {}
+    for row in rows:
+        for image in row.encoded.pictures:
+            images.setdefault(_place_of(image), image)
+    place = {key: i for i, key in enumerate(images)}
+    pictures_of = [[place[_place_of(image)] for image in row.encoded.pictures] for row in rows]
+    comparisons = serialise(_comparison_table(rows, pictures_of))
+    pictures = serialise(_image_table(list(images.values())))
+    comparisons_url, images_url = shard_urls(folder, name)
+    storage.write_atomic(comparisons_url, comparisons)
+    storage.write_atomic(images_url, pictures)
+    info = ShardInfo(
+        name=name,
+        num_rows=len(rows),
+        num_images=len(images),
+        bytes=len(comparisons),
+        sha256=hashlib.sha256(comparisons).hexdigest(),
+        image_bytes=len(pictures),
+        images_sha256=hashlib.sha256(pictures).hexdigest(),
+    )
+    return info, pictures_of
+
+
+def span_frames(spans: Sequence[VisionSpan]) -> list[int]:
+    """For each span, 0 for a still image and n for a video of n frames."""
+    return [len(span.frames) if isinstance(span, EncodedVideo) else 0 for span in spans]
+
+
+def serialise(table: pa.Table) -> bytes:
+    """`table` as an Arrow IPC file of one record batch."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        for batch in table.combine_chunks().to_batches():
+            writer.write_batch(batch)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def read_table(url: str, sha256: str | None = None) -> pa.Table:
+    """The Arrow file at `url`: memory-mapped where it is local, read whole otherwise.
+
+    Args:
+        sha256: what its bytes must hash to; None: not checked.
+
+    Raises:
+        MissingInput: no such file.
+        CorruptData: other bytes than promised, or no Arrow file.
+    """
+    if not storage.exists(url):
+        raise CorruptData(
+            f"{url!r} is missing though its manifest lists it: delete the output folder and preprocess again"
+        )
+    source = pa.memory_map(url) if storage.is_local(url) else pa.BufferReader(storage.read_bytes(url))
+    buffer = source.read_buffer()
+    found = hashlib.sha256(memoryview(buffer)).hexdigest() if sha256 is not None else None
+    if found != sha256:
+        raise CorruptData(
+            f"{url!r} has sha256 {found}, its manifest says {sha256}: delete the output folder and preprocess again"
+        )
+    try:
+        return pa.ipc.open_file(pa.BufferReader(buffer)).read_all()
+    except pa.ArrowInvalid as error:
+        raise CorruptData(f"{url!r} is no whole Arrow file: {error}; preprocess again") from error
+
+
+_Place = tuple[str, int, int]
+
+
+def _place_of(image: EncodedImage) -> _Place:
+    """One file may be a still image of one size and a frame of another, smaller one."""
+    return (image.key, image.height, image.width)
+
+
+def _comparison_table(rows: Sequence[ShardRow], pictures_of: Sequence[list[int]]) -> pa.Table:
+    encoded = [row.encoded for row in rows]
+    columns: dict[str, Any] = {
+        "id": [one.id for one in encoded],
+        "source": [one.source for one in encoded],
+        "prompt": [_prompt(row) for row in rows],
+        "responses": [_responses(row) for row in rows],
+        "prefix_ids": _int_lists([one.prefix_ids for one in encoded]),
+        "turn_lengths": [row.segments.lengths for row in rows],
+        "turn_images": [row.segments.images for row in rows],
+        "response_ids": _nested_int_lists([one.response_ids for one in encoded]),
+        "ranks": [one.ranks for one in encoded],
+        "images": list(pictures_of),
+        "span_frames": [span_frames(one.images) for one in encoded],
+        "span_seconds": [[_seconds(span) for span in one.images] for one in encoded],
+        "content_key": [row.content_key for row in rows],
+    }
+    return _table(columns, COMPARISON_SCHEMA)
+
+
+def _image_table(images: Sequence[EncodedImage]) -> pa.Table:
+    columns: dict[str, Any] = {
+        "sha256": [image.key for image in images],
+        "data": [image.data for image in images],
+        "height": [image.height for image in images],
+        "width": [image.width for image in images],
+        "resized": [image.resized for image in images],
+    }
+    return _table(columns, IMAGE_SCHEMA)
+
+
+def _table(columns: dict[str, Any], schema: pa.Schema) -> pa.Table:
+    arrays = [
+        values if isinstance(values, pa.Array) else pa.array(values, field.type)
+        for field, values in ((field, columns[field.name]) for field in schema)
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _int_lists(values: Sequence[npt.NDArray[np.int32]]) -> pa.Array:
+    """Arrays as one list column, without a Python object a number."""
+    flat = np.concatenate(values) if len(values) else np.zeros(0, np.int32)
+    offsets = np.cumsum([0, *map(len, values)], dtype=np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat, pa.int32()))
+
+
+def _nested_int_lists(values: Sequence[Sequence[npt.NDArray[np.int32]]]) -> pa.Array:
+    offsets = np.cumsum([0, *map(len, values)], dtype=np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), _int_lists([ids for row in values for ids in row]))
+
+
+def _seconds(span: VisionSpan) -> float:
+    return span.seconds_per_step if isinstance(span, EncodedVideo) else 0.0
+
+
+def _prompt(row: ShardRow) -> list[dict[str, Any]]:
+    places = count()
+    return [{"role": turn.role, "parts": _parts(turn.parts, places)} for turn in row.comparison.prompt]
+
+
+def _responses(row: ShardRow) -> list[dict[str, Any]]:
+    in_prompt = sum(isinstance(part, ImageSlot) for turn in row.comparison.prompt for part in turn.parts)
+    places = count(in_prompt)
+    return [
+        {"parts": _parts(response.parts, places), "rank": response.rank, "score": response.score}
+        for response in row.comparison.responses
+    ]
+
+
+def _parts(parts: Sequence[Part], places: Iterator[int]) -> list[dict[str, Any]]:
+    """`places` counts the row's spans, which stand in the order of its slots."""
+    return [
+        {"text": None, "span": next(places)} if isinstance(part, ImageSlot) else {"text": part, "span": None}
+        for part in parts
+    ]

@@ -1,0 +1,232 @@
+"""A Comparison as tokens: the chat template applied, image and video spans in place, their sizes fixed.
+
+    Comparison + its media -> [prefix | response 1 | ... | response K]
+
+    prefix      <|im_start|>system\\n...<|im_end|>\\n  turns  <|im_start|>assistant\\n
+    image       <|vision_start|> n x <|image_pad|> <|vision_end|>
+    video       <|vision_start|> n x <|video_pad|> <|vision_end|>,  n: see `spans.py`
+    response k  its text and <|im_end|>
+
+The prefix equals what `chat_template.jinja` and the Hugging Face tokenizer give for the same turns. Text is never
+read as a special token: "<|im_end|>" inside an answer stays ordinary text.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from data_pipeline.config import EncodeConfig
+from data_pipeline.encoding.spans import MERGED_PATCH, PATCH, EncodedImage, EncodedVideo, VisionSpan
+from data_pipeline.encoding.tokenizer import ChatTokenizer
+from data_pipeline.errors import RecipeError, RecordError
+from data_pipeline.media import Image, Video, smart_resize
+from data_pipeline.records.comparison import Comparison, ImageSlot, Part, Turn
+
+__all__ = [
+    "MERGED_PATCH",
+    "PATCH",
+    "EncodedComparison",
+    "EncodedImage",
+    "EncodedVideo",
+    "Encoder",
+    "Segments",
+    "VisionSpan",
+    "check_length",
+    "common_prefix",
+]
+
+Ids = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class _Special:
+    """A special token between texts."""
+
+    name: str
+
+
+_Piece = Part | _Special
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedComparison:
+    """A Comparison as the model reads it.
+
+    Attributes:
+        id: the record's id, for messages.
+        source: the name of its source.
+        split: "train" or "heldout"; "" where none was assigned.
+        prefix_ids: int32 [P], the prompt with its vision tokens, up to and with ``<|im_start|>assistant\\n``.
+        response_ids: K arrays int32 [R_k], each ending with ``<|im_end|>``.
+        ranks: K ranks, 0 is best.
+        scores: K scores of the source, None where it has none.
+        images: one an image or video span, in the order of [prefix | response 1 | ... | response K].
+    """
+
+    id: str
+    source: str
+    split: str
+    prefix_ids: Ids
+    response_ids: tuple[Ids, ...]
+    ranks: tuple[int, ...]
+    scores: tuple[float | None, ...]
+    images: tuple[VisionSpan, ...]
+
+    @property
+    def pictures(self) -> tuple[EncodedImage, ...]:
+        """Still images and frames of videos, in the order of the spans."""
+        return tuple(
+            picture for span in self.images for picture in (span.frames if isinstance(span, EncodedVideo) else (span,))
+        )
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of the prefix, once, and of all responses."""
+        return len(self.prefix_ids) + sum(len(ids) for ids in self.response_ids)
+
+    @property
+    def length(self) -> int:
+        """Tokens of the prefix and the longest response: the longest row the model ever attends over."""
+        return len(self.prefix_ids) + max(len(ids) for ids in self.response_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """Where a Comparison may be cut: the prefix's segments are [system turn, turn 1, ..., turn n, answer header].
+
+    Attributes:
+        lengths: tokens of each segment; their sum is the prefix's length.
+        images: image and video spans in each segment.
+        floors: for each response, tokens a cut has to keep so that no such span is cut: up to the end of the last
+            one, and the closing token; 0 where it has none.
+    """
+
+    lengths: tuple[int, ...]
+    images: tuple[int, ...]
+    floors: tuple[int, ...]
+
+
+class Encoder:
+    """Comparisons to tokens under one tokenizer and one config. Nothing is cut here: see `truncate.py`.
+
+    Raises:
+        RecipeError: the pixel limits of `config` contradict each other.
+    """
+
+    def __init__(self, tokenizer: ChatTokenizer, config: EncodeConfig) -> None:
+        for key in ("max_pixels", "video_max_pixels"):
+            if not 0 < config.min_pixels <= getattr(config, key):
+                raise RecipeError(
+                    f"encode.min_pixels={config.min_pixels} and encode.{key}={getattr(config, key)}: "
+                    "the first must be above 0 and at most the second"
+                )
+        self._tokenizer = tokenizer
+        self._config = config
+
+    def encode(self, comparison: Comparison, media: Sequence[Image | Video]) -> EncodedComparison:
+        """Tokens of the whole Comparison.
+
+        Args:
+            media: the loaded images and videos, parallel to `comparison.media`.
+
+        Raises:
+            RecordError: ``"extreme_aspect_ratio"``.
+        """
+        return self.encode_segments(comparison, media)[0]
+
+    def encode_segments(
+        self, comparison: Comparison, media: Sequence[Image | Video]
+    ) -> tuple[EncodedComparison, Segments]:
+        """As `encode`, with the places where the prefix may be cut."""
+        sized = [self._sized(one) for one in media]
+        segments = [self._ids(pieces, sized) for pieces in self._segments(comparison.prompt)]
+        spans = [sum(isinstance(part, ImageSlot) for part in turn.parts) for turn in self._turns(comparison.prompt)]
+        encoded = EncodedComparison(
+            id=comparison.id,
+            source=comparison.source,
+            split=comparison.split or "",
+            prefix_ids=np.concatenate(segments),
+            response_ids=tuple(
+                self._ids([*response.parts, _Special("<|im_end|>")], sized) for response in comparison.responses
+            ),
+            ranks=tuple(response.rank for response in comparison.responses),
+            scores=tuple(response.score for response in comparison.responses),
+            images=tuple(sized[slot] for slot in comparison.image_slots()),
+        )
+        floors = tuple(self._floor(ids) for ids in encoded.response_ids)
+        return encoded, Segments(tuple(len(ids) for ids in segments), (*spans, 0), floors)
+
+    def _floor(self, ids: Ids) -> int:
+        ends = np.flatnonzero(ids == self._tokenizer.special_ids["<|vision_end|>"])
+        return int(ends[-1]) + 2 if len(ends) else 0
+
+    def _sized(self, medium: Image | Video) -> VisionSpan:
+        if isinstance(medium, Image):
+            return self._picture(medium, self._config.max_pixels)
+        frames = tuple(self._picture(frame, self._config.video_max_pixels) for frame in medium.frames)
+        return EncodedVideo(frames, medium.seconds_per_step)
+
+    def _picture(self, image: Image, max_pixels: int) -> EncodedImage:
+        height, width = smart_resize(
+            image.height, image.width, min_pixels=self._config.min_pixels, max_pixels=max_pixels
+        )
+        return EncodedImage(image.sha256, image.data, height, width)
+
+    def _turns(self, prompt: Sequence[Turn]) -> list[Turn]:
+        """The prompt's turns, the system turn always first."""
+        if prompt and prompt[0].role == "system":
+            return list(prompt)
+        return [Turn("system", (self._config.system_prompt,)), *prompt]
+
+    def _segments(self, prompt: Sequence[Turn]) -> list[list[_Piece]]:
+        """Each ends with a newline before a special token, so tokens never cross from one to the next."""
+        segments: list[list[_Piece]] = [
+            [_Special("<|im_start|>"), f"{turn.role}\n", *turn.parts, _Special("<|im_end|>"), "\n"]
+            for turn in self._turns(prompt)
+        ]
+        return [*segments, [_Special("<|im_start|>"), "assistant\n"]]
+
+    def _ids(self, pieces: Sequence[_Piece], spans: Sequence[VisionSpan]) -> Ids:
+        """Tokens of the pieces. Neighbouring texts are joined first: byte pairs may cross the joint ("\\n" + "\\n")."""
+        tokenizer = self._tokenizer
+        ids: list[int] = []
+        text = ""
+        for piece in pieces:
+            if isinstance(piece, str):
+                text += piece
+                continue
+            ids += tokenizer.encode(text)
+            text = ""
+            if isinstance(piece, _Special):
+                ids.append(tokenizer.special_ids[piece.name])
+            else:
+                span = spans[piece.index]
+                pad = tokenizer.video_token if isinstance(span, EncodedVideo) else tokenizer.image_token
+                ids.append(tokenizer.special_ids["<|vision_start|>"])
+                ids += [pad] * span.num_tokens
+                ids.append(tokenizer.special_ids["<|vision_end|>"])
+        return np.array(ids + tokenizer.encode(text), dtype=np.int32)
+
+
+def check_length(encoded: EncodedComparison, max_tokens: int) -> None:
+    """Refuse what is longer than the model is meant to read.
+
+    Raises:
+        RecordError: ``"too_long"``: prefix and longest response together exceed `max_tokens`.
+    """
+    if encoded.length > max_tokens:
+        raise RecordError("too_long", f"{encoded.length} tokens of prompt and longest response, limit {max_tokens}")
+
+
+def common_prefix(response_ids: Sequence[Ids], ranks: Sequence[int]) -> int:
+    """The most leading tokens that two responses of different rank share, closing tokens left out; 0 for none."""
+    longest = 0
+    for i, first in enumerate(response_ids):
+        for j, second in enumerate(response_ids[:i]):
+            if ranks[i] != ranks[j]:
+                size = min(len(first), len(second)) - 1
+                different = np.flatnonzero(first[:size] != second[:size])
+                longest = max(longest, int(different[0]) if len(different) else size)
+    return longest

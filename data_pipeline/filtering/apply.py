@@ -1,0 +1,209 @@
+"""All marks of all rows, in the one order that the package's docstring shows."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from data_pipeline.config import PreprocessConfig
+from data_pipeline.encoding.truncate import POLICIES
+from data_pipeline.errors import RecipeError
+from data_pipeline.filtering.columns import Ints, lists
+from data_pipeline.filtering.contamination import BenchmarkIndex, overlaps
+from data_pipeline.filtering.duplicates import canonical_order, firsts
+from data_pipeline.filtering.mixture import check_mixture, over_caps, repeats
+from data_pipeline.filtering.near_duplicates import near_duplicates
+from data_pipeline.filtering.rules import refusals, sizes
+from data_pipeline.filtering.split import assign_splits
+
+__all__ = ["REASONS", "Marked", "check_marking", "mark"]
+
+REASONS = (
+    "too_long",
+    "identical_after_truncation",
+    "response_too_short",
+    "response_too_long",
+    "prompt_too_long",
+    "language",
+    "duplicate",
+    "near_duplicate",
+    "contaminated",
+    "split_leak",
+    "over_cap",
+)
+"""Every mark, in the order in which the first one counts."""
+
+_SPLITS = ("train", "heldout")
+
+
+@dataclass(kw_only=True)
+class Marked:
+    """What was decided of N rows, in the table's order.
+
+    Attributes:
+        marks: "" for a kept row, else one of `REASONS`.
+        details: the offending value of a marked row, "" for a kept one.
+        splits: "train" or "heldout"; "" for a marked row.
+        repeats: int64 [N] times an epoch shows the row: 1 for held-out rows, 0 for marked ones and for rows that a
+            repeat, weight or ratio below 1 leaves out.
+        dropped_turns: int64 [N] oldest turns cut away after the system turn.
+        prefix_length: int64 [N] tokens after the cut.
+        response_lengths: N tuples of tokens after the cut, with the closing ones.
+        overlaps: rows that each benchmark marked, by its name.
+    """
+
+    marks: list[str]
+    details: list[str]
+    splits: list[str]
+    repeats: Ints
+    dropped_turns: Ints
+    prefix_length: Ints
+    response_lengths: list[tuple[int, ...]]
+    overlaps: dict[str, int] = field(default_factory=dict)
+
+
+def check_marking(config: PreprocessConfig) -> None:
+    """Refuse values that no marking can work with.
+
+    Raises:
+        RecipeError: a value of rules, decontaminate, split, mixture or of a source's share is out of range.
+    """
+    rules, distances = config.rules, "from 0 to 3: more bits would need a slower search"
+    similarity = rules.near_duplicates.similarity
+    benchmarks = config.decontaminate
+    _require(rules.max_tokens >= 1, "rules.max_tokens", rules.max_tokens, "at least 1")
+    _require(rules.truncate in POLICIES, "rules.truncate", rules.truncate, f"one of {', '.join(POLICIES)}")
+    _require(rules.min_response_chars >= 0, "rules.min_response_chars", rules.min_response_chars, "at least 0")
+    for name in ("max_response_chars", "max_prompt_chars"):
+        limit = getattr(rules, name)
+        _require(limit is None or limit >= 1, f"rules.{name}", limit, "at least 1, or unset")
+    for language in rules.languages:
+        valid = len(language) == 2 and language.isascii() and language.islower()
+        _require(valid, "rules.languages", language, "ISO 639-1 codes: two small letters, such as en")
+    _require(
+        similarity is None or 0 < similarity <= 1,
+        "rules.near_duplicates.similarity",
+        similarity,
+        "above 0 and at most 1, or unset",
+    )
+    near = rules.near_duplicates.image_distance
+    _require(0 <= near <= 3, "rules.near_duplicates.image_distance", near, distances)
+    _require(0 <= benchmarks.image_distance <= 3, "decontaminate.image_distance", benchmarks.image_distance, distances)
+    _require(benchmarks.shared_ngrams >= 1, "decontaminate.shared_ngrams", benchmarks.shared_ngrams, "at least 1")
+    fraction = config.split.heldout_fraction
+    _require(0 <= fraction <= 1, "split.heldout_fraction", fraction, "from 0 to 1")
+    for source in config.sources:
+        known = source.split is None or source.split in _SPLITS
+        _require(known, f"split of source {source.name!r}", source.split, "train, heldout, or unset")
+    check_mixture(config)
+
+
+def mark(table: pa.Table, config: PreprocessConfig, benchmarks: BenchmarkIndex | None) -> Marked:
+    """Decide every row of `table` (`UNIT_ROWS_SCHEMA`, N rows in plan order). A row gets the first reason only.
+
+    Args:
+        benchmarks: the index of `config.decontaminate.against`; None where that is empty.
+
+    Raises:
+        RecipeError: `mixture.text_ratio` cannot be met by what is left.
+    """
+    left = sizes(table, config.rules)
+    state = _State(table, config)
+    for refusal in refusals(table, left, config.rules):
+        state.mark(refusal.reason, refusal.rows, refusal.details)
+    state.mark_duplicates()
+    overlapping = state.mark_contaminated(benchmarks)
+    heldout = state.mark_leaks()
+    return Marked(
+        marks=state.marks,
+        details=state.details,
+        repeats=state.mark_over_caps(heldout),
+        splits=["" if mark else _SPLITS[side] for mark, side in zip(state.marks, heldout.tolist(), strict=True)],
+        dropped_turns=left.dropped_turns,
+        prefix_length=left.prefix_length,
+        response_lengths=left.response_lengths,
+        overlaps=overlapping,
+    )
+
+
+class _State:
+    """The marks so far; each step reads the rows without one."""
+
+    def __init__(self, table: pa.Table, config: PreprocessConfig) -> None:
+        self._table = table
+        self._config = config
+        self.marks = [""] * len(table)
+        self.details = [""] * len(table)
+
+    def mark(self, reason: str, rows: Ints, details: list[str]) -> None:
+        for row, detail in zip(rows.tolist(), details, strict=True):
+            if not self.marks[row]:
+                self.marks[row], self.details[row] = reason, detail
+
+    def kept(self) -> Ints:
+        return np.flatnonzero([not mark for mark in self.marks])
+
+    def mark_duplicates(self) -> None:
+        order = canonical_order(self._table, [source.name for source in self._config.sources])
+        order = order[np.isin(order, self.kept())]
+        first = firsts(self._table, order)
+        again = np.flatnonzero((first >= 0) & (first != np.arange(len(first))))
+        self.mark("duplicate", again, self._names(first[again], "the same as"))
+        order = order[first[order] == order]
+        like = near_duplicates(self._table, order, self._config.rules.near_duplicates)
+        near = np.flatnonzero(like >= 0)
+        self.mark("near_duplicate", near, self._names(like[near], "nearly the same as"))
+
+    def mark_contaminated(self, benchmarks: BenchmarkIndex | None) -> dict[str, int]:
+        if benchmarks is None:
+            return {}
+        found = dict.fromkeys(benchmarks.benchmarks, 0)
+        shared = overlaps(self._table, benchmarks, self._config.decontaminate)
+        for row in self.kept().tolist():
+            overlap = shared[row]
+            if overlap is not None:
+                self.marks[row], self.details[row] = "contaminated", overlap.detail
+                found[overlap.benchmark] += 1
+        return found
+
+    def mark_leaks(self) -> Ints:
+        """Mark rows that say train in a held-out group. Returns int64 [N]: 1 for the held-out rows."""
+        rows = self.kept()
+        part = self._table.select(["source", "own_split", "image_keys", "image_hashes", "prompt_key"])
+        part = part.take(pa.array(rows))
+        fixed = {source.name: source.split for source in self._config.sources}
+        own = [
+            fixed[name] or side
+            for name, side in zip(*(part[c].to_pylist() for c in ("source", "own_split")), strict=True)
+        ]
+        sides = assign_splits(
+            part["image_keys"], lists(part["image_hashes"]), part["prompt_key"], own, self._config.split
+        )
+        leaks = rows[sides.leaks]
+        self.mark("split_leak", leaks, ["says train; shares an image or prompt with held-out rows"] * len(leaks))
+        heldout = np.zeros(len(self.marks), dtype=np.int64)
+        heldout[rows] = sides.heldout
+        return heldout
+
+    def mark_over_caps(self, heldout: Ints) -> Ints:
+        """Mark what is above the caps. Returns int64 [N]: how often an epoch shows each row."""
+        rows = self.kept()
+        over = np.flatnonzero(over_caps(self._table, rows[heldout[rows] == 0], self._config.sources))
+        caps = {source.name: source.cap for source in self._config.sources}
+        names = self._table["source"].take(pa.array(over)).to_pylist()
+        self.mark("over_cap", over, [f"source {name!r} has cap={caps[name]}" for name in names])
+        rows = self.kept()
+        shown = np.zeros(len(self.marks), dtype=np.int64)
+        shown[rows] = 1
+        train = rows[heldout[rows] == 0]
+        shown[train] = repeats(self._table, train, self._config)
+        return shown
+
+    def _names(self, rows: Ints, relation: str) -> list[str]:
+        named = self._table.select(["source", "id"]).take(pa.array(rows)).to_pylist()
+        return [f"{relation} {one['id']!r} of source {one['source']!r}" for one in named]
+
+
+def _require(holds: bool, name: str, value: object, wanted: str) -> None:
+    if not holds:
+        raise RecipeError(f"{name}={value!r} must be {wanted}")

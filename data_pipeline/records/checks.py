@@ -1,0 +1,98 @@
+"""Which Comparisons are worth keeping whatever the recipe says, and which are the same.
+
+Pure functions of content: nothing here reads a file, a setting or depends on the order of records. What a recipe can
+change is decided later, by `marks`.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from data_pipeline.errors import RecordError
+from data_pipeline.records.comparison import ROLES, Comparison, ImageSlot, Part, Response, text_of
+
+__all__ = ["SPLITS", "check", "content_key"]
+
+SPLITS = ("train", "heldout")
+
+
+def check(comparison: Comparison) -> None:
+    """Refuse what cannot be learnt from.
+
+    Raises:
+        RecordError: unknown_role, unknown_split, fewer_than_two_responses, empty_prompt, empty_response,
+            identical_responses (all alike, or two alike with different ranks), no_preference (all ranks tie),
+            image_slot_mismatch (a slot without image or an image without slot), invalid_text (half a character).
+    """
+    _check_words(comparison)
+    _check_responses(comparison.responses)
+    slots, media = set(comparison.image_slots()), set(range(len(comparison.media)))
+    if slots != media:
+        raise RecordError("image_slot_mismatch", f"slots {sorted(slots)} for {len(media)} images")
+
+
+def content_key(comparison: Comparison, image_hashes: Sequence[str]) -> str:
+    """sha256 over prompt, images and ranked responses: two records with one key are exact duplicates.
+
+    The order of the responses does not count, their ranks do: a second vote that contradicts the first is no
+    duplicate. Ids, sources and scores play no part, nor do line breaks beside an image: one set writes
+    "<image>\\nWhich", another "Which".
+
+    Args:
+        image_hashes: sha256 of every image, parallel to `comparison.media`.
+    """
+    prompt = [[turn.role, _plain(turn.parts, image_hashes)] for turn in comparison.prompt]
+    responses = sorted(json.dumps([r.rank, _plain(r.parts, image_hashes)]) for r in comparison.responses)
+    return hashlib.sha256(json.dumps([prompt, responses]).encode()).hexdigest()
+
+
+def _check_words(comparison: Comparison) -> None:
+    for turn in comparison.prompt:
+        if turn.role not in ROLES:
+            raise RecordError("unknown_role", f"{turn.role!r}, known: {', '.join(ROLES)}")
+    if comparison.split is not None and comparison.split not in SPLITS:
+        raise RecordError("unknown_split", f"{comparison.split!r}, known: {', '.join(SPLITS)}")
+    if all(_is_empty(turn.parts) for turn in comparison.prompt if turn.role != "system"):
+        raise RecordError("empty_prompt", f"{len(comparison.prompt)} turns without text or image")
+    texts = [text_of(turn.parts) for turn in comparison.prompt] + [response.text for response in comparison.responses]
+    for text in texts:
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise RecordError("invalid_text", f"{error.reason} at character {error.start} of {text[:80]!r}") from error
+
+
+def _check_responses(responses: Sequence[Response]) -> None:
+    if len(responses) < 2:
+        raise RecordError("fewer_than_two_responses", f"{len(responses)} responses")
+    for place, response in enumerate(responses):
+        if _is_empty(response.parts):
+            raise RecordError("empty_response", f"response {place} of {len(responses)}")
+    labels: dict[tuple[Part, ...], set[int]] = {}
+    for response in responses:
+        labels.setdefault(_stripped(response.parts), set()).add(response.rank)
+    if len(labels) == 1 or any(len(ranks) > 1 for ranks in labels.values()):
+        raise RecordError("identical_responses", f"{len(labels)} different texts in {len(responses)} ranked responses")
+    if len({response.rank for response in responses}) == 1:
+        raise RecordError("no_preference", f"all {len(responses)} responses have rank {responses[0].rank}")
+
+
+def _is_empty(parts: Sequence[Part]) -> bool:
+    return not any(isinstance(part, ImageSlot) or part.strip() for part in parts)
+
+
+def _stripped(parts: Sequence[Part]) -> tuple[Part, ...]:
+    return tuple(part.strip() if isinstance(part, str) else part for part in parts)
+
+
+def _plain(parts: Sequence[Part], image_hashes: Sequence[str]) -> list[Any]:
+    plain: list[Any] = []
+    for place, part in enumerate(parts):
+        if isinstance(part, ImageSlot):
+            plain.append({"image": image_hashes[part.index]})
+            continue
+        text = part.lstrip("\n") if place and isinstance(parts[place - 1], ImageSlot) else part
+        before_image = place + 1 < len(parts) and isinstance(parts[place + 1], ImageSlot)
+        plain.append(text.rstrip("\n") if before_image else text)
+    return [part for part in plain if part != ""]

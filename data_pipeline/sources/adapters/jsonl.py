@@ -1,0 +1,145 @@
+"""Any JSON lines by a field map: a pair, or K scored responses. The shape for a set of one's own.
+
+A pair (names by `FieldMap`)::
+
+    {"id": "7", "image": "images/bus.jpg", "prompt": "What colour is the bus?", "chosen": "Red.", "rejected": "Blue."}
+
+K responses, with ``score`` (higher is better) or ``rank`` (0 is best); equal ones are ties::
+
+    {"prompt": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "<image> What is this?"}],
+     "image": ["a.png"], "responses": [{"text": "A bus.", "score": 4.5}, {"text": "A dog.", "score": 1.0}]}
+
+Awkward: a prompt with ``<image>`` tags must have as many as there are images; without tags the images stand before
+the text of the first user turn. Turn contents may also be lists of ``{"type": "text", "text"}`` and
+``{"type": "image"}``, where an image item takes the next image of the record.
+
+A response may hold an image or a list of them beside its text or in its place (`FieldMap.response_image`), as
+text-to-image preferences do; ``<image>`` tags in its text say where they stand, else they stand before it::
+
+    {"prompt": "A lighthouse at dusk.", "responses": [{"image": "a.png", "rank": 0}, {"image": "b.png", "rank": 1}]}
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from data_pipeline.config import FieldMap, SourceConfig
+from data_pipeline.records.comparison import Comparison, ImageSlot, MediaRef, Part, Response, Turn, ranks_from_scores
+from data_pipeline.sources.parsing import fields, image_turns
+
+__all__ = ["to_comparison", "to_unranked"]
+
+
+def to_comparison(record: Mapping[str, Any], source: SourceConfig, row: int) -> Comparison:
+    """One generic record as a Comparison; see the module for its shape.
+
+    Raises:
+        RecordError: missing_field, wrong_field_type, unparsable_label, image_slot_mismatch, missing_media,
+            broken_image.
+    """
+    names = source.fields
+    media = list(fields.media_of(record.get(names.image), names.image, row))
+    prompt = _prompt(record, names.prompt, len(media), row)
+    responses = _ranked(record, names, media, row) if names.responses in record else _pair(record, names, row)
+    return Comparison(
+        id=fields.id_of(record, names.id, row),
+        source=source.name,
+        prompt=prompt,
+        responses=responses,
+        media=tuple(media),
+    )
+
+
+def to_unranked(record: Mapping[str, Any], source: SourceConfig, row: int) -> Comparison:
+    """A record to be scored: no labels needed, one response is enough, and all ranks are 0.
+
+    Responses are ``responses`` (strings, or objects with a text), or ``chosen`` and ``rejected`` in that order.
+
+    Raises:
+        RecordError: as `to_comparison`, without unparsable_label.
+    """
+    names = source.fields
+    media = list(fields.media_of(record.get(names.image), names.image, row))
+    prompt = _prompt(record, names.prompt, len(media), row)
+    responses = tuple(Response(parts, rank=0) for parts in _answers(record, names, media, row))
+    return Comparison(
+        id=fields.id_of(record, names.id, row),
+        source=source.name,
+        prompt=prompt,
+        responses=responses,
+        media=tuple(media),
+    )
+
+
+def _answers(record: Mapping[str, Any], names: FieldMap, media: list[MediaRef], row: int) -> list[tuple[Part, ...]]:
+    if names.responses not in record:
+        return [(fields.text(record, names.chosen, row),), (fields.text(record, names.rejected, row),)]
+    items = record[names.responses]
+    if not isinstance(items, list) or not items or not all(isinstance(item, str | Mapping) for item in items):
+        raise fields.wrong_type(names.responses, row, "a list of one or more strings or objects", items)
+    return [(item,) if isinstance(item, str) else _answer(item, names, media, row) for item in items]
+
+
+def _answer(item: Mapping[str, Any], names: FieldMap, media: list[MediaRef], row: int) -> tuple[Part, ...]:
+    """The text of a response with its images, which are added to `media`; tags are plain text where it has none."""
+    images = fields.media_of(item.get(names.response_image), f"{names.responses}.{names.response_image}", row)
+    if not images:
+        return (fields.text(item, names.text, row),)
+    text = "" if item.get(names.text) is None else fields.text(item, names.text, row)
+    first = len(media)
+    media += images
+    parts = fields.place_images(text, len(images), row)
+    return tuple(ImageSlot(first + part.index) if isinstance(part, ImageSlot) else part for part in parts)
+
+
+def _pair(record: Mapping[str, Any], names: FieldMap, row: int) -> tuple[Response, ...]:
+    return (
+        Response((fields.text(record, names.chosen, row),), rank=0),
+        Response((fields.text(record, names.rejected, row),), rank=1),
+    )
+
+
+def _ranked(record: Mapping[str, Any], names: FieldMap, media: list[MediaRef], row: int) -> tuple[Response, ...]:
+    items = record[names.responses]
+    if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
+        raise fields.wrong_type(names.responses, row, "a list of objects", items)
+    answers = [_answer(item, names, media, row) for item in items]
+    if any(names.score in item for item in items) or not any(names.rank in item for item in items):
+        scores = [fields.number(item, names.score, row) for item in items]
+        labelled = zip(answers, ranks_from_scores(scores), scores, strict=True)
+        return tuple(Response(parts, rank, score) for parts, rank, score in labelled)
+    own_ranks = [fields.number(item, names.rank, row) for item in items]
+    ranks = ranks_from_scores([-rank for rank in own_ranks])
+    return tuple(Response(parts, rank) for parts, rank in zip(answers, ranks, strict=True))
+
+
+def _prompt(record: Mapping[str, Any], field: str, num_images: int, row: int) -> tuple[Turn, ...]:
+    value = fields.require(record, field, row)
+    if isinstance(value, str):
+        return (Turn("user", fields.place_images(value, num_images, row)),)
+    if not isinstance(value, list) or not all(isinstance(turn, Mapping) for turn in value):
+        raise fields.wrong_type(field, row, "a string or a list of turns", value)
+    turns: list[Turn] = []
+    num_slots = 0
+    for turn in value:
+        parts = _parts(turn, num_slots, row)
+        num_slots += sum(isinstance(part, ImageSlot) for part in parts)
+        turns.append(Turn(fields.text(turn, "role", row), parts))
+    return image_turns.place_in_turns(turns, num_images, row)
+
+
+def _parts(turn: Mapping[str, Any], first_slot: int, row: int) -> tuple[Part, ...]:
+    content = fields.require(turn, "content", row)
+    if isinstance(content, str):
+        return fields.split_at_tags(content, first_slot)
+    if not isinstance(content, list) or not all(isinstance(item, Mapping) for item in content):
+        raise fields.wrong_type("content", row, "a string or a list of objects", content)
+    parts: list[Part] = []
+    for item in content:
+        kind = fields.text(item, "type", row)
+        if kind == "text":
+            parts.append(fields.text(item, "text", row))
+        elif kind == "image":
+            parts.append(ImageSlot(first_slot + sum(isinstance(part, ImageSlot) for part in parts)))
+        else:
+            raise fields.wrong_type("content.type", row, '"text" or "image"', kind)
+    return tuple(parts)

@@ -1,0 +1,64 @@
+"""A source's Comparisons as its adapter gives them, read once from the first file to the last."""
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from data_pipeline import storage
+from data_pipeline.config import SourceConfig
+from data_pipeline.errors import MissingInput, RecordError
+from data_pipeline.records.comparison import Comparison
+from data_pipeline.sources.adapters import mmpr
+from data_pipeline.sources.readers.files import read_rows
+from data_pipeline.sources.registry import adapter_of
+from data_pipeline.sources.source_file import SourceFile
+
+__all__ = ["comparisons_of", "files_of", "inputs_of"]
+
+
+def comparisons_of(source: SourceConfig, data_root: str) -> Iterator[Comparison]:
+    """Comparisons in the order of the files; records that the adapter refuses are left out (preprocessing counts them).
+
+    Raises:
+        MissingInput: the source has no files, or its shape is unknown.
+    """
+    adapter = adapter_of(source.shape)
+    for record, row in islice(_raw(source, data_root), source.limit):
+        if isinstance(record, RecordError):
+            continue
+        try:
+            made = adapter(record, source, row)
+        except RecordError:
+            continue
+        yield from [made] if isinstance(made, Comparison) else made
+
+
+def files_of(source: SourceConfig, data_root: str) -> list[str]:
+    """The source's files, sorted.
+
+    Raises:
+        MissingInput: there are none.
+    """
+    pattern = storage.join(data_root, source.path)
+    files = storage.list_files(pattern)
+    if not files:
+        raise MissingInput(f"source {source.name!r} has no files at {pattern!r}: check its path and data_root")
+    return files
+
+
+def inputs_of(source: SourceConfig, data_root: str) -> list[SourceFile]:
+    """The source's files of records, sorted; an index file of a set (MMPR's ``meta.json``) is opened and followed.
+
+    Raises:
+        MissingInput: there are none, or the index names a file that is not there.
+    """
+    found: list[SourceFile] = []
+    for url in files_of(source, data_root):
+        found += mmpr.files_in_meta(url) if source.shape == "mmpr" and url.endswith(".json") else [SourceFile(url)]
+    return found
+
+
+def _raw(source: SourceConfig, data_root: str) -> Iterator[tuple[Mapping[str, Any] | RecordError, int]]:
+    for file in inputs_of(source, data_root):
+        for row, record in read_rows(file.url):
+            yield record, row

@@ -1,0 +1,261 @@
+"""A recipe's sources to work units, each with the address of what it will make.
+
+    input_files(config) -> InputRef -> scan_file each, anywhere -> FileScan -> plan_units -> WorkUnits
+
+The address of a unit is a hash of everything that decides its bytes: the file's content, the rows, the adapter and its
+settings, media and token settings, the tokenizer. Nothing of marking is in it, nor any other source.
+"""
+
+import hashlib
+import json
+import math
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from data_pipeline import storage
+from data_pipeline.config import MediaConfig, PreprocessConfig, SourceConfig
+from data_pipeline.dataset.shards import SCHEMA_VERSION
+from data_pipeline.encoding.tokenizer import tokenizer_fingerprint
+from data_pipeline.errors import MissingInput, RecipeError
+from data_pipeline.filtering.apply import check_marking
+from data_pipeline.records.selection import RESPONSES, VIDEOS
+from data_pipeline.sources.inputs import inputs_of
+from data_pipeline.sources.readers.files import RowRange, split_rows
+from data_pipeline.sources.registry import adapter_of
+from data_pipeline.transform.units import WorkUnit
+
+__all__ = ["FileScan", "InputRef", "address_of", "input_files", "plan_units", "portable_config", "scan_file"]
+
+_MAKING_KEYS = ("shape", "fields", "score_field", "responses")
+"""What of a source decides what its adapter makes; the name is in every row."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputRef:
+    """One raw file of one source; small and picklable.
+
+    Attributes:
+        source: place among the recipe's sources, then the benchmarks.
+        path: the file as manifest and quarantine name it.
+        media_root: what image paths start from.
+        repeat: how often the set's own index repeats the file.
+    """
+
+    source: int
+    url: str
+    path: str
+    media_root: str
+    repeat: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileScan:
+    """What planning needs of a file's content."""
+
+    sha256: str
+    bytes: int
+    ranges: tuple[RowRange, ...]
+
+
+def input_files(config: PreprocessConfig) -> list[InputRef]:
+    """The raw files of all sources and benchmarks, in the order of the plan.
+
+    Raises:
+        RecipeError: no source, two of one name, or a value out of range.
+        MissingInput: a source without files, or an unknown shape.
+    """
+    check_config(config)
+    found: list[InputRef] = []
+    for place, source in enumerate(all_sources(config)):
+        if place < len(config.sources) and config.mixture.only and source.name not in config.mixture.only:
+            continue  # its files need not even be here
+        for file in inputs_of(source, config.data_root):
+            root = file.media_root or _media_root(file.url, source, config)
+            path = _portable(file.url, config.data_root)
+            found.append(InputRef(source=place, url=file.url, path=path, media_root=root, repeat=file.repeat))
+    return found
+
+
+def scan_file(ref: InputRef, rows_per_unit: int) -> FileScan:
+    """Read the file once, for its hash and its row ranges. Any process may call this.
+
+    Raises:
+        MissingInput: the file is gone, or cannot be read to its end.
+    """
+    return FileScan(
+        sha256=storage.sha256_of(ref.url),
+        bytes=storage.size_of(ref.url),
+        ranges=tuple(split_rows(ref.url, rows_per_unit)),
+    )
+
+
+def plan_units(config: PreprocessConfig, scans: Mapping[str, FileScan] | None = None) -> list[WorkUnit]:
+    """Cut the inputs into work units.
+
+    Args:
+        scans: what `scan_file` gave, by url; None: the files are scanned here, one after the other.
+
+    Raises:
+        RecipeError, MissingInput: as for `input_files`, or no tokenizer, or no record at all.
+    """
+    refs = input_files(config)
+    if scans is None:
+        scans = {ref.url: scan_file(ref, config.rows_per_unit) for ref in refs}
+    tokenizer = tokenizer_fingerprint(config.tokenizer)
+    sources = all_sources(config)
+    left = [source.limit for source in sources]
+    digests: dict[str, str] = {}
+    units: list[WorkUnit] = []
+    for ref in refs:
+        scan = scans[ref.url]
+        # A file without records gets a unit of no rows, so that the manifest lists it among the inputs.
+        ranges = _limited(scan.ranges or (RowRange(0, 0),), left[ref.source])
+        rows = sum(part.count for part in ranges)
+        left[ref.source] = None if left[ref.source] is None else left[ref.source] - rows  # type: ignore[operator]
+        made_of = _made_of(ref, scan, sources[ref.source], config, tokenizer, digests)
+        for part in ranges:
+            units.append(
+                WorkUnit(
+                    index=len(units),
+                    address=address_of({**made_of, "start": part.start, "count": part.count}),
+                    source=ref.source,
+                    url=ref.url,
+                    path=ref.path,
+                    media_root=ref.media_root,
+                    start=part.start,
+                    count=part.count,
+                    offset=part.offset,
+                    file_bytes=scan.bytes,
+                    file_sha256=scan.sha256,
+                    file_rows=rows,
+                    file_repeat=ref.repeat,
+                    tokenizer=tokenizer,
+                )
+            )
+    if not any(unit.count for unit in units if unit.source < len(config.sources)):
+        names = config.mixture.only or [source.name for source in config.sources]
+        raise MissingInput(f"the files of {', '.join(names)} hold no records at all")
+    return units
+
+
+def all_sources(config: PreprocessConfig) -> list[SourceConfig]:
+    """The recipe's sources, then its benchmarks: what `WorkUnit.source` counts."""
+    return [*config.sources, *config.decontaminate.against]
+
+
+def address_of(value: Mapping[str, Any]) -> str:
+    """20 hex digits that name `value`."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def portable_config(config: PreprocessConfig) -> dict[str, Any]:
+    """What of the config decides the output: nothing of where it runs or where the files lie on this machine."""
+    raw = asdict(config)
+    for name in ("workers", "unit_retries", "output", "data_root", "tokenizer"):
+        del raw[name]
+    for source in [*raw["sources"], *raw["decontaminate"]["against"]]:
+        for name in ("path", "media_root"):
+            if source[name] is not None and os.path.isabs(source[name]):
+                source[name] = _portable(source[name], config.data_root)
+    return raw
+
+
+def check_config(config: PreprocessConfig) -> None:
+    """Refuse what cannot be meant.
+
+    Raises:
+        RecipeError: names the key and the value.
+        MissingInput: an unknown record shape.
+    """
+    names = [source.name for source in all_sources(config)]
+    if not config.sources:
+        raise RecipeError("preprocess.sources is empty: name at least one source")
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        raise RecipeError(f"preprocess.sources has {repeated[0]!r} twice: give each source its own name")
+    for key in ("rows_per_unit", "shard_bytes"):
+        if getattr(config, key) < 1:
+            raise RecipeError(f"preprocess.{key}={getattr(config, key)} must be at least 1")
+    if config.unit_retries < 0:
+        raise RecipeError(f"preprocess.unit_retries={config.unit_retries} must be at least 0")
+    _check_media(config.media)
+    for source in all_sources(config):
+        adapter_of(source.shape)
+        if source.limit is not None and source.limit < 1:
+            raise RecipeError(f"limit={source.limit} of source {source.name!r} must be at least 1, or unset")
+        if source.responses not in RESPONSES:
+            known = " or ".join(RESPONSES)
+            raise RecipeError(f"responses={source.responses!r} of source {source.name!r} must be {known}")
+    check_marking(config)
+
+
+def _check_media(media: MediaConfig) -> None:
+    for key in ("max_source_pixels", "max_source_bytes", "max_frames", "fetch_timeout_s"):
+        if getattr(media, key) <= 0:
+            raise RecipeError(f"media.{key}={getattr(media, key)} must be above 0")
+    if not 0 < media.frames_per_second < math.inf:
+        raise RecipeError(f"media.frames_per_second={media.frames_per_second} must be above 0, and finite")
+    if media.videos not in VIDEOS:
+        raise RecipeError(f"media.videos={media.videos!r} must be {' or '.join(VIDEOS)}")
+    if media.keep_original_bytes < 0:
+        raise RecipeError(f"media.keep_original_bytes={media.keep_original_bytes} must be at least 0")
+
+
+def _made_of(
+    ref: InputRef,
+    scan: FileScan,
+    source: SourceConfig,
+    config: PreprocessConfig,
+    tokenizer: str,
+    digests: dict[str, str],
+) -> dict[str, Any]:
+    """Everything that decides what a unit of this file makes."""
+    raw = asdict(source)
+    made_of: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "benchmark": ref.source >= len(config.sources),
+        "source": {"name": source.name, **{key: raw[key] for key in _MAKING_KEYS}},
+        "media_root": _portable(ref.media_root, config.data_root),
+        "repeat": ref.repeat,
+        "media": asdict(config.media),
+        "encode": asdict(config.encode),
+        "shard_bytes": config.shard_bytes,
+        "tokenizer": tokenizer,
+        "file": scan.sha256,
+    }
+    archive = storage.archive_of(ref.media_root)
+    if archive is not None:
+        if archive.endswith((".tar.gz", ".tgz")):
+            raise RecipeError(
+                f"media_root of source {source.name!r} is in {archive!r}: a compressed tar can't be entered in the "
+                "middle; unpack it, or make it a plain .tar or a .zip"
+            )
+        if archive not in digests:
+            digests[archive] = storage.archive_digest(archive)
+        made_of["media_archive"] = digests[archive]
+    return made_of
+
+
+def _limited(ranges: Sequence[RowRange], limit: int | None) -> list[RowRange]:
+    """The ranges cut off after `limit` rows."""
+    if limit is None:
+        return list(ranges)
+    return [
+        RowRange(part.start, min(part.count, limit - part.start), part.offset) for part in ranges if part.start < limit
+    ]
+
+
+def _media_root(url: str, source: SourceConfig, config: PreprocessConfig) -> str:
+    if source.media_root is None:
+        return storage.parent_of(url)
+    return storage.join(config.data_root, source.media_root)
+
+
+def _portable(url: str, data_root: str) -> str:
+    """`url` without what differs between machines: relative to the data root, or else the file's name."""
+    if "://" in url:
+        return url
+    path = os.path.relpath(url, data_root) if storage.is_local(data_root) else url
+    return storage.name_of(url) if os.path.isabs(path) or path.startswith("..") else path

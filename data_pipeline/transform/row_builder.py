@@ -1,0 +1,202 @@
+"""One raw record to what a shard and the table of signals need of it; everything that costs something, and no rule.
+
+    record -> adapter -> Comparisons -> extremes -> check -> images and videos -> tokens -> MadeRow
+                     any RecordError on the way refuses the item, with its reason
+
+A benchmark's items are made by `BenchmarkMaker`: prompts and image hashes only, since their images may not be shipped.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from data_pipeline.config import MediaConfig, PreprocessConfig, SourceConfig
+from data_pipeline.dataset.shards import ShardRow, span_frames
+from data_pipeline.encoding.encoder import (
+    EncodedComparison,
+    EncodedImage,
+    EncodedVideo,
+    Encoder,
+    Segments,
+    VisionSpan,
+    common_prefix,
+)
+from data_pipeline.errors import RecordError
+from data_pipeline.media import Image, Video, frames_of, load_image, load_video, stored_bytes
+from data_pipeline.records.checks import check, content_key
+from data_pipeline.records.comparison import Comparison, MediaRef
+from data_pipeline.records.selection import extremes, with_frames
+from data_pipeline.sources.registry import adapter_of
+from data_pipeline.transform.signals import text_signals
+
+__all__ = ["BenchmarkMaker", "MadeRow", "Maker"]
+
+
+@dataclass(frozen=True, slots=True)
+class MadeRow:
+    """One Comparison: what its shard holds (None for a benchmark's) and its columns of `UNIT_ROWS_SCHEMA`.
+
+    The columns that depend on the shard (shard, row, image_rows) are not in `signals` yet.
+    """
+
+    shard_row: ShardRow | None
+    signals: dict[str, Any]
+
+
+class Maker:
+    """Records of one source to rows. An image that several records share is read and decoded once, until `forget`."""
+
+    def __init__(self, source: SourceConfig, media_root: str, config: PreprocessConfig, encoder: Encoder) -> None:
+        self._source = source
+        self._media_root = media_root
+        self._media = config.media
+        self._encoder = encoder
+        self._adapter = adapter_of(source.shape)
+        self._images: dict[MediaRef, Image] = {}
+        self._stored: dict[tuple[str, int, int], EncodedImage] = {}
+
+    def items(self, record: Mapping[str, Any], row: int) -> Iterator[tuple[str, MadeRow | RecordError]]:
+        """(id, outcome) of each of the record's Comparisons; one refusal without id where nothing can be made of it."""
+        try:
+            made = self._adapter(record, self._source, row)
+            comparisons = [made] if isinstance(made, Comparison) else list(made)
+            if not comparisons:
+                raise RecordError("no_comparison", f"row {row} holds no two ranked responses")
+        except RecordError as error:
+            yield "", error
+            return
+        for comparison in comparisons:
+            try:
+                yield comparison.id, self.make(comparison)
+            except RecordError as error:
+                yield comparison.id, error
+
+    def make(self, comparison: Comparison) -> MadeRow:
+        """The row of one Comparison.
+
+        Raises:
+            RecordError: it cannot be learnt from, or one of its images cannot be used.
+        """
+        if self._source.responses == "extremes":
+            comparison = extremes(comparison)
+        check(comparison)
+        if self._media.videos == "frames":
+            comparison = with_frames(comparison, lambda ref: frames_of(ref, self._media_root, self._media).refs)
+        media = [self._medium(ref) for ref in comparison.media]
+        key = content_key(comparison, [one.sha256 for one in media])
+        encoded, segments = self._encoder.encode_segments(comparison, media)
+        files = {image.sha256: image for image in _pictures(media)}
+        stored = replace(encoded, images=tuple(self._store(span, files) for span in encoded.images))
+        keys = [picture.key for picture in encoded.pictures]
+        hashes = [files[name].perceptual_hash or 0 for name in keys]
+        signals = _layout(stored, segments) | _signals(comparison, key, keys, hashes)
+        return MadeRow(ShardRow(comparison, stored, segments, key), signals)
+
+    def forget(self) -> None:
+        """Let go of the images: the shard that held them is written."""
+        self._images.clear()
+        self._stored.clear()
+
+    def _medium(self, ref: MediaRef) -> Image | Video:
+        return load_video(ref, self._media_root, self._media, self._image) if ref.is_video else self._image(ref)
+
+    def _image(self, ref: MediaRef) -> Image:
+        if ref not in self._images:
+            self._images[ref] = load_image(ref, self._media_root, self._media)
+        return self._images[ref]
+
+    def _store(self, span: VisionSpan, files: Mapping[str, Image]) -> VisionSpan:
+        """The span with its pictures as the shard holds them; `files` by sha256."""
+        if isinstance(span, EncodedVideo):
+            return replace(span, frames=tuple(self._store_picture(files[frame.key], frame) for frame in span.frames))
+        return self._store_picture(files[span.key], span)
+
+    def _store_picture(self, image: Image, sized: EncodedImage) -> EncodedImage:
+        place = (image.sha256, sized.height, sized.width)
+        if place not in self._stored:
+            data, resized = stored_bytes(image, sized.height, sized.width, self._media)
+            self._stored[place] = replace(sized, data=data, resized=resized)
+        return self._stored[place]
+
+
+class BenchmarkMaker:
+    """Items of a benchmark to signals; an image that cannot be read is left out and counted by its absence."""
+
+    def __init__(self, source: SourceConfig, media_root: str, media: MediaConfig) -> None:
+        self._source = source
+        self._media_root = media_root
+        self._media = media
+        self._adapter = adapter_of(source.shape)
+
+    def items(self, record: Mapping[str, Any], row: int) -> Iterator[tuple[str, MadeRow | RecordError]]:
+        """(id, outcome) of each item; ranks and responses are not looked at."""
+        try:
+            made = self._adapter(record, self._source, row)
+            for comparison in [made] if isinstance(made, Comparison) else made:
+                yield comparison.id, self._make(comparison)
+        except RecordError as error:
+            yield "", error
+
+    def forget(self) -> None:
+        """Nothing is kept."""
+
+    def _make(self, comparison: Comparison) -> MadeRow:
+        images = [image for ref in comparison.media for image in self._readable(ref)]
+        keys = [image.sha256 for image in images]
+        hashes = [image.perceptual_hash or 0 for image in images]
+        return MadeRow(None, _NO_LAYOUT | _signals(comparison, "", keys, hashes))
+
+    def _readable(self, ref: MediaRef) -> list[Image]:
+        try:
+            refs = frames_of(ref, self._media_root, self._media).refs if ref.is_video else (ref,)
+            return [load_image(one, self._media_root, self._media) for one in refs]
+        except RecordError:
+            return []  # benchmarks are often given without their images: the manifest counts those read
+
+
+_NO_LAYOUT: dict[str, Any] = {
+    "turn_lengths": [],
+    "turn_images": [],
+    "response_lengths": [],
+    "response_floors": [],
+    "common_prefix": 0,
+    "ranks": [],
+    "image_patches": [],
+    "span_frames": [],
+}
+
+
+def _pictures(media: Sequence[Image | Video]) -> list[Image]:
+    return [image for one in media for image in (one.frames if isinstance(one, Video) else (one,))]
+
+
+def _layout(encoded: EncodedComparison, segments: Segments) -> dict[str, Any]:
+    return {
+        "turn_lengths": list(segments.lengths),
+        "turn_images": list(segments.images),
+        "response_lengths": [len(ids) for ids in encoded.response_ids],
+        "response_floors": list(segments.floors),
+        "common_prefix": common_prefix(encoded.response_ids, encoded.ranks),
+        "ranks": list(encoded.ranks),
+        "image_patches": [span.num_patches for span in encoded.images],
+        "span_frames": span_frames(encoded.images),
+    }
+
+
+def _signals(comparison: Comparison, key: str, image_keys: list[str], image_hashes: list[int]) -> dict[str, Any]:
+    text = text_signals(comparison)
+    return {
+        "id": comparison.id,
+        "source": comparison.source,
+        "own_split": comparison.split or "",
+        "content_key": key,
+        "image_keys": image_keys,
+        "image_hashes": image_hashes,
+        "prompt_key": text.prompt_key,
+        "prompt_chars": text.prompt_chars,
+        "response_chars": list(text.response_chars),
+        "language": text.language,
+        "prompt_minhash": text.prompt_minhash,
+        "response_minhash": text.response_minhash,
+        "prompt_ngrams": text.prompt_ngrams,
+    }

@@ -1,0 +1,294 @@
+"""One work unit: a range of rows of one file to its shards, its signals, and `units/<address>.json`, written last.
+
+    read_rows -> Maker.items -> rows -> shards/<address>-0.arrow, ... -> units/<address>.rows.arrow -> .json
+                          `-> refusals
+
+A unit whose json is there, with files of the promised sizes, is done and is not done again. The same unit gives the
+same bytes anywhere, so two processes that do one by accident do no harm.
+"""
+
+import hashlib
+import json
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+
+from data_pipeline import storage
+from data_pipeline.config import PreprocessConfig
+from data_pipeline.dataset.shards import ShardInfo, ShardRow, serialise, shard_urls, write_shard
+from data_pipeline.dataset.tables import UNIT_ROWS_SCHEMA
+from data_pipeline.encoding.encoder import Encoder
+from data_pipeline.encoding.tokenizer import load_tokenizer
+from data_pipeline.errors import CorruptData, RecordError, RunError
+from data_pipeline.sources.readers.files import read_rows
+from data_pipeline.transform.row_builder import BenchmarkMaker, MadeRow, Maker
+
+__all__ = [
+    "Refusal",
+    "UnitRecord",
+    "UnitResult",
+    "WorkUnit",
+    "find_done",
+    "rows_url",
+    "run_unit",
+    "shard_folder",
+    "unit_url",
+]
+
+_MAX_DETAIL_CHARS = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkUnit:
+    """Rows [start, start + count) of one input file; small and picklable.
+
+    Attributes:
+        index: place in the plan.
+        address: hash of everything that decides what the unit makes; names its files.
+        source: place among the recipe's sources, then its benchmarks.
+        url: the file.
+        path: the same, as manifest and quarantine name it.
+        media_root: what image paths start from.
+        offset: byte where row `start` begins, 0 where unknown.
+        file_rows: rows of the file that are used.
+        file_repeat: how often the set's own index repeats the file.
+        tokenizer: sha256 of tokenizer.json.
+    """
+
+    index: int
+    address: str
+    source: int
+    url: str
+    path: str
+    media_root: str
+    start: int
+    count: int
+    offset: int
+    file_bytes: int
+    file_sha256: str
+    file_rows: int
+    file_repeat: float
+    tokenizer: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """One refused item of a unit: no Comparison was made of it."""
+
+    row: int
+    item: int
+    id: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitResult:
+    """What progress and logs show of a unit; `reused`: it was done already. `bytes` counts its shards."""
+
+    address: str
+    path: str
+    start: int
+    seen: int
+    made: int
+    refused: dict[str, int]
+    bytes: int
+    seconds: float
+    reused: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitRecord:
+    """The content of ``units/<address>.json``."""
+
+    made: int
+    refusals: list[Refusal]
+    shards: list[ShardInfo]
+    rows_bytes: int
+    rows_sha256: str
+
+    @classmethod
+    def read(cls, address: str, output: str) -> "UnitRecord | None":
+        """The unit's record; None where it is not done.
+
+        Raises:
+            CorruptData: the file is no record of a unit.
+        """
+        url = unit_url(address, output)
+        if not storage.exists(url):
+            return None
+        try:
+            raw = json.loads(storage.read_bytes(url))
+            refusals = [Refusal(**refusal) for refusal in raw.pop("refusals")]
+            return cls(refusals=refusals, shards=[ShardInfo(**shard) for shard in raw.pop("shards")], **raw)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CorruptData(f"{url!r} is no work unit ({error}): delete that file and run again") from error
+
+    def write(self, address: str, output: str) -> None:
+        text = json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        storage.write_atomic(unit_url(address, output), text.encode())
+
+    def result(self, unit: WorkUnit, *, seconds: float, reused: bool) -> UnitResult:
+        return UnitResult(
+            address=unit.address,
+            path=unit.path,
+            start=unit.start,
+            seen=self.made + len(self.refusals),
+            made=self.made,
+            refused=dict(Counter(refusal.reason for refusal in self.refusals)),
+            bytes=sum(shard.bytes + shard.image_bytes for shard in self.shards),
+            seconds=seconds,
+            reused=reused,
+        )
+
+
+def unit_url(address: str, output: str) -> str:
+    """The file whose presence makes the unit done."""
+    return storage.join(output, "units", f"{address}.json")
+
+
+def rows_url(address: str, output: str) -> str:
+    """The signals of the unit's Comparisons."""
+    return storage.join(output, "units", f"{address}.rows.arrow")
+
+
+def shard_folder(output: str) -> str:
+    """Where the shards of an output folder lie."""
+    return storage.join(output, "shards")
+
+
+def find_done(unit: WorkUnit, config: PreprocessConfig) -> UnitResult | None:
+    """What an earlier run made of the unit; None where it has to be done."""
+    started = time.perf_counter()
+    record = UnitRecord.read(unit.address, config.output)
+    if record is None or not _is_whole(record, unit.address, config.output):
+        return None
+    return record.result(unit, seconds=time.perf_counter() - started, reused=True)
+
+
+def run_unit(unit: WorkUnit, config: PreprocessConfig) -> UnitResult:
+    """Do one unit, or find it done. Any process may call this, for any unit, in any order.
+
+    Raises:
+        RunError: tokenizer or input are no longer those that the plan was made with.
+    """
+    started = time.perf_counter()
+    done = find_done(unit, config)
+    if done is not None:
+        return done
+    if storage.size_of(unit.url) != unit.file_bytes:
+        raise RunError(f"{unit.url!r} has changed since the plan was made: run again once it is complete")
+    record = _UnitWriter(unit, config).run()
+    record.write(unit.address, config.output)
+    return record.result(unit, seconds=time.perf_counter() - started, reused=False)
+
+
+class _UnitWriter:
+    """Rows gathered until a shard is full; then its two files are written and memory is given back."""
+
+    def __init__(self, unit: WorkUnit, config: PreprocessConfig) -> None:
+        self._unit = unit
+        self._config = config
+        self._waiting: list[ShardRow] = []
+        self._waiting_signals: list[dict[str, Any]] = []
+        self._waiting_bytes = 0
+        self._signals: list[pa.Table] = []
+        self._shards: list[ShardInfo] = []
+        self._refusals: list[Refusal] = []
+        self._maker = _maker_of(unit, config)
+
+    def run(self) -> UnitRecord:
+        unit = self._unit
+        for row, record in read_rows(unit.url, unit.start, unit.count, unit.offset):
+            outcomes = [("", record)] if isinstance(record, RecordError) else self._maker.items(record, row)
+            for item, (name, outcome) in enumerate(outcomes):
+                if isinstance(outcome, RecordError):
+                    self._refuse(row, item, name, outcome)
+                else:
+                    self._keep(row, item, outcome)
+        self._flush()
+        table = pa.concat_tables([UNIT_ROWS_SCHEMA.empty_table(), *self._signals])
+        data = serialise(table)
+        storage.write_atomic(rows_url(unit.address, self._config.output), data)
+        return UnitRecord(
+            made=len(table),
+            refusals=self._refusals,
+            shards=self._shards,
+            rows_bytes=len(data),
+            rows_sha256=hashlib.sha256(data).hexdigest(),
+        )
+
+    def _refuse(self, row: int, item: int, name: str, error: RecordError) -> None:
+        detail = _printable(error.detail)[:_MAX_DETAIL_CHARS]
+        self._refusals.append(Refusal(row=row, item=item, id=_printable(name), reason=error.reason, detail=detail))
+
+    def _keep(self, row: int, item: int, made: MadeRow) -> None:
+        signals = {**made.signals, "raw_row": row, "item": item, "file_repeat": self._unit.file_repeat}
+        if made.shard_row is None:
+            self._signals.append(_table([{**signals, "shard": 0, "row": 0, "image_rows": []}]))
+            return
+        if self._waiting and self._waiting_bytes + made.shard_row.num_bytes > self._config.shard_bytes:
+            self._flush()
+        self._waiting.append(made.shard_row)
+        self._waiting_signals.append(signals)
+        self._waiting_bytes += made.shard_row.num_bytes
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        place = len(self._shards)
+        info, spans = write_shard(shard_folder(self._config.output), f"{self._unit.address}-{place}", self._waiting)
+        self._shards.append(info)
+        self._signals.append(
+            _table(
+                [
+                    {**signals, "shard": place, "row": row, "image_rows": spans[row]}
+                    for row, signals in enumerate(self._waiting_signals)
+                ]
+            )
+        )
+        self._waiting, self._waiting_signals, self._waiting_bytes = [], [], 0
+        self._maker.forget()
+
+
+def _maker_of(unit: WorkUnit, config: PreprocessConfig) -> Maker | BenchmarkMaker:
+    if unit.source >= len(config.sources):
+        source = config.decontaminate.against[unit.source - len(config.sources)]
+        return BenchmarkMaker(source, unit.media_root, config.media)
+    return Maker(config.sources[unit.source], unit.media_root, config, _encoder_of(unit, config))
+
+
+def _encoder_of(unit: WorkUnit, config: PreprocessConfig) -> Encoder:
+    tokenizer = _cached_tokenizer(config.tokenizer, unit.tokenizer)
+    if tokenizer.fingerprint != unit.tokenizer:
+        raise RunError(
+            f"the tokenizer in {config.tokenizer!r} has sha256 {tokenizer.fingerprint}, the plan was made with "
+            f"{unit.tokenizer}: do not change it during a run; start again"
+        )
+    return Encoder(tokenizer, config.encode)
+
+
+# Loading Qwen2.5's vocabulary takes about half a second; a worker does hundreds of units.
+_cached_tokenizer = lru_cache(maxsize=1)(lambda folder, _fingerprint: load_tokenizer(folder))
+
+
+def _table(rows: list[dict[str, Any]]) -> pa.Table:
+    return pa.Table.from_pylist(rows, schema=UNIT_ROWS_SCHEMA)
+
+
+def _is_whole(record: UnitRecord, address: str, output: str) -> bool:
+    """Whether the unit's files are there with the sizes its json promises; readers check the bytes themselves."""
+    promised = [(rows_url(address, output), record.rows_bytes)]
+    for shard in record.shards:
+        comparisons, images = shard_urls(shard_folder(output), shard.name)
+        promised += [(comparisons, shard.bytes), (images, shard.image_bytes)]
+    return all(storage.exists(url) and storage.size_of(url) == size for url, size in promised)
+
+
+def _printable(text: str) -> str:
+    """`text` as UTF-8 can hold it: a refused record may be refused for half a character."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,108 @@
+"""The members that a recipe names: found, checked, and pinned to an address that stays."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from data_pipeline.dataset.prepared import PreparedData
+from data_pipeline.encoding.tokenizer import tokenizer_fingerprint
+from data_pipeline.errors import CorruptData, MissingInput, RecipeError
+from data_pipeline.storage import absolute, is_local, join
+from jobs.preprocess.manifests import manifest_of
+from jobs.recipe.schema import Recipe
+from jobs.registry.registry import ModelRegistry, RegisteredVersion, is_address
+from rm_core.ensembles.config import MemberConfig
+from rm_core.model_folder.folder import is_complete, marker_sha256, model_type_of, sees_images, verify_folder
+from rm_core.model_folder.remote import local_model
+from rm_core.serving.served_model import SERVED_FILE, Reading, ServedMember
+
+__all__ = ["FoundMember", "find_members", "member_of"]
+
+_SAID = ("recipe", "data_fingerprint", "mlflow_run_id")
+"""What of an export's own lineage an ensemble repeats."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundMember:
+    """A member whose files are whole."""
+
+    served: ServedMember
+    folder: str
+    """A local folder with its model."""
+    given: str
+    """What a scoring process opens: `folder`, or the ``s3://`` address that every host copies for itself."""
+    data: PreparedData
+    """In its own tokens."""
+    share: float
+
+
+def find_members(recipe: Recipe, data: PreparedData, registry: ModelRegistry) -> list[FoundMember]:
+    """All members of `recipe.ensemble`, in its order.
+
+    Args:
+        data: of `recipe.ensemble.data`, for members that name none of their own.
+
+    Raises:
+        MissingInput: a member's address or files are not there.
+        CorruptData: one of its files is damaged.
+        RecipeError: it is an ensemble itself, has other tokens than its data, or sees no images and does not say so.
+    """
+    copies = join(absolute(recipe.ensemble.output), "copies")
+    found = []
+    for config in recipe.ensemble.members:
+        own = data if config.data is None else PreparedData.open(manifest_of(recipe, absolute(config.data)))
+        found.append(member_of(config, own, registry, copies))
+    return found
+
+
+def member_of(config: MemberConfig, data: PreparedData, registry: ModelRegistry, copies: str) -> FoundMember:
+    """One member; see `find_members`.
+
+    Args:
+        copies: the folder for copies of what MLflow keeps elsewhere.
+    """
+    try:
+        known = registry.resolve(config.model) if is_address(config.model) else None
+        given = absolute(config.model) if known is None else registry.local_folder(known, copies)
+        folder = given if is_local(given) else local_model(given)
+        _check_is_model(folder)
+        lineage = verify_folder(folder)
+    except (MissingInput, RecipeError, CorruptData) as error:
+        raise type(error)(f"member {config.name!r} ({config.model}): {error}") from error
+    _check_reads(config, folder, data)
+    served = ServedMember(
+        name=config.name,
+        model=given if known is None else known.address,
+        sha256=marker_sha256(folder),
+        text_only=config.text_only,
+        reading=Reading.of_manifest(data.manifest.config),
+        lineage=_lineage(lineage, known),
+    )
+    return FoundMember(served=served, folder=folder, given=given, data=data, share=config.share)
+
+
+def _check_is_model(folder: str) -> None:
+    if is_complete(folder):
+        return
+    if os.path.isfile(os.path.join(folder, SERVED_FILE)):
+        raise RecipeError("it is an ensemble of others: name those in its place")
+    raise MissingInput(f"{folder} has no model.json: it is no reward model that training exported, or not a whole one")
+
+
+def _check_reads(config: MemberConfig, folder: str, data: PreparedData) -> None:
+    if not config.text_only and not sees_images(folder):
+        raise RecipeError(f"member {config.name!r} ({model_type_of(folder)}) sees no images: give it `text_only: true`")
+    if tokenizer_fingerprint(folder) != data.manifest.tokenizer:
+        raise RecipeError(
+            f"member {config.name!r} has another tokenizer than the data in {data.folder}: preprocess the same records "
+            "with its tokenizer, and name that folder as the member's `data`"
+        )
+
+
+def _lineage(own: dict[str, Any], known: RegisteredVersion | None) -> dict[str, Any]:
+    said = {name: own[name] for name in _SAID if own.get(name)}
+    if known is None:
+        return said
+    registered = {"registered_model": known.name, "version": known.version, "model_id": known.model_id}
+    said |= {name: value for name, value in registered.items() if value}
+    return {"mlflow_run_id": known.run_id} | said if known.run_id else said

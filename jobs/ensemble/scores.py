@@ -1,0 +1,138 @@
+"""Rewards of every member for the Comparisons that an ensemble is fitted and judged on, each scored once.
+
+member --scored.parquet that says it is of this model, data and split, else the cluster--> rewards
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+
+from cluster.session import ClusterInfo
+from data_pipeline.errors import RunError
+from data_pipeline.filtering.second_split import content_keys
+from data_pipeline.storage import join, parent_of
+from jobs.ensemble.members import FoundMember
+from jobs.ensemble.parts import Parts
+from jobs.evaluate.scoring_actors import ScoringJob, scored_rows
+from jobs.recipe.schema import Recipe
+from jobs.registry.registry import ModelRegistry
+from jobs.runtime.ray_session import open_cluster
+from jobs.runtime.terminal import progress, say
+from rm_core.scoring.scored import ScoredComparison
+from rm_core.scoring.scored_file import SCORED_FILE, ScoredOrigin, read_origin, read_scored, write_scored
+
+__all__ = ["score_members"]
+
+_CHUNK = 64
+
+
+def score_members(
+    recipe: Recipe, members: Sequence[FoundMember], parts: Parts, registry: ModelRegistry
+) -> tuple[Parts, dict[str, list[ScoredComparison]]]:
+    """Member's name -> its rewards, of the Comparisons that all members have in their data, and which those are.
+
+    Raises:
+        RunError: nothing is left, a reward is not finite, or a scoring process died.
+    """
+    common = np.ones(len(parts.keys), dtype=np.bool_)
+    for member in members:
+        common &= _rows_of(member, recipe.ensemble.split, parts) >= 0
+    if left_out := int((~common).sum()):
+        say(f"{left_out:,} Comparisons are not in the data of every member, and are left out")
+    if not common.any():
+        raise RunError("no Comparison is in the data of every member: prepare the same records for all of them")
+    parts = parts.take(common)
+    scored = {member.served.name: _known(recipe, member, parts, registry) for member in members}
+    missing = [member for member in members if scored[member.served.name] is None]
+    if missing:
+        with open_cluster(recipe.cluster) as cluster:
+            scored |= {member.served.name: _score(recipe, member, parts, cluster) for member in missing}
+    return parts, {name: found for name, found in scored.items() if found is not None}
+
+
+def _rows_of(member: FoundMember, split: str, parts: Parts) -> npt.NDArray[np.int64]:
+    """[N] places of the Comparisons in the member's split; -1: not there, N or more: it does not read them."""
+    indices = member.data.split_indices(split)
+    found = pc.index_in(parts.keys, content_keys(member.data, indices)).fill_null(-1).to_numpy().astype(np.int64)
+    unread = parts.has_images & member.served.text_only
+    return np.where(unread, len(indices), found)
+
+
+def _asked(member: FoundMember, parts: Parts) -> Parts:
+    return parts.take(~(parts.has_images & member.served.text_only))
+
+
+def _known(recipe: Recipe, member: FoundMember, parts: Parts, registry: ModelRegistry) -> list[ScoredComparison] | None:
+    """The member's rewards, where a file has them."""
+    asked = _asked(member, parts)
+    own = _own_file(recipe, member)
+    if read_origin(own) == _own_origin(recipe, member, asked):
+        return read_scored(own)
+    whole = ScoredOrigin(
+        data_fingerprint=member.data.manifest.fingerprint, split=recipe.ensemble.split, model=member.served.sha256
+    )
+    for url in _other_files(recipe, member, registry):
+        if read_origin(url) == whole:
+            say(f"member {member.served.name}: rewards of {url}")
+            scored = read_scored(url)
+            rows = _rows_of(member, recipe.ensemble.split, asked)
+            return _renamed([scored[row] for row in rows], asked)
+    return None
+
+
+def _own_file(recipe: Recipe, member: FoundMember) -> str:
+    return join(recipe.ensemble.output, "members", f"{member.served.name}.parquet")
+
+
+def _own_origin(recipe: Recipe, member: FoundMember, asked: Parts) -> ScoredOrigin:
+    """That of a file with some Comparisons of the split."""
+    which = hashlib.sha256("".join(asked.keys.to_pylist()).encode()).hexdigest()
+    return ScoredOrigin(
+        data_fingerprint=member.data.manifest.fingerprint,
+        split=f"{recipe.ensemble.split}:{which}",
+        model=member.served.sha256,
+    )
+
+
+def _other_files(recipe: Recipe, member: FoundMember, registry: ModelRegistry) -> Iterator[str]:
+    """Where `basereward evaluate` may have left rewards: beside the training's folder, and in its MLflow run."""
+    if not member.served.model.startswith("models:/"):
+        yield join(parent_of(parent_of(member.given)), "evaluate", SCORED_FILE)
+    run_id = member.served.lineage.get("mlflow_run_id")
+    if run_id is not None:
+        into = os.path.join(recipe.ensemble.output, "copies", f"run-{run_id}")
+        found = registry.file_of_run(run_id, f"evaluation/{SCORED_FILE}", into)
+        if found is not None:
+            yield found
+
+
+def _score(recipe: Recipe, member: FoundMember, parts: Parts, cluster: ClusterInfo) -> list[ScoredComparison]:
+    """Score on the cluster, and keep the rewards for a next time."""
+    config, name = recipe.ensemble, member.served.name
+    asked = _asked(member, parts)
+    rows = member.data.split_indices(config.split)[_rows_of(member, config.split, asked)]
+    chunks = [rows[start : start + _CHUNK].tolist() for start in range(0, len(rows), _CHUNK)]
+    place = join(member.data.folder, "manifests", f"{member.data.manifest.address}.json")
+    job = ScoringJob(model=member.given, token_budget=config.token_budget, patch_budget=config.patch_budget, data=place)
+    scored: list[ScoredComparison] = []
+    with progress(f"score by {name}", len(rows)) as advance:
+        for chunk in scored_rows(job, cluster, chunks, blank_images=False) if chunks else ():
+            scored += chunk
+            advance(len(scored), "")
+    named = _renamed(scored, asked)
+    write_scored(_own_file(recipe, member), named, _own_origin(recipe, member, asked))
+    return named
+
+
+def _renamed(scored: Sequence[ScoredComparison], parts: Parts) -> list[ScoredComparison]:
+    """Each under the hash of its content, without rewards of blank images."""
+    names = zip(parts.keys.to_pylist(), parts.sources, strict=True)
+    return [
+        replace(one, id=key, source=source, blank_rewards=None)
+        for one, (key, source) in zip(scored, names, strict=True)
+    ]

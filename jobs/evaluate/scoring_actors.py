@@ -1,0 +1,102 @@
+"""Reward models as Ray actors: one a GPU, or one a CPU, that each load the model once and score chunk after chunk."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import torch
+from ray.util import ActorPool
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from cluster.session import ClusterInfo
+from data_pipeline.dataset.prepared import PreparedData
+from data_pipeline.encoding.encoder import EncodedComparison
+from jobs.runtime.ray_session import ray_errors
+from rm_core.packing.plan import PackBudget
+from rm_core.scoring.predict import score_rows
+from rm_core.scoring.scored import ScoredComparison
+from rm_core.scoring.scorer import Scorer
+
+__all__ = ["ScoringJob", "scored_chunks", "scored_rows"]
+
+_DIED = "a scoring process died, most likely out of memory: lower token_budget or cluster.num_cpus"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringJob:
+    """What an actor is made with."""
+
+    model: str
+    token_budget: int
+    patch_budget: int
+    data: str | None = None
+    """The prepared data that row numbers point into; None where Comparisons are sent whole."""
+
+
+class ScoringActor:
+    """A loaded model in a process of its own."""
+
+    def __init__(self, job: ScoringJob) -> None:
+        if not torch.cuda.is_available():
+            torch.set_num_threads(1)
+        self._scorer = Scorer(job.model, PackBudget(tokens=job.token_budget, patches=job.patch_budget))
+        self._data = None if job.data is None else PreparedData.open(job.data)
+
+    def rows(self, rows: Sequence[int], blank_images: bool) -> list[ScoredComparison]:
+        """Score rows of the job's prepared data."""
+        assert self._data is not None
+        return [one for chunk in score_rows(self._scorer, self._data, rows, blank_images=blank_images) for one in chunk]
+
+    def comparisons(self, items: Sequence[EncodedComparison]) -> list[tuple[float, ...]]:
+        """Score Comparisons sent whole."""
+        return self._scorer.score(items)
+
+
+def scored_rows(
+    job: ScoringJob,
+    cluster: ClusterInfo,
+    chunks: Sequence[Sequence[int]],
+    *,
+    blank_images: bool,
+    placed: Callable[[], None] | None = None,
+) -> Iterator[list[ScoredComparison]]:
+    """The chunks' scores, in the order of the chunks; `placed` is called once all actors run."""
+    actors = _actors(job, cluster, len(chunks))
+    if placed is not None:
+        with ray_errors(_DIED):
+            ray.get([actor.__ray_ready__.remote() for actor in actors])
+        placed()
+    pool = ActorPool(actors)
+    return _ended(pool.map(lambda actor, chunk: actor.rows.remote(chunk, blank_images), list(chunks)), actors)
+
+
+def scored_chunks(
+    job: ScoringJob, cluster: ClusterInfo, chunks: Sequence[Sequence[EncodedComparison]]
+) -> Iterator[list[tuple[float, ...]]]:
+    """The chunks' rewards, in the order of the chunks."""
+    actors = _actors(job, cluster, len(chunks))
+    pool = ActorPool(actors)
+    return _ended(pool.map(lambda actor, chunk: actor.comparisons.remote(chunk), list(chunks)), actors)
+
+
+def _actors(job: ScoringJob, cluster: ClusterInfo, num_chunks: int) -> list[Any]:
+    """One actor a GPU, or one a CPU; no more than there are chunks."""
+    on_gpu = cluster.on_gpus
+    size = max(1, min(num_chunks, cluster.num_gpus if on_gpu else cluster.num_cpus))
+    anywhere = PlacementGroupSchedulingStrategy(None)  # type: ignore[arg-type]  # not where the driver is, an actor
+    actor = ray.remote(num_cpus=1, num_gpus=1 if on_gpu else 0, scheduling_strategy=anywhere)(ScoringActor)
+    return [actor.remote(job) for _ in range(size)]
+
+
+def _ended(results: Iterator[Any], actors: Sequence[Any]) -> Iterator[Any]:
+    """The results, with an actor's errors as `ray_errors` gives them; then the actors' places are free at once.
+
+    A pool and its actors refer to each other, so that the next model's actors would wait for Python to find out.
+    """
+    try:
+        with ray_errors(_DIED):
+            yield from results
+    finally:
+        for actor in actors:
+            ray.kill(actor)

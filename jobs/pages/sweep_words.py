@@ -1,0 +1,97 @@
+"""What an analysis says, in words and cells: for the page, the terminal and the run's description."""
+
+from collections.abc import Mapping
+
+from jobs.pages.svg import number
+from rm_core.evaluation.paired import PairedComparison
+from rm_core.scaling.analysis import Analysis, Fit
+from rm_core.scaling.power_law import Estimate, NoFit, PowerLaw
+from rm_core.scaling.seeds import Place, SeedMean
+
+__all__ = ["chance", "count", "estimate", "headline", "law_words", "mean_words", "noise_words", "score"]
+
+Items = Mapping[str, PairedComparison]
+"""Label -> the best label's models against its own, on the same held-out Comparisons."""
+
+
+def score(value: float) -> str:
+    """Four digits behind the point where they say something: 0.91266 -> "0.9127"."""
+    return f"{value:.4f}" if abs(value) < 100 else number(value)
+
+
+def count(value: float) -> str:
+    """A large number for people: 7e9 -> "7.00 B", 512000 -> "512 k", 3e21 -> "3.00e+21"."""
+    if value >= 1e15 or 0 < value < 1:
+        return f"{value:.3g}"
+    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if value >= 10 * size or (value >= size and size > 1e3):
+            return f"{value / size:.3g} {letter}"
+    return f"{value:,.0f}"
+
+
+def chance(p: float) -> str:
+    """A p value: "0.031", "< 0.001"."""
+    return "< 0.001" if p < 0.001 else f"{p:.2g}"
+
+
+def estimate(one: Estimate, digits: int = 3) -> str:
+    """Value and interval: 0.21 (0.18 to 0.24)."""
+    return f"{one.value:.{digits}g} ({one.low:.{digits}g} to {one.high:.{digits}g})"
+
+
+def mean_words(mean: SeedMean) -> str:
+    """The interval of a mean, or why there is none."""
+    if mean.low is None or mean.high is None:
+        return "one seed: unknown"
+    return f"{score(mean.low)} to {score(mean.high)}"
+
+
+def noise_words(place: Place, items: Items) -> str:
+    """Whether being behind the best is more than noise, of seeds and of the choice of Comparisons."""
+    paired = items.get(place.label)
+    found = [] if place.is_clear is None else [("seeds", place.is_clear)]
+    found += [] if paired is None else [("Comparisons", paired.is_clear())]
+    if not found:
+        return "not known: one seed each, and no rewards of the same Comparisons"
+    clear = [name for name, is_clear in found if is_clear]
+    if len(clear) == len(found):
+        return f"more than the noise of {' and of '.join(clear)}"
+    unclear = [name for name, is_clear in found if not is_clear]
+    more = f", though more than that of {clear[0]}" if clear else ""
+    return f"within the noise of {' and of '.join(unclear)}{more}"
+
+
+def headline(analysis: Analysis, items: Items) -> str:
+    """One or two sentences: which wins, by how much, and whether that is more than noise."""
+    if not analysis.places:
+        return "No trial has finished, so there is nothing to rank."
+    best, *others = analysis.places
+    name = analysis.metric.replace("_", " ")
+    seeds = f"{best.mean.num_seeds} seed{'s' if best.mean.num_seeds > 1 else ''}"
+    first = f"{best.label} has the best {name}: {score(best.mean.value)} ({seeds})."
+    if not others:
+        return f"{first} It is the only point."
+    second = others[0]
+    return f"{first} Next is {second.label}, {score(second.behind)} behind: {noise_words(second, items)}."
+
+
+def law_words(fit: Fit) -> str:
+    """What a fit says in one sentence."""
+    law = fit.best
+    of = f"{fit.quantity.name} against {fit.measure.name}" + (f", {fit.series.name}" if fit.series.name else "")
+    if law is None:
+        reasons = dict.fromkeys(one.reason for one in (fit.plain, fit.with_floor) if isinstance(one, NoFit))
+        return f"{of}: no law. {next(iter(reasons))[:1].upper()}{next(iter(reasons))[1:]}."
+    text = f"{of}: 10 times the {fit.measure.name} multiplies it by {_factor(law)}"
+    if law.floor is not None:
+        text += f", above a floor of {estimate(law.floor)}"
+    if not law.is_clear:
+        text += "; the interval holds no change at all"
+    if law.misfit is not None and law.misfit < 1 - law.confidence:
+        text += f"; the points bend in another way (p: {chance(law.misfit)})"
+    return f"{text}."
+
+
+def _factor(law: PowerLaw) -> str:
+    low, high = sorted(10**-end for end in (law.exponent.low, law.exponent.high))
+    return f"{law.factor(10):.3g} ({low:.3g} to {high:.3g})"

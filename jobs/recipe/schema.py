@@ -1,0 +1,222 @@
+"""The recipe: one structured config for all verbs, and how it is shown; `recipe_file.py` reads it.
+
+Each section belongs to one verb and is defined beside the code that reads it; the two last belong to all verbs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from omegaconf import MISSING, OmegaConf
+
+from data_pipeline.config import FieldMap, PreprocessConfig
+from jobs.recipe.sweep_config import SweepConfig
+from rm_core.ensembles.config import EnsembleConfig
+from rm_core.model.config import InitModelConfig
+from rm_core.planner.config import PlanConfig
+from rm_core.train_config.config import TrainConfig
+
+__all__ = [
+    "SECTIONS",
+    "ClusterConfig",
+    "Device",
+    "EvaluateConfig",
+    "Recipe",
+    "ScoreConfig",
+    "SubmitConfig",
+    "TrackingConfig",
+    "to_flat_params",
+    "to_yaml",
+]
+
+
+@dataclass(kw_only=True)
+class EvaluateConfig:
+    """Score one split of prepared data and report how often the better answer wins."""
+
+    data: str = "shards"
+    """The folder that preprocessing wrote."""
+    model: str = "train/export"
+    """The folder of an exported reward model."""
+    output: str = "evaluate"
+    """The folder for ``report.json``, ``report.html`` and ``scored.parquet``, the rewards of every response."""
+    split: str = "heldout"
+    """The part of the data to score: heldout or train."""
+    limit: int | None = None
+    """Score only the first so many Comparisons of the split; unset: all."""
+    token_budget: int = 8192
+    """Tokens a packed row holds at most."""
+    patch_budget: int = 32768
+    """Vision patches (14 x 14 pixels) a packed row holds at most."""
+    confidence: float = 0.95
+    """Coverage of the intervals, above 0 and below 1."""
+    bootstrap_samples: int = 1000
+    """Resamples of the Comparisons behind each interval."""
+    seed: int = 0
+    """Seed of the resampling."""
+    blank_images: bool = True
+    """Also score every Comparison with its images blanked out, to show whether the model looks at them."""
+
+
+@dataclass(kw_only=True)
+class ScoreConfig:
+    """Add rewards to JSON lines (`basereward score`)."""
+
+    input: str | None = None
+    """The JSON lines file to score; needed by ``score``."""
+    output: str = "scores.jsonl"
+    """The file to write: the input's lines, each with its ``rewards``."""
+    model: str = "train/export"
+    """The folder of an exported reward model."""
+    fields: FieldMap = field(default_factory=FieldMap)
+    """Which field of a line holds what."""
+    media_root: str | None = None
+    """The folder that image paths start from and may not leave; unset: the folder of the input."""
+    token_budget: int = 8192
+    """Tokens a packed row holds at most."""
+    patch_budget: int = 32768
+    """Vision patches (14 x 14 pixels) a packed row holds at most."""
+
+
+@dataclass(kw_only=True)
+class TrackingConfig:
+    """Where MLflow keeps runs."""
+
+    uri: str = "sqlite:///mlflow.db"
+    """The tracking store: ``sqlite:///path`` for one machine, ``http(s)://`` of an MLflow server for a cluster."""
+    experiment: str = "basereward"
+    """The experiment that runs belong to."""
+    artifacts: str | None = None
+    """Where a new experiment keeps files; unset: beside an SQLite store, or where the server says."""
+    patience_s: float = 600.0
+    """Seconds for which a finished training waits for a server that doesn't answer, to hand over what it has."""
+    system_metrics_s: float = 10.0
+    """Seconds between two points of each node's processors, memory, disks, network and GPUs; 0: none."""
+    ui_port: int | None = None
+    """Port of the pages that ``basereward ui`` serves on 127.0.0.1; unset: a free one."""
+
+
+@dataclass(kw_only=True)
+class SubmitConfig:
+    """How `basereward submit` places and repeats a job."""
+
+    cpus: float = 0.0
+    """CPUs for the job's own process; 0 without `resources`: it runs on the head and takes none."""
+    resources: dict[str, float] = field(default_factory=dict)
+    """Custom Ray resources for the job's own process, such as ``{driver: 1}``."""
+    env: list[str] = field(default_factory=list)
+    """Names of variables to send along sealed, as with ``--env``; never values."""
+    retries: int = 0
+    """How often ``submit --wait`` submits a job again that was interrupted: its node or the head lost, SIGTERM."""
+    stop_wait_s: int = 180
+    """Seconds that a stopped job has before it is killed; a training needs `train.stop_grace_s` and some more."""
+
+
+class Device(Enum):
+    """The choices of ``cluster.device``."""
+
+    auto = "auto"
+    gpu = "gpu"
+    cpu = "cpu"
+
+
+@dataclass(kw_only=True)
+class ClusterConfig:
+    """Which Ray cluster the verb runs on."""
+
+    address: str | None = None
+    """``host:port`` or ``auto`` of an existing cluster; unset: start one on this machine."""
+    num_cpus: int | None = None
+    """CPUs of a started cluster; unset: all of this machine."""
+    device: Device = Device.auto
+    """What workers compute on: ``gpu``, ``cpu``, or ``auto``: GPUs where the cluster has some or may add some."""
+    dashboard_port: int | None = None
+    """Port of a started cluster's dashboard on 127.0.0.1; unset: 8265, or the next free one."""
+    submit: SubmitConfig = field(default_factory=SubmitConfig)
+    """How `basereward submit` places and repeats a job."""
+
+
+@dataclass(kw_only=True)
+class Recipe:
+    """Everything the verbs may be told; folders default to places below `run_dir`."""
+
+    name: str = MISSING
+    """The name of the run; unset: the file's name without its ending."""
+    run_dir: str = "runs/${name}"
+    """The folder for everything the verbs write."""
+    data_root: str = "."
+    """The folder that relative source paths start from."""
+    init_model: InitModelConfig = field(default_factory=lambda: InitModelConfig(output="${run_dir}/model"))
+    """Section of ``init-model``."""
+    preprocess: PreprocessConfig = field(
+        default_factory=lambda: PreprocessConfig(
+            data_root="${data_root}", output="${run_dir}/shards", tokenizer="${init_model.output}"
+        )
+    )
+    """Section of ``preprocess``."""
+    train: TrainConfig = field(
+        default_factory=lambda: TrainConfig(
+            model="${init_model.output}",
+            data="${preprocess.output}",
+            output="${run_dir}/train",
+            cache_dir="${run_dir}/cache",
+        )
+    )
+    """Section of ``train``."""
+    plan: PlanConfig = field(default_factory=PlanConfig)
+    """Section of ``plan``."""
+    evaluate: EvaluateConfig = field(
+        default_factory=lambda: EvaluateConfig(
+            data="${preprocess.output}", model="${train.output}/export", output="${run_dir}/evaluate"
+        )
+    )
+    """Section of ``evaluate``."""
+    score: ScoreConfig = field(
+        default_factory=lambda: ScoreConfig(model="${train.output}/export", output="${run_dir}/scores.jsonl")
+    )
+    """Section of ``score``."""
+    sweep: SweepConfig = field(default_factory=lambda: SweepConfig(output="${run_dir}/sweep"))
+    """Section of ``sweep``."""
+    ensemble: EnsembleConfig = field(
+        default_factory=lambda: EnsembleConfig(
+            data="${preprocess.output}", register_as="${name}", output="${run_dir}/ensemble"
+        )
+    )
+    """Section of ``ensemble`` and ``promote``."""
+    tracking: TrackingConfig = field(default_factory=lambda: TrackingConfig(uri="sqlite:///${run_dir}/mlflow.db"))
+    """Where MLflow keeps runs."""
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    """Which Ray cluster the verb runs on."""
+
+
+SECTIONS = (
+    "init_model", "preprocess", "train", "plan", "evaluate", "score", "sweep", "ensemble", "tracking", "cluster",
+)  # fmt: skip
+
+
+def to_yaml(recipe: Recipe) -> str:
+    """The resolved recipe as YAML, every default spelt out; `load_recipe` reads it back to the same value."""
+    return OmegaConf.to_yaml(OmegaConf.structured(recipe))
+
+
+def to_flat_params(recipe: Recipe, sections: Sequence[str] = ()) -> dict[str, str]:
+    """``{"train.zero.stage": "2", ...}`` for MLflow.
+
+    Args:
+        recipe: a resolved recipe.
+        sections: top-level keys to keep; none: all.
+    """
+    flat: dict[str, str] = {}
+    _flatten(OmegaConf.to_container(OmegaConf.structured(recipe), enum_to_str=True), "", flat)
+    return {key: value for key, value in flat.items() if not sections or key.split(".")[0] in sections}
+
+
+def _flatten(node: object, prefix: str, flat: dict[str, str]) -> None:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            _flatten(value, f"{prefix}.{key}" if prefix else str(key), flat)
+    elif isinstance(node, list) and node and isinstance(node[0], dict):
+        for index, value in enumerate(node):
+            _flatten(value, f"{prefix}.{index}", flat)
+    else:
+        flat[prefix] = "" if node is None else str(node)

@@ -1,0 +1,206 @@
+"""A registered model as MLflow loads it: ``mlflow.pyfunc.load_model("models:/NAME@champion").predict(table)``.
+
+    add_served_files   ensemble.json, MLmodel, signature and example, put beside a model's files before they are logged
+    _load_pyfunc       what MLflow calls in the loading process: members are looked up, checked and loaded
+
+Nothing is pickled: MLflow finds this module by its name, so the loading process needs this package installed. Members
+are looked up in the store that the loading process is set to (``MLFLOW_TRACKING_URI`` or `mlflow.set_tracking_uri`).
+"""
+
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pandas as pd
+
+from jobs.registry.registry import ModelRegistry, is_address  # isort: skip  # first: it sets what mlflow reads at its import
+
+import mlflow.pyfunc
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.types.schema import AnyType, Array, ColSpec, DataType, Schema
+
+from data_pipeline import __version__
+from data_pipeline.errors import BaserewardError, CorruptData, MissingInput, UserError
+from data_pipeline.storage import write_atomic
+from rm_core.model_folder.folder import marker_sha256, sees_images, verify_folder
+from rm_core.model_folder.remote import local_model
+from rm_core.scoring.table_rows import COLUMNS
+from rm_core.serving.served_model import HERE, SERVED_FILE, Reading, ServedMember, ServedModel
+from rm_core.serving.served_scorer import ServedScorer
+
+__all__ = ["ServedPyfunc", "add_served_files", "member_folders", "one_model", "read_served"]
+
+_MEDIA_ROOT = "media_root"
+_TOKEN_BUDGET, _PATCH_BUDGET = 16_384, 65_536  # room for the longest that training keeps, and its images
+# Types are checked here and not by MLflow, so that a bad value is told with its row's number.
+_SIGNATURE = ModelSignature(
+    inputs=Schema(
+        [
+            ColSpec(DataType.string, "prompt"),
+            ColSpec(AnyType(), "responses"),
+            ColSpec(AnyType(), "images", required=False),
+        ]
+    ),
+    outputs=Schema(
+        [
+            ColSpec(Array(DataType.double), "rewards"),
+            ColSpec(Array(DataType.double), "spread"),
+            ColSpec(DataType.double, "probability"),
+        ]
+    ),
+)
+_EXAMPLE = {"prompt": ["What colour is the bus in the story?"], "responses": [["Red.", "It is a bus."]]}
+
+
+def add_served_files(folder: str, served: ServedModel) -> None:
+    """Put into `folder` what makes it a model for `mlflow.pyfunc`; what lies there stays."""
+    os.makedirs(folder, exist_ok=True)
+    text = json.dumps(served.to_json(), indent=2, sort_keys=True, ensure_ascii=False)
+    write_atomic(os.path.join(folder, SERVED_FILE), f"{text}\n".encode())
+    with tempfile.TemporaryDirectory() as parent, _quiet("mlflow.pyfunc"):
+        draft = os.path.join(parent, "model")
+        mlflow.pyfunc.save_model(
+            draft,
+            loader_module="jobs.registry.pyfunc_model",
+            signature=_SIGNATURE,
+            input_example=pd.DataFrame(_EXAMPLE),
+            pip_requirements=[f"basereward=={__version__}"],
+            model_config={_MEDIA_ROOT: HERE},
+        )
+        for name in os.listdir(draft):
+            shutil.copyfile(os.path.join(draft, name), os.path.join(folder, name))
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Without a logger's lines about what goes well."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def one_model(name: str, folder: str, reading: Reading) -> ServedModel:
+    """A trained model by itself, whose rewards are given as they are.
+
+    Args:
+        folder: the export, a local one.
+        reading: of the data that it was trained on.
+    """
+    lineage = {key: value for key, value in verify_folder(folder).items() if isinstance(value, str)}
+    member = ServedMember(
+        name=name, model=HERE, sha256=marker_sha256(folder), text_only=not sees_images(folder),
+        reading=reading, lineage=lineage,
+    )  # fmt: skip
+    return ServedModel(members=(member,), ensemble=None, token_budget=_TOKEN_BUDGET, patch_budget=_PATCH_BUDGET)
+
+
+def read_served(folder: str) -> ServedModel:
+    """What ``ensemble.json`` in a local folder says.
+
+    Raises:
+        MissingInput: it is not there.
+        CorruptData: it is something else.
+    """
+    path = os.path.join(folder, SERVED_FILE)
+    if not os.path.isfile(path):
+        raise MissingInput(f"{folder} holds no {SERVED_FILE}: it is no model that basereward has logged")
+    with open(path, encoding="utf8") as file:
+        return ServedModel.from_json(json.load(file), path)
+
+
+def member_folders(served: ServedModel, folder: str, registry: ModelRegistry) -> dict[str, str]:
+    """Member's name -> a local folder with its model, every file of which has its checksum.
+
+    Args:
+        folder: the one that holds ``ensemble.json``.
+
+    Raises:
+        MissingInput: a member's version or files are gone; the message has its name.
+        CorruptData: it is another model than the one that was fitted.
+    """
+    return {member.name: _folder_of(member, folder, registry) for member in served.members}
+
+
+def _folder_of(member: ServedMember, folder: str, registry: ModelRegistry) -> str:
+    try:
+        if member.model == HERE:
+            found = folder
+        elif is_address(member.model):
+            found = registry.local_folder(registry.resolve(member.model))
+        else:
+            found = local_model(member.model)
+        verify_folder(found)
+        sha256 = marker_sha256(found)
+    except CorruptData as error:
+        raise CorruptData(f"member {member.name!r} ({member.model}): {error}") from error
+    except MissingInput as error:
+        raise MissingInput(f"member {member.name!r} ({member.model}) is missing: {error}") from error
+    if sha256 != member.sha256:
+        raise CorruptData(
+            f"member {member.name!r} ({member.model}) is another model now: its model.json has sha256 {sha256[:12]}, "
+            f"the one that was fitted had {member.sha256[:12]}; run `basereward ensemble` again"
+        )
+    return found
+
+
+class ServedPyfunc:
+    """What `mlflow.pyfunc` wraps."""
+
+    def __init__(self, scorer: ServedScorer) -> None:
+        self._scorer = scorer
+
+    def predict(self, table: pd.DataFrame, params: Mapping[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
+        """Scores of every row: ``rewards`` and ``spread`` a response, and ``probability``.
+
+        Args:
+            table: columns ``prompt``, ``responses`` and perhaps ``images``, as `rm_core.scoring.table_rows` says.
+            params: MLflow hands them over; there are none.
+
+        Returns:
+            A table with the same index. ``probability`` is P(the first response is the better one) for two responses.
+
+        Raises:
+            MlflowException: some rows can't be scored; says which, from 0, and why.
+        """
+        columns = [name for name in COLUMNS if name in table]
+        rows = [
+            dict(zip(columns, values, strict=True)) for values in zip(*(table[name] for name in columns), strict=True)
+        ]
+        try:
+            scores = self._scorer.score(rows)
+        except UserError as error:
+            raise MlflowException(str(error), INVALID_PARAMETER_VALUE) from error
+        return pd.DataFrame(
+            {
+                "rewards": [list(one.rewards) for one in scores],
+                "spread": [list(one.spread) for one in scores],
+                "probability": pd.Series([one.probability for one in scores], dtype="float64", index=table.index),
+            },
+            index=table.index,
+        )
+
+
+def _load_pyfunc(data_path: str, model_config: Mapping[str, Any] | None = None) -> ServedPyfunc:
+    """What MLflow calls; `model_config` may hold ``media_root``, the folder that image paths may not leave.
+
+    Raises:
+        MlflowException: a member is missing or damaged; says which.
+    """
+    served = read_served(data_path)
+    media_root = os.path.abspath((model_config or {}).get(_MEDIA_ROOT) or HERE)
+    try:
+        folders = member_folders(served, data_path, ModelRegistry(None))
+        return ServedPyfunc(ServedScorer(served, folders, media_root))
+    except BaserewardError as error:
+        raise MlflowException(str(error)) from error

@@ -1,0 +1,148 @@
+"""`basereward submit VERB RECIPE key=value`: the same verb as a job of a Ray cluster.
+
+words -> Recipe, checked here -> one zip: our packages + recipe.yaml, every default spelt out
+      -> cluster.submission.job.Submission -> Jobs API -> id          with --wait: its log, its exit code
+"""
+
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from cluster.auth import state_folder
+from cluster.errors import Refused
+from cluster.package import Package, pack
+from cluster.submission.job import Submission, new_id
+from cluster.submission.job_entry import pins_of
+from data_pipeline import storage
+from data_pipeline.errors import RecipeError
+from jobs.recipe.load import load_recipe
+from jobs.recipe.schema import Recipe, to_flat_params, to_yaml
+from jobs.runtime.source_version import PACKAGES
+from jobs.runtime.terminal import say
+from jobs.submit.following import follow_to_its_end
+from jobs.submit.sending import cluster_errors, send
+
+__all__ = ["submit"]
+
+PINNED = ("ray", "torch", "transformers", "deepspeed", "mlflow", "pyarrow", "tokenizers", "peft")
+RECIPE_FILE = "recipe.yaml"
+
+_SECRETS = re.compile(
+    r"://[^/@\s]*:[^/@\s]+@|[?&](?:X-Amz-Signature|X-Amz-Security-Token|Signature|sig)=", re.IGNORECASE
+)
+
+
+def submit(
+    words: list[str],
+    *,
+    wait: bool,
+    unpinned: bool,
+    address: str | None,
+    env: list[str],
+    package: str | None,
+    retries: str | None,
+) -> int:
+    """Submit a verb; the exit code is 0, or the job's where `wait`.
+
+    Raises:
+        UserError: something in the words, the recipe or the environment.
+        RunError: the cluster can't be reached any more.
+    """
+    verb, recipe = _read(words)
+    settings = recipe.cluster.submit
+    names = tuple(dict.fromkeys([*settings.env, *env]))
+    again = settings.retries if retries is None else _whole("--retries", retries)
+    if retries is not None and not wait:
+        raise RecipeError("--retries needs --wait: somebody has to see the job end; or use basereward jobs retry")
+    with cluster_errors():
+        packed, place = _pack(recipe, package)
+        submission = Submission(
+            id=new_id(verb, [packed.sha256, verb, *names]),
+            words=("jobs.cli.main", verb, RECIPE_FILE, "--address", "auto"),
+            package=place,
+            env=names,
+            pins={} if unpinned else pins_of(PINNED),
+            cpus=settings.cpus,
+            resources=settings.resources,
+            stop_wait_s=settings.stop_wait_s,
+            metadata={"verb": verb, "recipe": recipe.name, "run_dir": recipe.run_dir, "code": packed.sha256[:16]},
+        )
+        send(submission, address)
+    if not wait:
+        return 0
+    return follow_to_its_end(submission, address, retries=again)
+
+
+def _read(words: list[str]) -> tuple[str, Recipe]:
+    from jobs.cli.command import Verb
+    from jobs.cli.commands import VERBS
+
+    recipe_verbs = {name: verb for name, verb in VERBS.items() if isinstance(verb, Verb)}
+    verb = words[0] if words else None
+    if verb not in recipe_verbs:
+        given = repr(verb) if words else "none"
+        raise RecipeError(f"submit needs a verb with a recipe, got {given}: one of {', '.join(recipe_verbs)}")
+    named = words[1] if len(words) > 1 and "=" not in words[1] else None
+    name = named or recipe_verbs[verb].default_recipe
+    if name is None:
+        raise RecipeError(f"submit {verb} needs a recipe: for example basereward submit {verb} mine.yaml")
+    recipe = load_recipe(name, words[2:] if named is not None else words[1:])
+    _check(verb, recipe)
+    return verb, recipe
+
+
+def _check(verb: str, recipe: Recipe) -> None:
+    """Refuse what could only work here: a folder of this machine's, a secret that the cluster would show."""
+    places = {"run_dir": recipe.run_dir}
+    if verb in {"preprocess", "demo"}:
+        places["data_root"] = recipe.data_root
+    for key, place in places.items():
+        if "://" not in place and not Path(place).is_absolute():
+            raise RecipeError(
+                f"{key}={place} starts from a folder of this machine: on the cluster give s3://..., or an absolute "
+                f"path that all its nodes share, such as {key}=s3://bucket/{Path(place).name or 'data'}"
+            )
+    wait_s, grace_s = recipe.cluster.submit.stop_wait_s, recipe.train.stop_grace_s
+    if verb == "train" and wait_s <= grace_s:
+        raise RecipeError(
+            f"cluster.submit.stop_wait_s={wait_s} would kill a stopped training within its train.stop_grace_s="
+            f"{grace_s:g}: say cluster.submit.stop_wait_s={grace_s + 60:.0f}"
+        )
+    if recipe.tracking.uri.startswith("sqlite:") and "://" in recipe.tracking.uri.removeprefix("sqlite:///"):
+        raise RecipeError(
+            f"tracking.uri={recipe.tracking.uri} is no file that SQLite can open: give the address of an MLflow "
+            "server, such as tracking.uri=https://mlflow.example.com"
+        )
+    for key, value in to_flat_params(recipe).items():
+        if _SECRETS.search(value):
+            raise RecipeError(
+                f"{key} holds a password or a signature, which the cluster would show: leave it out of the address and "
+                "send it by --env, such as --env MLFLOW_TRACKING_USERNAME --env MLFLOW_TRACKING_PASSWORD"
+            )
+
+
+def _pack(recipe: Recipe, place: str | None) -> tuple[Package, str]:
+    """The zip, and where the cluster gets it."""
+    in_image = place == "image"
+    if place is not None and not in_image and not place.startswith("s3://"):
+        raise Refused(f"--package {place}: give an s3:// folder, or `image`")
+    # The recipe that is sent has no cluster of its own: the job runs where it was sent to.
+    sent = replace(recipe, cluster=replace(recipe.cluster, address=None))
+    limit = {} if place is None else {"limit_bytes": sys.maxsize}
+    packed = pack(() if in_image else PACKAGES, {RECIPE_FILE: to_yaml(sent)}, state_folder() / "packages", **limit)
+    left = ", ".join(f"{count} {kind}" for kind, count in packed.left_out.items())
+    what = "the recipe; the code is the image's" if in_image else f"{', '.join(PACKAGES)} and the recipe"
+    say(f"package: {packed.num_files} files, {packed.size_bytes / 1e6:.2f} MB: {what}; left out: {left or 'nothing'}")
+    if place is None or in_image:
+        return packed, str(packed.file)
+    url = storage.join(place, packed.file.name)
+    if not storage.exists(url):
+        storage.upload(str(packed.file), url)
+    return packed, url
+
+
+def _whole(name: str, text: str) -> int:
+    if not text.isdigit():
+        raise RecipeError(f"{name} {text} must be a whole number, such as {name} 3")
+    return int(text)

@@ -1,0 +1,144 @@
+"""A table of the paper with a sweep's numbers below each of its rows: for the page, and as lines of text."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import groupby
+from statistics import fmean
+
+from jobs.pages.sweep_tables import section
+from jobs.sweep.paper_table import PaperTable, Row
+from rm_core.scaling.points import TrialPoint
+
+__all__ = ["Measured", "measured", "paper_html", "paper_lines"]
+
+_NOT_MEASURED = "not measured"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What a sweep has for one row of the paper, in percent, means over seeds."""
+
+    values: tuple[float | None, ...]
+    """In the paper's columns; None where it was not measured."""
+    accuracy: float | None
+    """Held-out pair accuracy; None where no trial repeats the row."""
+    by_source: dict[str, float]
+    """Of every source of the evaluation."""
+    num_seeds: int
+
+
+def measured(table: PaperTable, points: Sequence[TrialPoint]) -> dict[str, Measured]:
+    """What `points` have for each row of `table`, by the row's title; the trial is found by its labels or axes."""
+    return {row.title: _of_row(table, row, points) for row in table.rows}
+
+
+def paper_html(table: PaperTable, ours: Mapping[str, Measured]) -> str:
+    """The paper's rows, each with ours below it, in the paper's layout; slips have a footnote each."""
+    measured_names = {name for one in ours.values() for name in one.by_source}
+    sources = sorted(measured_names - {column.ours for column in table.columns})
+    marks, notes = _footnotes(table)
+    rows = [line for row in table.rows for line in _rows(table, row, ours[row.title], sources, marks)]
+    listed = "".join(f"<li value={number}>{escape(note)}</li>" for note, number in notes.items())
+    note = (
+        f"{escape(table.source)} of arXiv 2509.16127v1, in percent. Below each row of the paper, in blue, what this "
+        "sweep measured: its own held-out pair accuracy, overall and by source, and a benchmark where the evaluation "
+        f"had a source of that name. ★: what the paper went on with. {escape(table.about)}"
+    )
+    head = _head(table, sources)
+    html = section(f"The paper: {escape(table.title)}", note, head, rows)
+    footnotes = f'<ol class="notes">{listed}</ol>' if notes else ""
+    return html.removesuffix("</section>") + footnotes + "</section>"
+
+
+def paper_lines(table: PaperTable, ours: Mapping[str, Measured]) -> list[list[str]]:
+    """The same as cells of text: a heading, then a line a row, and one of ours below it where a trial repeats it."""
+    lines = [[*table.row_names, *(_name(column.over, column.name) for column in table.columns), "held-out"]]
+    for row in table.rows:
+        lines.append([*row.name, *(_cell(value, _digits(table, row)) for value in row.values), ""])
+        one = ours[row.title]
+        if one.accuracy is not None:
+            values = [_NOT_MEASURED if value is None else f"{value:.1f}" for value in (*one.values, one.accuracy)]
+            lines.append(["→ ours", *[""] * (len(row.name) - 1), *values])
+    return lines
+
+
+def _of_row(table: PaperTable, row: Row, points: Sequence[TrialPoint]) -> Measured:
+    found = [point for point in points if row.trial is not None and row.trial in _titles(point)]
+    if not found:
+        return Measured(values=(None,) * len(table.columns), accuracy=None, by_source={}, num_seeds=0)
+    names = set.intersection(*(set(point.by_source) for point in found))
+    by_source = {name: 100 * fmean(point.by_source[name] for point in found) for name in sorted(names)}
+    values = [by_source.get(column.ours) if column.ours else None for column in table.columns]
+    for index, column in enumerate(table.columns):
+        parts = [values[part] for part in column.mean_ours]
+        known = [part for part in parts if part is not None]
+        if parts and len(known) == len(parts):
+            values[index] = fmean(known)
+    accuracy = 100 * fmean(point.accuracy for point in found)
+    return Measured(values=tuple(values), accuracy=accuracy, by_source=by_source, num_seeds=len(found))
+
+
+def _titles(point: TrialPoint) -> set[str]:
+    """What a table may call a trial."""
+    return {point.label, ", ".join(point.axes.values())}
+
+
+def _footnotes(table: PaperTable) -> tuple[dict[tuple[str, int], list[int]], dict[str, int]]:
+    """(row, column) -> the numbers of its footnotes, and footnote -> its number."""
+    notes: dict[str, int] = {}
+    marks: dict[tuple[str, int], list[int]] = {}
+    order = {row.title: index for index, row in enumerate(table.rows)}
+    for slip in sorted(table.slips, key=lambda one: (order[one.row], one.columns)):
+        number = notes.setdefault(slip.note, len(notes) + 1)
+        for column in slip.columns:
+            marks.setdefault((slip.row, column), []).append(number)
+    return marks, notes
+
+
+def _head(table: PaperTable, sources: Sequence[str]) -> str:
+    first = "".join(f'<th rowspan="2" scope="row">{escape(name)}</th>' for name in table.row_names)
+    over = "".join(
+        f'<th class="over" colspan="{len(list(group))}" scope="colgroup">{escape(name)}</th>'
+        for name, group in groupby(table.columns, key=lambda column: column.over)
+    )
+    over += f'<th class="over" colspan="{1 + len(sources)}" scope="colgroup">held-out pair accuracy, ours</th>'
+    names = [column.name for column in table.columns] + ["all", *sources]
+    below = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
+    return f"<tr>{first}{over}</tr><tr>{below}</tr>"
+
+
+def _rows(
+    table: PaperTable, row: Row, one: Measured, sources: Sequence[str], marks: Mapping[tuple[str, int], list[int]]
+) -> list[str]:
+    name = "".join(f'<th scope="row">{escape(part)}</th>' for part in row.name)
+    name = name.removesuffix("</th>") + ("&nbsp;★</th>" if row.chosen else "</th>")
+    paper = ""
+    for column, value in enumerate(row.values):
+        numbers = ", ".join(map(str, marks.get((row.title, column), [])))
+        paper += f"<td>{_cell(value, _digits(table, row))}{f'<sup>{numbers}</sup>' if numbers else ''}</td>"
+    paper += "<td></td>" * (1 + len(sources))
+    if one.accuracy is None:
+        return [f"<tr>{name}{paper}</tr>\n"]
+    seeds = f"ours, {one.num_seeds} seed{'s' if one.num_seeds > 1 else ''}"
+    own = "".join(_own(value) for value in (*one.values, one.accuracy, *(one.by_source.get(name) for name in sources)))
+    return [
+        f'<tr class="paper">{name}{paper}</tr>\n',
+        f'<tr class="ours"><th colspan="{len(row.name)}" scope="row">{seeds}</th>{own}</tr>\n',
+    ]
+
+
+def _own(value: float | None) -> str:
+    return f'<td class="absent">{_NOT_MEASURED}</td>' if value is None else f"<td>{value:.1f}</td>"
+
+
+def _cell(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _digits(table: PaperTable, row: Row) -> int:
+    return table.digits if row.digits is None else row.digits
+
+
+def _name(over: str, name: str) -> str:
+    return f"{over} {name}" if over else name

@@ -1,0 +1,98 @@
+"""A finished trial in numbers: what it was, what it took, how well it does."""
+
+import os
+from collections.abc import Mapping
+from glob import glob
+
+import numpy as np
+from safetensors import safe_open
+
+from data_pipeline.dataset.prepared import PreparedData
+from data_pipeline.storage import join
+from jobs.preprocess.manifests import manifest_of
+from jobs.recipe.paths import with_absolute_paths
+from jobs.recipe.schema import Recipe
+from jobs.sweep.trials import TrialSpec
+from rm_core.evaluation.pairs import pair_table
+from rm_core.evaluation.results import EvaluationReport
+from rm_core.model_folder.remote import local_model
+from rm_core.planner.gpus import gpu_of
+from rm_core.scaling.points import TrialPoint
+from rm_core.scoring.scored_file import SCORED_FILE, read_scored
+from rm_core.training.data_plan import make_plan
+
+__all__ = ["measure_point"]
+
+BACKWARD = 3  # a step takes the FLOPs of its forward passes three times: once, and twice for the backward passes
+
+
+def measure_point(
+    recipe: Recipe,
+    spec: TrialSpec,
+    report: EvaluationReport,
+    *,
+    hours: float,
+    on_gpus: bool,
+    metrics: Mapping[str, float],
+    run_id: str,
+) -> TrialPoint:
+    """Read what training and evaluation of a trial left.
+
+    Args:
+        report: of its evaluation.
+        hours: workers times hours of training.
+        on_gpus: whether the workers had GPUs, which have a price.
+        metrics: the newest of the training's MLflow run.
+        run_id: that run's id.
+    """
+    margins = pair_table(read_scored(join(recipe.evaluate.output, SCORED_FILE))).margin
+    comparisons, flops = _work(recipe)
+    return TrialPoint(
+        id=spec.id,
+        label=spec.label,
+        axes=dict(spec.axes),
+        overrides=dict(spec.overrides),
+        seed=spec.seed,
+        num_parameters=_num_parameters(join(recipe.train.output, "export")),
+        num_comparisons=comparisons,
+        compute_flops=flops,
+        gpu_hours=hours,
+        cost=_cost(recipe, hours, on_gpus=on_gpus),
+        accuracy=report.overall.accuracy.value,
+        log_loss=float(np.logaddexp(0.0, -margins).mean()),
+        train_loss=metrics["train/loss"],
+        by_source={name: group.accuracy.value for name, group in report.by_source.items()},
+        mlflow_run_id=run_id,
+    )
+
+
+def _work(recipe: Recipe) -> tuple[int, float]:
+    """(Comparisons, FLOPs) of the training's plan."""
+    config = with_absolute_paths(recipe.train, "model", "data", "output", "cache_dir")
+    data = PreparedData.open(manifest_of(recipe, config.data))
+    _, plan = make_plan(config, data)
+    comparisons, flops = 0, 0.0
+    for stage in plan.stages:
+        for start in range(0, stage.plan.num_steps, stage.plan.chunk_steps):
+            steps = stage.plan.steps(start, min(start + stage.plan.chunk_steps, stage.plan.num_steps))
+            comparisons += steps.rows.size
+            flops += float(steps.costs.sum())
+    return comparisons, BACKWARD * flops
+
+
+def _num_parameters(export: str) -> int:
+    """All weights in the files of the exported model, the head's too."""
+    total = 0
+    for path in glob(os.path.join(local_model(export), "*.safetensors")):
+        if os.path.basename(path) == "reward_fixture.safetensors":  # inputs and rewards, no weights
+            continue
+        with safe_open(path, framework="numpy") as file:
+            total += sum(int(np.prod(file.get_slice(name).get_shape())) for name in file.keys())  # noqa: SIM118
+    return total
+
+
+def _cost(recipe: Recipe, hours: float, *, on_gpus: bool) -> float | None:
+    price = recipe.plan.price
+    if price is None and on_gpus:
+        price = gpu_of(recipe.plan.gpu).price
+    return None if price is None else hours * price

@@ -1,0 +1,163 @@
+"""The report of a sweep: what its finished trials say, as a page, a table of points and plots.
+
+``report/index.html`` holds everything; beside it stand ``points.csv`` and each plot as PNG. All are made from the
+points alone, so a report written again is the same to the last byte.
+"""
+
+import csv
+import io
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from data_pipeline.storage import exists, join, write_atomic
+from jobs.pages.sweep_page import render_page
+from jobs.pages.sweep_tables import Absent
+from jobs.pages.sweep_words import headline, law_words, mean_words, noise_words, score
+from jobs.sweep.paper_section import measured, paper_html, paper_lines
+from jobs.sweep.paper_table import load_table
+from jobs.sweep.pictures import pictures_of
+from jobs.sweep.results import SweepResults, evaluation_of, read_sweep
+from jobs.tracking.tracker import Tracker
+from rm_core.evaluation.matching import match
+from rm_core.evaluation.paired import PairedComparison, compare_paired_seeds
+from rm_core.scaling.analysis import Analysis, analyse
+from rm_core.scaling.points import TrialPoint
+from rm_core.scoring.scored import ScoredComparison
+from rm_core.scoring.scored_file import SCORED_FILE, read_scored
+
+__all__ = ["read_out", "render_report", "summary", "write_sweep_report"]
+
+_MOST_COMPARED = 12
+"""Labels that are compared with the best Comparison by Comparison: their rewards are read for that."""
+
+
+def write_sweep_report(folder: str, tracker: Tracker | None) -> None:
+    """Write ``report/`` into the folder of a sweep, local or s3://, and log it to the sweep's run.
+
+    Trials that have not finished are listed with their reason; with none finished there is a report that says so.
+
+    Args:
+        folder: with ``sweep.json`` and ``trials/``.
+        tracker: the sweep's parent run; None: nothing is logged.
+
+    Raises:
+        MissingInput: there is no sweep.
+        RecipeError: the metric or the paper's table is not known.
+        CorruptData: a file of the sweep is damaged.
+    """
+    results = read_sweep(folder)
+    files, told = render_report(results)
+    for name, content in files.items():
+        write_atomic(join(folder, "report", name), content)
+    if tracker is not None:
+        with tempfile.TemporaryDirectory() as local:
+            for name, content in files.items():
+                Path(local, name).write_bytes(content)
+            tracker.log_file(local, "report")
+        tracker.describe(told, "Results of the sweep")
+
+
+def render_report(results: SweepResults) -> tuple[dict[str, bytes], str]:
+    """The files of the report by name, and its summary in Markdown."""
+    analysis, items = read_out(results)
+    pictures = pictures_of(results, analysis)
+    extra = []
+    if results.paper_table is not None:
+        paper = load_table(results.paper_table)
+        extra.append(paper_html(paper, measured(paper, results.points)))
+    html = render_page(
+        analysis,
+        title=f"Sweep {results.name}",
+        pictures=pictures,
+        items=items,
+        absent=[
+            Absent(label=one.label, seed="" if one.seed is None else str(one.seed), state=one.state, reason=one.reason)
+            for one in results.unfinished
+        ],
+        extra=extra,
+    )
+    files = {"points.csv": _csv(results).encode(), **{one.file: one.png for one in pictures}}
+    return {**files, "index.html": html.encode()}, summary(results, analysis, items)
+
+
+def read_out(results: SweepResults) -> tuple[Analysis, dict[str, PairedComparison]]:
+    """What the points say, and the best label against each of the next ones on the Comparisons that both scored."""
+    analysis = analyse(
+        results.points,
+        results.values,
+        metric=results.metric,
+        higher_is_better=results.mode == "max",
+        scaling={"scaling": True, "study": False}.get(results.report or ""),
+    )
+    return analysis, _same_comparisons(results, analysis)
+
+
+def _same_comparisons(results: SweepResults, analysis: Analysis) -> dict[str, PairedComparison]:
+    """The best label against the next ones on the Comparisons that all of both scored; empty for other metrics."""
+    if results.metric != "accuracy" or not analysis.places:
+        return {}
+    best, *others = [place.label for place in analysis.places[: _MOST_COMPARED + 1]]
+    winners = _scored(results, analysis.of_label(best))
+    found = {}
+    for label in others:
+        seeds = _scored(results, analysis.of_label(label))
+        together = min(len(winners), len(seeds))
+        if together and _are_same([*winners[:together], *seeds[:together]]):
+            found[label] = compare_paired_seeds(winners[:together], seeds[:together])
+    return found
+
+
+def _scored(results: SweepResults, points: Sequence[TrialPoint]) -> list[list[ScoredComparison]]:
+    """The rewards of each point that kept them."""
+    urls = [join(evaluation_of(results.folder, point), SCORED_FILE) for point in points]
+    return [read_scored(url) for url in urls if exists(url)]
+
+
+def _are_same(scored: Sequence[Sequence[ScoredComparison]]) -> bool:
+    """Whether all scored the same Comparisons: a study of data may evaluate each model on its own."""
+    first = scored[0]
+    keys = {(one.source, one.id) for one in first}
+    if any({(one.source, one.id) for one in other} != keys or len(other) != len(first) for other in scored):
+        return False
+    return all(match(first, other).only_a == 0 for other in scored)
+
+
+def _csv(results: SweepResults) -> str:
+    """One point a line, in the order of the sweep; numbers to the last digit."""
+    sources = sorted({name for point in results.points for name in point.by_source})
+    keys = list(dict.fromkeys(key for point in results.points for key in point.overrides))
+    plain = ("id", "label", "seed")
+    numbers = ("num_parameters", "num_comparisons", "compute_flops", "gpu_hours", "cost", "accuracy", "log_loss")
+    last = ("train_loss", "mlflow_run_id")
+    sink = io.StringIO()
+    writer = csv.writer(sink, lineterminator="\n")
+    settings = [*(f"axis:{axis}" for axis in results.axes), *(f"set:{key}" for key in keys)]
+    writer.writerow([*plain, *settings, *numbers, *last, "metric", *(f"accuracy:{name}" for name in sources)])
+    for point in results.points:
+        row = [getattr(point, name) for name in plain] + [point.axes.get(axis, "") for axis in results.axes]
+        row += [point.overrides.get(key, "") for key in keys] + [getattr(point, name) for name in (*numbers, *last)]
+        writer.writerow([*row, results.values[point.id], *(point.by_source.get(name, "") for name in sources)])
+    return sink.getvalue()
+
+
+def summary(results: SweepResults, analysis: Analysis, items: Mapping[str, PairedComparison]) -> str:
+    """The headline, the ranking, the laws, what did not finish and the paper's table, for the page of the run."""
+    lines = [headline(analysis, items), ""]
+    if analysis.places:
+        lines += [
+            f"| | {analysis.metric} | interval | behind | more than noise? |",
+            "| --- | ---: | ---: | ---: | --- |",
+        ]
+    for index, place in enumerate(analysis.places):
+        cells = [place.label, score(place.mean.value), mean_words(place.mean)]
+        cells += [score(place.behind), noise_words(place, items)] if index else ["", "best"]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", *(f"- {law_words(fit)}" for fit in analysis.fits)]
+    lines += [f"- {one.label}, seed {one.seed}: {one.state}. {one.reason}".rstrip() for one in results.unfinished]
+    if results.paper_table is not None:
+        paper = load_table(results.paper_table)
+        head, *rows = paper_lines(paper, measured(paper, results.points))
+        lines += ["", f"### {paper.source} of the paper: {paper.title}, and ours", ""]
+        lines += [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+    return "\n".join(lines).strip()

@@ -1,0 +1,90 @@
+"""The trials of a sweep before any of them runs: which there are, each with its recipe and its state."""
+
+from dataclasses import dataclass, replace
+
+from data_pipeline.dataset.manifest import Manifest
+from data_pipeline.errors import RecipeError
+from jobs.preprocess.manifests import manifest_of
+from jobs.recipe.paths import with_absolute_paths
+from jobs.recipe.schema import Recipe
+from jobs.sweep.axes import axes_of
+from jobs.sweep.folder import TrialState
+from jobs.sweep.search import Search
+from jobs.sweep.shared import Placement
+from jobs.sweep.trials import TrialSpec, expand, fits
+from jobs.train.state import claim_output
+
+__all__ = ["Sweep"]
+
+
+@dataclass(kw_only=True)
+class Sweep:
+    """One sweep: its trials, their recipes and states."""
+
+    recipe: Recipe
+    placement: Placement
+
+    def __post_init__(self) -> None:
+        self.folder = self.placement.folder
+        self.states: dict[str, TrialState] = {}
+        self.recipes: dict[str, Recipe] = {}
+        self.search: Search | None = None
+
+    def plan(self, known: dict[str, TrialState]) -> None:
+        """Which trials there are, each with a checked recipe.
+
+        Args:
+            known: what the folder has of an earlier run.
+
+        Raises:
+            RecipeError: an axis or a trial's recipe is wrong.
+        """
+        config = self.recipe.sweep
+        if config.method == "search":
+            axes = axes_of(config.parameters, search=True)
+            specs = [one.spec for one in known.values() if one.spec.seed == config.seeds[0] and fits(axes, one.spec)]
+            self.search = Search(axes=axes, seed=config.seeds[0], mode=config.mode)
+            self.search.left = max(0, config.num_samples - len(specs))
+        else:
+            specs = expand(config)
+        for spec in specs:
+            self.add(spec, known.get(spec.id))
+        if self.search is not None:
+            self.search.known |= {spec.id: spec for spec in specs}
+            numbers = {spec.id: self.folder.numbers_of(spec.id) for spec in specs}
+            self.search.values = {id_: one[config.metric] for id_, one in numbers.items() if config.metric in one}
+
+    def add(self, spec: TrialSpec, known: TrialState | None = None) -> None:
+        """One more trial."""
+        recipe = self.placement.recipe_of(spec)
+        self.recipes[spec.id] = recipe
+        self.states[spec.id] = TrialState(spec=spec) if known is None else replace(known, spec=spec)
+
+    def begin(self, spec: TrialSpec) -> None:
+        """What an earlier run said of a trial that runs now is over."""
+        self.states[spec.id] = replace(self.states[spec.id], state="pending", reason="")
+        self.folder.write_state(self.states[spec.id])
+
+    def to_do(self) -> list[TrialSpec]:
+        """Trials that are to run: stopped ones stay so as long as there is early stopping."""
+        over = {"finished"} if self.recipe.sweep.stop_early is None else {"finished", "stopped"}
+        return [state.spec for state in self.states.values() if state.state not in over]
+
+    def check_finished(self) -> None:
+        """Refuse finished trials whose recipe has changed since: their points would stand beside others.
+
+        Raises:
+            RecipeError: names the first difference.
+        """
+        for state in self.states.values():
+            if state.state != "finished":
+                continue
+            recipe = self.recipes[state.spec.id]
+            config = with_absolute_paths(recipe.train, "model", "data", "output", "cache_dir")
+            manifest = Manifest.read(manifest_of(recipe, config.data))
+            try:
+                claim_output(config, manifest.fingerprint)
+            except RecipeError as error:
+                raise RecipeError(
+                    f"trial {state.spec.name!r} finished with other settings: {error}; or choose another sweep.output"
+                ) from error

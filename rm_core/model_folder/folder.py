@@ -1,0 +1,200 @@
+"""A reward model as a folder: what `save` writes, `load_reward_model` reads and scores the same with.
+
+config.json, model*.safetensors        the backbone, readable by Transformers
+reward_head.safetensors, .json         the head's weights and its HeadConfig
+tokenizer.json, ..., preprocessor_config.json   copied from the folder that training started from
+model.json                             written last: format version, files with sha256, lineage
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from data_pipeline.errors import CorruptData, MissingInput
+from data_pipeline.storage import exists, join, sha256_of, write_atomic
+from rm_core.model.backbone import load_backbone
+from rm_core.model.config import HeadConfig
+from rm_core.model.families import family_of
+from rm_core.model.reward_model import RewardModel
+from rm_core.model_folder.remote import MARKER, local_model
+from rm_core.model_folder.weight_files import write_backbone
+
+__all__ = [
+    "PROCESSOR_FILES",
+    "files_of",
+    "finish_folder",
+    "has_head",
+    "is_complete",
+    "load_reward_model",
+    "marker_sha256",
+    "model_type_of",
+    "save_reward_model",
+    "sees_images",
+    "verify_folder",
+]
+
+FORMAT_VERSION = 1
+PROCESSOR_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "preprocessor_config.json",
+    "vocab.json",
+    "merges.txt",
+)
+_HEAD_WEIGHTS, _HEAD_CONFIG = "reward_head.safetensors", "reward_head.json"
+
+
+def save_reward_model(
+    folder: str,
+    backbone: PreTrainedModel,
+    head_config: HeadConfig,
+    weights: Iterable[tuple[str, Tensor]],
+    *,
+    processor_from: str,
+    lineage: Mapping[str, Any],
+) -> None:
+    """Write a complete reward-model folder.
+
+    Args:
+        backbone: gives the config; its own weights are not read (under ZeRO-3 they are shards).
+        weights: the consolidated state of the `RewardModel`, names starting with ``backbone.`` or ``head.``; taken one
+            after the other, and at most a file's worth of them held.
+        processor_from: the folder whose tokenizer and processor files are copied.
+    """
+    os.makedirs(folder, exist_ok=True)
+    head: dict[str, Tensor] = {}
+    write_backbone(folder, backbone, _without_head(weights, head))
+    save_file(head, os.path.join(folder, _HEAD_WEIGHTS))
+    write_atomic(os.path.join(folder, _HEAD_CONFIG), _json(asdict(head_config)))
+    for name in PROCESSOR_FILES:
+        if os.path.exists(source := os.path.join(processor_from, name)):
+            shutil.copyfile(source, os.path.join(folder, name))
+    finish_folder(folder, lineage)
+
+
+def _without_head(weights: Iterable[tuple[str, Tensor]], head: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """The backbone's weights; the head's are put into `head` on the way."""
+    for name, value in weights:
+        part, _, own_name = name.partition(".")
+        if part == "head":
+            head[own_name] = value.contiguous()
+        else:
+            yield own_name, value
+
+
+def finish_folder(folder: str, lineage: Mapping[str, Any]) -> None:
+    """Write the marker that makes the folder complete: every file with its checksum."""
+    files = {name: sha256_of(os.path.join(folder, name)) for name in sorted(os.listdir(folder)) if name != MARKER}
+    marker = {"format_version": FORMAT_VERSION, "files": files, "lineage": dict(lineage)}
+    write_atomic(os.path.join(folder, MARKER), _json(marker))
+
+
+def is_complete(folder: str) -> bool:
+    """Whether `folder`, local or in an object store, was finished by us."""
+    return exists(join(folder, MARKER))
+
+
+def has_head(folder: str) -> bool:
+    """Whether `folder` holds a trained reward head."""
+    return os.path.isfile(os.path.join(folder, _HEAD_WEIGHTS))
+
+
+def load_reward_model(folder: str, *, dtype: torch.dtype = torch.float32) -> RewardModel:
+    """The exported reward model of `folder`, local or in an object store, in evaluation mode.
+
+    Raises:
+        MissingInput: no reward head there.
+        CorruptData: a file differs from its checksum, or weights are missing or empty.
+    """
+    folder = local_model(folder)
+    if not has_head(folder):
+        raise MissingInput(f"{folder!r} holds no {_HEAD_WEIGHTS}: name the folder that training exported")
+    verify_folder(folder)
+    with open(os.path.join(folder, _HEAD_CONFIG), encoding="utf8") as file:
+        head_config = HeadConfig(**json.load(file))
+    model = RewardModel(load_backbone(folder, dtype=dtype), head_config)
+    weights = load_file(os.path.join(folder, _HEAD_WEIGHTS))
+    if missing := model.head.state_dict().keys() ^ weights.keys():
+        raise CorruptData(f"{folder!r}: {_HEAD_WEIGHTS} and {_HEAD_CONFIG} do not belong together: {sorted(missing)}")
+    model.head.load_state_dict(weights)
+    empty = [name for name, tensor in model.state_dict().items() if tensor.numel() == 0]
+    if empty:
+        raise CorruptData(f"{folder!r} holds empty weights: {empty[:3]}")
+    return model.eval()
+
+
+def verify_folder(folder: str) -> dict[str, Any]:
+    """Check every file against the marker's checksum; returns the lineage.
+
+    Raises:
+        CorruptData: not complete, or a file differs.
+    """
+    marker = _marker(folder)
+    for name, expected in marker["files"].items():
+        path = os.path.join(folder, name)
+        if not os.path.isfile(path) or sha256_of(path) != expected:
+            raise CorruptData(f"{path!r} is missing or differs from the checksum in {MARKER}")
+    lineage: dict[str, Any] = marker["lineage"]
+    return lineage
+
+
+def marker_sha256(folder: str) -> str:
+    """sha256 of the marker of a local folder: names the model, since the marker lists every file's checksum.
+
+    Raises:
+        CorruptData: it has none.
+    """
+    _marker(folder)
+    return sha256_of(os.path.join(folder, MARKER))
+
+
+def files_of(folder: str) -> list[str]:
+    """Names of the files that belong to the model in a local folder, the marker aside; others may lie beside them.
+
+    Raises:
+        CorruptData: it has no marker.
+    """
+    return sorted(_marker(folder)["files"])
+
+
+def sees_images(folder: str) -> bool:
+    """Whether the backbone of a local folder has a vision tower.
+
+    Raises:
+        MissingInput: the folder has no ``config.json``.
+    """
+    return family_of(model_type_of(folder)).has_vision
+
+
+def model_type_of(folder: str) -> str:
+    """What Transformers calls the backbone's architecture, such as ``qwen2_5_vl``.
+
+    Raises:
+        MissingInput: the folder has no ``config.json``.
+    """
+    path = os.path.join(folder, "config.json")
+    if not os.path.isfile(path):
+        raise MissingInput(f"{folder!r} has no config.json: name the folder that training exported")
+    with open(path, encoding="utf8") as file:
+        return str(json.load(file)["model_type"])
+
+
+def _marker(folder: str) -> dict[str, Any]:
+    if not is_complete(folder):
+        raise CorruptData(f"{folder!r} has no {MARKER}: its export was cut off; export it again")
+    with open(os.path.join(folder, MARKER), encoding="utf8") as file:
+        marker: dict[str, Any] = json.load(file)
+    return marker
+
+
+def _json(value: object) -> bytes:
+    return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode("utf8")

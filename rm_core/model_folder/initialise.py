@@ -1,0 +1,53 @@
+"""Write a random-weight backbone folder: weights, tokenizer, processor. For tests, demos and scaling studies."""
+
+import os
+import shutil
+from collections.abc import Callable
+
+from data_pipeline.config import EncodeConfig
+from data_pipeline.encoding.tokenizer import load_tokenizer, write_processor_files
+from data_pipeline.errors import MissingInput, RecipeError
+from rm_core.model.backbone import DTYPES, new_backbone
+from rm_core.model.config import InitModelConfig
+from rm_core.model.shape_config import backbone_config
+from rm_core.model_folder.folder import PROCESSOR_FILES, finish_folder
+
+__all__ = ["initialise_model"]
+
+
+def initialise_model(config: InitModelConfig, encode: EncodeConfig, *, train_tokenizer: Callable[[str], None]) -> int:
+    """Write the folder `config.output`; returns the number of parameters.
+
+    Args:
+        encode: image sizes and system prompt, for the processor's files.
+        train_tokenizer: writes a new tokenizer into a folder; called where `config.tokenizer` is unset.
+
+    Raises:
+        RecipeError: unknown shape or dtype, or a vocabulary too small for the tokenizer.
+        MissingInput: `config.tokenizer` holds no ``tokenizer.json``.
+    """
+    if config.dtype not in DTYPES:
+        raise RecipeError(f"init_model.dtype={config.dtype!r} is unknown; choose one of {', '.join(DTYPES)}")
+    os.makedirs(config.output, exist_ok=True)
+    if config.tokenizer is None:
+        train_tokenizer(config.output)
+    else:
+        _copy_tokenizer(config.tokenizer, config.output)
+    tokenizer = load_tokenizer(config.output)
+    write_processor_files(config.output, encode)
+    backbone = new_backbone(
+        backbone_config(config.shape, vocab_size=tokenizer.vocab_size, special_ids=dict(tokenizer.special_ids)),
+        seed=config.seed,
+        dtype=DTYPES[config.dtype],
+    )
+    backbone.save_pretrained(config.output)
+    finish_folder(config.output, {"shape": config.shape, "seed": config.seed, "tokenizer": tokenizer.fingerprint})
+    return sum(parameter.numel() for parameter in backbone.parameters())
+
+
+def _copy_tokenizer(source: str, target: str) -> None:
+    if not os.path.isfile(os.path.join(source, "tokenizer.json")):
+        raise MissingInput(f"init_model.tokenizer={source!r} holds no tokenizer.json")
+    for name in PROCESSOR_FILES:
+        if os.path.isfile(path := os.path.join(source, name)):
+            shutil.copyfile(path, os.path.join(target, name))

@@ -1,0 +1,193 @@
+"""The planning columns of a split: what packing needs to know of every Comparison, as NumPy arrays.
+
+26 bytes a Comparison, its place in the Arrow table included. They are computed from the Arrow columns a piece at a
+time, so that a table of many millions of rows that is memory-mapped stays on the disk.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from data_pipeline.encoding.encoder import EncodedComparison
+from data_pipeline.errors import RecipeError, RunError
+from rm_core.packing.cost import CostModel, attention_pairs
+from rm_core.packing.row_sizes import SIZE_COLUMNS, ArrowIds, RowSizes, sizes_of
+
+__all__ = ["PlanningTable", "StepCounts", "num_ordered_pairs"]
+
+Integers = npt.NDArray[np.integer[Any]]
+
+_PIECE = 1 << 16
+"""Rows whose lists are looked at together: what fits into a processor's cache."""
+_STORED = {"num_tokens": np.int32, "num_patches": np.int32, "num_pairs": np.int32, "num_responses": np.uint16,
+           "cost": np.float32}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class StepCounts:
+    """What one optimiser step holds over all ranks: known from the plan alone, the units that losses are divided by.
+
+    Attributes:
+        comparisons: Comparisons.
+        pairs: ordered pairs: responses of different rank.
+        matches: unordered pairs of responses, ties included: K (K - 1) / 2 each.
+        responses: responses.
+        tokens: prefix once and all responses.
+        patches: vision patches of all spans as shown; an image shown twice counts twice.
+    """
+
+    comparisons: int
+    pairs: int
+    matches: int
+    responses: int
+    tokens: int
+    patches: int
+
+
+@dataclass(frozen=True)
+class PlanningTable:
+    """One entry a Comparison that an epoch shows; a Comparison shown twice has two entries.
+
+    Attributes:
+        index: int [N], row of `PreparedData`.
+        num_tokens: int [N], prefix plus all responses.
+        num_patches: int [N], vision patches of all image spans.
+        num_pairs: int [N], ordered pairs.
+        num_responses: int [N].
+        cost: float [N], FLOPs of a forward pass, for balancing ranks.
+        ids: the records' ids, for messages.
+    """
+
+    index: Integers
+    num_tokens: Integers
+    num_patches: Integers
+    num_pairs: Integers
+    num_responses: Integers
+    cost: npt.NDArray[np.floating[Any]]
+    ids: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @classmethod
+    def from_rows(
+        cls, rows: pa.Table, index: Integers, *, places: Integers | None = None, cost_model: CostModel
+    ) -> "PlanningTable":
+        """Columns of `rows` (in `dataset.tables.ROWS_SCHEMA`) at `index`; an index may occur several times.
+
+        Rows know the patches of a picture and not its shape: all of them count as attending to each other.
+
+        Args:
+            places: int [N], row of `rows` of each entry, where that is not `index` (`PreparedData.all_rows` also
+                holds refused rows).
+
+        Raises:
+            RunError: a Comparison of more than 65,535 responses.
+        """
+        places = index if places is None else places
+        stored = {name: np.empty(len(rows), dtype=kind) for name, kind in _STORED.items()}
+        start = 0
+        for batch in rows.select(SIZE_COLUMNS).to_batches(max_chunksize=_PIECE):
+            for name, values in _columns(sizes_of(batch), cost_model).items():
+                stored[name][start : start + len(batch)] = values
+            start += len(batch)
+        # One column at a time: that of all rows goes as that of the entries comes.
+        columns = {name: stored.pop(name)[places] for name in _STORED}
+        return cls(index=index.astype(np.int32), ids=ArrowIds(rows["id"], places), **columns)
+
+    @classmethod
+    def from_comparisons(cls, comparisons: Sequence[EncodedComparison], cost_model: CostModel) -> "PlanningTable":
+        """The table of Comparisons in memory, each shown once; its index counts them."""
+        columns = _columns(_sizes_in_memory(comparisons), cost_model)
+        return cls(index=np.arange(len(comparisons)), ids=tuple(item.id for item in comparisons), **columns)
+
+    @property
+    def has_images(self) -> npt.NDArray[np.bool_]:
+        """Bool [N], which Comparisons show an image or a video."""
+        return self.num_patches > 0
+
+    def where(self, mask: npt.NDArray[np.bool_]) -> "PlanningTable":
+        """The table of the entries that `mask` [N] marks, in their order; `index` still says where the data is."""
+        chosen = np.flatnonzero(mask)
+        ids = self.ids.take(chosen) if isinstance(self.ids, ArrowIds) else tuple(self.ids[int(i)] for i in chosen)
+        columns: dict[str, Any] = {name: getattr(self, name)[chosen] for name in ("index", *_STORED)}
+        return PlanningTable(ids=ids, **columns)
+
+    def counts(self, rows: Integers) -> npt.NDArray[np.int64]:
+        """Counts of S steps of G Comparisons, `rows` [S, G]: int64 [S, 6] in the order of `StepCounts`."""
+        responses = self.num_responses[rows].astype(np.int64)
+        columns = (
+            np.ones(rows.shape, dtype=np.int64),
+            self.num_pairs[rows],
+            responses * (responses - 1) // 2,
+            responses,
+            self.num_tokens[rows],
+            self.num_patches[rows],
+        )
+        return np.stack([column.sum(axis=1, dtype=np.int64) for column in columns], axis=1)
+
+    def check_fits(self, *, tokens: int, patches: int) -> None:
+        """Refuse a Comparison that alone exceeds a budget of one packed row.
+
+        Raises:
+            RecipeError: names the largest one, its size and the budget.
+        """
+        for name, sizes, limit in (
+            ("token_budget", self.num_tokens, tokens),
+            ("patch_budget", self.num_patches, patches),
+        ):
+            largest = int(np.argmax(sizes))
+            if int(sizes[largest]) > limit:
+                raise RecipeError(
+                    f"Comparison {self.ids[largest]!r} needs {int(sizes[largest])} of {name}={limit}: raise {name}, "
+                    "or preprocess with a smaller rules.max_tokens or encode.max_pixels"
+                )
+
+
+def num_ordered_pairs(ranks: Sequence[int]) -> int:
+    """Pairs of responses with different ranks."""
+    return sum(a < b for a in ranks for b in ranks)
+
+
+def _columns(sizes: RowSizes, cost_model: CostModel) -> dict[str, npt.NDArray[Any]]:
+    """The columns named in `_STORED`, in any type that holds them."""
+    limit = np.iinfo(np.uint16).max
+    if (most := int(sizes.responses.max(initial=0))) > limit:
+        raise RunError(f"a Comparison has {most:,} responses, a plan counts up to {limit:,}: split it")
+    cost = cost_model.cost(
+        tokens=sizes.tokens,
+        responses=sizes.responses,
+        attention_pairs=sizes.attention_pairs,
+        patches=sizes.patches,
+        patch_pairs=sizes.patch_pairs,
+    )
+    return {
+        "num_tokens": sizes.tokens,
+        "num_patches": sizes.patches,
+        "num_pairs": sizes.pairs,
+        "num_responses": sizes.responses,
+        "cost": cost,
+    }
+
+
+def _sizes_in_memory(comparisons: Sequence[EncodedComparison]) -> RowSizes:
+    grids = [[image.grid for image in item.images] for item in comparisons]
+    lengths = [[len(ids) for ids in item.response_ids] for item in comparisons]
+    return RowSizes(
+        tokens=_int64(item.num_tokens for item in comparisons),
+        responses=_int64(map(len, lengths)),
+        pairs=_int64(num_ordered_pairs(item.ranks) for item in comparisons),
+        attention_pairs=_int64(
+            attention_pairs(len(item.prefix_ids), parts) for item, parts in zip(comparisons, lengths, strict=True)
+        ),
+        patches=_int64(sum(frames * rows * columns for frames, rows, columns in parts) for parts in grids),
+        patch_pairs=_int64(sum(frames * (rows * columns) ** 2 for frames, rows, columns in parts) for parts in grids),
+    )
+
+
+def _int64(values: Iterable[int]) -> npt.NDArray[np.int64]:
+    return np.fromiter(values, dtype=np.int64)

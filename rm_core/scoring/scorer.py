@@ -1,0 +1,69 @@
+"""An exported reward model as a function: Comparisons -> rewards, by the packed path that trained it."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import torch
+
+from data_pipeline.encoding.encoder import EncodedComparison
+from rm_core.batches.packed import collate
+from rm_core.batches.pixels import patches_of
+from rm_core.model.flops import cost_model
+from rm_core.model_folder.folder import load_reward_model
+from rm_core.objectives.pairwise import means
+from rm_core.packing.plan import PackBudget, pack_first_fit
+from rm_core.packing.sizes import PlanningTable
+
+__all__ = ["Scorer"]
+
+
+class Scorer:
+    """Scores Comparisons with the reward model of a folder, on a GPU where there is one.
+
+    A reward depends on its own Comparison only: not on what else is asked, the order, or the budgets (float32 sums
+    differ in their last bits).
+
+    Args:
+        folder: an exported reward model.
+        budget: what one packed row may hold.
+
+    Raises:
+        MissingInput, CorruptData: as `load_reward_model`.
+    """
+
+    def __init__(self, folder: str, budget: PackBudget) -> None:
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        dtype = torch.bfloat16 if self._device.type == "cuda" else torch.float32
+        self._model = load_reward_model(folder, dtype=dtype).to(self._device)
+        self._row_format = self._model.row_format
+        self._budget = budget
+
+    def score(self, comparisons: Sequence[EncodedComparison], *, blank: bool = False) -> list[tuple[float, ...]]:
+        """K rewards for each Comparison, in the given order.
+
+        Args:
+            blank: replace every image by a mid-grey one of its size.
+
+        Raises:
+            RecipeError: a Comparison alone exceeds the budget.
+        """
+        rewards: list[tuple[float, ...]] = [()] * len(comparisons)
+        for places in self._packs(comparisons):
+            batch = collate(
+                [comparisons[place] for place in places],
+                row_format=self._row_format,
+                load_image=partial(patches_of, blank=blank),
+            )
+            with torch.inference_mode():
+                scored = means(self._model(batch.to(self._device))).cpu()
+            for place, part in zip(places, torch.split(scored, list(batch.num_responses)), strict=True):
+                rewards[place] = tuple(float(reward) for reward in part)
+        return rewards
+
+    def _packs(self, comparisons: Sequence[EncodedComparison]) -> Iterator[tuple[int, ...]]:
+        if not comparisons:
+            return
+        table = PlanningTable.from_comparisons(comparisons, cost_model(self._model.backbone.config))
+        table.check_fits(tokens=self._budget.tokens, patches=self._budget.patches)
+        for pack in pack_first_fit(range(len(comparisons)), table, self._budget):
+            yield pack.rows

@@ -1,0 +1,77 @@
+"""Recipe and manifest -> the whole plan of a training. Cheap: the driver makes it before it asks for a cluster."""
+
+import math
+
+import numpy as np
+
+from data_pipeline.dataset.prepared import PreparedData
+from data_pipeline.errors import RecipeError, RunError
+from data_pipeline.storage import is_local
+from data_pipeline.storage.cache import ShardCache
+from rm_core.model.families import family_of
+from rm_core.model.flops import cost_model
+from rm_core.model_folder.remote import backbone_settings
+from rm_core.packing.plan import PackBudget, Plan
+from rm_core.packing.sizes import PlanningTable
+from rm_core.packing.staged_plan import Stage, StagedPlan
+from rm_core.train_config.config import TrainConfig
+from rm_core.train_config.weights import StageConfig
+
+__all__ = ["make_plan", "open_data"]
+
+
+def open_data(config: TrainConfig) -> PreparedData:
+    """The prepared data as a worker reads it: remote shards through a cache on its machine.
+
+    Raises:
+        MissingInput, CorruptData: as for `PreparedData.open`.
+    """
+    cache = None if is_local(config.data) else ShardCache(config.cache_dir, config.cache_bytes)
+    return PreparedData.open(config.data, cache)
+
+
+def make_plan(config: TrainConfig, data: PreparedData) -> tuple[PlanningTable, StagedPlan]:
+    """The planning table of an epoch of training and the whole plan; the same on every rank and in the driver.
+
+    Raises:
+        MissingInput: `config.model` is no folder of a backbone.
+        RecipeError: a backbone of a family that is not known, one that reads text only and would see images, or a
+            Comparison that alone exceeds a budget.
+        RunError: a stage holds no Comparison.
+    """
+    backbone = backbone_settings(config.model, "make a folder with `basereward init-model`")
+    index = data.epoch_indices("train")
+    table = PlanningTable.from_rows(data.all_rows, index, places=data.places(index), cost_model=cost_model(backbone))
+    stages = config.stages or [StageConfig(epochs=config.epochs, steps=config.max_steps)]
+    plan = StagedPlan([_stage(config, table, number, stage) for number, stage in enumerate(stages)])
+    if not family_of(backbone.model_type).has_vision:
+        _check_text_only(config, table, plan)
+    return table, plan
+
+
+def _stage(config: TrainConfig, table: PlanningTable, number: int, stage: StageConfig) -> Stage:
+    shown = {"all": np.ones(len(table), dtype=np.bool_), "images": table.has_images, "text": ~table.has_images}
+    places = np.flatnonzero(shown[stage.only])
+    name = stage.name or str(number + 1)
+    if len(places) == 0 < len(table):
+        raise RunError(
+            f"train.stages.{number}.only={stage.only!r}: no Comparison of the training split is of that kind"
+        )
+    part = table if len(places) == len(table) else table.where(shown[stage.only])
+    plan = Plan(
+        part,
+        seed=config.seed + number,
+        global_batch=config.global_batch,
+        num_steps=stage.steps or math.ceil(stage.epochs * len(part) / config.global_batch),
+        budget=PackBudget(tokens=config.token_budget, patches=config.patch_budget),
+    )
+    return Stage(name, plan, places)
+
+
+def _check_text_only(config: TrainConfig, table: PlanningTable, plan: StagedPlan) -> None:
+    for number, stage in enumerate(plan.stages):
+        if count := int(table.has_images[stage.places].sum()):
+            raise RecipeError(
+                f"train.model={config.model!r} reads text only, and {count} Comparisons of stage {stage.name} show "
+                f"images: set train.stages.{number}.only=text, as in `train: {{stages: [{{only: text}}]}}`"
+            )

@@ -1,0 +1,83 @@
+"""What peers do, for comparison: one full row per response through Transformers' own forward pass.
+
+Its own positions, its own masks, its own way of putting images into the text, its own vision tower attention.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from toys import IMAGE_TOKEN, VIDEO_TOKEN
+
+from data_pipeline.encoding.encoder import EncodedComparison
+from rm_core.batches.pixels import patches_of
+from rm_core.model.reward_model import RewardModel
+
+
+def separate_rewards(model: RewardModel, comparison: EncodedComparison) -> Tensor:
+    """The head's outputs [K] or [K, 2], each response on its own behind the whole prefix."""
+    spans = iter(comparison.images)
+    in_prefix = [next(spans) for _ in range(_num_spans(comparison.prefix_ids))]
+    outputs = []
+    for ids in comparison.response_ids:
+        shown = [*in_prefix, *(next(spans) for _ in range(_num_spans(ids)))]
+        row = torch.cat([torch.from_numpy(part).long() for part in (comparison.prefix_ids, ids)])[None]
+        with _own_attention(model):
+            hidden = model.backbone(**_inputs(row, shown)).last_hidden_state[0]
+        model.backbone.rope_deltas = None
+        answer = hidden[len(comparison.prefix_ids) :]
+        pooled = answer[-1:] if model.head_config.pooling == "last" else answer.float().mean(dim=0, keepdim=True)
+        outputs.append(model.head(pooled)[0])
+    return torch.stack(outputs)
+
+
+def gradients(model: RewardModel, loss: Tensor) -> dict[str, Tensor]:
+    """Gradient of every parameter; all of them must have one."""
+    model.zero_grad()
+    loss.backward()
+    found = {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
+    assert len(found) == len(list(model.parameters())), "some parameters got no gradient"
+    return found
+
+
+def assert_equal_gradients(ours: dict[str, Tensor], theirs: dict[str, Tensor], tolerance: float = 1e-5) -> None:
+    """Every parameter's gradient, relative to the largest number of that gradient."""
+    assert ours.keys() == theirs.keys()
+    for name, expected in theirs.items():
+        scale = float(expected.abs().max())
+        torch.testing.assert_close(ours[name], expected, rtol=tolerance, atol=tolerance * max(scale, 1.0), msg=name)
+
+
+def _inputs(row: Tensor, spans: list[Any]) -> dict[str, Tensor]:
+    inputs = {"input_ids": row, "attention_mask": torch.ones_like(row)}
+    if not spans:
+        return inputs
+    videos = [span for span in spans if hasattr(span, "frames")]
+    images = [span for span in spans if not hasattr(span, "frames")]
+    inputs["mm_token_type_ids"] = (row == IMAGE_TOKEN).int() + 2 * (row == VIDEO_TOKEN).int()
+    if images:
+        inputs["pixel_values"] = torch.cat([torch.from_numpy(patches_of(image)) for image in images])
+        inputs["image_grid_thw"] = torch.tensor([image.grid for image in images])
+    if videos:
+        inputs["pixel_values_videos"] = torch.cat([torch.from_numpy(patches_of(video)) for video in videos])
+        inputs["video_grid_thw"] = torch.tensor([video.grid for video in videos])
+        inputs["second_per_grid_ts"] = torch.tensor([video.seconds_per_step for video in videos])
+    return inputs
+
+
+@contextmanager
+def _own_attention(model: RewardModel) -> Iterator[None]:
+    config = model.family.decoder(model.backbone).config
+    packed = config._attn_implementation
+    config._attn_implementation = "sdpa"
+    try:
+        yield
+    finally:
+        config._attn_implementation = packed
+
+
+def _num_spans(ids: Any) -> int:
+    """Spans of a segment; each begins after <|vision_start|>, 2 among the toys."""
+    return int((ids == 2).sum())

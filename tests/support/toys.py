@@ -1,0 +1,106 @@
+"""Toys for tests: random Comparisons with real PNG images, and a Qwen2.5-VL of a few thousand parameters."""
+
+import hashlib
+import io
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from data_pipeline.encoding.encoder import EncodedComparison, EncodedImage
+from rm_core.batches.row_format import RowFormat
+from rm_core.model.backbone import new_backbone
+from rm_core.model.config import HeadConfig
+from rm_core.model.families import family_of
+from rm_core.model.reward_model import RewardModel
+
+IMAGE_TOKEN, VISION_START, VISION_END, VIDEO_TOKEN = 1, 2, 3, 0
+VOCABULARY = 64
+ROW_FORMAT = RowFormat(image_token=IMAGE_TOKEN, video_token=VIDEO_TOKEN, time_per_second=2.0)
+
+
+def toy_image(seed: int, height: int = 56, width: int = 56) -> EncodedImage:
+    """An image of noise, stored as PNG bytes."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    data = buffer.getvalue()
+    return EncodedImage(key=hashlib.sha256(data).hexdigest(), data=data, height=height, width=width)
+
+
+def toy_comparison(
+    seed: int,
+    *,
+    images: tuple[EncodedImage, ...] = (),
+    ranks: tuple[int, ...] = (0, 1),
+    prefix_text: int = 5,
+    response_images: tuple[EncodedImage, ...] = (),
+    response_text: int = 6,
+) -> EncodedComparison:
+    """Random text around the given images; `response_images` go one each into the first responses, of at most
+    `response_text` words."""
+    random = np.random.default_rng(seed)
+
+    def text(length: int) -> np.ndarray:
+        return random.integers(4, VOCABULARY, length, dtype=np.int32)
+
+    prefix = np.concatenate([text(2), *map(image_span, images), text(prefix_text)])
+    responses = []
+    for place in range(len(ranks)):
+        span = [image_span(response_images[place])] if place < len(response_images) else []
+        responses.append(np.concatenate([text(int(random.integers(1, response_text + 1))), *span, text(1)]))
+    return EncodedComparison(
+        id=f"toy-{seed}",
+        source="image" if images else "text",
+        split="train",
+        prefix_ids=prefix.astype(np.int32),
+        response_ids=tuple(part.astype(np.int32) for part in responses),
+        ranks=ranks,
+        scores=(None,) * len(ranks),
+        images=(*images, *response_images),
+    )
+
+
+def image_span(image: EncodedImage) -> np.ndarray:
+    return np.array([VISION_START, *[IMAGE_TOKEN] * image.num_tokens, VISION_END], dtype=np.int32)
+
+
+_TEXT = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+}
+_ROPE = {"rope_type": "default", "rope_theta": 10_000.0}
+_IDS = {
+    "image_token_id": IMAGE_TOKEN,
+    "vision_start_token_id": VISION_START,
+    "vision_end_token_id": VISION_END,
+    "video_token_id": VIDEO_TOKEN,
+}
+
+
+def toy_config(model_type: str = "qwen2_5_vl") -> Any:
+    """A backbone of a few thousand parameters, of any family."""
+    config_class: Any = family_of(model_type).config_class
+    if not family_of(model_type).has_vision:
+        return config_class(**_TEXT, rope_parameters=_ROPE, head_dim=8)
+    vision = {"depth": 2, "num_heads": 2}
+    if model_type == "qwen2_5_vl":
+        vision |= {"hidden_size": 32, "intermediate_size": 48, "out_hidden_size": 32, "fullatt_block_indexes": [1]}
+    else:
+        vision |= {"embed_dim": 32, "mlp_ratio": 2, "hidden_size": 32}
+    text = _TEXT | {"rope_parameters": _ROPE | {"mrope_section": [1, 1, 2]}}
+    return config_class(text_config=text, vision_config=vision, **_IDS)
+
+
+def toy_reward_model(seed: int = 0, *, model_type: str = "qwen2_5_vl", head: HeadConfig | None = None) -> RewardModel:
+    """Random weights; the same for the same seed."""
+    model = RewardModel(new_backbone(toy_config(model_type), seed=seed, dtype=torch.float32), head or HeadConfig())
+    model.head.initialise(seed)
+    return model

@@ -1,0 +1,68 @@
+"""Toys with videos: folders of frames on disk, and encoded videos of noise."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from toys import IMAGE_TOKEN, VIDEO_TOKEN, VISION_END, VISION_START, VOCABULARY, toy_image
+
+from data_pipeline.encoding.encoder import EncodedComparison, EncodedVideo, VisionSpan
+
+
+def toy_video(
+    seed: int, frames: int, height: int = 56, width: int = 56, *, seconds_per_step: float = 2.0
+) -> EncodedVideo:
+    """A video whose frames are all different noise."""
+    pictures = tuple(toy_image(1000 * seed + place, height, width) for place in range(frames))
+    return EncodedVideo(pictures, seconds_per_step)
+
+
+def seeing_comparison(
+    seed: int,
+    spans: Sequence[VisionSpan],
+    *,
+    response_spans: Sequence[Sequence[VisionSpan]] = ((), ()),
+    ranks: tuple[int, ...] | None = None,
+) -> EncodedComparison:
+    """Random text around images and videos, in the prompt and in each response."""
+    random = np.random.default_rng(seed)
+
+    def segment(shown: Sequence[VisionSpan]) -> np.ndarray:
+        pieces = [random.integers(4, VOCABULARY, 3)]
+        for span in shown:
+            pieces += [span_ids(span), random.integers(4, VOCABULARY, int(random.integers(0, 4)))]
+        return np.concatenate([*pieces, random.integers(4, VOCABULARY, 2)]).astype(np.int32)
+
+    return EncodedComparison(
+        id=f"seeing-{seed}",
+        source="video",
+        split="train",
+        prefix_ids=segment(spans),
+        response_ids=tuple(map(segment, response_spans)),
+        ranks=ranks or tuple(range(len(response_spans))),
+        scores=(None,) * len(response_spans),
+        images=(*spans, *(span for shown in response_spans for span in shown)),
+    )
+
+
+def span_ids(span: VisionSpan) -> np.ndarray:
+    """The tokens of a span with its marks."""
+    pad = VIDEO_TOKEN if isinstance(span, EncodedVideo) else IMAGE_TOKEN
+    return np.array([VISION_START, *[pad] * span.num_tokens, VISION_END])
+
+
+def write_frames(folder: Path, seeds: Sequence[int], height: int = 60, width: int = 90) -> None:
+    """frame0.png, frame1.png, ... of noise, one a seed."""
+    folder.mkdir(parents=True)
+    for place, seed in enumerate(seeds):
+        (folder / f"frame{place}.png").write_bytes(noise_png(seed, height, width))
+
+
+def noise_png(seed: int, height: int = 60, width: int = 90) -> bytes:
+    """A PNG file of noise."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,66 @@
+"""A folder in which tests run the real command line as a user would, in processes of their own."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import yaml
+
+from data_pipeline.synthetic import write_synthetic
+
+ROOT = Path(__file__).parents[2]
+NUM_STEPS = 30
+
+
+class Workplace:
+    """A folder with raw data, shards, a model, and a recipe that trains for `NUM_STEPS` steps."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        synthetic = write_synthetic(str(folder / "raw"), num_comparisons=120, seed=1)
+        sources = [{"name": s.name, "shape": s.shape, "path": s.path} for s in synthetic.sources]
+        recipe = {
+            "run_dir": str(folder),
+            "data_root": str(folder / "raw"),
+            "init_model": {"vocab_size": 400},
+            "preprocess": {"rows_per_unit": 16, "sources": sources, "split": {"heldout_fraction": 0.2}},
+            "train": {
+                "precision": "fp32",
+                "global_batch": 8,
+                "token_budget": 600,
+                "max_steps": NUM_STEPS,
+                "checkpoint_every": 10,
+                "log_every": 1,
+                "optimizer": {"learning_rate": 1e-3},
+            },
+        }
+        self.recipe = folder / "recipe.yaml"
+        self.recipe.write_text(yaml.safe_dump(recipe), encoding="utf8")
+
+    def command(self, verb: str, *overrides: str) -> list[str]:
+        return [sys.executable, "-m", "jobs.cli.main", verb, str(self.recipe), *overrides]
+
+    def start(self, verb: str, *overrides: str) -> subprocess.Popen[str]:
+        """The verb in a process of its own."""
+        return subprocess.Popen(
+            self.command(verb, *overrides), cwd=self.folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+
+    def run(self, verb: str, *overrides: str, code: int = 0) -> str:
+        """What the verb printed; it must end with exit code `code`."""
+        process = self.start(verb, *overrides)
+        output, _ = process.communicate(timeout=400)
+        assert process.returncode == code, output
+        return output
+
+
+def kill_tree(pid: int) -> None:
+    """SIGKILL for a process we started and for all that it started."""
+    tree = [*psutil.Process(pid).children(recursive=True), psutil.Process(pid)]
+    for process in tree:
+        os.kill(process.pid, signal.SIGKILL)
+    psutil.wait_procs(tree, timeout=20)

@@ -1,0 +1,311 @@
+"""Terraform's outputs as files of launchers: what stands in them, what is refused, what launchers say to them."""
+
+import copy
+import os
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+from terraform_outputs import BOOT, outputs, write_outputs
+
+from cluster.errors import Refused
+from cluster.render import common, kuberay, ray_up, slurm
+from cluster.render.common import MAX_GPUS_LABEL
+from cluster.render.kuberay_schema import check
+from cluster.render.outputs import Outputs, read_outputs
+from data_pipeline.storage.cache import CACHE_ENV
+from jobs.cli.main import main
+
+ROOT = Path(__file__).parents[3]
+KUBERNETES = "1.33"
+SERVE = "applications:\n- {name: rewards, import_path: 'somewhere:app', route_prefix: /}\n"
+CRDS = Path(os.environ.get("BASEREWARD_REAL_DATA", ROOT.parent / "shared" / "data")) / "kuberay_crds"
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Outputs:
+    return read_outputs(write_outputs(tmp_path / "outputs.json"))
+
+
+def rendered(one: Outputs, **changed: Any) -> dict[str, Any]:
+    settings = {"image_tag": "0.1.0", "ssh_key": None, "idle_timeout_minutes": 10, "token": None} | changed
+    parsed: dict[str, Any] = yaml.safe_load(ray_up.render(one, **settings)["ray-up.yaml"])
+    return parsed
+
+
+def test_ray_up_buys_spot_first_and_gives_the_head_no_work(read: Outputs) -> None:
+    config = rendered(read)
+    types = config["available_node_types"]
+    assert sorted(types) == ["a10g-on-demand", "h100-on-demand", "h100-spot", "head"]
+    assert types["h100-spot"]["priority"] > types["h100-on-demand"]["priority"]
+    assert types["head"]["resources"] == {"CPU": 0} and types["head"]["max_workers"] == 0
+    assert config["max_workers"] == 10 and config["idle_timeout_minutes"] == 10
+    assert types["h100-spot"]["resources"] == {"CPU": 192, "GPU": 8, "accelerator_type:H100": 1}
+    # Interfaces of the EFA template carry subnet and group; without EFA the node type does.
+    assert "SubnetIds" not in types["h100-spot"]["node_config"]
+    assert types["a10g-on-demand"]["node_config"]["SubnetIds"] == ["subnet-1"]
+    assert all(one["node_config"]["UserData"] == BOOT for one in types.values())
+    assert types["h100-spot"]["node_config"]["LaunchTemplate"] == {"LaunchTemplateId": "lt-h100sp", "Version": "3"}
+    head, worker = config["head_start_ray_commands"][-1], config["worker_start_ray_commands"][-1]
+    assert "RAY_AUTH_MODE=token" in head and "--num-cpus=0" in head and "0.0.0.0" not in head
+    assert f"--labels={MAX_GPUS_LABEL}=72" in head  # 8 x 8 and 2 x 4
+    assert "RAY_AUTH_MODE=token" in worker and "--block" in worker
+    assert all(
+        config[f"{kind}_start_ray_commands"][0].endswith("supervise.sh ~/basereward/node stop")
+        for kind in ("head", "worker")
+    )
+    assert "--device=/dev/infiniband" in config["docker"]["worker_run_options"]
+
+
+def test_ray_up_holds_no_token(read: Outputs, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("s3cret" * 8)
+    token.chmod(0o644)
+    with pytest.raises(Refused, match="may be read by others"):
+        rendered(read, token=str(token))
+    token.chmod(0o600)
+    config = rendered(read, token=str(token))
+    assert config["file_mounts"]["~/.ray/auth_token"] == str(token)
+    assert "s3cret" not in yaml.safe_dump(config)
+    assert "cluster.nodes.token" in rendered(read)["setup_commands"][0]
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"ssh": {"user": "ubuntu", "key_name": None}}, "ssh.key_name is null"),
+        ({"schema_version": 2}, "schema_version is 2"),
+        ({"head": {"cpus": 8}}, "'instance_type' is missing"),
+        ({"region": 5}, "Ray's launcher refuses provider.region"),
+    ],
+)
+def test_what_cannot_be_rendered_is_one_line(
+    changed: dict[str, Any], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_outputs(tmp_path / "outputs.json", **changed)
+    assert main(["cluster", "render", "ray-up", "--from-terraform", path, f"output={tmp_path}/x"]) == 2
+    printed = capsys.readouterr().err
+    assert told in printed and printed.count("\n") == 1
+    assert not (tmp_path / "x").exists()
+
+
+def test_every_kind_is_written_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_outputs(tmp_path / "outputs.json")
+    for kind in ("ray-up", "kuberay", "slurm"):
+        assert main(["cluster", "render", kind, "--from-terraform", path, f"output={tmp_path}/out", "group=h100"]) == 0
+    names = sorted(one.name for one in (tmp_path / "out").iterdir())
+    assert names == ["kueue.yaml", "ray-up.yaml", "raycluster.yaml", "rayjob.yaml", "train.sbatch"]
+    assert "1.20 $ an hour without workers, at most 460.00 $" in capsys.readouterr().out
+
+
+def kuberay_files(read: Outputs, nodes: int = 8) -> dict[str, list[Any]]:
+    group = next(one for one in read.worker_groups if one.name == "h100")
+    files = kuberay.render(read, image_tag="0.1.0", group=group, nodes=nodes, serve=SERVE)
+    return {name: list(yaml.safe_load_all(text)) for name, text in files.items()}
+
+
+def test_a_rayjob_is_a_gang_with_tokens(read: Outputs) -> None:
+    [job] = kuberay_files(read)["rayjob.yaml"]
+    [workers] = job["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    assert workers["replicas"] == workers["minReplicas"] == workers["maxReplicas"] == 8
+    assert job["spec"]["suspend"] and job["metadata"]["labels"] == {"kueue.x-k8s.io/queue-name": "basereward"}
+    assert job["spec"]["rayClusterSpec"]["authOptions"] == {"mode": "token"}
+    assert job["spec"]["rayClusterSpec"]["headGroupSpec"]["labels"] == {MAX_GPUS_LABEL: "64"}
+    [container] = workers["template"]["spec"]["containers"]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "8"
+    assert container["resources"]["limits"]["vpc.amazonaws.com/efa"] == "32"
+    with pytest.raises(Refused, match="1 to 8"):
+        kuberay_files(read, nodes=9)
+    with pytest.raises(Refused, match="names no applications"):
+        kuberay.render(read, image_tag="0.1.0", group=read.worker_groups[1], nodes=1, serve="applications: []")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("spec", "rayClusterSpec", "authOptions", "mode"), "disabled"),
+        (("spec", "rayClusterSpec", "workerGroupSpecs", 0, "minReplica"), 1),
+        (("spec", "shutdownAfterJobFinishes"), "yes"),
+        (("metadata", "name"), "Not_A_Name"),
+    ],
+)
+def test_a_mistake_in_an_object_is_refused(read: Outputs, path: tuple[Any, ...], value: Any) -> None:
+    [job] = copy.deepcopy(kuberay_files(read)["rayjob.yaml"])
+    node = job
+    for key in path[:-1]:
+        node = node[key]
+    node[path[-1]] = value
+    with pytest.raises(Refused):
+        check(job)
+
+
+@pytest.mark.skipif(not CRDS.is_dir(), reason=f"no schemas of KubeRay and Kueue at {CRDS}")
+def test_all_objects_are_what_the_operators_take(read: Outputs) -> None:
+    documents = [one for documents in kuberay_files(read).values() for one in documents]
+    checked = 0
+    for document in documents:
+        found = [
+            f"{list(e.absolute_path)}: {e.message[:200]}" for e in schemas()[key_of(document)].iter_errors(document)
+        ]
+        assert found == [], document["kind"]
+        checked += 1
+    assert checked == 7
+    [job] = kuberay_files(read)["rayjob.yaml"]
+    job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["volumes"][0]["emptyDir"]["sizeLimt"] = "1Gi"
+    assert list(schemas()[key_of(job)].iter_errors(job))
+
+
+def test_nodes_with_a_fast_disk_keep_their_copies_there(read: Outputs) -> None:
+    assert common.CACHE_ENV == CACHE_ENV
+    said = f"{CACHE_ENV}=/mnt/cache"
+    assert said in rendered(read)["worker_start_ray_commands"][-1]
+    [job] = kuberay_files(read)["rayjob.yaml"]
+    [workers] = job["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    assert {"name": CACHE_ENV, "value": "/mnt/cache"} in workers["template"]["spec"]["containers"][0]["env"]
+    h100, a10g = sorted(read.worker_groups, key=lambda one: one.name, reverse=True)
+    settings: dict[str, Any] = {"nodes": 1, "time": "0:10:00", "partition": None, "recipe": "mine.yaml"}
+    assert said in slurm.render(read, group=h100, **settings)["train.sbatch"]
+    assert said not in slurm.render(read, group=a10g, **settings)["train.sbatch"]
+
+
+def test_pods_are_what_kubernetes_takes(read: Outputs) -> None:
+    """The operators' definitions leave the inside of a pod's template open in places; Kubernetes itself does not."""
+    files = kuberay_files(read)
+    [job] = files["rayjob.yaml"]
+    [cluster] = files["raycluster.yaml"]
+    [service] = files["rayservice.yaml"]
+    specs = [job["spec"]["rayClusterSpec"], cluster["spec"], service["spec"]["rayClusterConfig"]]
+    groups = [group for spec in specs for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"])]
+    pods = [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, **group["template"]} for group in groups]
+    assert len(pods) == 7  # three heads; two groups for the cluster, one each for the job and the service
+    for pod in pods:
+        kubernetes_validate.validate(pod, KUBERNETES, strict=True)
+    pods[0]["spec"]["containers"][0]["imagePullPolice"] = "Always"
+    with pytest.raises(kubernetes_validate.ValidationError, match="imagePullPolice"):
+        kubernetes_validate.validate(pods[0], KUBERNETES, strict=True)
+
+
+def test_the_batch_script_starts_one_ray_node_a_host(read: Outputs) -> None:
+    group = next(one for one in read.worker_groups if one.name == "h100")
+    settings: dict[str, Any] = {
+        "group": group,
+        "nodes": 4,
+        "time": "1-00:00:00",
+        "partition": None,
+        "recipe": "a b.yaml",
+    }
+    text = slurm.render(read, **settings)["train.sbatch"]
+    for line in ("--nodes=4", "--ntasks-per-node=1", "--gpus-per-node=8", "--exclusive", "--signal=B:TERM@300"):
+        assert f"#SBATCH {line}\n" in text
+    assert "RAY_AUTH_MODE=token" in text and "umask 077" in text and "'a b.yaml'" in text
+    with pytest.raises(Refused, match="is not D-HH:MM:SS"):
+        slurm.render(read, **{**settings, "time": "soon"})
+    for wrong in ("#SBATCH --nodess=4", "echo x\n#SBATCH --nodes=4", "#SBATCH --nodes=4\n#SBATCH --nodes=5"):
+        with pytest.raises(Refused):
+            slurm.check_directives(wrong)
+
+
+def test_the_batch_script_passes_on_a_signal_and_the_exit_code(read: Outputs, tmp_path: Path) -> None:
+    """With stand-ins for Slurm's and Ray's commands: the script gets SIGTERM, the training ends with 143."""
+    group = read.worker_groups[0]
+    text = slurm.render(read, group=group, nodes=1, time="0:10:00", partition=None, recipe="mine.yaml")["train.sbatch"]
+    stand_ins = {
+        "scontrol": 'echo "scontrol $*" >>"$LOG"; echo node1',
+        "getent": 'echo "127.0.0.1 node1"',
+        "srun": 'while [ "$1" != ray ]; do shift; done; exec "$@"',
+        "ray": 'while [ "$1" != -- ]; do shift; done; shift; exec "$@"',
+        "python": 'trap "echo checkpoint >>$LOG; exit 143" TERM; echo "python $*" >>"$LOG"\n'
+        'kill -TERM "$BATCH"; i=0; while [ $i -lt 100 ]; do sleep 0.1; i=$((i + 1)); done',
+    }
+    for name, body in stand_ins.items():
+        path = tmp_path / name
+        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.chmod(0o755)
+    script = tmp_path / "train.sbatch"
+    script.write_text(text.replace("set -euo pipefail", "set -euo pipefail\nexport BATCH=$$"))
+    env = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path), "LOG": str(tmp_path / "log"),
+        "SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "node1", "SLURM_JOB_NUM_NODES": "1", "TMPDIR": str(tmp_path),
+    }  # fmt: skip
+    done = subprocess.run(["bash", str(script), "train.seed=5"], env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 143, done.stderr
+    told = (tmp_path / "log").read_text()
+    assert "python -m jobs train mine.yaml --address auto train.seed=5" in told
+    assert "checkpoint" in told and "scontrol requeue 7" in told
+    assert not list(tmp_path.glob(".basereward-token-*"))
+
+
+@cache
+def schemas() -> dict[tuple[str, str], Any]:
+    """Validators by version and kind, from the operators' own definitions."""
+    found: dict[tuple[str, str], Any] = {}
+    for path in sorted(CRDS.glob("*.yaml")):
+        for crd in yaml.load_all(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+            if not crd or crd.get("kind") != "CustomResourceDefinition":
+                continue
+            for version in crd["spec"]["versions"]:
+                schema = as_json_schema(version["schema"]["openAPIV3Schema"])
+                schema["properties"]["metadata"] = {"type": "object"}
+                key = (f"{crd['spec']['group']}/{version['name']}", crd["spec"]["names"]["kind"])
+                found[key] = jsonschema.Draft202012Validator(schema)
+    return found
+
+
+def key_of(document: dict[str, Any]) -> tuple[str, str]:
+    return document["apiVersion"], document["kind"]
+
+
+def as_json_schema(node: Any) -> Any:
+    """A definition as JSON Schema that refuses unknown fields, as the API server does with strict validation."""
+    if isinstance(node, list):
+        return [as_json_schema(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    made = {
+        key: {name: as_json_schema(one) for name, one in value.items()}
+        if key == "properties"
+        else as_json_schema(value)
+        for key, value in node.items()
+    }
+    if node.get("x-kubernetes-int-or-string"):
+        made.pop("type", None)
+        made["anyOf"] = [{"type": "integer"}, {"type": "string"}]
+    if node.get("type") == "object" and "properties" in node and "additionalProperties" not in node:
+        made["additionalProperties"] = bool(node.get("x-kubernetes-preserve-unknown-fields"))
+    return made
+
+
+def test_the_sample_is_what_the_reader_reads(tmp_path: Path) -> None:
+    read = read_outputs(write_outputs(tmp_path / "outputs.json"))
+    assert {one.name for one in read.worker_groups} == set(outputs()["worker_groups"])
+    assert read.head.price_per_hour == 0.384
+
+
+def test_supervise_starts_again_what_failed_and_ends_with_what_ended(tmp_path: Path) -> None:
+    count = tmp_path / "count"
+    command = f'echo x >>{count}; [ "$(wc -l <{count})" -ge 3 ]'
+    script = (ROOT / "cluster" / "supervise.sh").read_text().replace("sleep 3", "sleep 0.1")
+    (tmp_path / "supervise.sh").write_text(script)
+    arguments = ["sh", str(tmp_path / "supervise.sh"), str(tmp_path / "node"), "sh", "-c", command]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert "supervising" in done.stdout
+    for _ in lines_of(tmp_path / "node" / "supervisor.log", 3):
+        pass
+    assert count.read_text().count("x") == 3
+
+
+def lines_of(path: Path, wanted: int) -> Iterator[str]:
+    """Waits until the file has so many lines."""
+    import time
+
+    deadline_s = time.monotonic() + 30
+    while not path.exists() or path.read_text().count("\n") < wanted:
+        assert time.monotonic() < deadline_s, path.read_text() if path.exists() else "no file"
+        time.sleep(0.05)
+    yield from path.read_text().splitlines()

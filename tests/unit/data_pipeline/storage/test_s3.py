@@ -1,0 +1,235 @@
+"""Storage on a real S3 server: the whole API, archives, and a network that fails."""
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+import threading
+import zipfile
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from s3_faults import FaultyProxy
+from s3_server import S3Server, forget_file_systems, s3_server
+
+from data_pipeline import storage
+from data_pipeline.errors import MissingInput, RunError
+from data_pipeline.sources.readers.files import read_rows, split_rows
+from data_pipeline.storage import remote
+
+__all__ = ["s3_server"]
+
+BIG = os.urandom(3_000_000)
+
+
+@pytest.fixture
+def base(s3_server: S3Server, request: pytest.FixtureRequest) -> str:
+    return f"s3://{s3_server.bucket}/{request.node.name}"
+
+
+@pytest.fixture
+def proxy(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
+    """A faulty way to the server, over which every request of the test goes, and no second tries but our own."""
+    monkeypatch.setattr(remote, "_FIRST_PAUSE_S", 0.01)
+    with FaultyProxy(s3_server.endpoint) as faulty:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", faulty.endpoint)
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        forget_file_systems()
+        yield faulty
+    monkeypatch.undo()
+    forget_file_systems()
+
+
+def test_files_are_written_listed_and_read(base: str) -> None:
+    url = storage.join(base, "deep", "a b+ü.bin")
+    assert not storage.exists(url) and storage.list_files(base) == []
+    storage.make_parent(url)
+    storage.write_atomic(url, b"old")
+    storage.write_atomic(url, BIG)
+    assert storage.exists(url) and storage.exists(storage.join(base, "deep")) and not storage.is_local(url)
+    assert storage.size_of(url) == len(BIG)
+    assert storage.read_bytes(url) == BIG
+    assert storage.sha256_of(url) == hashlib.sha256(BIG).hexdigest()
+    with storage.open_input(url) as file:
+        file.seek(-5, os.SEEK_END)
+        assert file.read() == BIG[-5:]
+        file.seek(1_000_000)
+        assert file.read(70_000) == BIG[1_000_000:1_070_000]
+    for name in ("b.jsonl", "a.jsonl", "sub/c.jsonl"):
+        storage.write_atomic(storage.join(base, name), b"")
+    assert storage.list_files(base) == [f"{base}/a.jsonl", f"{base}/b.jsonl"]
+    assert storage.list_files(f"{base}/**/*.jsonl") == [f"{base}/{name}.jsonl" for name in ("a", "b", "sub/c")]
+    assert storage.list_files(url) == [url]
+
+
+def test_what_another_process_writes_is_seen(base: str) -> None:
+    url = storage.join(base, "a.json")
+    for text in (b"first", b"the second"):
+        storage.write_atomic(url, text)
+        assert storage.read_bytes(url) == text and storage.size_of(url) == len(text)
+
+
+@pytest.mark.parametrize("act", [storage.read_bytes, storage.size_of, storage.sha256_of, storage.open_input])
+def test_what_is_not_there_is_named(base: str, act: object) -> None:
+    assert callable(act)
+    for name in ("gone.jsonl", "gone.zip/a.jpg"):
+        with pytest.raises(MissingInput, match="gone"):
+            act(storage.join(base, name))
+
+
+def test_archives_are_read_where_they_lie(base: str) -> None:
+    files = {f"images/{i}.jpg": os.urandom(2000) + bytes(2000) for i in range(50)}
+    packed, plain = io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    with tarfile.open(fileobj=plain, mode="w") as tar:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    for suffix, blob in (("zip", packed), ("tar", plain)):
+        url = storage.join(base, f"x.{suffix}")
+        storage.write_atomic(url, blob.getvalue())
+        assert storage.is_archive(url) and len(storage.archive_digest(url)) == 64
+        assert len(storage.list_files(f"{url}/images/*.jpg")) == 50
+        for name, data in files.items():
+            assert storage.read_bytes(f"{url}/{name}") == data
+        with storage.open_input(f"{url}/images/7.jpg") as file:
+            file.seek(1990)
+            assert file.read(20) == files["images/7.jpg"][1990:2010]
+
+
+def test_a_member_costs_one_request(base: str, proxy: FaultyProxy) -> None:
+    blob = io.BytesIO()
+    with zipfile.ZipFile(blob, "w", zipfile.ZIP_STORED) as archive:
+        for i in range(20):
+            archive.writestr(f"{i}.jpg", BIG[i * 100_000 : (i + 1) * 100_000])
+    url = storage.join(base, "x.zip")
+    storage.write_atomic(url, blob.getvalue())
+    assert storage.size_of(f"{url}/3.jpg") == 100_000
+    proxy.requests.clear()
+    for i in range(20):
+        assert storage.read_bytes(f"{url}/{i}.jpg") == BIG[i * 100_000 : (i + 1) * 100_000]
+    assert len(proxy.requests) == 20
+    assert sum(int(last) - int(first) for first, last in (r[2][6:].split("-") for r in proxy.requests)) < 2_020_000
+    proxy.requests.clear()
+    assert len(storage.read_bytes(url)) == len(blob.getvalue()) and len(proxy.requests) == 1
+
+
+def test_records_are_read_by_range(base: str) -> None:
+    records = [{"n": str(i), "text": "x" * 500} for i in range(1000)]
+    table = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(records), table, row_group_size=300)
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+    rows = "".join(f"{record['n']},{record['text']}\n" for record in records)
+    for name, data in {
+        "a.jsonl": lines.encode(),
+        "a.json": json.dumps(records).encode(),
+        "a.csv": f"n,text\n{rows}".encode(),
+        "a.parquet": table.getvalue(),
+    }.items():
+        url = storage.join(base, name)
+        storage.write_atomic(url, data)
+        parts = split_rows(url, 400)
+        assert [(part.start, part.count) for part in parts] == [(0, 400), (400, 400), (800, 200)]
+        last = parts[-1]
+        assert list(read_rows(url, last.start, last.count, last.offset)) == list(enumerate(records))[800:]
+
+
+def test_passing_failures_are_tried_again(base: str, proxy: FaultyProxy) -> None:
+    url = storage.join(base, "a.bin")
+    for faults in (
+        lambda: proxy.fail(2),
+        lambda: proxy.fail(2, status=503),
+        lambda: proxy.cut(2, after=1000),
+        lambda: proxy.delay(2, seconds=0.3),
+    ):
+        proxy.fail(2, method="PUT")
+        storage.write_atomic(url, BIG)
+        faults()
+        assert storage.read_bytes(url) == BIG
+        faults()
+        assert storage.sha256_of(url) == hashlib.sha256(BIG).hexdigest()
+        faults()
+        assert storage.size_of(url) == len(BIG)
+        proxy.heal()
+        assert storage.list_files(base) == [url]
+
+
+def test_lasting_failures_end_with_the_url_and_the_cause(base: str, proxy: FaultyProxy) -> None:
+    url = storage.join(base, "a.bin")
+    storage.write_atomic(url, b"x" * 5000)
+    proxy.fail(1000)
+    for act in (storage.read_bytes, storage.size_of, storage.exists, storage.list_files, storage.sha256_of):
+        with pytest.raises(RunError, match=r"a\.bin' failed after 4 tries: OSError"):
+            act(url)
+    with pytest.raises(RunError, match="failed after 4 tries"):
+        storage.write_atomic(url, b"new")
+    proxy.heal()
+    assert storage.read_bytes(url) == b"x" * 5000
+    proxy.cut(1000, after=100)
+    with pytest.raises(RunError, match="failed after 4 tries: ClientPayloadError"):
+        storage.read_bytes(url)
+
+
+def test_a_server_that_is_gone_is_named(base: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "_FIRST_PAUSE_S", 0.01)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    forget_file_systems()
+    with pytest.raises(RunError, match="EndpointConnectionError|Could not connect"):
+        storage.read_bytes(storage.join(base, "a.bin"))
+    monkeypatch.undo()
+    forget_file_systems()
+
+
+def test_refused_keys_are_the_users_to_fix(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("AWS_SECRET_ACCESS_KEY", "wrong"), ("AWS_ACCESS_KEY_ID", "")):
+        monkeypatch.setenv(name, value)
+        forget_file_systems()
+        with pytest.raises(MissingInput, match="check the keys"):
+            storage.read_bytes(storage.join(base, "a.bin"))
+    monkeypatch.undo()
+    forget_file_systems()
+
+
+def test_a_writer_that_is_cut_off_leaves_the_old_file(base: str, proxy: FaultyProxy) -> None:
+    url = storage.join(base, "a.bin")
+    storage.write_atomic(url, b"old")
+    proxy.fail(1000, method="PUT")
+    with pytest.raises(RunError):
+        storage.write_atomic(url, BIG)
+    assert storage.read_bytes(url) == b"old" and storage.list_files(base) == [url]
+
+
+def test_threads_and_forked_processes_read_at_once(base: str) -> None:
+    blob = io.BytesIO()
+    with zipfile.ZipFile(blob, "w") as archive:
+        for i in range(30):
+            archive.writestr(f"{i}.txt", str(i) * 1000)
+    url = storage.join(base, "x.zip")
+    storage.write_atomic(url, blob.getvalue())
+    failures = []
+
+    def read(numbers: range) -> None:
+        for i in numbers:
+            if storage.read_bytes(f"{url}/{i}.txt") != (str(i) * 1000).encode():
+                failures.append(i)
+
+    threads = [threading.Thread(target=read, args=(range(i, 30, 4),)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if (child := os.fork()) == 0:
+        code = 1
+        try:
+            read(range(30))
+            code = len(failures)
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0 and failures == []

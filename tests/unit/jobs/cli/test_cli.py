@@ -1,0 +1,200 @@
+"""The command line: exit codes, help, and what the user reads when something is wrong."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from prepared_toys import mixed_toy, write_toy
+
+from data_pipeline.errors import CorruptData, MissingInput
+from jobs.cli import main as cli
+from jobs.cli.command import Group, Verb
+from jobs.cli.commands import VERBS
+from jobs.recipe.load import packaged_recipes
+from jobs.recipe.schema import Recipe
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path) -> str:
+    path = tmp_path / "small.yaml"
+    path.write_text("preprocess:\n  sources:\n    - {name: mine, path: mine.jsonl}\n")
+    return str(path)
+
+
+@pytest.fixture
+def verb(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Recipe], None]], None]:
+    """Make a function the verb ``train``."""
+
+    def install(function: Callable[[Recipe], None]) -> None:
+        module = ModuleType("a_verb_of_this_test")
+        module.run = function  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        monkeypatch.setitem(VERBS, "train", Verb("train", "a_verb_of_this_test:run", "basereward train demo"))
+
+    return install
+
+
+def raising(error: BaseException) -> Callable[[Recipe], None]:
+    def run(recipe: Recipe) -> None:
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize("verb_name", sorted(VERBS))
+def test_help_shows_an_example(verb_name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main([verb_name, "--help"])
+    assert caught.value.code == 0
+    assert f"example: basereward {verb_name}" in capsys.readouterr().out
+
+
+def test_no_verb_shows_all_verbs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 2
+    out = capsys.readouterr().out
+    assert all(name in out for name in VERBS)
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    assert capsys.readouterr().out.startswith("basereward ")
+
+
+def test_missing_recipe_lists_the_packaged_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train"]) == 2
+    err = capsys.readouterr().err
+    assert all(name in err for name in packaged_recipes())
+    assert err.count("\n") == 1
+
+
+def test_the_verb_gets_recipe_overrides_and_address(
+    verb: Callable[[Callable[[Recipe], None]], None], recipe_file: str
+) -> None:
+    seen: list[Recipe] = []
+    verb(seen.append)
+    assert cli.main(["train", recipe_file, "train.seed=5", "--address", "10.0.0.5:6379", "run_dir=out"]) == 0
+    assert (seen[0].train.seed, seen[0].cluster.address, seen[0].run_dir) == (5, "10.0.0.5:6379", "out")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(MissingInput("no file 'x'"), 2), (CorruptData("shard x differs"), 1), (KeyboardInterrupt(), 130)],
+)
+def test_exit_codes_with_one_line(
+    verb: Callable[[Callable[[Recipe], None]], None],
+    recipe_file: str,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    code: int,
+) -> None:
+    verb(raising(error))
+    assert cli.main(["train", recipe_file]) == code
+    err = capsys.readouterr().err
+    assert err.startswith("basereward: ")
+    assert str(error) in err
+    assert err.count("\n") == 1
+
+
+def test_unexpected_failure_is_shown_in_full(
+    verb: Callable[[Callable[[Recipe], None]], None], recipe_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verb(raising(KeyError("surprise")))
+    assert cli.main(["train", recipe_file]) == 1
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert "KeyError: 'surprise'" in err
+
+
+def test_debug_shows_the_traceback(
+    verb: Callable[[Callable[[Recipe], None]], None], recipe_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verb(raising(MissingInput("no file 'x'")))
+    assert cli.main(["train", recipe_file, "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_sigterm_unwinds_and_exits_143(
+    verb: Callable[[Callable[[Recipe], None]], None], recipe_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    closed: list[str] = []
+
+    def run(recipe: Recipe) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            closed.append(recipe.name)
+
+    verb(run)
+    before = signal.getsignal(signal.SIGTERM)
+    assert cli.main(["train", recipe_file]) == 143
+    assert closed == ["small"]
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert "SIGTERM" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [["train", "demo", "--adress", "x"], ["nothing"]])
+def test_unknown_arguments_exit_2(argv: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(argv)
+    assert caught.value.code == 2
+
+
+def actions() -> list[tuple[str, str]]:
+    groups = [(name, verb) for name, verb in VERBS.items() if isinstance(verb, Group)]
+    return [(name, action) for name, group in groups for action in group.actions]
+
+
+@pytest.mark.parametrize(("group", "action"), actions())
+def test_help_of_an_action_shows_an_example(group: str, action: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main([group, action, "--help"])
+    assert caught.value.code == 0
+    assert f"example: basereward {group} {action}" in capsys.readouterr().out
+
+
+def test_a_group_without_action_shows_its_actions(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["data"]) == 2
+    out = capsys.readouterr().out
+    assert all(word in out for word in ("show", "diff", "verify"))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["show"], "needs FOLDER, got none"),
+        (["show", "a", "b"], "needs FOLDER, got 'a', 'b'"),
+        (["diff", "a"], "needs A and B, got 'a'"),
+        (["show", "a", "sample=3"], "no option 'sample': did you mean 'samples'?"),
+        (["show", "a", "samples=many"], "samples=many must be a whole number"),
+        (["verify", "a", "seed=1"], "no option 'seed': it takes none"),
+        (["show", "x/y=z"], "no prepared data in 'x/y=z'"),
+        (["verify", "nowhere"], "no prepared data in 'nowhere'"),
+    ],
+)
+def test_wrong_arguments_of_an_action(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["data", *words]) == 2
+    err = capsys.readouterr().err
+    assert told in err
+    assert err.count("\n") == 1
+
+
+def test_data_show_and_verify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_toy(tmp_path / "shards", mixed_toy(12))
+    page = tmp_path / "page.html"
+    assert cli.main(["data", "show", folder, f"output={page}", "samples=3", "seed=4"]) == 0
+    assert page.read_text().count('<section class="sample">') == 3
+    assert "seen" in capsys.readouterr().out
+    assert cli.main(["data", "verify", folder]) == 0
+    assert "all 6 files" in capsys.readouterr().out
+    next((tmp_path / "shards" / "shards").glob("*.images.arrow")).write_bytes(b"x")
+    assert cli.main(["data", "verify", folder]) == 1
+    out = capsys.readouterr().out
+    assert out.count("\nbad: ") == 1 and "1 of 6 files are bad" in out

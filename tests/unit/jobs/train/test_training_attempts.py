@@ -1,0 +1,108 @@
+"""Why an attempt ended, how often another one follows, and how many workers have room."""
+
+import pytest
+from ray.exceptions import ActorDiedError
+from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError, WorkerHealthCheckFailedError
+from ray.train.v2.api.exceptions import ControllerError, PreemptionError, WorkerGroupError
+from ray.train.v2.api.preemption import PreemptionInfo
+
+from cluster.capacity import Node, room_for
+from data_pipeline.errors import RecipeError, RunError
+from jobs.train.coordinator import Board, Place
+from jobs.train.failures import Budget, Failure, failure_of
+from rm_core.train_config.check import check_train_config
+from rm_core.train_config.config import TrainConfig
+from rm_core.train_config.worker_group import WorkerGroupConfig
+
+PLACES = {0: Place(node="n0", address="10.0.0.1"), 1: Place(node="n1", address="10.0.0.2")}
+DEATH = Failure(lost=True, ranks=(1,), text="its process died")
+ERROR = Failure(lost=False, ranks=(0,), text="ZeroDivisionError: division by zero")
+
+
+def node(name: str, *, alive: bool = True, draining: bool = False, **free: float) -> Node:
+    return Node(id=name, address=f"address-{name}", alive=alive, draining=draining, total=free, free=free)
+
+
+def test_a_death_is_to_blame_for_the_broken_connections_of_the_others() -> None:
+    causes = {0: RuntimeError("Connection closed by peer"), 1: WorkerHealthCheckFailedError("poll", ActorDiedError())}
+    assert failure_of(WorkerGroupError("both", causes)) == DEATH
+
+
+def test_without_a_death_the_error_of_a_worker_is_to_blame() -> None:
+    failure = failure_of(WorkerGroupError("both", {1: RuntimeError("reset"), 0: ValueError("first\nlast line")}))
+    assert failure == Failure(lost=False, ranks=(0, 1), text="last line")
+
+
+def test_a_node_taken_away_and_a_group_that_was_not_placed_are_losses() -> None:
+    taken = failure_of(PreemptionError(PreemptionInfo(deadline_ms=None, preempted_node_to_ranks={"n": [3, 1]})))
+    assert taken.lost and taken.ranks == (1, 3)
+    unplaced = failure_of(ControllerError(WorkerGroupStartupTimeoutError(4)))
+    assert unplaced.lost and unplaced.ranks == ()
+
+
+def test_losses_and_errors_have_budgets_of_their_own() -> None:
+    budget = Budget(WorkerGroupConfig(max_failures=1, max_lost_workers=2))
+    assert "train.group.max_lost_workers: 1 of 2" in budget.spend(DEATH, PLACES)
+    assert budget.spend(ERROR, PLACES) == (
+        "rank 0 on 10.0.0.1: ZeroDivisionError: division by zero (train.group.max_failures: 1 of 1)"
+    )
+    assert "train.group.max_lost_workers: 2 of 2" in budget.spend(DEATH, PLACES)
+    with pytest.raises(RunError, match=r"lost workers 3 times, train\.group\.max_lost_workers is 2; .*10\.0\.0\.2"):
+        budget.spend(DEATH, PLACES)
+    with pytest.raises(RunError, match=r"code 2 times, train\.group\.max_failures is 1; .*ZeroDivisionError"):
+        budget.spend(ERROR, PLACES)
+
+
+def test_a_node_is_excluded_after_so_many_deaths_of_workers_on_it() -> None:
+    budget = Budget(WorkerGroupConfig(exclude_node_after=2))
+    budget.spend(DEATH, PLACES)
+    budget.spend(ERROR, PLACES)
+    assert budget.excluded() == []
+    budget.spend(DEATH, PLACES)
+    assert budget.excluded() == ["n1"]
+    assert Budget(WorkerGroupConfig(exclude_node_after=0), deaths=budget.deaths).excluded() == []
+
+
+def test_room_is_what_living_staying_wanted_nodes_have_free() -> None:
+    need = {"CPU": 2.0, "GPU": 1.0}
+    nodes = [
+        node("a", CPU=8, GPU=2),
+        node("b", CPU=3, GPU=8),
+        node("c", CPU=8),
+        node("dead", alive=False, CPU=8, GPU=8),
+        node("going", draining=True, CPU=8, GPU=8),
+        node("bad", CPU=8, GPU=8),
+        node("named", CPU=8, GPU=8),
+    ]
+    assert room_for(need, nodes, ["bad", "address-named"]) == 2 + 1
+    assert room_for(need | {"accelerator_type:H100": 0.001}, nodes) == 0
+
+
+def test_a_board_keeps_what_is_said_over_attempts_but_not_where_they_ran() -> None:
+    board = Board()
+    board.new_attempt(2)
+    assert board.begin(0, PLACES[0]) is None
+    board.interrupt("a node goes")
+    board.interrupt("there is room")
+    assert board.stops() and board.read().pause == "a node goes"
+    board.new_attempt(2)
+    assert not board.stops() and not board.read().places
+    board.end("SIGTERM")
+    board.new_attempt(2)
+    assert board.stops()
+    board.fail("for good")
+    assert board.begin(0, PLACES[0]) == "for good"
+
+
+@pytest.mark.parametrize(
+    ("group", "message"),
+    [
+        ({"min_workers": 5}, r"train\.group\.min_workers=5 must be 1 to train\.num_workers=2"),
+        ({"min_workers": 0}, r"train\.group\.min_workers=0"),
+        ({"max_lost_workers": -1}, r"train\.group\.max_lost_workers=-1 must be at least 0"),
+        ({"start_timeout_s": 0}, r"train\.group\.start_timeout_s=0 must be above 0"),
+    ],
+)
+def test_a_group_that_cannot_be_is_refused(group: dict[str, float], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        check_train_config(TrainConfig(group=WorkerGroupConfig(**group)))

@@ -1,0 +1,105 @@
+"""The gate: each rule lets pass or refuses, with its number."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from data_pipeline.errors import UserError
+from rm_core.ensembles.config import GateConfig
+from rm_core.ensembles.gate import Decision, Standing, decide
+from rm_core.scoring.scored import ScoredComparison
+
+GATE = GateConfig(min_comparisons=20, min_group_comparisons=10)
+
+
+def standing(margins: Sequence[float], *, images: int = 0, source: str = "words", temperature: float = 1.0) -> Standing:
+    """One pair a margin; right where it is above 0."""
+    scored = [
+        ScoredComparison(
+            id=str(place),
+            source=source,
+            rewards=(margin, 0.0),
+            ranks=(0, 1),
+            response_lengths=(3, 3),
+            num_images=images,
+        )
+        for place, margin in enumerate(margins)
+    ]
+    return Standing(scored=scored, temperature=temperature)
+
+
+def both(first: Standing, second: Standing) -> Standing:
+    return Standing(scored=[*first.scored, *second.scored], temperature=first.temperature)
+
+
+def failed(decision: Decision) -> list[str]:
+    return [check.rule for check in decision.checks if not check.passed]
+
+
+WEAK = standing([2.0] * 20 + [-2.0] * 20)
+STRONG = standing([2.0] * 36 + [-2.0] * 4)
+
+
+def test_the_first_champion_needs_no_rival_but_enough_comparisons() -> None:
+    assert decide(WEAK, None, GATE).passed
+    few = decide(standing([1.0] * 19), None, GATE)
+    assert few.refusals == ("19 judged Comparisons with an order, 20 are asked for",)
+    tied = [replace(one, id=f"tied-{one.id}", ranks=(0, 0)) for one in standing([1.0] * 30).scored]
+    [check] = decide(Standing(scored=[*tied, *standing([1.0] * 5).scored], temperature=1.0), None, GATE).checks
+    assert (check.value, check.passed) == (5, False), "Comparisons whose labels all tie decide nothing"
+
+
+def test_a_better_candidate_passes_every_rule() -> None:
+    decision = decide(STRONG, WEAK, GATE)
+    assert decision.passed and decision.refusals == ()
+    assert [check.rule for check in decision.checks] == ["enough", "better", "group/text", "group/words", "calibration"]
+    better = decision.checks[1]
+    assert decision.comparison is not None and decision.comparison.difference == 0.4
+    assert better.value == decision.comparison.interval.low > 0
+    assert "+40.00 points of accuracy against the champion" in better.told and "p = 3.05e-05" in better.told
+
+
+def test_one_that_may_be_better_by_chance_is_refused() -> None:
+    decision = decide(standing([2.0] * 23 + [-2.0] * 17), WEAK, GATE)
+    assert failed(decision) == ["better"], "3 of 3 that differ: p = 0.25"
+    assert "+7.50 points" in decision.refusals[0] and "p = 0.25" in decision.refusals[0]
+    same = decide(WEAK, WEAK, GATE)
+    assert "better" in failed(same)
+    wanted = GateConfig(min_comparisons=20, min_group_comparisons=10, min_gain=0.35)
+    assert failed(decide(STRONG, WEAK, wanted)) == ["better"], "the interval reaches below 0.35"
+
+
+def test_a_group_that_gets_worse_is_named_with_its_number() -> None:
+    champion = both(WEAK, standing([2.0] * 20, images=1, source="pictures"))
+    candidate = both(standing([2.0] * 40), standing([2.0] * 19 + [-2.0], images=1, source="pictures"))
+    decision = decide(candidate, champion, GATE)
+    assert failed(decision) == ["group/image", "group/pictures"]
+    assert decision.refusals[0] == "image: -5.00 points of accuracy on 20 Comparisons, -2.00 are allowed"
+    small = GateConfig(min_comparisons=20, min_group_comparisons=21)
+    assert decide(candidate, champion, small).passed, "groups below 21 are not looked at"
+    loose = GateConfig(min_comparisons=20, min_group_comparisons=10, max_group_loss=0.05)
+    assert decide(candidate, champion, loose).passed
+
+
+def test_worse_calibration_is_refused_by_number() -> None:
+    """36 of 40 right with margins of 20: certain, and wrong one time in ten."""
+    sure = standing([20.0] * 36 + [-20.0] * 4)
+    decision = decide(sure, WEAK, GateConfig(min_comparisons=20, max_calibration_loss=-0.3))
+    [check] = [one for one in decision.checks if one.rule == "calibration"]
+    predicted = 1 / (1 + 2.718281828459045**-2)  # of the champion's margins, of which half are right
+    assert check.value == pytest.approx(0.1 - (predicted - 0.5), abs=1e-6)
+    assert not check.passed and check.told.startswith("calibration error 0.1000, the champion's is 0.3808")
+    tempered = Standing(scored=sure.scored, temperature=10.0)
+    assert decide(tempered, WEAK, GATE).checks[-1].value < check.value, "the temperature counts"
+
+
+def test_every_failed_rule_is_told_at_once() -> None:
+    decision = decide(standing([1.0] * 5 + [-9.0] * 5), standing([1.0] * 10), GATE)
+    assert failed(decision) == ["enough", "better", "group/text", "group/words", "calibration"]
+    assert decision.to_json()["passed"] is False
+
+
+def test_other_comparisons_are_no_rivals() -> None:
+    with pytest.raises(UserError, match="not the same Comparisons were scored"):
+        decide(STRONG, standing([1.0] * 30), GATE)

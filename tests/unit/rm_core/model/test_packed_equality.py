@@ -1,0 +1,171 @@
+"""The promise of the packed row: rewards and every parameter's gradient equal those of K separate rows."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from separate_rows import assert_equal_gradients, gradients, separate_rewards
+from toys import IMAGE_TOKEN, ROW_FORMAT, toy_comparison, toy_image, toy_reward_model
+
+from data_pipeline.encoding.encoder import EncodedComparison
+from data_pipeline.errors import RunError
+from rm_core.batches.packed import collate
+from rm_core.batches.row_format import RowFormat
+from rm_core.model.attention import WorkDone
+from rm_core.model.config import HeadConfig
+from rm_core.model.reward_model import RewardModel
+
+SHARED = toy_image(7, 56, 84)
+COMPARISONS = [
+    toy_comparison(0, images=(toy_image(0),), ranks=(0, 1)),
+    toy_comparison(1, ranks=(1, 0, 2, 1)),
+    toy_comparison(2, images=(toy_image(1, 84, 56), SHARED), ranks=(2, 0, 1)),
+    toy_comparison(3, images=(SHARED,), ranks=(0, 0, 1)),
+    toy_comparison(4, ranks=(0, 1), response_images=(toy_image(2), toy_image(3))),
+]
+ROWS = {f"K = {size}": [toy_comparison(size, ranks=tuple(range(size)))] for size in range(1, 9)} | {
+    "K = 1 to 8 in one row": [toy_comparison(20 + size, ranks=tuple(range(size))) for size in range(1, 9)],
+    "text and images mixed": COMPARISONS,
+    "one image": [toy_comparison(30, images=(toy_image(30, 140, 112),), ranks=(0, 1, 2))],
+    "several images of other sizes": [
+        toy_comparison(31, images=(toy_image(31, 28, 28), toy_image(32, 168, 140), toy_image(33, 112, 252)))
+    ],
+    "images in prompt and responses": [
+        toy_comparison(34, images=(toy_image(34),), response_images=(toy_image(35, 84, 28), SHARED), ranks=(0, 1, 1))
+    ],
+    "long responses": [toy_comparison(36, ranks=(0, 1, 2), response_text=60), toy_comparison(37, prefix_text=70)],
+}
+FAMILIES = ("qwen2_5_vl", "qwen2_vl", "qwen2", "qwen3")
+
+
+def check(model: RewardModel, row: list[EncodedComparison], *, row_format: RowFormat | None = None) -> None:
+    """Rewards and gradients of the packed row against those of separate rows, under random weights of the rewards."""
+    packed = model(collate(row, row_format=row_format or model.row_format))
+    weights = torch.randn(packed.shape, generator=torch.Generator().manual_seed(0))
+    packed_gradients = gradients(model, (packed * weights).sum())
+    separate = torch.cat([separate_rewards(model, item) for item in row])
+    torch.testing.assert_close(packed, separate, rtol=1e-5, atol=1e-5)
+    assert_equal_gradients(packed_gradients, gradients(model, (separate * weights).sum() + _touch(model, row)))
+
+
+def _touch(model: RewardModel, row: list[EncodedComparison]) -> torch.Tensor:
+    """Transformers leaves the tower of a text row without gradients; the packed row gives it zeros."""
+    if any(item.images for item in row):
+        return torch.zeros(())
+    return sum((parameter.sum() * 0.0 for parameter in model.parameters()), torch.zeros(()))
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_rewards_and_gradients_equal_separate_rows(row: list[EncodedComparison]) -> None:
+    check(toy_reward_model(), row)
+
+
+@pytest.mark.parametrize("model_type", FAMILIES)
+def test_every_family_is_equal(model_type: str) -> None:
+    model = toy_reward_model(model_type=model_type)
+    check(model, COMPARISONS if model.family.has_vision else [COMPARISONS[1], ROWS["K = 3"][0], ROWS["K = 1"][0]])
+
+
+@pytest.mark.parametrize(
+    "head",
+    [HeadConfig(pooling="mean"), HeadConfig(uncertainty=True, layers=1), HeadConfig(layers=5, activation="gelu")],
+)
+def test_every_head_is_equal(head: HeadConfig) -> None:
+    check(toy_reward_model(head=head), COMPARISONS)
+
+
+@pytest.mark.parametrize("recompute", ["selective", "full"])
+def test_recomputed_activations_change_nothing(recompute: str) -> None:
+    model = toy_reward_model().train()
+    calls = [0, 0, 0]
+    decoder, tower = model.family.decoder(model.backbone), model.backbone.visual
+    for place, module in enumerate((decoder.layers[0].mlp, decoder.layers[1].mlp, tower.blocks[1].mlp)):
+
+        def count(*_: object, place: int = place) -> None:
+            calls[place] += 1
+
+        module.register_forward_pre_hook(count)
+    batch = collate(COMPARISONS, row_format=ROW_FORMAT)
+    plain = gradients(model, model(batch).sum())
+    assert calls == [1, 1, 1]
+    model.recompute_activations(recompute)
+    recomputed = gradients(model, model(batch).sum())
+    expected = {"selective": [2, 3, 3], "full": [3, 3, 3]}[recompute]
+    assert calls == expected, "activations were kept: checkpointing is off"
+    assert model.work.take() == WorkDone(2 * batch.num_tokens, 2 * len(batch.pixel_values), "sdpa")
+    for name, gradient in plain.items():
+        torch.testing.assert_close(recomputed[name], gradient, rtol=1e-6, atol=1e-6, msg=name)
+    check(model, COMPARISONS)
+
+
+def test_fillers_change_nothing() -> None:
+    aligned = replace(ROW_FORMAT, alignment=128)
+    batch = collate(COMPARISONS, row_format=aligned)
+    assert len(batch.input_ids) % 128 == 0 and 0 < batch.num_filler < 128
+    assert batch.num_tokens == sum(item.num_tokens for item in COMPARISONS)
+    check(toy_reward_model(), COMPARISONS, row_format=aligned)
+
+
+def test_a_comparison_does_not_see_its_neighbours() -> None:
+    model = toy_reward_model().eval()
+    alone = torch.cat([model(collate([item], row_format=ROW_FORMAT)) for item in COMPARISONS])
+    together = model(collate(COMPARISONS[::-1], row_format=ROW_FORMAT))
+    sizes = [len(item.ranks) for item in COMPARISONS[::-1]]
+    together = torch.cat(list(together.split(sizes))[::-1])
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
+
+
+def test_a_response_sees_the_prompt_but_not_its_siblings() -> None:
+    model = toy_reward_model().eval()
+    item = COMPARISONS[1]
+    before = model(collate([item], row_format=ROW_FORMAT))
+    changed = list(item.response_ids)
+    changed[0] = changed[0] % 8 + 4
+    after = model(collate([replace(item, response_ids=tuple(changed))], row_format=ROW_FORMAT))
+    torch.testing.assert_close(after[1:], before[1:], rtol=1e-5, atol=1e-5)
+    assert abs(after[0] - before[0]) > 1e-4
+    moved = model(collate([replace(item, prefix_ids=item.prefix_ids % 8 + 4)], row_format=ROW_FORMAT))
+    assert (moved - before).abs().min() > 1e-5
+
+
+def test_a_shared_image_is_encoded_once() -> None:
+    batch = collate(COMPARISONS, row_format=ROW_FORMAT)
+    spans = [image for item in COMPARISONS for image in item.images]
+    assert len(spans) == 6 and batch.image_grid.shape == (5, 3)
+    distinct = {image.key: image.num_patches for image in spans}
+    assert batch.num_distinct_patches == len(batch.pixel_values) == sum(distinct.values())
+    assert batch.num_patches == sum(image.num_patches for image in spans) > batch.num_distinct_patches
+
+
+def test_an_empty_row_gives_no_reward_and_zero_gradients() -> None:
+    model = toy_reward_model()
+    for row_format, length in ((ROW_FORMAT, 1), (replace(ROW_FORMAT, alignment=128), 128)):
+        batch = collate([], row_format=row_format)
+        assert (len(batch.input_ids), batch.num_tokens, batch.num_comparisons) == (length, 0, 0)
+        rewards = model(batch)
+        assert rewards.shape == (0,)
+        found = gradients(model, rewards.sum())
+        assert all(not gradient.any() for gradient in found.values())
+        assert model.work.take() == WorkDone(0, 0, "sdpa")
+
+
+def test_another_attention_is_refused() -> None:
+    model = toy_reward_model()
+    model.backbone.language_model.config._attn_implementation = "sdpa"
+    with pytest.raises(RuntimeError, match="runs 'sdpa', not 'basereward_comparison'"):
+        model(collate(COMPARISONS[:1], row_format=ROW_FORMAT))
+
+
+def test_a_layer_without_the_packed_attention_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = toy_reward_model()
+    layer = model.family.decoder(model.backbone).layers[0].self_attn
+    monkeypatch.setattr(layer, "forward", lambda hidden_states, **_: (hidden_states, None))
+    with pytest.raises(RuntimeError, match="ran in 1 of 2 layers"):
+        model(collate(COMPARISONS[:1], row_format=ROW_FORMAT))
+
+
+def test_a_text_backbone_refuses_images() -> None:
+    model = toy_reward_model(model_type="qwen3")
+    with pytest.raises(RunError, match=r"text only, but \('toy-0',\) have images"):
+        collate(COMPARISONS[:1], row_format=model.row_format)
+    assert IMAGE_TOKEN in COMPARISONS[0].prefix_ids

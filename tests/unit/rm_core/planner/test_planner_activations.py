@@ -1,0 +1,101 @@
+"""Bytes that autograd keeps of a row, counted by hooks, against the planner's formula."""
+
+from itertools import accumulate
+from typing import Any
+
+import pytest
+import torch
+from toys import toy_comparison, toy_image
+
+from rm_core.batches.packed import collate
+from rm_core.model.backbone import DTYPES, new_backbone
+from rm_core.model.config import HeadConfig
+from rm_core.model.reward_model import RewardModel
+from rm_core.planner.activations import activations_of, decoder_layer
+from rm_core.planner.architecture import architecture_of, config_of_shape
+from rm_core.planner.setting import Row, Setting
+from rm_core.train_config.config import TrainConfig
+
+PRECISIONS = {"fp32": "float32", "bf16": "bfloat16"}
+
+
+def with_toy_ids(config: Any) -> Any:
+    config.image_token_id, config.video_token_id = 1, 0
+    config.vision_start_token_id, config.vision_end_token_id = 2, 3
+    return config
+
+
+def kept_bytes(model: RewardModel, row: Any) -> int:
+    """Bytes of all storages that the backward pass will read, weights left out."""
+    weights = {value.untyped_storage().data_ptr() for value in [*model.parameters(), *model.buffers()]}
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def pack(value: torch.Tensor) -> torch.Tensor:
+        storage = value.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage  # held: no address is used twice
+        return value
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):
+        model(row)
+    return sum(storage.nbytes() for storage in kept.values())
+
+
+def model_and_row(shape: str, precision: str, *, words: int) -> tuple[RewardModel, Any, Row]:
+    backbone = new_backbone(with_toy_ids(config_of_shape(shape)), seed=0, dtype=DTYPES[PRECISIONS[precision]])
+    model = RewardModel(backbone, HeadConfig())
+    model.head.initialise(0)
+    model.train()
+    items = [
+        toy_comparison(seed, images=(toy_image(seed, 168, 168),), prefix_text=words, response_text=words)
+        for seed in range(3)
+    ]
+    row = collate(items, row_format=model.row_format)
+    return model, row, Row(tokens=row.num_tokens, patches=len(row.pixel_values), pooled=row.labels.num_responses)
+
+
+@pytest.mark.parametrize("shape", ["tiny", "qwen2-vl-tiny", pytest.param("mid", marks=pytest.mark.drill)])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_row_keeps_what_the_formula_says(shape: str, precision: str) -> None:
+    model, row, size = model_and_row(shape, precision, words=60)
+    for recompute in ("none", "selective", "full"):
+        model.recompute_activations(recompute)
+        config = TrainConfig(precision=precision, activation_checkpointing=recompute, attention="sdpa")
+        planned = activations_of(architecture_of(config_of_shape(shape), config), Setting.of(config), size)
+        assert planned.kept == pytest.approx(kept_bytes(model, row), rel=0.1), recompute
+
+
+def peak_bytes(model: RewardModel, row: Any) -> int:
+    """Bytes that a forward and a backward pass take at most, beyond what was there."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        model(row).sum().backward()
+    assert profile.profiler is not None
+    events = [one for one in profile.profiler.kineto_results.events() if one.name() == "[memory]"]
+    return max(accumulate(one.nbytes() for one in sorted(events, key=lambda one: one.start_ns())))
+
+
+@pytest.mark.parametrize("recompute", ["none", "full"])
+def test_a_row_takes_no_more_than_planned(recompute: str) -> None:
+    model, row, size = model_and_row("tiny", "fp32", words=400)
+    model.recompute_activations(recompute)
+    model(row).sum().backward()  # gradients of the weights are there from now on
+    config = TrainConfig(precision="fp32", activation_checkpointing=recompute, attention="sdpa")
+    planned = activations_of(architecture_of(config_of_shape("tiny"), config), Setting.of(config), size)
+    peak = peak_bytes(model, row)
+    assert peak <= planned.kept + planned.working <= 1.5 * peak
+
+
+def test_the_worked_layer_of_7b() -> None:
+    layer = decoder_layer(config_of_shape("7b").text_config, 2, kernel="flex")
+    assert layer.whole == 2 * (8 * 3584 + 4) + 2 * (2 * 3584 + 2 * 512) + 4 * 28 + 8 * 18944 == 225_400
+    assert layer.input == 7_168
+
+
+def test_a_frozen_tower_keeps_nothing() -> None:
+    config = TrainConfig()
+    config.weights.vision.train = "frozen"
+    frozen = activations_of(architecture_of(config_of_shape("7b"), config), Setting.of(config), Setting.of(config).row)
+    config.weights.merger.train = "frozen"
+    still = activations_of(architecture_of(config_of_shape("7b"), config), Setting.of(config), Setting.of(config).row)
+    assert frozen.vision == 32_768 * (4 + 4 * 2) * 1280
+    assert still.vision == 0

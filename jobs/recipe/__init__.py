@@ -1,1 +1,1 @@
-"""TODO."""
+"""What a recipe says: `schema` (the dataclasses), `load` (file + overrides -> checked Recipe), `packaged/` (ours)."""

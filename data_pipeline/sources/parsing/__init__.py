@@ -1,1 +1,1 @@
-"""TODO."""
+"""What several adapters share: checked fields, dialogues, images among turns, ratings, judges' prompts."""

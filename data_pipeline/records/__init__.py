@@ -1,1 +1,1 @@
-"""The one record of the system: `comparison.Comparison`; `checks` says which are worth keeping, `selection` changes K."""
+"""The one record of the system, `comparison.Comparison`; `checks`: is it worth keeping; `selection` changes its K."""

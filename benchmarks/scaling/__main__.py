@@ -1,8 +1,8 @@
 """How training scales: measured for 1 and 2 ranks on this machine, and the plan simulated for 64, 256 and 1024.
 
     measured    comparisons a second of the trainer's own steps, 1 and 2 ranks of one thread each, ZeRO 0 to 3, in turns
-    simulated   from real length distributions: what ranks wait for each other, how full rows are, what dealing a step
-                takes each rank, bytes of a checkpoint and the seconds of its upload
+    simulated   from real length distributions: what ranks wait for each other, how full rows are, what scheduling
+                a step takes each rank, bytes of a checkpoint and the seconds of its upload
 
 From the project's root:
 

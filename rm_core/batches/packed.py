@@ -13,12 +13,10 @@ from torch import Tensor
 
 from data_pipeline.encoding.encoder import EncodedComparison
 from data_pipeline.errors import RunError
-from rm_core.batches.images import ImageLoader, distinct_images
 from rm_core.batches.labels import Labels, labels_of
 from rm_core.batches.layout import Block, BlockLayout
-from rm_core.batches.pixels import patches_of
-from rm_core.batches.positions import comparison_positions
-from rm_core.batches.row_format import RowFormat
+from rm_core.batches.pixels import ImageLoader, distinct_images, patches_of
+from rm_core.batches.positions import RowFormat, comparison_positions
 
 __all__ = ["PackedBatch", "collate"]
 

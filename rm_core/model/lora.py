@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from data_pipeline.errors import RecipeError, RunError
+from rm_core.model.config import LoraConfig
 from rm_core.model.families import group_of
-from rm_core.model.lora_config import LoraConfig
 from rm_core.model.reward_model import RewardModel
 
 __all__ = ["add_adapters", "check_lora_config", "merged"]

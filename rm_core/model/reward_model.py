@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from data_pipeline.errors import RecipeError
 from rm_core.batches.packed import PackedBatch
-from rm_core.batches.row_format import RowFormat
+from rm_core.batches.positions import RowFormat
 from rm_core.model.attention import ATTENTION_NAME, KERNELS, RowAttention, Work, choose_kernel
 from rm_core.model.config import HeadConfig
 from rm_core.model.decoder import RECOMPUTE, run_decoder

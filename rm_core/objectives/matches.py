@@ -9,9 +9,16 @@ from torch import Tensor
 
 from data_pipeline.errors import RunError
 from rm_core.batches.labels import Labels
-from rm_core.objectives.segments import segment_sum
 
-__all__ = ["check_scores", "comparison_weights", "matches_of", "score_shares", "vote_shares"]
+__all__ = [
+    "check_scores",
+    "comparison_weights",
+    "matches_of",
+    "score_shares",
+    "segment_max",
+    "segment_sum",
+    "vote_shares",
+]
 
 
 def matches_of(labels: Labels) -> Tensor:
@@ -69,3 +76,16 @@ def vote_shares(labels: Labels, matches: Tensor) -> tuple[Tensor, Tensor]:
     votes = first + second
     voted = votes > 0
     return torch.where(voted, first / torch.where(voted, votes, 1.0), 0.5), voted.float()
+
+
+# Sums and maxima of parts of a vector, without a loop and without asking the device how long the parts are.
+
+
+def segment_sum(values: Tensor, segment: Tensor, num_segments: int) -> Tensor:
+    """[num_segments] sums of `values` [N], of which `segment` [N] says where each belongs; 0 where there is none."""
+    return values.new_zeros(num_segments).index_add(0, segment, values)
+
+
+def segment_max(values: Tensor, segment: Tensor, start: Tensor) -> Tensor:
+    """The maxima of `values` [N] and of `start` [segments], without gradient."""
+    return start.detach().scatter_reduce(0, segment, values.detach(), "amax")

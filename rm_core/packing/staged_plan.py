@@ -67,12 +67,12 @@ class StagedPlan:
         packs = tuple(_moved(pack, stage.places) for pack in step.packs)
         return replace(step, index=index, rows=tuple(stage.places[list(step.rows)].tolist()), packs=packs)
 
-    def hands(self, step: StepPlan, world_size: int) -> list[list[Pack]]:
-        """The packs of `step` for each rank, as `Plan.hands`."""
+    def schedule(self, step: StepPlan, world_size: int) -> list[list[Pack]]:
+        """The packs of `step` rank by rank, as `Plan.schedule`."""
         number, place = self.stage_of(step.index)
         stage = self.stages[number]
-        hands = stage.plan.hands(stage.plan.step(place), world_size)
-        return [[_moved(pack, stage.places) for pack in hand] for hand in hands]
+        schedule = stage.plan.schedule(stage.plan.step(place), world_size)
+        return [[_moved(pack, stage.places) for pack in rank_packs] for rank_packs in schedule]
 
 
 def _moved(pack: Pack, places: Integers) -> Pack:

@@ -117,7 +117,9 @@ def show(figures: dict[str, float]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure; 1 where a goal is missed."""
-    parser = argparse.ArgumentParser(description="Checkpoints, ours against DeepSpeed's.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.checkpoint", description="Checkpoints, ours against DeepSpeed's."
+    )
     parser.add_argument("--quick", action="store_true", help="3 turns")
     parser.add_argument("--shape", default="mid", help="size of the model, default mid")
     parser.add_argument("--ranks", type=int, default=2, help="processes that save, default 2")

@@ -66,7 +66,9 @@ def summary(figures: dict[str, Any]) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure; 1 where a goal is missed, 2 where there is no GPU."""
-    parser = argparse.ArgumentParser(description="The planner's memory beside a GPU's.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gpu_planner", description="The planner's memory beside a GPU's."
+    )
     parser.add_argument("--quick", action="store_true", help="the first five cases: within 5 minutes")
     parser.add_argument("--cases", nargs="+", choices=CASES, help="default all")
     parser.add_argument("--cpu-check", action="store_true", help="a toy on the CPU: whether the script works")

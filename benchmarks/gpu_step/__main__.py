@@ -122,7 +122,9 @@ def measure(scale: Scale, session: Session, parts: Sequence[str] = PARTS) -> dic
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure; 1 where a goal is missed, 2 where there is no GPU."""
-    parser = argparse.ArgumentParser(description="Packed and padded training steps on one GPU.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gpu_step", description="Packed and padded training steps on one GPU."
+    )
     parser.add_argument("--quick", action="store_true", help="fewer Comparisons and steps: within 5 minutes")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="default all")
     parser.add_argument("--kernels", nargs="+", choices=KERNELS, default=[*KERNELS], help="default all that run here")

@@ -3,7 +3,7 @@
     ours        rows.arrow, memory-mapped -> PlanningTable -> Plan.steps over all steps, in a process of its own
     reference   a shuffled index array, and first-fit decreasing as a plain Python loop over each step, on a part of the
                 steps, times the number of steps; its packs must be ours
-    balance     how even the steps are over 2, 8 and 64 ranks: see `plan_balance`
+    balance     how even the steps are over 2, 8 and 64 ranks: see `benchmarks.plan.balance`
 
 Run from the project's root:
 
@@ -229,7 +229,7 @@ def show(cases: dict[str, dict[str, Any]]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure; 1 where a goal is missed or the packs differ."""
-    parser = argparse.ArgumentParser(description="Planning millions of Comparisons.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.plan", description="Planning millions of Comparisons.")
     parser.add_argument("--quick", action="store_true", help="10 million Comparisons in place of 100")
     parser.add_argument("--repetitions", type=int, default=3, help="runs of the 2.8 million, default 3")
     parser.add_argument("--folder", help="where the rows file goes (6 GB for 100 million), default a temporary folder")

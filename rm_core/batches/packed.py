@@ -34,9 +34,9 @@ class PackedBatch:
         position_ids: int64 [3, T], M-RoPE time, height, width.
         pixel_values: float32 [P, 1176], distinct images only; a row without images holds one blank 28 x 28 image.
         image_grid: int64 [I, 3], (pairs of frames, rows, columns) in patches; always on the CPU.
-        image_token_index: int64 [V], places of image tokens in the row.
+        image_token_index: int64 [V], indices of image tokens in the row.
         image_feature_index: int64 [V], which row of the tower's output stands there; two spans may share one image.
-        reward_index: int64 [R], place of each response's last token.
+        reward_index: int64 [R], index of each response's last token.
         labels: ranks, scores, lengths and ordered pairs of the R responses; always on the CPU.
         num_responses: responses of each Comparison; sums to R.
         num_patches: vision patches of all spans as shown: an image shown twice counts twice.

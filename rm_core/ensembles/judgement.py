@@ -123,13 +123,13 @@ def _report(table: ScoreTable, rewards: Floats, resampling: Resampling) -> Evalu
 
 
 def _member(name: str, fitted_on: ScoreTable, table: ScoreTable, resampling: Resampling) -> Judged:
-    place = table.members.index(name)
-    margins, fit_margins = (one[~np.isnan(one)] for one in _margins(place, table, fitted_on))
+    index = table.members.index(name)
+    margins, fit_margins = (one[~np.isnan(one)] for one in _margins(index, table, fitted_on))
     if not len(margins):
         raise RunError(
             f"member {name!r} reads no judged pair: raise ensemble.judge_share, name more data, or leave it out"
         )
-    return _judged(_report(table, table.rewards[place], resampling), margins, best_temperature(fit_margins))
+    return _judged(_report(table, table.rewards[index], resampling), margins, best_temperature(fit_margins))
 
 
 def _judged(report: EvaluationReport, margins: Floats, temperature: float) -> Judged:
@@ -141,8 +141,8 @@ def _judged(report: EvaluationReport, margins: Floats, temperature: float) -> Ju
     )
 
 
-def _margins(place: int, *tables: ScoreTable) -> list[Floats]:
-    return [table.margins(table.rewards[place]) for table in tables]
+def _margins(index: int, *tables: ScoreTable) -> list[Floats]:
+    return [table.margins(table.rewards[index]) for table in tables]
 
 
 def _on_one_scale(fitted_on: ScoreTable, table: ScoreTable) -> Floats:

@@ -1,4 +1,6 @@
-"""LoRA: low-rank adapters in the place of full training, and their way back into plain weights; the one door to PEFT.
+"""LoRA: low-rank adapters in the place of full training, and their way back into plain weights.
+
+The only module that imports PEFT.
 
     y = W x + b + (alpha / rank) B A dropout(x)          A [rank, in], B [out, rank], B = 0 at the start
 

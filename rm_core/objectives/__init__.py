@@ -2,7 +2,7 @@
 
     head output [R] or [R, 2], `Labels`
       -> float32, by length    regularisers.py   r / log(tokens + 1), where asked for
-      -> places [2, N]         matches.py        ordered pairs, or all matches where ties or soft labels count
+      -> indices [2, N]        matches.py        ordered pairs, or all matches where ties or soft labels count
       -> costs                 pairwise.py       Bradley-Terry, margins, soft labels; probit of Gaussian outputs
                                listwise.py       Plackett-Luce, top-1
                                ties.py           Rao-Kupper, Davidson

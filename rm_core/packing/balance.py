@@ -109,16 +109,16 @@ def _by_falling_cost(rows: Sequence[int], table: PlanningTable) -> list[_Item]:
 def _longest_first(items: Sequence[_Item], num_packs: int, budget: PackBudget) -> list[Pack] | None:
     """Items, given by falling cost, each into the pack of least cost with room for it; None: one finds no room."""
     bins = [_Bin() for _ in range(num_packs)]
-    heap = [(0.0, 0, place) for place in range(num_packs)]
+    heap = [(0.0, 0, index) for index in range(num_packs)]
     for item in items:
         full = []
         while heap and not bins[heap[0][2]].has_room(item, budget):
             full.append(heappop(heap))
         if not heap:
             return None
-        place = heap[0][2]
-        bins[place].add(item)
-        heapreplace(heap, (bins[place].cost, len(bins[place].items), place))
+        index = heap[0][2]
+        bins[index].add(item)
+        heapreplace(heap, (bins[index].cost, len(bins[index].items), index))
         for entry in full:
             heappush(heap, entry)
     return [found.pack() for found in bins]
@@ -127,7 +127,7 @@ def _longest_first(items: Sequence[_Item], num_packs: int, budget: PackBudget) -
 def _cut_up(packs: Sequence[Pack], num_packs: int, items: Mapping[int, _Item]) -> list[Pack]:
     """`num_packs` packs: the costliest one that holds two Comparisons is halved, again and again while there is one."""
     whole = [pack for pack in packs if len(pack.rows) == 1]
-    heap = [(-pack.cost, place, pack) for place, pack in enumerate(packs) if len(pack.rows) > 1]
+    heap = [(-pack.cost, index, pack) for index, pack in enumerate(packs) if len(pack.rows) > 1]
     heap.sort()
     numbers = count(len(packs))
     while heap and len(heap) + len(whole) < num_packs:

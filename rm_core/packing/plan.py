@@ -55,7 +55,7 @@ class StepPlans:
     Attributes:
         first: index of the first step.
         rows: int64 [S, G], rows of the planning table in the order of the stream.
-        packs: which of them form which pack; its places count through `rows`.
+        packs: which of them form which pack; its members index the flattened `rows`.
         costs: float64 [P], FLOPs of each pack's forward pass.
         counts: int64 [S, 6], the fields of `StepCounts` in their order.
     """
@@ -110,11 +110,11 @@ class Plan:
     def step(self, index: int) -> StepPlan:
         """Step `index`, 0 <= index < num_steps. The steps around it are planned with it and kept; no I/O."""
         plans = self._chunk(index // self.chunk_steps)
-        place = index - plans.first
+        offset = index - plans.first
         return StepPlan(
             index=index,
             epoch=(index + 1) * self._global_batch / len(self._table),
-            rows=tuple(plans.rows[place].tolist()),
+            rows=tuple(plans.rows[offset].tolist()),
             packs=plans.packs_of(index),
             counts=plans.counts_of(index),
         )

@@ -48,16 +48,16 @@ class Scorer:
             RecipeError: a Comparison alone exceeds the budget.
         """
         rewards: list[tuple[float, ...]] = [()] * len(comparisons)
-        for places in self._packs(comparisons):
+        for indices in self._packs(comparisons):
             batch = collate(
-                [comparisons[place] for place in places],
+                [comparisons[index] for index in indices],
                 row_format=self._row_format,
                 load_image=partial(patches_of, blank=blank),
             )
             with torch.inference_mode():
                 scored = means(self._model(batch.to(self._device))).cpu()
-            for place, part in zip(places, torch.split(scored, list(batch.num_responses)), strict=True):
-                rewards[place] = tuple(float(reward) for reward in part)
+            for index, part in zip(indices, torch.split(scored, list(batch.num_responses)), strict=True):
+                rewards[index] = tuple(float(reward) for reward in part)
         return rewards
 
     def _packs(self, comparisons: Sequence[EncodedComparison]) -> Iterator[tuple[int, ...]]:

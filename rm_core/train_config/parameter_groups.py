@@ -56,9 +56,9 @@ def rate_of_stage(config: TrainConfig, plan: StagedPlan) -> RateShare:
     """Warm-up and decay anew in every stage; groups that a stage holds have the share 0."""
 
     def share(part: str, step: int) -> float:
-        number, place = plan.stage_of(step)
+        number, offset = plan.stage_of(step)
         scale = learning_rate_scale(
-            place,
+            offset,
             num_steps=plan.stages[number].plan.num_steps,
             warmup_ratio=config.optimizer.warmup_ratio,
             final_ratio=config.optimizer.final_ratio,

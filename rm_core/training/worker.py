@@ -43,7 +43,7 @@ def train_rank(config: TrainConfig, hooks: Hooks, *, export_to: str, lineage: Ma
     """
     if not torch.cuda.is_available():
         torch.set_num_threads(config.threads_per_worker)
-    told, copies = config, cache_folder(config.cache_dir)
+    original, copies = config, cache_folder(config.cache_dir)
     config = replace(config, model=local_backbone(config.model, copies), cache_dir=copies)
     planned = _planned_memory(config)
     data = open_data(config)
@@ -73,7 +73,7 @@ def train_rank(config: TrainConfig, hooks: Hooks, *, export_to: str, lineage: Ma
         model.train()
         trainer.run()
         watchdog.enter("export")
-        card = model_card(told, lineage, trainer.last_metrics, plan.num_steps)
+        card = model_card(original, lineage, trainer.last_metrics, plan.num_steps)
         row = fixture_row(data, table, model)
         export(engine, model, row, config, export_to=export_to, lineage=lineage, card=card)
 

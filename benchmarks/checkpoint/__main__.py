@@ -32,8 +32,7 @@ import torch.multiprocessing as multiprocessing
 
 from benchmarks.checkpoint.ranks import measure_rank, resume_rank
 from benchmarks.checkpoint.resume import SIDES, first_step_rank
-from benchmarks.common.goals import Goals, finish
-from benchmarks.common.hardware import hardware
+from benchmarks.common.goals import Goals, finish, hardware
 from benchmarks.scaling.__main__ import prepare
 
 GOALS: Goals = {

@@ -1,1 +1,1 @@
-"""What benchmarks share: `goals` (the exit code, too), `hardware`, synthetic `lengths`, `padded_rows`."""
+"""What benchmarks share: `goals` (figures, hardware, the exit code), synthetic `lengths`, `padded_rows`."""

@@ -27,8 +27,7 @@ if __package__ in (None, ""):
 
 import torch
 
-from benchmarks.common.goals import Goals, finish
-from benchmarks.common.hardware import hardware
+from benchmarks.common.goals import Goals, finish, hardware
 from benchmarks.gpu_planner.cases import CASES, TOY
 
 GOALS: Goals = {"planned_over_measured_min": ("at_least", 0.9), "planned_over_measured_max": ("at_most", 1.1)}

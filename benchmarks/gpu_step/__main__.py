@@ -28,8 +28,7 @@ if __package__ in (None, ""):  # started as a file, by torchrun
 
 import torch
 
-from benchmarks.common.goals import Goals, finish
-from benchmarks.common.hardware import hardware
+from benchmarks.common.goals import Goals, finish, hardware
 from benchmarks.common.lengths import Lengths
 from benchmarks.gpu_step.parts import Scale, equality, large_model, recompilations, training
 from benchmarks.gpu_step.runs import Timed

@@ -25,7 +25,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.common.hardware import hardware
+from benchmarks.common.goals import hardware
 
 GOAL_RATIO = 5.0
 """Our records a second over those of the best public loader."""

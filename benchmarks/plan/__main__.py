@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from benchmarks.common.hardware import hardware
+from benchmarks.common.goals import hardware
 from benchmarks.plan.balance import balance_figures, show_balance
 from benchmarks.plan.cases import COST_MODEL, GLOBAL_BATCH, PATCHES, SEED, TOKENS, write_rows
 from rm_core.packing.plan import PackBudget, Plan, StepPlans

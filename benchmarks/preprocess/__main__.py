@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.common.hardware import hardware
+from benchmarks.common.goals import hardware
 from benchmarks.preprocess.records import Work, make_work, repeated
 from benchmarks.preprocess.sides import (
     PROCESSES,

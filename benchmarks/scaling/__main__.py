@@ -24,8 +24,7 @@ from typing import Any
 import torch.multiprocessing as multiprocessing
 import yaml
 
-from benchmarks.common.goals import Goals, finish
-from benchmarks.common.hardware import hardware
+from benchmarks.common.goals import Goals, finish, hardware
 from benchmarks.scaling.plan import RANKS, plan_figures, show_plan
 from benchmarks.scaling.ranks import train_rank
 from data_pipeline.synthetic import write_synthetic

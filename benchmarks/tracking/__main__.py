@@ -26,8 +26,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.common.goals import Goals, finish
-from benchmarks.common.hardware import hardware
+from benchmarks.common.goals import Goals, finish, hardware
 from jobs.tracking.ui import serving
 
 GOALS: Goals = {"ratio_plain_mlflow": ("at_least", 20.0), "training_thread_ms": ("at_most", 0.2)}

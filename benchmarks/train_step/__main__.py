@@ -22,8 +22,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common.goals import Goals, finish
-from benchmarks.common.hardware import hardware
+from benchmarks.common.goals import Goals, finish, hardware
 from benchmarks.train_step.counts import as_padded_as, counts, grouped
 from benchmarks.train_step.figures import Turns, figures_of, show, summary
 from benchmarks.train_step.records import CASES, Case, encoded_pool, missing_files, sample

@@ -1,14 +1,15 @@
-"""The checkpoints of one training, wherever they lie, and which of them stay."""
+"""The checkpoints of one training, wherever they lie: which stay, and the newest that all ranks can read."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from data_pipeline.errors import CorruptData
 from data_pipeline.storage import delete_folder, join, list_files, list_folders, name_of, parent_of, read_bytes
 from rm_core.checkpoints.layout import MARKER, Marker, parsed, step_folder
 from rm_core.checkpoints.reader import Checkpoint
 
-__all__ = ["CheckpointStore", "Retention"]
+__all__ = ["CheckpointStore", "Retention", "resume_newest"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,3 +99,47 @@ class CheckpointStore:
     def _all_steps(self) -> list[int]:
         names = (name_of(url).removeprefix("step-") for url in list_folders(self.url))
         return [int(name) for name in names if name.isdigit()]
+
+
+def resume_newest(
+    store: CheckpointStore,
+    fill: Callable[[Checkpoint], None],
+    *,
+    rank: int,
+    copies: str,
+    agree: Callable[[bool], bool],
+    share: Callable[[Any], Any],
+    report: Callable[[str], None],
+) -> int | None:
+    """Fill this rank's state from the newest checkpoint that every rank can read; a collective call.
+
+    Args:
+        fill: takes what it needs, without communication; may be called again with an older checkpoint.
+        agree: whether all ranks say yes.
+        share: rank 0's value, on every rank: lists are made once, since files may change in between.
+        report: gets which checkpoints were passed over, and why.
+
+    Returns:
+        Its step, None where there is no checkpoint at all.
+
+    Raises:
+        CorruptData: there are some, and none of them can be read.
+        UserError: `fill` refuses one as of another training.
+    """
+    steps: list[int] = share(store.complete_steps() if rank == 0 else None)
+    for step in reversed(steps):
+        error: CorruptData | None = None
+        try:
+            with store.open(step, rank=rank, copies=copies) as checkpoint:
+                fill(checkpoint)
+        except CorruptData as found:
+            error = found
+        if agree(error is None):
+            return step
+        if error is not None:
+            report(f"the checkpoint of step {step} is passed over: {error}")
+    if steps:
+        raise CorruptData(
+            f"none of the {len(steps)} checkpoints in {store.url!r} can be read: remove that folder to begin anew"
+        )
+    return None

@@ -4,8 +4,7 @@
       -> ScoreTable    the same responses in the same order for all members, labels compared (`table`)
       -> Ensemble      each member's scale and weight, the rule, a temperature: plain numbers (`fit`, `ensemble`)
       -> Combined      one reward a response, and how far the members are apart (`combine`)
-      -> Calibration   is a margin of it a probability (`calibration`); what is left when doubtful ones are set aside
-                       (`coverage`)
+      -> Calibration   is a margin of it a probability, what is left when doubtful ones are set aside (`calibration`)
       -> Judgement     all of it on other Comparisons, beside members and other rules (`judgement`)
       -> Decision      may it take the champion's place (`gate`)
 

@@ -9,9 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from data_pipeline.errors import RunError
-from rm_core.ensembles.calibration import Calibration, best_temperature, calibrate
+from rm_core.ensembles.calibration import (
+    Calibration,
+    RiskCoverage,
+    best_temperature,
+    calibrate,
+    pair_spread,
+    risk_coverage,
+)
 from rm_core.ensembles.combine import RULES
-from rm_core.ensembles.coverage import RiskCoverage, pair_spread, risk_coverage
 from rm_core.ensembles.ensemble import Ensemble
 from rm_core.ensembles.fit import fit
 from rm_core.ensembles.table import ScoreTable

@@ -6,7 +6,7 @@
 `backbone`               loads a folder's weights, with `attention` in place: Comparisons of a row, and responses of
                          one Comparison, do not see each other
 `vision_tower`, `decoder` run the two halves of a backbone over one packed row
-`pooling`, `head`        the tokens that the head reads -> rewards [R]
+`head`                   the tokens that it reads, one vector a response -> rewards [R]
 `reward_model`           puts them together
 `lora`                   low-rank adapters in the place of full training
 `flops`                  what a Comparison costs, for plans and for the share of a GPU's peak

@@ -18,8 +18,7 @@ from rm_core.model.attention import ATTENTION_NAME, KERNELS, RowAttention, Work,
 from rm_core.model.config import HeadConfig
 from rm_core.model.decoder import RECOMPUTE, run_decoder
 from rm_core.model.families import family_of, row_format_of
-from rm_core.model.head import RewardHead
-from rm_core.model.pooling import pool, pooled_tokens
+from rm_core.model.head import RewardHead, pool, pooled_tokens
 
 __all__ = ["RewardModel"]
 

@@ -18,8 +18,7 @@ from rm_core.objectives.matches import (
     vote_shares,
 )
 from rm_core.objectives.pairwise import means, soft_cost, win_cost
-from rm_core.objectives.regularisers import batch_zero, length_normalised, squared_rewards, squared_sums
-from rm_core.objectives.terms import Judged, Term, Unit
+from rm_core.objectives.terms import Judged, Term, Unit, batch_zero, length_normalised, squared_rewards, squared_sums
 from rm_core.objectives.ties import davidson, rao_kupper
 
 __all__ = ["Objective"]

@@ -10,7 +10,7 @@
     `health`        what each step and each window is looked at for
     `observers`     where the time goes
     `watchdog`      ends a group that hangs, and says where
-    `export`        weights of all ranks -> a model folder that a fresh process has verified, with its `card`
+    `export`        weights of all ranks -> a model folder that a fresh process has verified, with its README
 
 Ray and MLflow are not known here: `Hooks` of the trainer are arguments.
 """

@@ -23,11 +23,10 @@ from rm_core.planner.memory import Memory
 from rm_core.planner.propose import check_fits
 from rm_core.train_config.config import TrainConfig
 from rm_core.train_config.parameter_groups import adapted_groups, freeze, rate_of_stage
-from rm_core.training.card import model_card
 from rm_core.training.checkpointing import Checkpointing, identity_of
 from rm_core.training.data_plan import make_plan, open_data
 from rm_core.training.engine import ZeroEngine
-from rm_core.training.export import export, fixture_row
+from rm_core.training.export import export, fixture_row, model_card
 from rm_core.training.trainer import Hooks, Trainer
 from rm_core.training.watchdog import Watchdog
 

@@ -32,7 +32,7 @@ _POLL_S = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """What one rank hands over; tensors are copied before `save` returns."""
+    """What one rank saves; tensors are copied before `save` returns."""
 
     step: int
     fragments: Iterable[tuple[Fragment, Mapping[str, Tensor]]]

@@ -1,4 +1,4 @@
-"""Jobs through the door of a real head with a token: submitted, followed, stopped, lost and sent again.
+"""Jobs sent to a real head with a token: submitted, followed, stopped, lost and sent again.
 
 The head, one worker and the machine of the person are hosts of their own; the person's has no Ray.
 """

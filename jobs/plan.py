@@ -14,10 +14,16 @@ from jobs.recipe.paths import with_absolute_paths
 from jobs.recipe.schema import Recipe
 from jobs.runtime.terminal import columns, say, table
 from rm_core.planner.architecture import Architecture, architecture_of, config_of_shape, config_of_train
-from rm_core.planner.budget import largest_patch_budget, largest_token_budget
 from rm_core.planner.config import PlanConfig, check_plan_config
 from rm_core.planner.gpus import Gpu, gpu_of
-from rm_core.planner.memory import FRAGMENTATION, LIBRARIES, Memory, memory_of
+from rm_core.planner.memory import (
+    FRAGMENTATION,
+    LIBRARIES,
+    Memory,
+    largest_patch_budget,
+    largest_token_budget,
+    memory_of,
+)
 from rm_core.planner.propose import SMALLEST_ROW, refuse
 from rm_core.planner.roofline import Time, time_of
 from rm_core.planner.setting import Row, Setting

@@ -1,20 +1,25 @@
 """Packed batches, the reward model, its training on ZeRO, its evaluation and its use as a scorer.
 
-The way of the data, and the folder that holds each step::
+The rooms in the order of the data; each imports only from rooms above it, and `PreparedData` of `data_pipeline`::
 
-    PreparedData (data_pipeline)
-      -> Plan                 batches/     which Comparisons form which optimiser step, in which packs (pure)
-      -> PackedBatch          batches/     one row of whole Comparisons, each prompt once, with its positions
-      -> rewards [R]          model/       Qwen2.5-VL backbone, per-Comparison attention, float32 reward head
-      -> (loss sum, count)    objectives/  pairwise, listwise, ties; regularisers
-      -> ZeRO engine          training/    accumulate, step, export
-         <-> fragments        checkpoints/ the state of a training: complete or absent, for any number of ranks
-      -> EvaluationReport     evaluation/  accuracies with intervals, diagnostics, report.html
-      -> Analysis             scaling/     the points of a sweep: ranking, power laws, plots
-      -> Ensemble             ensembles/   several models as one: scales, weights, calibration, averaged weights
-      -> scores               serving/     the same packed path for a user, a benchmark or an RL trainer
+    PreparedData
+      -> PlanningTable, Plan      packing/       which Comparisons form which optimiser step, in which packs (pure)
+      -> PackedBatch              batches/       one row of whole Comparisons as tensors, each prompt once
+      -> rewards [R]              model/         Qwen2.5-VL backbone, per-Comparison attention, float32 reward head
+      -> Judged: sums, counts     objectives/    pairwise, listwise, ties; regularisers
+    fragments <-> Checkpoint      checkpoints/   the state of a training: complete or absent, for any number of ranks
+    RewardModel <-> folder, s3    model_folder/  weights, tokenizer, head; verified to score as the trained engine did
+    recipe -> TrainConfig         train_config/  what a recipe may say about training, refused early where it cannot be
+      -> Memory, Time             planner/       whether it fits, how long it takes, before a GPU is rented
+      -> Trainer -> model folder  training/      accumulate, step on the ZeRO engine, watch, save, export
+      -> ScoredComparison         scoring/       a model folder as a function of Comparisons: `Scorer`
+      -> EvaluationReport         evaluation/    accuracies with intervals, curves, two models compared
+      -> Analysis                 scaling/       the points of a sweep: ranking, power laws
+      -> Ensemble, Decision       ensembles/     several models as one; may it take the champion's place
+      -> rewards                  serving/       what a registered model is made of, and scoring with it
 
-Nothing here imports ray or mlflow: what a trainer needs of them (log, say) is handed in as an argument.
+Nothing here imports ray or mlflow: what a trainer needs of them (log, say) is an argument. Pages and plots are drawn by
+the jobs that write them.
 """
 
 from typing import TYPE_CHECKING

@@ -1,10 +1,18 @@
-"""What every test shares: nothing is written to the user's home, and nothing is sent anywhere."""
+"""What every test shares.
+
+Nothing is written to the user's home, and nothing is sent anywhere. No property test fails because the machine is slow:
+`pytest-timeout` alone ends what hangs.
+"""
 
 import os
 from collections.abc import Iterator
 
 import pytest
 from drill_time import DrillTime, add_options
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("basereward", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("basereward")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -32,8 +32,7 @@ import torch.multiprocessing as multiprocessing
 
 from benchmarks.checkpoint.ranks import measure_rank, resume_rank
 from benchmarks.checkpoint.resume import SIDES, first_step_rank
-from benchmarks.common.goals import Goals, finish
-from benchmarks.common.hardware import hardware
+from benchmarks.common.goals import Goals, finish, hardware
 from benchmarks.scaling.__main__ import prepare
 
 GOALS: Goals = {
@@ -117,7 +116,9 @@ def show(figures: dict[str, float]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure; 1 where a goal is missed."""
-    parser = argparse.ArgumentParser(description="Checkpoints, ours against DeepSpeed's.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.checkpoint", description="Checkpoints, ours against DeepSpeed's."
+    )
     parser.add_argument("--quick", action="store_true", help="3 turns")
     parser.add_argument("--shape", default="mid", help="size of the model, default mid")
     parser.add_argument("--ranks", type=int, default=2, help="processes that save, default 2")

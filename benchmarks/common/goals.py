@@ -1,11 +1,14 @@
-"""The end of a benchmark: figures against goals, the file that documents quote, the last line, the exit code."""
+"""The end of a benchmark: figures against goals, hardware, the file that documents quote, last line, exit code."""
 
 import json
+import os
+import platform
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from typing import Any
 
-__all__ = ["Goal", "Goals", "finish", "judged"]
+__all__ = ["Goal", "Goals", "finish", "hardware", "judged"]
 
 Goal = tuple[str, float]
 """("at_least" or "at_most", number)."""
@@ -50,3 +53,20 @@ def finish(
     numbers = {name: value for name, value in figures.items() if isinstance(value, int | float)}
     print(json.dumps({"figures": numbers, "goals": {name: limit for name, (_, limit) in goals.items()}}))
     return 0 if all(verdict["met"] for verdict in verdicts.values()) else 1
+
+
+def hardware(*packages: str, **facts: Any) -> dict[str, Any]:
+    """The machine, its load at this moment and the versions of what does the work.
+
+    Args:
+        packages: names of installed distributions, such as "numpy".
+        facts: what else the figures of this benchmark depend on: a device, threads, a type of numbers.
+    """
+    return {
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "load_average_1_min": os.getloadavg()[0],
+        "python": platform.python_version(),
+        **facts,
+        **{package: version(package) for package in packages},
+    }

@@ -19,7 +19,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,39 +27,11 @@ if __package__ in (None, ""):
 
 import torch
 
-from benchmarks.common.goals import Goals, finish
-from benchmarks.common.hardware import hardware
+from benchmarks.common.goals import Goals, finish, hardware
+from benchmarks.gpu_planner.cases import CASES, TOY
 
 GOALS: Goals = {"planned_over_measured_min": ("at_least", 0.9), "planned_over_measured_max": ("at_most", 1.1)}
 CASE_LIMIT_S = 150
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """One training on one GPU.
-
-    Attributes:
-        comparisons: of the row: pairs with an image of 1,024 tokens, about 1,390 tokens and 4,096 patches each.
-        lora: the language model trains by adapters, the tower and the embeddings stand still.
-    """
-
-    shape: str
-    stage: int
-    recompute: str
-    comparisons: int
-    lora: bool = False
-
-
-CASES = {
-    "3b_zero2_full": Case(shape="3b", stage=2, recompute="full", comparisons=5),
-    "3b_zero2_selective": Case(shape="3b", stage=2, recompute="selective", comparisons=4),
-    "3b_zero2_none": Case(shape="3b", stage=2, recompute="none", comparisons=3),
-    "3b_zero1_full": Case(shape="3b", stage=1, recompute="full", comparisons=5),
-    "3b_zero3_full": Case(shape="3b", stage=3, recompute="full", comparisons=5),
-    "7b_lora_full": Case(shape="7b", stage=2, recompute="full", comparisons=11, lora=True),
-    "7b_lora_none": Case(shape="7b", stage=2, recompute="none", comparisons=5, lora=True),
-}
-TOY = Case(shape="tiny", stage=2, recompute="full", comparisons=2)
 
 
 def measure(name: str, *, toy: bool = False) -> dict[str, Any]:
@@ -94,7 +65,9 @@ def summary(figures: dict[str, Any]) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure; 1 where a goal is missed, 2 where there is no GPU."""
-    parser = argparse.ArgumentParser(description="The planner's memory beside a GPU's.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gpu_planner", description="The planner's memory beside a GPU's."
+    )
     parser.add_argument("--quick", action="store_true", help="the first five cases: within 5 minutes")
     parser.add_argument("--cases", nargs="+", choices=CASES, help="default all")
     parser.add_argument("--cpu-check", action="store_true", help="a toy on the CPU: whether the script works")
@@ -102,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--case", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.case:
-        from benchmarks.gpu_planner.case import run_case
+        from benchmarks.gpu_planner.run import run_case
 
         print(json.dumps(run_case(TOY if options.case == "toy" else CASES[options.case])))
         return 0

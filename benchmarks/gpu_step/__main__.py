@@ -28,8 +28,7 @@ if __package__ in (None, ""):  # started as a file, by torchrun
 
 import torch
 
-from benchmarks.common.goals import Goals, finish
-from benchmarks.common.hardware import hardware
+from benchmarks.common.goals import Goals, finish, hardware
 from benchmarks.common.lengths import Lengths
 from benchmarks.gpu_step.parts import Scale, equality, large_model, recompilations, training
 from benchmarks.gpu_step.runs import Timed
@@ -122,7 +121,9 @@ def measure(scale: Scale, session: Session, parts: Sequence[str] = PARTS) -> dic
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure; 1 where a goal is missed, 2 where there is no GPU."""
-    parser = argparse.ArgumentParser(description="Packed and padded training steps on one GPU.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gpu_step", description="Packed and padded training steps on one GPU."
+    )
     parser.add_argument("--quick", action="store_true", help="fewer Comparisons and steps: within 5 minutes")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="default all")
     parser.add_argument("--kernels", nargs="+", choices=KERNELS, default=[*KERNELS], help="default all that run here")

@@ -25,7 +25,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.common.hardware import hardware
+from benchmarks.common.goals import hardware
 
 GOAL_RATIO = 5.0
 """Our records a second over those of the best public loader."""
@@ -122,7 +122,7 @@ def show(figures: dict[str, dict[str, Any]], ratios: dict[str, float]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure; 1 where the goal is missed, 2 where a rival is not installed."""
-    parser = argparse.ArgumentParser(description="Reading shuffled Comparisons.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.loader", description="Reading shuffled Comparisons.")
     parser.add_argument("--quick", action="store_true", help="1,000 samples and 2 repetitions")
     parser.add_argument("--samples", type=int, default=2000, help="samples of about 117 kB, default 2,000")
     parser.add_argument("--repetitions", type=int, default=3, help="processes a side, default 3")

@@ -2,8 +2,8 @@
 
 A step takes the sum over its turns of the largest cost of a rank's row; at perfect balance all rows cost the mean.
 
-    ours        `Plan.hands`
-    first fit   the packs of first-fit decreasing, dealt by falling cost: short last rows, and idle turns
+    ours        `Plan.schedule`
+    first fit   the packs of first-fit decreasing, assigned by falling cost: short last rows, and idle turns
 """
 
 import time
@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.plan.cases import COST_MODEL, GLOBAL_BATCH, PATCHES, SEED, TOKENS, batches
-from rm_core.packing.balance import deal
+from rm_core.packing.balance import assign
 from rm_core.packing.plan import Pack, PackBudget, Plan
 from rm_core.packing.sizes import PlanningTable
 
@@ -25,7 +25,7 @@ SCENES = {"2_ranks": (2, TOKENS), "8_ranks": (8, TOKENS), "64_ranks": (64, TOKEN
 
 
 def balance_figures() -> dict[str, float]:
-    """Straggler factors, mean and worst of `STEPS` steps, and milliseconds that dealing a step takes one rank."""
+    """Straggler factors, mean and worst of `STEPS` steps, and milliseconds that scheduling a step takes one rank."""
     rows = pa.Table.from_batches(batches(COMPARISONS, SEED))
     table = PlanningTable.from_rows(rows, np.arange(len(rows), dtype=np.int32), cost_model=COST_MODEL)
     figures: dict[str, float] = {}
@@ -37,9 +37,9 @@ def balance_figures() -> dict[str, float]:
     return figures
 
 
-def straggler_factor(hands: Sequence[Sequence[Pack]]) -> float:
+def straggler_factor(schedule: Sequence[Sequence[Pack]]) -> float:
     """Time of a step over its time at perfect balance in as many turns, from the packs of each rank: at least 1."""
-    costs = np.array([[pack.cost for pack in hand] for hand in hands])
+    costs = np.array([[pack.cost for pack in rank_packs] for rank_packs in schedule])
     return float(costs.max(axis=0).sum() / costs.mean(axis=0).sum())
 
 
@@ -48,10 +48,10 @@ def _scene(plan: Plan, table: PlanningTable, world_size: int) -> dict[str, float
     for index in range(plan.num_steps):
         step = plan.step(index)
         start_s = time.perf_counter()
-        hands = plan.hands(step, world_size)
+        schedule = plan.schedule(step, world_size)
         milliseconds.append(1000 * (time.perf_counter() - start_s))
-        ours.append(straggler_factor(hands))
-        first_fit.append(straggler_factor(deal(step.packs, world_size)))
+        ours.append(straggler_factor(schedule))
+        first_fit.append(straggler_factor(assign(step.packs, world_size)))
         costs = table.cost[list(step.rows)]
         least.append(max(1.0, float(costs.max()) * world_size / float(costs.sum(dtype=np.float64))))
     return {
@@ -60,7 +60,7 @@ def _scene(plan: Plan, table: PlanningTable, world_size: int) -> dict[str, float
         "straggler_first_fit": mean(first_fit),
         "straggler_first_fit_worst": max(first_fit),
         "straggler_least": mean(least),
-        "deal_ms": median(milliseconds),
+        "schedule_ms": median(milliseconds),
     }
 
 

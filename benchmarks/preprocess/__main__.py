@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.common.hardware import hardware
+from benchmarks.common.goals import hardware
 from benchmarks.preprocess.records import Work, make_work, repeated
 from benchmarks.preprocess.sides import (
     PROCESSES,
@@ -136,7 +136,10 @@ def show(work: Work, figures: dict[str, Any]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure; 1 where a goal is missed."""
-    parser = argparse.ArgumentParser(description="Preprocessing against datasets.map and against its own kernels.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.preprocess",
+        description="Preprocessing against datasets.map and against its own kernels.",
+    )
     parser.add_argument("--quick", action="store_true", help="256 records and 3 repetitions")
     parser.add_argument("--tokenizer", help="a folder with tokenizer.json; default: a small one is trained")
     parser.add_argument("--records", type=int, default=1024, help="records at most, default 1,024")

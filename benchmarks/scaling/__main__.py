@@ -1,8 +1,8 @@
 """How training scales: measured for 1 and 2 ranks on this machine, and the plan simulated for 64, 256 and 1024.
 
     measured    comparisons a second of the trainer's own steps, 1 and 2 ranks of one thread each, ZeRO 0 to 3, in turns
-    simulated   from real length distributions: what ranks wait for each other, how full rows are, what dealing a step
-                takes each rank, bytes of a checkpoint and the seconds of its upload
+    simulated   from real length distributions: what ranks wait for each other, how full rows are, what scheduling
+                a step takes each rank, bytes of a checkpoint and the seconds of its upload
 
 From the project's root:
 
@@ -24,8 +24,7 @@ from typing import Any
 import torch.multiprocessing as multiprocessing
 import yaml
 
-from benchmarks.common.goals import Goals, finish
-from benchmarks.common.hardware import hardware
+from benchmarks.common.goals import Goals, finish, hardware
 from benchmarks.scaling.plan import RANKS, plan_figures, show_plan
 from benchmarks.scaling.ranks import train_rank
 from data_pipeline.synthetic import write_synthetic

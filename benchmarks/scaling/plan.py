@@ -1,4 +1,4 @@
-"""The plan of a training on more ranks than there are here: computed, not measured, but for the seconds of dealing."""
+"""The plan of a training on more ranks than there are here: computed; only the time of scheduling is measured."""
 
 import time
 from statistics import mean, median
@@ -53,19 +53,19 @@ def _scene(table: PlanningTable, ranks: int) -> dict[str, float]:
     for index in range(STEPS):
         step = plan.step(index)
         first_s = first_s or time.perf_counter() - start_s
-        deal_s = time.perf_counter()
-        hands = plan.hands(step, ranks)
-        milliseconds.append(1000 * (time.perf_counter() - deal_s))
-        factors.append(straggler_factor(hands))
+        begin_s = time.perf_counter()
+        schedule = plan.schedule(step, ranks)
+        milliseconds.append(1000 * (time.perf_counter() - begin_s))
+        factors.append(straggler_factor(schedule))
         costs = table.cost[list(step.rows)]
         # No plan is better than its largest Comparison alone on a rank.
         least = max(1.0, float(costs.max()) * ranks / float(costs.sum(dtype=np.float64)))
         over_least.append(factors[-1] / least)
-        packs = sum(len(hand) for hand in hands)
+        packs = sum(len(rank_packs) for rank_packs in schedule)
         filled.append(float(table.num_tokens[list(step.rows)].sum()) / (packs * TOKENS))
     return {
         "straggler": mean(factors), "straggler_worst": max(factors), "over_least": mean(over_least),
-        "filled": mean(filled), "deal_ms": median(milliseconds), "first_step_s": first_s,
+        "filled": mean(filled), "schedule_ms": median(milliseconds), "first_step_s": first_s,
     }  # fmt: skip
 
 

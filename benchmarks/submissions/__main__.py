@@ -17,8 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.common.goals import Goals, finish
-from benchmarks.common.hardware import hardware
+from benchmarks.common.goals import Goals, finish, hardware
 from cluster.package import pack
 from cluster.session import ray_session
 from cluster.submission.job import Submission, new_id
@@ -95,7 +94,9 @@ def load(api: JobsApi, num_jobs: int, num_calls: int, under_way: int) -> dict[st
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, load, report."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.submissions", description=__doc__.splitlines()[0] if __doc__ else None
+    )
     parser.add_argument("--address", help="http://HEAD:8265; default: RAY_API_SERVER_ADDRESS, or a head started here")
     parser.add_argument("--jobs", type=int, help="default 200; 30 with --quick")
     parser.add_argument("--calls", type=int, default=2000, help="lists of all jobs, default 2000")

@@ -26,8 +26,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.common.goals import Goals, finish
-from benchmarks.common.hardware import hardware
+from benchmarks.common.goals import Goals, finish, hardware
 from jobs.tracking.ui import serving
 
 GOALS: Goals = {"ratio_plain_mlflow": ("at_least", 20.0), "training_thread_ms": ("at_most", 0.2)}
@@ -137,7 +136,7 @@ def has_lightning(python: str) -> bool:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure; 1 where a goal is missed, 2 where Lightning is not installed."""
-    parser = argparse.ArgumentParser(description="The cost of tracking.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tracking", description="The cost of tracking.")
     parser.add_argument("--quick", action="store_true", help="3 turns of a quarter of the steps")
     parser.add_argument("--turns", type=int, default=5, help="turns a side and server, default 5")
     parser.add_argument("--rivals-python", default=sys.executable, help="an interpreter with lightning and mlflow")

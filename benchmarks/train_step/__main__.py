@@ -22,8 +22,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common.goals import Goals, finish
-from benchmarks.common.hardware import hardware
+from benchmarks.common.goals import Goals, finish, hardware
 from benchmarks.train_step.counts import as_padded_as, counts, grouped
 from benchmarks.train_step.figures import Turns, figures_of, show, summary
 from benchmarks.train_step.records import CASES, Case, encoded_pool, missing_files, sample
@@ -95,7 +94,10 @@ def whole_steps(chosen: Sequence[EncodedComparison]) -> list[EncodedComparison]:
 def options_of(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     default = os.environ.get("BASEREWARD_REAL_DATA", "../shared/data")
-    parser = argparse.ArgumentParser(description="Training steps on real records, packed against padded rows.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.train_step",
+        description="Training steps on real records, packed against padded rows.",
+    )
     parser.add_argument("--quick", action="store_true", help="1 turn of 5 Comparisons a case")
     parser.add_argument("--data", default=default, help="folder of real data, default $BASEREWARD_REAL_DATA")
     parser.add_argument("--tokenizer", help="folder with tokenizer.json, default DATA/../tokenizers/qwen2_5")

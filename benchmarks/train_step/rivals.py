@@ -31,7 +31,7 @@ LIMIT_S = 1800
 RIVAL_OF = {"text": "trl", "k2_images": "ms_swift"}
 """Case -> the rival that can train on it."""
 _IMPORTS = {"trl": "trl", "ms_swift": "swift"}
-_SCRIPTS = {"trl": "trl.py", "ms_swift": "swift.py"}
+_SCRIPTS = {"trl": "rival_trl.py", "ms_swift": "rival_swift.py"}  # not called as the packages that they import
 
 
 def installed(rival: str, python: str) -> bool:

@@ -10,7 +10,7 @@ from svg_canvas import PROMPT, RESPONSES, Matrix, runs
 
 from data_pipeline.encoding.encoder import EncodedComparison, EncodedImage, EncodedVideo, VisionSpan
 from rm_core.batches.layout import Block, BlockLayout, block_mask
-from rm_core.batches.row_format import RowFormat
+from rm_core.batches.positions import RowFormat
 from rm_core.model.attention import sdpa
 from rm_core.model.attention.flex import BLOCK, block_mask_of
 from rm_core.model.attention.varlen import sequences_of

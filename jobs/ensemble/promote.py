@@ -121,7 +121,7 @@ def write_down(
     """The decision as tags of the version and of its run, and whole as a file of the run."""
     rival = "none" if champion is None else champion.address
     tags = {"gate": "passed" if decision.passed else "refused", "gate.champion": rival}
-    tags |= {f"gate.{check.rule}": ("" if check.passed else "refused: ") + check.told for check in decision.checks}
+    tags |= {f"gate.{check.rule}": ("" if check.passed else "refused: ") + check.text for check in decision.checks}
     registry.set_tags(candidate, tags)
     if candidate.run_id:
         name = f"gate/version-{candidate.version}-against-{'none' if champion is None else champion.version}.json"
@@ -131,5 +131,5 @@ def write_down(
 def show(decision: Decision, candidate: RegisteredVersion, champion: RegisteredVersion | None) -> None:
     """Every rule with its number."""
     rival = "no champion yet" if champion is None else champion.address
-    rows = [(check.rule, "yes" if check.passed else "NO", check.told) for check in decision.checks]
+    rows = [(check.rule, "yes" if check.passed else "NO", check.text) for check in decision.checks]
     columns(f"{candidate.address} against {rival}", ("rule", "passed", ""), rows)

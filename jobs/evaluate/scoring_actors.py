@@ -14,9 +14,8 @@ from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.encoding.encoder import EncodedComparison
 from jobs.runtime.ray_session import ray_errors
 from rm_core.packing.plan import PackBudget
-from rm_core.scoring.predict import score_rows
 from rm_core.scoring.scored import ScoredComparison
-from rm_core.scoring.scorer import Scorer
+from rm_core.scoring.scorer import Scorer, score_rows
 
 __all__ = ["ScoringJob", "scored_chunks", "scored_rows"]
 

@@ -28,7 +28,7 @@ from data_pipeline.encoding.encoder import EncodedComparison, VisionSpan
 from data_pipeline.errors import RecordError, RunError
 from rm_core.batches.packed import PackedBatch, collate
 from rm_core.batches.pixels import patches_of
-from rm_core.batches.row_format import RowFormat
+from rm_core.batches.positions import RowFormat
 
 __all__ = ["Comparisons", "Decoder"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from rm_core.batches.decoding import Comparisons, Decoder
 from rm_core.batches.packed import PackedBatch
-from rm_core.batches.row_format import RowFormat
+from rm_core.batches.positions import RowFormat
 from rm_core.packing.plan import Pack, Plan, StepPlan
 from rm_core.packing.sizes import PlanningTable
 from rm_core.packing.staged_plan import StagedPlan
@@ -69,13 +69,13 @@ class PackLoader:
         """
         with Decoder(self._data, row_format=self._row_format, num_workers=self._num_workers) as decoder:
             queue = _Queue(decoder, self._indices(start), self._prefetch)
-            for step, packs in self._hands(start):
+            for step, packs in self._schedule(start):
                 yield RankStep(step, len(packs)), queue.take(len(packs))
 
     def _indices(self, start: int) -> Iterator[list[int]]:
         """Rows of the data of each coming pack; announces those of later steps on the way."""
         ahead: deque[tuple[Pack, ...]] = deque()
-        for _, packs in self._hands(start):
+        for _, packs in self._schedule(start):
             rows = [row for pack in packs for row in pack.rows]
             self._data.prefetch(self._table.index[rows])
             ahead.append(packs)
@@ -87,10 +87,10 @@ class PackLoader:
     def _index(self, pack: Pack) -> list[int]:
         return [int(index) for index in self._table.index[list(pack.rows)]]
 
-    def _hands(self, start: int) -> Iterator[tuple[StepPlan, tuple[Pack, ...]]]:
+    def _schedule(self, start: int) -> Iterator[tuple[StepPlan, tuple[Pack, ...]]]:
         for index in range(start, self._plan.num_steps):
             step = self._plan.step(index)
-            yield step, tuple(self._plan.hands(step, self._world_size)[self._rank])
+            yield step, tuple(self._plan.schedule(step, self._world_size)[self._rank])
 
 
 class _Queue:

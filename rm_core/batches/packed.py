@@ -13,12 +13,10 @@ from torch import Tensor
 
 from data_pipeline.encoding.encoder import EncodedComparison
 from data_pipeline.errors import RunError
-from rm_core.batches.images import ImageLoader, distinct_images
 from rm_core.batches.labels import Labels, labels_of
 from rm_core.batches.layout import Block, BlockLayout
-from rm_core.batches.pixels import patches_of
-from rm_core.batches.positions import comparison_positions
-from rm_core.batches.row_format import RowFormat
+from rm_core.batches.pixels import ImageLoader, distinct_images, patches_of
+from rm_core.batches.positions import RowFormat, comparison_positions
 
 __all__ = ["PackedBatch", "collate"]
 
@@ -36,9 +34,9 @@ class PackedBatch:
         position_ids: int64 [3, T], M-RoPE time, height, width.
         pixel_values: float32 [P, 1176], distinct images only; a row without images holds one blank 28 x 28 image.
         image_grid: int64 [I, 3], (pairs of frames, rows, columns) in patches; always on the CPU.
-        image_token_index: int64 [V], places of image tokens in the row.
+        image_token_index: int64 [V], indices of image tokens in the row.
         image_feature_index: int64 [V], which row of the tower's output stands there; two spans may share one image.
-        reward_index: int64 [R], place of each response's last token.
+        reward_index: int64 [R], index of each response's last token.
         labels: ranks, scores, lengths and ordered pairs of the R responses; always on the CPU.
         num_responses: responses of each Comparison; sums to R.
         num_patches: vision patches of all spans as shown: an image shown twice counts twice.

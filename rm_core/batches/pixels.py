@@ -1,4 +1,9 @@
-"""Image and video bytes -> the flattened patches that the vision tower reads, equal to the Qwen2.5-VL processor's."""
+"""Image and video bytes -> the flattened patches that the vision tower reads, equal to the Qwen2.5-VL processor's.
+
+A row reads each distinct image once, however often it is shown.
+"""
+
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -6,7 +11,9 @@ import numpy.typing as npt
 from data_pipeline.encoding.encoder import EncodedImage, EncodedVideo, VisionSpan
 from data_pipeline.media import resized_rgb
 
-__all__ = ["PATCH_DIM", "patches_of", "patchify"]
+__all__ = ["PATCH_DIM", "ImageLoader", "distinct_images", "patches_of", "patchify"]
+
+ImageLoader = Callable[[VisionSpan], npt.NDArray[np.float32]]
 
 _PATCH = 14
 _MERGE = 2
@@ -14,6 +21,7 @@ _TEMPORAL = 2  # frames in a patch
 PATCH_DIM = 3 * _TEMPORAL * _PATCH * _PATCH
 _MEAN = np.array([0.48145466, 0.4578275, 0.40821073], dtype=np.float32)
 _STD = np.array([0.26862954, 0.26130258, 0.27577711], dtype=np.float32)
+_BLANK_GRID = (1, 2, 2)
 
 
 def patches_of(span: VisionSpan, *, blank: bool = False) -> npt.NDArray[np.float32]:
@@ -61,3 +69,26 @@ def _ordered(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     )
     # axes: (row, row in merge, y, column, column in merge, x, channel)
     return grid.transpose(0, 3, 1, 4, 6, 2, 5)
+
+
+def distinct_images(
+    spans: Sequence[VisionSpan], load_image: ImageLoader
+) -> tuple[npt.NDArray[np.float32], list[tuple[int, int, int]], npt.NDArray[np.int64]]:
+    """Patches of the distinct spans, their grids, and for every vision token of the spans its row of tower output.
+
+    A video shown twice is read once, even where its frames lie at other distances in time: the tower knows no seconds.
+    """
+    if not spans:
+        return np.zeros((4, PATCH_DIM), dtype=np.float32), [_BLANK_GRID], np.zeros(0, dtype=np.int64)
+    # One picture at two sizes is two images to the tower.
+    keys = [(span.key, span.height, span.width) for span in spans]
+    distinct = dict(zip(keys, spans, strict=True))
+    first_token, offset = {}, 0
+    for key, span in distinct.items():
+        first_token[key] = offset
+        offset += span.num_tokens
+    features = [
+        np.arange(span.num_tokens, dtype=np.int64) + first_token[key] for key, span in zip(keys, spans, strict=True)
+    ]
+    pixels = np.concatenate([load_image(span) for span in distinct.values()])
+    return pixels, [span.grid for span in distinct.values()], np.concatenate(features)

@@ -8,16 +8,35 @@ time in seconds: Qwen2.5-VL, arXiv 2502.13923, section 2.1.2.)
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from data_pipeline.encoding.encoder import EncodedComparison, EncodedVideo, VisionSpan
-from rm_core.batches.row_format import RowFormat
 
-__all__ = ["comparison_positions", "segment_positions", "span_positions"]
+__all__ = ["RowFormat", "comparison_positions", "segment_positions", "span_positions"]
 
 IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowFormat:
+    """Numbers of one backbone and its attention kernel; picklable, so that loader processes can have it.
+
+    Attributes:
+        image_token: id of ``<|image_pad|>``.
+        video_token: id of ``<|video_pad|>``.
+        has_vision: False for a text-only backbone, which refuses rows with images.
+        time_per_second: M-RoPE time positions a second of video (Qwen2.5-VL: 2); None: one a pair of frames (Qwen2-VL).
+        alignment: the row's length is filled up to a multiple of this many tokens, as the attention kernel wants it.
+    """
+
+    image_token: int
+    video_token: int
+    has_vision: bool = True
+    time_per_second: float | None = None
+    alignment: int = 1
 
 
 def comparison_positions(comparison: EncodedComparison, row_format: RowFormat) -> IntArray:

@@ -1,9 +1,9 @@
 """Checkpoints of a training: complete or absent, local or on s3, readable by any number of ranks.
 
     each rank   fragments of the training state -> copy in memory -> `saver` thread -> `parts`: data file, then record
-    rank 0      all records of this attempt are there -> `marker`, written last -> `retention` deletes older ones
-    later       `store` lists what is complete -> `reader` joins ranges out of the parts -> `resume`: the newest that
-                all ranks can read
+    rank 0      all records of this attempt are there -> `Marker`, written last -> `Retention` deletes older ones
+    later       `store` lists what is complete -> `reader` joins ranges out of the parts -> `resume_newest`: of
+                those that all ranks can read
 
     step-00000120/
         rank-00000-of-00002.safetensors    float32 values: KIND/PARAMETER, 1-D
@@ -15,9 +15,7 @@ The files hold tensors and JSON and nothing that a reader would execute.
 """
 
 from rm_core.checkpoints.reader import Checkpoint
-from rm_core.checkpoints.resume import resume_newest
-from rm_core.checkpoints.retention import Retention
 from rm_core.checkpoints.saver import CheckpointSaver, Snapshot
-from rm_core.checkpoints.store import CheckpointStore
+from rm_core.checkpoints.store import CheckpointStore, Retention, resume_newest
 
 __all__ = ["Checkpoint", "CheckpointSaver", "CheckpointStore", "Retention", "Snapshot", "resume_newest"]

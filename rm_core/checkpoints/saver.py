@@ -20,8 +20,7 @@ from data_pipeline.storage import delete_folder, join, list_files, read_bytes, s
 from rm_core.checkpoints.fragments import Fragment
 from rm_core.checkpoints.layout import MARKER, RECORD, Marker, PartRecord, parsed, part_stem, step_folder, to_bytes
 from rm_core.checkpoints.parts import write_part
-from rm_core.checkpoints.retention import Retention
-from rm_core.checkpoints.store import CheckpointStore
+from rm_core.checkpoints.store import CheckpointStore, Retention
 
 __all__ = ["CheckpointSaver", "Snapshot"]
 
@@ -33,7 +32,7 @@ _POLL_S = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """What one rank hands over; tensors are copied before `save` returns."""
+    """What one rank saves; tensors are copied before `save` returns."""
 
     step: int
     fragments: Iterable[tuple[Fragment, Mapping[str, Tensor]]]

@@ -1,12 +1,39 @@
-"""The checkpoints of one training, wherever they lie."""
+"""The checkpoints of one training, wherever they lie: which stay, and the newest that all ranks can read."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from data_pipeline.errors import CorruptData
 from data_pipeline.storage import delete_folder, join, list_files, list_folders, name_of, parent_of, read_bytes
 from rm_core.checkpoints.layout import MARKER, Marker, parsed, step_folder
 from rm_core.checkpoints.reader import Checkpoint
-from rm_core.checkpoints.retention import Retention
 
-__all__ = ["CheckpointStore"]
+__all__ = ["CheckpointStore", "Retention", "resume_newest"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retention:
+    """The newest always stays; what no rule keeps goes."""
+
+    last: int = 2
+    """So many of the newest."""
+    best: int = 0
+    """So many of the lowest score."""
+    every: int = 0
+    """All whose step is a multiple of it; 0: none for that."""
+
+    def removed(self, scores: Mapping[int, float | None]) -> list[int]:
+        """Steps to delete out of step -> score, ascending; of equal scores the newer step stays.
+
+        Of steps 10, 20, 30, 40 with scores 3, 1, 2, 4, ``last=1, best=1`` deletes 10 and 30.
+        """
+        steps = sorted(scores)
+        kept = set(steps[-max(1, self.last) :])
+        judged = sorted((score, -step) for step, score in scores.items() if score is not None)
+        kept |= {-negative for _, negative in judged[: self.best]}
+        kept |= {step for step in steps if self.every and step % self.every == 0}
+        return [step for step in steps if step not in kept]
 
 
 class CheckpointStore:
@@ -72,3 +99,47 @@ class CheckpointStore:
     def _all_steps(self) -> list[int]:
         names = (name_of(url).removeprefix("step-") for url in list_folders(self.url))
         return [int(name) for name in names if name.isdigit()]
+
+
+def resume_newest(
+    store: CheckpointStore,
+    fill: Callable[[Checkpoint], None],
+    *,
+    rank: int,
+    copies: str,
+    agree: Callable[[bool], bool],
+    share: Callable[[Any], Any],
+    report: Callable[[str], None],
+) -> int | None:
+    """Fill this rank's state from the newest checkpoint that every rank can read; a collective call.
+
+    Args:
+        fill: takes what it needs, without communication; may be called again with an older checkpoint.
+        agree: whether all ranks say yes.
+        share: rank 0's value, on every rank: lists are made once, since files may change in between.
+        report: gets which checkpoints were passed over, and why.
+
+    Returns:
+        Its step, None where there is no checkpoint at all.
+
+    Raises:
+        CorruptData: there are some, and none of them can be read.
+        UserError: `fill` refuses one as of another training.
+    """
+    steps: list[int] = share(store.complete_steps() if rank == 0 else None)
+    for step in reversed(steps):
+        error: CorruptData | None = None
+        try:
+            with store.open(step, rank=rank, copies=copies) as checkpoint:
+                fill(checkpoint)
+        except CorruptData as found:
+            error = found
+        if agree(error is None):
+            return step
+        if error is not None:
+            report(f"the checkpoint of step {step} is passed over: {error}")
+    if steps:
+        raise CorruptData(
+            f"none of the {len(steps)} checkpoints in {store.url!r} can be read: remove that folder to begin anew"
+        )
+    return None

@@ -1,13 +1,14 @@
 """Several reward models as one.
 
     rewards of held-out Comparisons, a member each
-      -> ScoreTable    the same responses in the same order for all members, labels compared (`table.py`)
-      -> Ensemble      each member's scale and weight, the rule, a temperature: plain numbers (`fit.py`, `ensemble.py`)
-      -> Combined      one reward a response, and how far the members are apart (`combine.py`)
-      -> Calibration   is a margin of it a probability (`calibration.py`); what is left when doubtful ones are set
-                       aside (`coverage.py`)
-      -> Judgement     all of it on other Comparisons, beside members and other rules (`judgement.py`, `report.py`)
-      -> Decision      may it take the champion's place (`gate.py`)
+      -> ScoreTable    the same responses in the same order for all members, labels compared (`table`)
+      -> Ensemble      each member's scale and weight, the rule, a temperature: plain numbers (`fit`, `ensemble`)
+      -> Combined      one reward a response, and how far the members are apart (`combine`)
+      -> Calibration   is a margin of it a probability, what is left when doubtful ones are set aside (`calibration`)
+      -> Judgement     all of it on other Comparisons, beside members and other rules (`judgement`)
+      -> Decision      may it take the champion's place (`gate`)
+
+`averaging` makes one model of members of one shape instead; `config` is what a recipe may say.
 
 Members may have different backbones and sizes; text-only ones are asked about Comparisons without images alone.
 Rewards of different models have different scales, so each is standardised by its held-out rewards first.

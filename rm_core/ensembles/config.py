@@ -100,13 +100,13 @@ def check_ensemble_config(config: EnsembleConfig) -> None:
     """
     if not config.members:
         raise RecipeError("ensemble.members is empty: name at least one, such as {name: large, model: models:/rm/3}")
-    for place, member in enumerate(config.members):
+    for index, member in enumerate(config.members):
         if not member.name or not member.model:
             raise RecipeError(
-                f"ensemble.members[{place}] needs `name:` and `model:`, it has {member.name!r}, {member.model!r}"
+                f"ensemble.members[{index}] needs `name:` and `model:`, it has {member.name!r}, {member.model!r}"
             )
-        _require(_is_plain(member.name), f"members[{place}].name", member.name, _PLAIN)
-        _require(member.share > 0, f"members[{place}].share", member.share, "above 0")
+        _require(_is_plain(member.name), f"members[{index}].name", member.name, _PLAIN)
+        _require(member.share > 0, f"members[{index}].share", member.share, "above 0")
     names = Counter(member.name for member in config.members)
     if twice := [name for name, count in names.items() if count > 1]:
         raise RecipeError(f"ensemble.members has {twice[0]!r} twice: a member's name is its own")

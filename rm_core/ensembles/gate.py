@@ -39,7 +39,7 @@ class Check:
     """The number that was compared."""
     bound: float
     """What it was compared with."""
-    told: str
+    text: str
     """Both in words."""
 
 
@@ -58,7 +58,7 @@ class Decision:
     @property
     def refusals(self) -> tuple[str, ...]:
         """Every rule that failed, in words."""
-        return tuple(check.told for check in self.checks if not check.passed)
+        return tuple(check.text for check in self.checks if not check.passed)
 
     def to_json(self) -> dict[str, Any]:
         """As dicts, lists and numbers."""
@@ -95,7 +95,7 @@ def _enough(candidate: Standing, config: GateConfig) -> Check:
         passed=count >= config.min_comparisons,
         value=count,
         bound=config.min_comparisons,
-        told=f"{count:,} judged Comparisons with an order, {config.min_comparisons:,} are asked for",
+        text=f"{count:,} judged Comparisons with an order, {config.min_comparisons:,} are asked for",
     )
 
 
@@ -108,7 +108,7 @@ def _better(found: PairedComparison, config: GateConfig) -> Check:
         passed=found.interval.low > config.min_gain and found.p_value <= highest,
         value=found.interval.low,
         bound=config.min_gain,
-        told=f"{gain} against the champion ({between}, p = {found.p_value:.3g}); the interval has to lie above "
+        text=f"{gain} against the champion ({between}, p = {found.p_value:.3g}); the interval has to lie above "
         f"{100 * config.min_gain:+.2f}, and p may be {highest:.3g}",
     )
 
@@ -121,7 +121,7 @@ def _groups(found: PairedComparison, config: GateConfig) -> list[Check]:
             passed=group.difference >= -config.max_group_loss,
             value=group.difference,
             bound=-config.max_group_loss,
-            told=f"{name}: {100 * group.difference:+.2f} points of accuracy on {group.num_comparisons:,} Comparisons, "
+            text=f"{name}: {100 * group.difference:+.2f} points of accuracy on {group.num_comparisons:,} Comparisons, "
             f"{-100 * config.max_group_loss:+.2f} are allowed",
         )
         for name, group in found.by_group.items()
@@ -136,7 +136,7 @@ def _calibration(candidate: Standing, champion: Standing, config: GateConfig) ->
         passed=ours - theirs <= config.max_calibration_loss,
         value=ours - theirs,
         bound=config.max_calibration_loss,
-        told=f"calibration error {ours:.4f}, the champion's is {theirs:.4f}; it may be {config.max_calibration_loss:g} "
+        text=f"calibration error {ours:.4f}, the champion's is {theirs:.4f}; it may be {config.max_calibration_loss:g} "
         "higher",
     )
 

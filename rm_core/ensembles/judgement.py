@@ -9,9 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from data_pipeline.errors import RunError
-from rm_core.ensembles.calibration import Calibration, best_temperature, calibrate
+from rm_core.ensembles.calibration import (
+    Calibration,
+    RiskCoverage,
+    best_temperature,
+    calibrate,
+    pair_spread,
+    risk_coverage,
+)
 from rm_core.ensembles.combine import RULES
-from rm_core.ensembles.coverage import RiskCoverage, pair_spread, risk_coverage
 from rm_core.ensembles.ensemble import Ensemble
 from rm_core.ensembles.fit import fit
 from rm_core.ensembles.table import ScoreTable
@@ -123,13 +129,13 @@ def _report(table: ScoreTable, rewards: Floats, resampling: Resampling) -> Evalu
 
 
 def _member(name: str, fitted_on: ScoreTable, table: ScoreTable, resampling: Resampling) -> Judged:
-    place = table.members.index(name)
-    margins, fit_margins = (one[~np.isnan(one)] for one in _margins(place, table, fitted_on))
+    index = table.members.index(name)
+    margins, fit_margins = (one[~np.isnan(one)] for one in _margins(index, table, fitted_on))
     if not len(margins):
         raise RunError(
             f"member {name!r} reads no judged pair: raise ensemble.judge_share, name more data, or leave it out"
         )
-    return _judged(_report(table, table.rewards[place], resampling), margins, best_temperature(fit_margins))
+    return _judged(_report(table, table.rewards[index], resampling), margins, best_temperature(fit_margins))
 
 
 def _judged(report: EvaluationReport, margins: Floats, temperature: float) -> Judged:
@@ -141,8 +147,8 @@ def _judged(report: EvaluationReport, margins: Floats, temperature: float) -> Ju
     )
 
 
-def _margins(place: int, *tables: ScoreTable) -> list[Floats]:
-    return [table.margins(table.rewards[place]) for table in tables]
+def _margins(index: int, *tables: ScoreTable) -> list[Floats]:
+    return [table.margins(table.rewards[index]) for table in tables]
 
 
 def _on_one_scale(fitted_on: ScoreTable, table: ScoreTable) -> Floats:

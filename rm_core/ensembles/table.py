@@ -45,8 +45,8 @@ class ScoreTable:
 
     def only(self, members: Sequence[str]) -> "ScoreTable":
         """The same Comparisons with the rewards of some members."""
-        places = [self.members.index(name) for name in members]
-        return replace(self, members=tuple(members), rewards=self.rewards[places])
+        indices = [self.members.index(name) for name in members]
+        return replace(self, members=tuple(members), rewards=self.rewards[indices])
 
     def scored(self, rewards: Floats) -> list[ScoredComparison]:
         """The Comparisons with other rewards [R], for `rm_core.evaluation`."""

@@ -133,10 +133,10 @@ def compare_paired_seeds(
     resampling = Resampling(confidence=confidence, samples=bootstrap_samples, seed=seed)
     first = a[0]
     counts = None
-    for mine, theirs in zip(a, b, strict=True):
-        for other in (mine, theirs):
+    for of_a, of_b in zip(a, b, strict=True):
+        for other in (of_a, of_b):
             match(first, other).check_same()
-        matched = match(mine, theirs)
+        matched = match(of_a, of_b)
         check_finite([*matched.a, *matched.b])
         counts = _Counts.of(matched.a, matched.b).plus(counts)
     assert counts is not None
@@ -187,7 +187,7 @@ class _Counts:
     @classmethod
     def of(cls, a: Sequence[ScoredComparison], b: Sequence[ScoredComparison]) -> "_Counts":
         counted = [(ordered_margins(one), ordered_margins(other)) for one, other in zip(a, b, strict=True)]
-        rows = [(sum(m > 0 for m in mine), sum(m > 0 for m in theirs), len(mine)) for mine, theirs in counted]
+        rows = [(sum(m > 0 for m in of_a), sum(m > 0 for m in of_b), len(of_a)) for of_a, of_b in counted]
         right = np.array(rows, dtype=np.int64)
         return cls(*right.T)
 

@@ -39,12 +39,12 @@ def largest_differences(
     """
     scales = [_scale(scored) for scored in (a, b)]
     items = [_item(one, other, scales) for one, other in zip(a, b, strict=True)]
-    sides = []
+    largest = []
     for sign in (1, -1):
         chosen = [one for one in items if sign * (one.a_right - one.b_right) > 0]
         chosen.sort(key=lambda one: (-sign * (one.a_margin - one.b_margin), one.source, one.id))
-        sides.append(chosen[:limit])
-    return sides[0], sides[1]
+        largest.append(chosen[:limit])
+    return largest[0], largest[1]
 
 
 def _item(a: ScoredComparison, b: ScoredComparison, scales: Sequence[float]) -> ItemDifference:

@@ -1,6 +1,13 @@
-"""The reward model: a folder on disk -> backbone + head -> one float32 reward per response.
+"""The reward model: backbone + head -> one float32 reward a response of a packed row.
 
-`shapes` names the sizes, `config` the head, `initialise` writes a random-weight folder, `backbone` loads a folder,
-`attention` keeps Comparisons (and responses of one Comparison) apart inside a packed row, `head` reads rewards,
-`reward_model` puts them together and `folder` saves and reloads the whole.
+`config`                 what a recipe may say: head, adapters, a random-weight model
+`shapes`, `shape_config` the sizes by name -> Transformers' config of a backbone
+`families`               what a backbone has to give; Qwen2-VL, Qwen2.5-VL, Qwen2, Qwen3
+`backbone`               loads a folder's weights, with `attention` in place: Comparisons of a row, and responses of
+                         one Comparison, do not see each other
+`vision_tower`, `decoder` run the two halves of a backbone over one packed row
+`head`                   the tokens that it reads, one vector a response -> rewards [R]
+`reward_model`           puts them together
+`lora`                   low-rank adapters in the place of full training
+`flops`                  what a Comparison costs, for plans and for the share of a GPU's peak
 """

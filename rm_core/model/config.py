@@ -1,8 +1,11 @@
 """What a recipe may say about the model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-__all__ = ["HeadConfig", "InitModelConfig"]
+__all__ = ["GROUPS", "HeadConfig", "InitModelConfig", "LoraConfig"]
+
+GROUPS = ("vision", "merger", "language", "embeddings", "head")
+"""The groups of weights that a recipe may train, freeze, or give a rate of their own."""
 
 
 @dataclass(kw_only=True)
@@ -26,6 +29,20 @@ class HeadConfig:
     """Standard deviation of the initial weights; unset: 1 / sqrt(inputs) of each layer."""
     uncertainty: bool = False
     """Give a mean and a variance for each response instead of a scalar; objectives compare them as two Gaussians."""
+
+
+@dataclass(kw_only=True)
+class LoraConfig:
+    """Low-rank adapters beside linear layers (Hu et al. 2021, arXiv 2106.09685)."""
+
+    rank: int = 16
+    """Inner dimension of an adapter."""
+    alpha: float = 32.0
+    """An adapter's product is scaled by `alpha` / `rank`."""
+    dropout: float = 0.0
+    """Share of an adapter's inputs dropped while training, 0 to 1."""
+    targets: list[str] = field(default_factory=list)
+    """Names of the linear layers that get adapters, such as q_proj; empty: every linear layer of the group."""
 
 
 @dataclass(kw_only=True)

@@ -30,7 +30,7 @@ def run_decoder(
             `mlp`).
         embeddings: [T, E].
         position_ids: what the decoder's rotary embedding reads: [3, 1, T], or [1, T].
-        pooled: int64 [S], places in the row.
+        pooled: int64 [S], indices into the row.
     """
     hidden = embeddings[None]
     context = {"attention_mask": attention, "position_embeddings": text.rotary_emb(hidden, position_ids)}

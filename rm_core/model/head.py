@@ -1,6 +1,9 @@
 """The reward head: pooled hidden states -> float32 rewards.
 
-The paper's ablation (its Table 2) varies layers 1 to 5 and the activation; two layers with SiLU win.
+The paper's ablation (its Table 2) varies layers 1 to 5 and the activation; two layers with SiLU win. Which tokens of a
+row the head reads, and how they become one vector a response, is the pooling.
+
+Legend: S pooled tokens, R responses, E hidden size.
 """
 
 from collections.abc import Callable
@@ -11,9 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from data_pipeline.errors import RecipeError
+from rm_core.batches.packed import PackedBatch
 from rm_core.model.config import HeadConfig
 
-__all__ = ["ACTIVATIONS", "Float32Linear", "RewardHead"]
+__all__ = ["ACTIVATIONS", "POOLING", "Float32Linear", "RewardHead", "pool", "pooled_tokens"]
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "none": nn.Identity,
@@ -22,6 +26,9 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "gelu": nn.GELU,
 }
+POOLING = ("last", "mean")
+_CHUNK = 8192
+"""Tokens that are averaged at once: float32 copies of no more than these exist."""
 
 
 class Float32Linear(nn.Linear):
@@ -86,3 +93,30 @@ def _check(config: HeadConfig) -> None:
     for key in ("width", "init_std"):
         if (value := getattr(config, key)) is not None and value <= 0:
             raise RecipeError(f"train.head.{key}={value} must be above 0; leave it out for the default")
+
+
+def pooled_tokens(batch: PackedBatch, pooling: str) -> Tensor:
+    """Indices into the row, int64 [S]: each response's last token, or all tokens of all responses.
+
+    Raises:
+        RecipeError: an unknown pooling.
+    """
+    if pooling == "last":
+        return batch.reward_index
+    if pooling != "mean":
+        raise RecipeError(f"train.head.pooling={pooling!r} is unknown; choose one of {', '.join(POOLING)}")
+    # The responses of a Comparison stand one behind the other.
+    spans = [torch.arange(block.start + block.prefix_length, block.stop) for block in batch.layout.blocks]
+    return torch.cat(spans).to(batch.input_ids.device, non_blocking=True)
+
+
+def pool(hidden: Tensor, batch: PackedBatch, pooling: str) -> Tensor:
+    """[R, E] from the pooled tokens' hidden states [S, E]; a mean is made in float32."""
+    if pooling == "last":
+        return hidden
+    lengths = batch.labels.lengths  # on the CPU: nothing here waits for a GPU
+    response = torch.repeat_interleave(lengths).to(hidden.device, non_blocking=True)
+    sums = torch.zeros(len(lengths), hidden.shape[1], dtype=torch.float32, device=hidden.device)
+    for part, owner in zip(torch.split(hidden, _CHUNK), torch.split(response, _CHUNK), strict=True):
+        sums = sums.index_add(0, owner, part.float())
+    return sums / lengths[:, None].to(hidden.device, non_blocking=True)

@@ -1,4 +1,6 @@
-"""LoRA: low-rank adapters in the place of full training, and their way back into plain weights; the one door to PEFT.
+"""LoRA: low-rank adapters in the place of full training, and their way back into plain weights.
+
+The only module that imports PEFT.
 
     y = W x + b + (alpha / rank) B A dropout(x)          A [rank, in], B [out, rank], B = 0 at the start
 
@@ -14,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from data_pipeline.errors import RecipeError, RunError
+from rm_core.model.config import LoraConfig
 from rm_core.model.families import group_of
-from rm_core.model.lora_config import LoraConfig
 from rm_core.model.reward_model import RewardModel
 
 __all__ = ["add_adapters", "check_lora_config", "merged"]

@@ -13,13 +13,12 @@ from transformers import PreTrainedModel
 
 from data_pipeline.errors import RecipeError
 from rm_core.batches.packed import PackedBatch
-from rm_core.batches.row_format import RowFormat
+from rm_core.batches.positions import RowFormat
 from rm_core.model.attention import ATTENTION_NAME, KERNELS, RowAttention, Work, choose_kernel
 from rm_core.model.config import HeadConfig
 from rm_core.model.decoder import RECOMPUTE, run_decoder
 from rm_core.model.families import family_of, row_format_of
-from rm_core.model.head import RewardHead
-from rm_core.model.pooling import pool, pooled_tokens
+from rm_core.model.head import RewardHead, pool, pooled_tokens
 
 __all__ = ["RewardModel"]
 

@@ -1,5 +1,8 @@
 """A model as a folder, local or on s3: complete or absent, and found to score as the trained engine did.
 
-initialise (random weights) | folder.save -> weight_files -> model.json (last)   remote: to and from an object store
-folder.load_reward_model <- verify, fixture: does the folder hold the model that was trained?
+`initialise`      a random-weight backbone with tokenizer and processor
+`folder`          saves a reward model and loads it: config, `weight_files`, head, and last ``model.json``
+`fixture`         one packed row with the rewards that the trained engine gave it, kept beside the weights
+`verify`          a fresh process scores that row from the folder, and rewards must agree
+`remote`          to and from an object store, read through local copies
 """

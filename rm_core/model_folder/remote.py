@@ -109,10 +109,10 @@ def _local(url: str, below: str) -> str:
 def _version(url: str) -> str:
     """Names what lies at `url`: by its marker, which lists checksums, or by what the store says of its files."""
     if exists(join(url, MARKER)):
-        told = read_bytes(join(url, MARKER))
+        identity = read_bytes(join(url, MARKER))
     else:
-        told = json.dumps([[name_of(file), identity_of(file)] for file in list_files(url)]).encode()
-    return hashlib.sha256(url.encode() + told).hexdigest()[:32]
+        identity = json.dumps([[name_of(file), identity_of(file)] for file in list_files(url)]).encode()
+    return hashlib.sha256(url.encode() + identity).hexdigest()[:32]
 
 
 def _download(url: str, folder: Path) -> None:

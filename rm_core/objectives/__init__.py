@@ -1,12 +1,12 @@
 """Objectives: what rewards of one packed row cost, given what people said about its responses.
 
     head output [R] or [R, 2], `Labels`
-      -> float32, by length    regularisers.py   r / log(tokens + 1), where asked for
-      -> places [2, N]         matches.py        ordered pairs, or all matches where ties or soft labels count
+      -> float32, by length    terms.py          r / log(tokens + 1), where asked for
+      -> indices [2, N]        matches.py        ordered pairs, or all matches where ties or soft labels count
       -> costs                 pairwise.py       Bradley-Terry, margins, soft labels; probit of Gaussian outputs
                                listwise.py       Plackett-Luce, top-1
                                ties.py           Rao-Kupper, Davidson
-                               regularisers.py   sums of pairs, mean of the step, squares of rewards
+                               terms.py          sums of pairs, mean of the step, squares of rewards
       -> `Judged`              objective.py      named `Term`s: sum, unit, count
 
 A row returns sums and counts and divides by neither: the trainer divides by the counts of the whole optimiser step over

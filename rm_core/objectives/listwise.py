@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rm_core.batches.labels import Labels
-from rm_core.objectives.segments import segment_max, segment_sum
+from rm_core.objectives.matches import segment_max, segment_sum
 
 __all__ = ["plackett_luce", "top1"]
 

@@ -9,9 +9,16 @@ from torch import Tensor
 
 from data_pipeline.errors import RunError
 from rm_core.batches.labels import Labels
-from rm_core.objectives.segments import segment_sum
 
-__all__ = ["check_scores", "comparison_weights", "matches_of", "score_shares", "vote_shares"]
+__all__ = [
+    "check_scores",
+    "comparison_weights",
+    "matches_of",
+    "score_shares",
+    "segment_max",
+    "segment_sum",
+    "vote_shares",
+]
 
 
 def matches_of(labels: Labels) -> Tensor:
@@ -19,21 +26,21 @@ def matches_of(labels: Labels) -> Tensor:
 
     Its length is read from the labels: on a GPU this waits for it, on the CPU it does not.
     """
-    place = torch.arange(labels.num_responses, device=labels.comparison.device)
+    index = torch.arange(labels.num_responses, device=labels.comparison.device)
     stop = torch.bincount(labels.comparison, minlength=1).cumsum(0)[labels.comparison]
-    later = stop - place - 1
-    first = torch.repeat_interleave(place, later)
+    later = stop - index - 1
+    first = torch.repeat_interleave(index, later)
     start = later.cumsum(0) - later
     second = first + 1 + torch.arange(len(first), device=first.device) - start[first]
     return torch.stack([first, second])
 
 
-def comparison_weights(places: Tensor, labels: Labels) -> Tensor:
-    """Float32 [N]: 1 / (pairs of the own Comparison) for the pairs or matches `places` [2, N].
+def comparison_weights(indices: Tensor, labels: Labels) -> Tensor:
+    """Float32 [N]: 1 / (pairs of the own Comparison) for the pairs or matches `indices` [2, N].
 
     They depend on the Comparison alone, so the sum over a step does not depend on how it was split into rows.
     """
-    owner = labels.comparison[places[0]]
+    owner = labels.comparison[indices[0]]
     ones = torch.ones(len(owner), dtype=torch.float32, device=owner.device)
     return segment_sum(ones, owner, labels.num_comparisons)[owner].reciprocal()
 
@@ -49,10 +56,10 @@ def check_scores(labels: Labels, *, votes: bool) -> None:
         wrong |= labels.scores < 0
     if not bool(wrong.any()):
         return
-    place = int(wrong.nonzero()[0, 0])
+    index = int(wrong.nonzero()[0, 0])
     meaning = "numbers of votes, 0 or above" if votes else "finite scores"
     raise RunError(
-        f"Comparison {labels.ids[int(labels.comparison[place])]!r} has the score {float(labels.scores[place])} where "
+        f"Comparison {labels.ids[int(labels.comparison[index])]!r} has the score {float(labels.scores[index])} where "
         f"train.objective needs {meaning} of every response (nan: its source gives none): leave its source out, or "
         "train on ranks with labels=ranks and score_margin=0"
     )
@@ -69,3 +76,16 @@ def vote_shares(labels: Labels, matches: Tensor) -> tuple[Tensor, Tensor]:
     votes = first + second
     voted = votes > 0
     return torch.where(voted, first / torch.where(voted, votes, 1.0), 0.5), voted.float()
+
+
+# Sums and maxima of parts of a vector, without a loop and without asking the device how long the parts are.
+
+
+def segment_sum(values: Tensor, segment: Tensor, num_segments: int) -> Tensor:
+    """[num_segments] sums of `values` [N], of which `segment` [N] says where each belongs; 0 where there is none."""
+    return values.new_zeros(num_segments).index_add(0, segment, values)
+
+
+def segment_max(values: Tensor, segment: Tensor, start: Tensor) -> Tensor:
+    """The maxima of `values` [N] and of `start` [segments], without gradient."""
+    return start.detach().scatter_reduce(0, segment, values.detach(), "amax")

@@ -18,8 +18,7 @@ from rm_core.objectives.matches import (
     vote_shares,
 )
 from rm_core.objectives.pairwise import means, soft_cost, win_cost
-from rm_core.objectives.regularisers import batch_zero, length_normalised, squared_rewards, squared_sums
-from rm_core.objectives.terms import Judged, Term, Unit
+from rm_core.objectives.terms import Judged, Term, Unit, batch_zero, length_normalised, squared_rewards, squared_sums
 from rm_core.objectives.ties import davidson, rao_kupper
 
 __all__ = ["Objective"]
@@ -81,13 +80,13 @@ class Objective:
         if self._reads_scores:
             check_scores(labels, votes=self._config.labels == "votes")
         # What needs lengths of parts is made where the labels lie, before they follow the output.
-        places = (matches_of(labels) if self._over_matches else labels.pairs).to(output.device, non_blocking=True)
+        indices = (matches_of(labels) if self._over_matches else labels.pairs).to(output.device, non_blocking=True)
         labels = labels.to(output.device)
         output = self._prepare(output, labels)
         rewards = means(output)
         margins = (rewards[labels.pairs[0]] - rewards[labels.pairs[1]]).detach()
         return Judged(
-            terms={"rank": self._rank(output, labels, places), **self._regularisers(rewards, labels, step_mean)},
+            terms={"rank": self._rank(output, labels, indices), **self._regularisers(rewards, labels, step_mean)},
             num_correct=(margins > 0).sum(),
             margin_sum=margins.sum(),
         )
@@ -107,20 +106,20 @@ class Objective:
             output = length_normalised(output, labels.lengths.to(output.device, non_blocking=True))
         return output
 
-    def _rank(self, output: Tensor, labels: Labels, places: Tensor) -> Term:
+    def _rank(self, output: Tensor, labels: Labels, indices: Tensor) -> Term:
         if self._config.name in LISTWISE:
             costs = (plackett_luce if self._config.name == "plackett_luce" else top1)(output, labels)
             return Term(costs.sum(), "comparisons", labels.num_comparisons)
-        costs = self._costs(output, labels, places)
-        return self._weighted(costs, places, labels, "matches" if self._over_matches else "pairs")
+        costs = self._costs(output, labels, indices)
+        return self._weighted(costs, indices, labels, "matches" if self._over_matches else "pairs")
 
-    def _costs(self, output: Tensor, labels: Labels, places: Tensor) -> Tensor:
-        """[N], of each pair or match of `places` [2, N]."""
-        config, (first, second) = self._config, places
+    def _costs(self, output: Tensor, labels: Labels, indices: Tensor) -> Tensor:
+        """[N], of each pair or match of `indices` [2, N]."""
+        config, (first, second) = self._config, indices
         if config.labels == "scores":
-            return soft_cost(output, first, second, score_shares(labels, places, config.label_temperature))
+            return soft_cost(output, first, second, score_shares(labels, indices, config.label_temperature))
         if config.labels == "votes":
-            share, evidence = vote_shares(labels, places)
+            share, evidence = vote_shares(labels, indices)
             return evidence * soft_cost(output, first, second, share)
         if config.name == "bradley_terry":
             return win_cost(output, first, second, self._margin(labels))
@@ -150,8 +149,8 @@ class Objective:
             terms["l2"] = Term(total, "responses", labels.num_responses)
         return terms
 
-    def _weighted(self, costs: Tensor, places: Tensor, labels: Labels, unit: Unit) -> Term:
+    def _weighted(self, costs: Tensor, indices: Tensor, labels: Labels, unit: Unit) -> Term:
         """The sum over pairs or matches in `unit`, or over Comparisons, each spread over its own."""
         if self._config.weighting == "pair":
             return Term(costs.sum(), unit, len(costs))
-        return Term((costs * comparison_weights(places, labels)).sum(), "comparisons", labels.num_comparisons)
+        return Term((costs * comparison_weights(indices, labels)).sum(), "comparisons", labels.num_comparisons)

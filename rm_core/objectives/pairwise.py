@@ -28,7 +28,7 @@ def win_cost(output: Tensor, better: Tensor, worse: Tensor, margin: Tensor | flo
 
     Args:
         output: [R] or [R, 2].
-        better, worse: int64 [N], places in R.
+        better, worse: int64 [N], indices into R.
         margin: reward by which the better one has to lead, one or [N].
     """
     if output.ndim == 1:

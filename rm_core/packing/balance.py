@@ -24,7 +24,7 @@ import numpy as np
 from rm_core.packing.first_fit import Pack, PackBudget
 from rm_core.packing.sizes import PlanningTable
 
-__all__ = ["balance", "deal"]
+__all__ = ["assign", "balance"]
 
 
 class _Item(NamedTuple):
@@ -68,7 +68,7 @@ def balance(
         first_fit: the same in packs, as few as first-fit finds: what one rank runs.
     """
     if world_size == 1:
-        return deal(first_fit, 1)
+        return assign(first_fit, 1)
     items = _by_falling_cost(rows, table)
     tokens, patches = sum(item.tokens for item in items), sum(item.patches for item in items)
     least = max(1, -(-tokens // budget.tokens), -(-patches // budget.patches))
@@ -77,25 +77,25 @@ def balance(
         if packs is None and len(first_fit) <= turns * world_size:
             packs = _cut_up(first_fit, turns * world_size, {item.row: item for item in items})
         if packs is not None:
-            return deal(packs, world_size)
+            return assign(packs, world_size)
     raise AssertionError("unreachable: at some number of turns the first-fit packs are few enough")
 
 
-def deal(packs: Sequence[Pack], world_size: int) -> list[list[Pack]]:
+def assign(packs: Sequence[Pack], world_size: int) -> list[list[Pack]]:
     """Give every rank the same number of packs: turns of about equal cost, filled up with empty packs.
 
     All ranks run the same number of forward and backward passes, without which ZeRO's collectives would wait for ever.
     """
     ordered = sorted(packs, key=lambda pack: (not pack.rows, -pack.cost))
     ordered += [Pack(())] * (-len(ordered) % world_size)
-    hands: list[list[Pack]] = [[] for _ in range(world_size)]
+    schedule: list[list[Pack]] = [[] for _ in range(world_size)]
     held = [0.0] * world_size
     for start in range(0, len(ordered), world_size):
         ranks = sorted(range(world_size), key=lambda rank: (held[rank], rank))
         for rank, pack in zip(ranks, ordered[start : start + world_size], strict=True):
-            hands[rank].append(pack)
+            schedule[rank].append(pack)
             held[rank] += pack.cost
-    return hands
+    return schedule
 
 
 def _by_falling_cost(rows: Sequence[int], table: PlanningTable) -> list[_Item]:
@@ -109,16 +109,16 @@ def _by_falling_cost(rows: Sequence[int], table: PlanningTable) -> list[_Item]:
 def _longest_first(items: Sequence[_Item], num_packs: int, budget: PackBudget) -> list[Pack] | None:
     """Items, given by falling cost, each into the pack of least cost with room for it; None: one finds no room."""
     bins = [_Bin() for _ in range(num_packs)]
-    heap = [(0.0, 0, place) for place in range(num_packs)]
+    heap = [(0.0, 0, index) for index in range(num_packs)]
     for item in items:
         full = []
         while heap and not bins[heap[0][2]].has_room(item, budget):
             full.append(heappop(heap))
         if not heap:
             return None
-        place = heap[0][2]
-        bins[place].add(item)
-        heapreplace(heap, (bins[place].cost, len(bins[place].items), place))
+        index = heap[0][2]
+        bins[index].add(item)
+        heapreplace(heap, (bins[index].cost, len(bins[index].items), index))
         for entry in full:
             heappush(heap, entry)
     return [found.pack() for found in bins]
@@ -127,7 +127,7 @@ def _longest_first(items: Sequence[_Item], num_packs: int, budget: PackBudget) -
 def _cut_up(packs: Sequence[Pack], num_packs: int, items: Mapping[int, _Item]) -> list[Pack]:
     """`num_packs` packs: the costliest one that holds two Comparisons is halved, again and again while there is one."""
     whole = [pack for pack in packs if len(pack.rows) == 1]
-    heap = [(-pack.cost, place, pack) for place, pack in enumerate(packs) if len(pack.rows) > 1]
+    heap = [(-pack.cost, index, pack) for index, pack in enumerate(packs) if len(pack.rows) > 1]
     heap.sort()
     numbers = count(len(packs))
     while heap and len(heap) + len(whole) < num_packs:

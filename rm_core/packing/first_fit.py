@@ -1,7 +1,7 @@
 """First-fit decreasing under two budgets, for many optimiser steps at once.
 
-First-fit is sequential inside a step, and steps do not know each other: the loop runs over the places of a step, and
-each turn of it handles that place of all steps. The packs are those of the plain loop over one step, one for one.
+First-fit is sequential inside a step, and steps do not know each other: the loop runs over the positions of a step, and
+each turn of it handles that position of all steps. The packs are those of the plain loop over one step, one for one.
 
 Legend: S steps, G Comparisons a step, B packs of the step that needs most, P packs of all steps.
 """
@@ -39,7 +39,7 @@ class Packs:
     """The packs of S steps as columns.
 
     Attributes:
-        members: int64 [S * G], places [0, S * G) pack by pack, in the order in which they were packed.
+        members: int64 [S * G], positions [0, S * G) pack by pack, in the order in which they were packed.
         pack_start: int64 [P + 1], where each pack's members begin.
         step_start: int64 [S + 1], where each step's packs begin.
     """
@@ -82,7 +82,7 @@ def pack_steps(tokens: Integers, patches: Integers, budget: PackBudget) -> Packs
 def first_fit_decreasing(
     tokens: Integers, patches: Integers, budget: PackBudget
 ) -> tuple[npt.NDArray[np.int64], Integers]:
-    """Places of each step by falling tokens, and the pack that each of them goes to: both [S, G].
+    """Positions of each step by falling tokens, and the pack that each of them goes to: both [S, G].
 
     Raises:
         ValueError: a Comparison alone exceeds a budget.
@@ -98,12 +98,12 @@ def first_fit_decreasing(
     # [B, S]; the last pack is open in no step, so a Comparison that fits nowhere else fits there.
     token_room = np.full((1, num_steps), budget.tokens, dtype=np.int32)
     patch_room = np.full((1, num_steps), budget.patches, dtype=np.int32)
-    for place in range(size):
-        fits = (token_room >= tokens_of[place]) & (patch_room >= patches_of[place])
+    for position in range(size):
+        fits = (token_room >= tokens_of[position]) & (patch_room >= patches_of[position])
         first = fits.argmax(axis=0)
-        token_room[first, steps] -= tokens_of[place]
-        patch_room[first, steps] -= patches_of[place]
-        bins[place] = first
+        token_room[first, steps] -= tokens_of[position]
+        patch_room[first, steps] -= patches_of[position]
+        bins[position] = first
         if (first == len(token_room) - 1).any():
             token_room = np.vstack([token_room, np.full((1, num_steps), budget.tokens, dtype=np.int32)])
             patch_room = np.vstack([patch_room, np.full((1, num_steps), budget.patches, dtype=np.int32)])
@@ -111,7 +111,7 @@ def first_fit_decreasing(
 
 
 def _by_falling(tokens: Integers) -> npt.NDArray[np.int64]:
-    """Places of each row by falling tokens, ties by place: one sort of (tokens, place) in one word."""
+    """Positions of each row by falling tokens, ties by position: one sort of (tokens, position) in one word."""
     size = tokens.shape[1]
     bits = max(1, (size - 1).bit_length())
     words: npt.NDArray[np.int64] = (-tokens.astype(np.int64) << bits) | np.arange(size)

@@ -1,6 +1,6 @@
-"""The order of an epoch as a keyed permutation: any place of any epoch on its own, in no memory.
+"""The order of an epoch as a keyed permutation: any position of any epoch on its own, in no memory.
 
-    place of the stream -> (epoch, place in the epoch) -> Feistel network keyed by (seed, epoch) -> entry of the table
+    position of the stream -> (epoch, position in it) -> Feistel network keyed by (seed, epoch) -> entry of the table
 
 A Feistel network permutes 2 ** bits numbers whatever its round function is (Luby and Rackoff 1988). A result outside
 the table is permuted again until it lies inside, which is a permutation of the table (cycle walking: Black and Rogaway
@@ -26,20 +26,20 @@ _SECOND = np.uint64(0x94D0_49BB_1331_11EB)
 
 
 def shuffled_places(stream: npt.NDArray[np.integer[Any]], *, size: int, seed: int) -> npt.NDArray[np.int64]:
-    """Entry of the table at each place of the endless stream: int64, the shape of `stream`.
+    """Entry of the table at each position of the endless stream: int64, the shape of `stream`.
 
     Places 0 to size - 1 are the first epoch, the next `size` the second, and so on; each epoch holds every entry once,
     in another order.
 
     Args:
-        stream: places, 0 or above.
+        stream: positions, 0 or above.
         size: entries of the table, at least 1.
         seed: any integer; its low 64 bits count.
     """
-    places = np.asarray(stream, dtype=np.int64).ravel()
-    if len(places) == 0:
+    positions = np.asarray(stream, dtype=np.int64).ravel()
+    if len(positions) == 0:
         return np.zeros(np.shape(stream), dtype=np.int64)
-    epochs, inside = np.divmod(places, size)
+    epochs, inside = np.divmod(positions, size)
     first_epoch = int(epochs.min())
     keys = _round_keys(seed, np.arange(first_epoch, int(epochs.max()) + 1, dtype=np.uint64))
     epoch_of = None if keys.shape[1] == 1 else epochs - first_epoch

@@ -1,8 +1,8 @@
 """Which Comparisons form which optimiser step, and in which packs: a pure function of lengths, seed and step.
 
     entries of the table -> endless shuffled stream (`order`) -> step i takes the next `global_batch` Comparisons
-    -> packs under the token and patch budgets (`packing`) -> dealt to the ranks, packed anew where that is more even
-       (`balance`)
+    -> packs under the token and patch budgets (`first_fit`) -> a schedule for each rank, packed anew where that is more
+       even (`balance`)
 
 Nothing before the last arrow knows the number of ranks, so a run that resumes on another number of workers sees the
 same Comparisons in the same steps. Nothing reads data, and nothing is kept but the planning table: any step of a table
@@ -38,7 +38,7 @@ class StepPlan:
     """Passes over the split that are complete when the step ends."""
     rows: tuple[int, ...]
     packs: tuple[Pack, ...]
-    """As few as first-fit finds, whoever runs them; `Plan.hands` deals the step to ranks."""
+    """As few as first-fit finds, whoever runs them; `Plan.schedule` assigns the step to ranks."""
     counts: StepCounts
     """What a sum over the step is divided by."""
 
@@ -55,7 +55,7 @@ class StepPlans:
     Attributes:
         first: index of the first step.
         rows: int64 [S, G], rows of the planning table in the order of the stream.
-        packs: which of them form which pack; its places count through `rows`.
+        packs: which of them form which pack; its members index the flattened `rows`.
         costs: float64 [P], FLOPs of each pack's forward pass.
         counts: int64 [S, 6], the fields of `StepCounts` in their order.
     """
@@ -110,17 +110,17 @@ class Plan:
     def step(self, index: int) -> StepPlan:
         """Step `index`, 0 <= index < num_steps. The steps around it are planned with it and kept; no I/O."""
         plans = self._chunk(index // self.chunk_steps)
-        place = index - plans.first
+        offset = index - plans.first
         return StepPlan(
             index=index,
             epoch=(index + 1) * self._global_batch / len(self._table),
-            rows=tuple(plans.rows[place].tolist()),
+            rows=tuple(plans.rows[offset].tolist()),
             packs=plans.packs_of(index),
             counts=plans.counts_of(index),
         )
 
-    def hands(self, step: StepPlan, world_size: int) -> list[list[Pack]]:
-        """The packs of `step` for each rank, one a turn: as many for every rank, their costs close in every turn."""
+    def schedule(self, step: StepPlan, world_size: int) -> list[list[Pack]]:
+        """The packs of `step` rank by rank, one a turn: as many for every rank, their costs close in every turn."""
         return balance(step.rows, step.packs, self._table, self._budget, world_size)
 
     def steps(self, start: int, stop: int) -> StepPlans:

@@ -44,15 +44,15 @@ class ArrowIds(Sequence[str]):
 
     Args:
         column: the ids of all rows.
-        places: int [N], the row of each entry.
+        indices: int [N], the row of each entry.
     """
 
-    def __init__(self, column: pa.ChunkedArray, places: Integers) -> None:
+    def __init__(self, column: pa.ChunkedArray, indices: Integers) -> None:
         self._column = column
-        self._places = places
+        self._indices = indices
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._indices)
 
     @overload
     def __getitem__(self, index: int) -> str: ...
@@ -61,11 +61,11 @@ class ArrowIds(Sequence[str]):
     def __getitem__(self, index: int | slice) -> "str | ArrowIds":
         if isinstance(index, slice):
             return self.take(index)
-        return str(self._column[int(self._places[index])].as_py())
+        return str(self._column[int(self._indices[index])].as_py())
 
     def take(self, chosen: Integers | slice) -> "ArrowIds":
         """The ids of these entries."""
-        return ArrowIds(self._column, self._places[chosen])
+        return ArrowIds(self._column, self._indices[chosen])
 
 
 def sizes_of(batch: pa.RecordBatch) -> RowSizes:
@@ -111,9 +111,9 @@ def _pairs_of_lists(lists: Lists) -> npt.NDArray[np.int64]:
     offsets, ranks = lists
     counts = np.diff(offsets)
     ranks, inside = ranks[offsets[0] : offsets[-1]], offsets - offsets[0]
-    end_of, place = np.repeat(inside[1:], counts), np.arange(len(ranks), dtype=np.int32)
+    end_of, position = np.repeat(inside[1:], counts), np.arange(len(ranks), dtype=np.int32)
     differing = np.zeros(len(ranks), dtype=np.int32)
     for distance in range(1, int(counts.max(initial=0))):
-        in_list = place[distance:] < end_of[:-distance]
+        in_list = position[distance:] < end_of[:-distance]
         differing[:-distance] += in_list & (ranks[:-distance] != ranks[distance:])
     return _sum_of_lists((inside, differing))

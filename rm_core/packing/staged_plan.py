@@ -29,12 +29,12 @@ class Stage:
     Attributes:
         name: for metrics and messages.
         plan: over the stage's own table.
-        places: int [N], row of the whole table of each row of the stage's.
+        indices: int [N], row of the whole table of each row of the stage's.
     """
 
     name: str
     plan: Plan
-    places: Integers
+    indices: Integers
 
 
 class StagedPlan:
@@ -55,25 +55,25 @@ class StagedPlan:
         return tuple(self._starts[:-1])
 
     def stage_of(self, index: int) -> tuple[int, int]:
-        """(number of the stage that step `index` belongs to, its place in that stage)."""
+        """(number of the stage that step `index` belongs to, its offset in that stage)."""
         number = min(bisect_right(self._starts, index) - 1, len(self.stages) - 1)
         return number, index - self._starts[number]
 
     def step(self, index: int) -> StepPlan:
         """Step `index`, 0 <= index < num_steps; `epoch` counts passes of its stage."""
-        number, place = self.stage_of(index)
+        number, offset = self.stage_of(index)
         stage = self.stages[number]
-        step = stage.plan.step(place)
-        packs = tuple(_moved(pack, stage.places) for pack in step.packs)
-        return replace(step, index=index, rows=tuple(stage.places[list(step.rows)].tolist()), packs=packs)
+        step = stage.plan.step(offset)
+        packs = tuple(_moved(pack, stage.indices) for pack in step.packs)
+        return replace(step, index=index, rows=tuple(stage.indices[list(step.rows)].tolist()), packs=packs)
 
-    def hands(self, step: StepPlan, world_size: int) -> list[list[Pack]]:
-        """The packs of `step` for each rank, as `Plan.hands`."""
-        number, place = self.stage_of(step.index)
+    def schedule(self, step: StepPlan, world_size: int) -> list[list[Pack]]:
+        """The packs of `step` rank by rank, as `Plan.schedule`."""
+        number, offset = self.stage_of(step.index)
         stage = self.stages[number]
-        hands = stage.plan.hands(stage.plan.step(place), world_size)
-        return [[_moved(pack, stage.places) for pack in hand] for hand in hands]
+        schedule = stage.plan.schedule(stage.plan.step(offset), world_size)
+        return [[_moved(pack, stage.indices) for pack in rank_packs] for rank_packs in schedule]
 
 
-def _moved(pack: Pack, places: Integers) -> Pack:
-    return replace(pack, rows=tuple(places[list(pack.rows)].tolist()) if pack.rows else ())
+def _moved(pack: Pack, indices: Integers) -> Pack:
+    return replace(pack, rows=tuple(indices[list(pack.rows)].tolist()) if pack.rows else ())

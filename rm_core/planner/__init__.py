@@ -3,8 +3,8 @@
     recipe -> `setting`        what of it decides memory and time
     backbone's config -> `architecture`   every parameter's size, from a model on the meta device
 
-    architecture + setting -> `states`, `activations` -> `memory`   bytes on one GPU, by what they are
-                            -> `budget`                             the largest row that fits
+    architecture + setting -> `states`, `activations` -> `memory`   bytes on one GPU, by what they are, and the
+                                                                    largest row that fits
                             -> `propose`                            what would fit where it does not
     + `workload`, `gpus`    -> `roofline`                           seconds of a step, hours, dollars
     sizes x GPUs            -> `sweep`                              a table of all of that

@@ -8,9 +8,9 @@ import torch
 
 from data_pipeline.errors import RecipeError
 from rm_core.model.attention import register_attention
+from rm_core.model.config import GROUPS
 from rm_core.model.families import family_of, group_of
 from rm_core.model.flops import Flops
-from rm_core.model.groups import GROUPS
 from rm_core.model.lora import add_adapters
 from rm_core.model.reward_model import RewardModel
 from rm_core.model.shape_config import backbone_config

@@ -4,10 +4,12 @@
     needed = peak x (1 + FRAGMENTATION) + LIBRARIES
 
 Of a step, only one of the two is going on; of a row, activations, gradients on their way and what one layer's backward
-pass makes are taken to be there together, which is a little more than ever is.
+pass makes are taken to be there together, which is a little more than ever is. The largest budget of tokens or patches
+that fits is searched with the other one as it is.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from rm_core.planner.activations import Activations, activations_of
 from rm_core.planner.architecture import Architecture
@@ -15,12 +17,26 @@ from rm_core.planner.gpus import Gpu
 from rm_core.planner.setting import Setting
 from rm_core.planner.states import States, states_of
 
-__all__ = ["FRAGMENTATION", "LIBRARIES", "Memory", "memory_of"]
+__all__ = [
+    "FRAGMENTATION",
+    "LIBRARIES",
+    "PATCH_STEP",
+    "TOKEN_STEP",
+    "Memory",
+    "largest_patch_budget",
+    "largest_token_budget",
+    "memory_of",
+]
 
 FRAGMENTATION = 0.08
 """Share of the peak that PyTorch's allocator cannot use: 4.5 to 8.3 % in six trainings on an H200."""
 LIBRARIES = 2_000_000_000
 """Bytes of the CUDA context, cuBLAS's workspace and NCCL's channels. An assumption."""
+TOKEN_STEP = 128
+"""Token budgets are multiples of this: the flex kernel fills rows up to one."""
+PATCH_STEP = 1024
+"""Patch budgets are multiples of this."""
+_LARGEST_BUDGET = 1 << 20
 _HOST_RESERVE_GB = 16.0
 """Gigabytes of CPU memory for each GPU that the data loader, Ray and the system take. An assumption."""
 
@@ -107,3 +123,26 @@ def memory_of(arch: Architecture, setting: Setting) -> Memory:
         activations=activations_of(arch, setting, setting.row),
         weights_host=setting.itemsize * arch.numel,
     )
+
+
+def largest_token_budget(arch: Architecture, setting: Setting, gpu: Gpu) -> int:
+    """The largest `token_budget` that fits, a multiple of `TOKEN_STEP` up to 2^20; 0: none does."""
+    return _largest(lambda tokens: _fits(arch, replace(setting, token_budget=tokens), gpu), TOKEN_STEP)
+
+
+def largest_patch_budget(arch: Architecture, setting: Setting, gpu: Gpu) -> int:
+    """The largest `patch_budget` that fits, a multiple of `PATCH_STEP` up to 2^20; 0: none does."""
+    return _largest(lambda patches: _fits(arch, replace(setting, patch_budget=patches), gpu), PATCH_STEP)
+
+
+def _fits(arch: Architecture, setting: Setting, gpu: Gpu) -> bool:
+    return memory_of(arch, setting).fits(gpu)
+
+
+def _largest(fits: Callable[[int], bool], step: int) -> int:
+    """By halving: what a row needs grows with it."""
+    low, high = 0, _LARGEST_BUDGET // step + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle * step) else (low, middle)
+    return low * step

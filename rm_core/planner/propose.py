@@ -10,9 +10,8 @@ from typing import Any
 
 from data_pipeline.errors import RecipeError
 from rm_core.planner.architecture import Architecture, architecture_of, config_of_train
-from rm_core.planner.budget import largest_patch_budget, largest_token_budget
 from rm_core.planner.gpus import GPUS, Gpu
-from rm_core.planner.memory import Memory, memory_of
+from rm_core.planner.memory import Memory, largest_patch_budget, largest_token_budget, memory_of
 from rm_core.planner.setting import Row, Setting
 from rm_core.train_config.check import check_train_config
 from rm_core.train_config.config import TrainConfig

@@ -5,10 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from rm_core.planner.architecture import Architecture
-from rm_core.planner.budget import largest_token_budget
 from rm_core.planner.config import PlanConfig
 from rm_core.planner.gpus import Gpu
-from rm_core.planner.memory import memory_of
+from rm_core.planner.memory import largest_token_budget, memory_of
 from rm_core.planner.propose import SMALLEST_ROW
 from rm_core.planner.roofline import Time, time_of
 from rm_core.planner.setting import Setting

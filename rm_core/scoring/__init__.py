@@ -1,5 +1,7 @@
 """A reward model as a function: Comparisons -> rewards, by the packed path that trained it.
 
-scorer.Scorer -> predict.score_rows (prepared data) | table_rows (rows of a table) -> scored.ScoredComparison
--> scored_file (``scored.parquet``), which evaluation, comparison and ensembles read
+model folder -> `scorer.Scorer`
+  prepared rows    -> `scorer.score_rows`  -> `scored.ScoredComparison`: labels beside rewards
+  rows of a table  -> `table_rows`         -> Comparisons, as a registered model is asked about them
+`scored_file`      ``scored.parquet``, which evaluation, comparison and ensembles read
 """

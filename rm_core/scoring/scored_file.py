@@ -65,8 +65,8 @@ def read_origin(url: str) -> ScoredOrigin | None:
     if not exists(url):
         return None
     try:
-        told = (pq.read_schema(pa.BufferReader(read_bytes(url))).metadata or {}).get(_ORIGIN)
-        return None if told is None else ScoredOrigin(**json.loads(told))
+        origin = (pq.read_schema(pa.BufferReader(read_bytes(url))).metadata or {}).get(_ORIGIN)
+        return None if origin is None else ScoredOrigin(**json.loads(origin))
     except (pa.ArrowException, ValueError, TypeError) as error:
         raise CorruptData(f"{url!r} holds no scored Comparisons: {str(error).splitlines()[0]}") from error
 

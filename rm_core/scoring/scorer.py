@@ -5,6 +5,7 @@ from functools import partial
 
 import torch
 
+from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.encoding.encoder import EncodedComparison
 from rm_core.batches.packed import collate
 from rm_core.batches.pixels import patches_of
@@ -13,8 +14,11 @@ from rm_core.model_folder.folder import load_reward_model
 from rm_core.objectives.pairwise import means
 from rm_core.packing.plan import PackBudget, pack_first_fit
 from rm_core.packing.sizes import PlanningTable
+from rm_core.scoring.scored import ScoredComparison
 
-__all__ = ["Scorer"]
+__all__ = ["Scorer", "score_rows"]
+_CHUNK = 64
+"""Comparisons in memory at once; packing works inside a chunk."""
 
 
 class Scorer:
@@ -48,16 +52,16 @@ class Scorer:
             RecipeError: a Comparison alone exceeds the budget.
         """
         rewards: list[tuple[float, ...]] = [()] * len(comparisons)
-        for places in self._packs(comparisons):
+        for indices in self._packs(comparisons):
             batch = collate(
-                [comparisons[place] for place in places],
+                [comparisons[index] for index in indices],
                 row_format=self._row_format,
                 load_image=partial(patches_of, blank=blank),
             )
             with torch.inference_mode():
                 scored = means(self._model(batch.to(self._device))).cpu()
-            for place, part in zip(places, torch.split(scored, list(batch.num_responses)), strict=True):
-                rewards[place] = tuple(float(reward) for reward in part)
+            for index, part in zip(indices, torch.split(scored, list(batch.num_responses)), strict=True):
+                rewards[index] = tuple(float(reward) for reward in part)
         return rewards
 
     def _packs(self, comparisons: Sequence[EncodedComparison]) -> Iterator[tuple[int, ...]]:
@@ -67,3 +71,37 @@ class Scorer:
         table.check_fits(tokens=self._budget.tokens, patches=self._budget.patches)
         for pack in pack_first_fit(range(len(comparisons)), table, self._budget):
             yield pack.rows
+
+
+def score_rows(
+    scorer: Scorer, data: PreparedData, rows: Sequence[int], *, blank_images: bool
+) -> Iterator[list[ScoredComparison]]:
+    """Score rows of prepared data, a chunk at a time.
+
+    Args:
+        rows: rows of `data`, in any order; results come in the same order.
+        blank_images: also score the Comparisons that have images with their images blanked out.
+    """
+    for start in range(0, len(rows), _CHUNK):
+        items = [data.encoded(row) for row in rows[start : start + _CHUNK]]
+        rewards = scorer.score(items)
+        with_images = [item for item in items if item.images] if blank_images else []
+        blank = iter(scorer.score(with_images, blank=True))
+        yield [
+            _scored(item, own, next(blank) if blank_images and item.images else None)
+            for item, own in zip(items, rewards, strict=True)
+        ]
+
+
+def _scored(
+    item: EncodedComparison, rewards: tuple[float, ...], blank_rewards: tuple[float, ...] | None
+) -> ScoredComparison:
+    return ScoredComparison(
+        id=item.id,
+        source=item.source,
+        rewards=rewards,
+        ranks=item.ranks,
+        response_lengths=tuple(len(ids) for ids in item.response_ids),
+        num_images=len(item.images),
+        blank_rewards=blank_rewards,
+    )

@@ -1,6 +1,5 @@
-"""Rewards for whoever asks (evaluation, the command line, an RL trainer): all go through `scorer.Scorer`.
+"""A registered model: one member or an ensemble, scored the same way for everybody who asks.
 
-    rows of a table -> `records` -> Comparisons -> `Scorer`, one a member -> Ensemble.combine      `served_scorer`
-
-`served` is the file that says what a registered model is made of.
+``ensemble.json`` -> `served_model.ServedModel`   which members there are, where they lie, how they are combined
+rows of a table   -> `served_scorer`              Comparisons -> one `Scorer` a member -> one reward a response
 """

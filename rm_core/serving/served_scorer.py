@@ -94,11 +94,11 @@ class ServedScorer:
         self, member: ServedMember, read: Sequence[tuple[Comparison, list[Image]]], starts: npt.NDArray[np.int64]
     ) -> Floats:
         """A member's rewards of all responses [R]; NaN for rows with images where it reads text alone."""
-        asked = [place for place, (one, _) in enumerate(read) if not (member.text_only and one.media)]
+        asked = [index for index, (one, _) in enumerate(read) if not (member.text_only and one.media)]
         rewards = np.full(starts[-1], np.nan)
-        items = self._encoded(member, [(place, *read[place]) for place in asked])
-        for place, given in zip(asked, self._scorers[member.name].score(items), strict=True):
-            rewards[starts[place] : starts[place + 1]] = given
+        items = self._encoded(member, [(index, *read[index]) for index in asked])
+        for index, given in zip(asked, self._scorers[member.name].score(items), strict=True):
+            rewards[starts[index] : starts[index + 1]] = given
         return rewards
 
     def _encoded(

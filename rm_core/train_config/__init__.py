@@ -1,1 +1,6 @@
-"""What a recipe may say about training, checked before a cluster is asked for, and the parameter groups that follow."""
+"""What a recipe may say about training, refused before a cluster is asked for, and what follows from it for weights.
+
+recipe -> `config.TrainConfig`      sections of `weights` (groups and stages), `health`, `worker_group`
+       -> `check`                   RecipeError with key, value and cure for what cannot be
+       -> `parameter_groups`        the optimiser's groups, and the learning rate of each at every step (pure)
+"""

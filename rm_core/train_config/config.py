@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from rm_core.model.config import HeadConfig
-from rm_core.model.lora_config import LoraConfig
+from rm_core.model.config import HeadConfig, LoraConfig
 from rm_core.objectives.config import ObjectiveConfig
 from rm_core.train_config.health import HealthConfig, ProfileConfig
 from rm_core.train_config.weights import StageConfig, WeightsConfig

@@ -1,21 +1,21 @@
-"""Parameters -> the optimiser's groups, and the rate of each at every step.
+"""Parameters -> the optimiser's groups, and the learning rate of each at every step.
 
 Groups are (part of the model) x (decays or not): matrices decay, vectors (biases, norms) do not.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 
+from rm_core.model.config import GROUPS
 from rm_core.model.families import group_of
-from rm_core.model.groups import GROUPS
 from rm_core.packing.staged_plan import StagedPlan
 from rm_core.train_config.config import TrainConfig
-from rm_core.train_config.schedule import learning_rate_scale
 from rm_core.train_config.weights import GroupConfig
 
-__all__ = ["ParameterGroups", "adapted_groups", "freeze", "parameter_groups", "rate_of_stage"]
+__all__ = ["ParameterGroups", "adapted_groups", "freeze", "learning_rate_scale", "parameter_groups", "rate_of_stage"]
 
 ParameterGroups = list[dict[str, Any]]
 RateShare = Callable[[str, int], float]
@@ -56,9 +56,9 @@ def rate_of_stage(config: TrainConfig, plan: StagedPlan) -> RateShare:
     """Warm-up and decay anew in every stage; groups that a stage holds have the share 0."""
 
     def share(part: str, step: int) -> float:
-        number, place = plan.stage_of(step)
+        number, offset = plan.stage_of(step)
         scale = learning_rate_scale(
-            place,
+            offset,
             num_steps=plan.stages[number].plan.num_steps,
             warmup_ratio=config.optimizer.warmup_ratio,
             final_ratio=config.optimizer.final_ratio,
@@ -69,3 +69,16 @@ def rate_of_stage(config: TrainConfig, plan: StagedPlan) -> RateShare:
         return 0.0 if part in stage.held else scale * stage.rate
 
     return share
+
+
+def learning_rate_scale(step: int, *, num_steps: int, warmup_ratio: float, final_ratio: float) -> float:
+    """Share of the peak rate at `step` (0-based): linear warm-up, then cosine down to `final_ratio` at the last step.
+
+    With 100 steps, warm-up 0.1 and final 0.1: step 0 -> 0.1, step 9 -> 1.0, step 99 -> 0.1.
+    """
+    warmup = max(1, round(warmup_ratio * num_steps))
+    if step < warmup:
+        return (step + 1) / warmup
+    progress = (step - warmup + 1) / max(1, num_steps - warmup)
+    cosine = 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+    return final_ratio + (1.0 - final_ratio) * cosine

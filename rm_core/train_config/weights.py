@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from data_pipeline.errors import RecipeError
-from rm_core.model.groups import GROUPS
+from rm_core.model.config import GROUPS
 
 __all__ = ["GroupConfig", "StageConfig", "WeightsConfig", "check_stages", "check_weights"]
 

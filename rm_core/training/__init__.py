@@ -1,14 +1,16 @@
-"""Training on ZeRO: configuration -> engine -> steps -> checkpoints -> exported model.
+"""Training on ZeRO: a checked `TrainConfig` -> engine -> steps -> checkpoints -> exported model.
 
-    `config`        what a recipe says; `weights_config` of groups and stages, `check_config` refuses what cannot be
-    `planning`      recipe and data -> the plan of all stages
-    `engine`        the one door to DeepSpeed: build, step, save, load, gather weights
-    `checkpointing` the engine's shards (`sharded_state`) and the loop's position, to and from `rm_core.checkpoints`
-    `schedule`, `parameter_groups`   the learning rate of a step and of a group of weights (pure)
-    `trainer`       the loop: plan -> `accumulation` of rows -> step -> `checks`, `audit` -> metrics -> checkpoint
+    `worker`        one process of the group: builds all of the below and runs the loop
+    `data_plan`     recipe and prepared data -> the plan of all stages
+    `engine`        the only module that imports DeepSpeed: build, step, save, load, gather weights
+    `trainer`       the loop: plan -> `accumulation` of rows -> step -> checks -> metrics of a `window` -> checkpoint
+    `audit`         whether a step changed all weights that should train and no others (`fingerprint`)
+    `checkpointing` the engine's shards (`sharded_state`, `master_weights`) and the loop's position, to and from
+                    `rm_core.checkpoints`
+    `health`        what each step and each window is looked at for
+    `observers`     where the time goes
     `watchdog`      ends a group that hangs, and says where
-    `export`        weights of all ranks -> a folder that a fresh process has verified
-    `worker`        one process of the group: builds all of the above and runs the loop
+    `export`        weights of all ranks -> a model folder that a fresh process has verified, with its README
 
-Ray and MLflow are not known here; `Hooks` brings them in.
+Ray and MLflow are not known here: `Hooks` of the trainer are arguments.
 """

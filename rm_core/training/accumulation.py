@@ -2,7 +2,7 @@
 
 rows -> (where an objective asks for it: a pass without gradient for the step's mean reward)
      -> each row: rewards -> terms -> backward of sum of term.sum / count of the step
-     -> `StepSums`: added up over the ranks in one all-reduce
+     -> `StepSums`: added up over the ranks in one all-reduce -> `check_work`: what was planned was done
 """
 
 import zlib
@@ -13,15 +13,17 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from data_pipeline.errors import RunError
 from rm_core.batches.loader import RankStep
 from rm_core.batches.packed import PackedBatch
 from rm_core.model.reward_model import RewardModel
 from rm_core.objectives.objective import Objective
 from rm_core.objectives.terms import Judged, Unit
+from rm_core.packing.plan import StepPlan
 from rm_core.training.engine import ZeroEngine
 from rm_core.training.observers.clock import Phases
 
-__all__ = ["Accumulator", "StepSums"]
+__all__ = ["Accumulator", "StepSums", "check_work"]
 
 _MEASURED = ("correct", "margin", "reward", "reward_squared")
 _COUNTED = ("pairs", "responses", "comparisons", "tokens", "patches", "distinct_patches")
@@ -48,6 +50,36 @@ class StepSums:
 
     def __getitem__(self, name: str) -> float:
         return float(self.values[self.names.index(name)])
+
+
+def check_work(step: StepPlan, sums: StepSums, kernel: str) -> None:
+    """Stop where other work was done than the plan says; equal on all ranks.
+
+    Args:
+        kernel: the attention kernel that was configured.
+
+    Raises:
+        RunError: says what differs.
+    """
+    if sums["other_kernels"]:
+        raise RunError(
+            f"step {step.index}: train.attention chose {kernel!r}, and another kernel ran on "
+            f"{sums['other_kernels']:.0f} ranks; on this one {sums.kernel!r}"
+        )
+    planned = step.counts
+    expected = {
+        **{f"count_{name}": getattr(planned, unit) for name, unit in sums.units.items()},
+        "pairs": planned.pairs,
+        "responses": planned.responses,
+        "comparisons": planned.comparisons,
+        "tokens": planned.tokens,
+        "patches": planned.patches,
+        "done_tokens": planned.tokens,
+        "done_patches": sums["distinct_patches"],
+    }
+    for name, value in expected.items():
+        if sums[name] != value:
+            raise RunError(f"step {step.index}: its plan says {value:.0f} {name}, {sums[name]:.0f} were processed")
 
 
 class Accumulator:

@@ -129,9 +129,9 @@ class WeightAudit:
     def _changes(self, weights: list[_Weight]) -> list[_Change]:
         moments = self._masters.keeps_moments()
         flags = torch.zeros(2, len(weights), dtype=torch.int32)
-        for place, weight in enumerate(weights):
-            flags[0, place] = self._fingerprint(weight.parameter) != weight.before
-            flags[1, place] = not moments or self._reached(weight.parameter)
+        for index, weight in enumerate(weights):
+            flags[0, index] = self._fingerprint(weight.parameter) != weight.before
+            flags[1, index] = not moments or self._reached(weight.parameter)
         flags = flags.to(self._device)
         dist.all_reduce(flags, op=dist.ReduceOp.MAX)
         return [_Change(bool(moved), bool(reached)) for moved, reached in flags.T.tolist()]
@@ -159,14 +159,14 @@ class _Faults:
     def check(self, step: int, num_weights: int, rates: Mapping[str, float]) -> None:
         """Raise what was found, the gravest first."""
         shown = ", ".join(f"{part} {rate:.1e}" for part, rate in rates.items())
-        told = {
+        findings = {
             "are frozen or held in this stage, and moved: a fault of the optimiser, do not use this run": self.escaped,
             "train and got no gradient: the loss does not depend on them; freeze their group in train.weights, or mend "
             "the model's forward pass": self.unreached,
             "got a gradient and did not move: the step is smaller than the spacing of float32 at learning rates "
             f"{shown}; raise that of their group, or freeze it": self.stuck,
         }
-        for what, names in told.items():
+        for what, names in findings.items():
             if names:
                 first = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
                 raise RunError(f"step {step}: {len(names)} of {num_weights} weights ({first}) {what}")

@@ -51,13 +51,13 @@ def make_plan(config: TrainConfig, data: PreparedData) -> tuple[PlanningTable, S
 
 def _stage(config: TrainConfig, table: PlanningTable, number: int, stage: StageConfig) -> Stage:
     shown = {"all": np.ones(len(table), dtype=np.bool_), "images": table.has_images, "text": ~table.has_images}
-    places = np.flatnonzero(shown[stage.only])
+    indices = np.flatnonzero(shown[stage.only])
     name = stage.name or str(number + 1)
-    if len(places) == 0 < len(table):
+    if len(indices) == 0 < len(table):
         raise RunError(
             f"train.stages.{number}.only={stage.only!r}: no Comparison of the training split is of that kind"
         )
-    part = table if len(places) == len(table) else table.where(shown[stage.only])
+    part = table if len(indices) == len(table) else table.where(shown[stage.only])
     plan = Plan(
         part,
         seed=config.seed + number,
@@ -65,12 +65,12 @@ def _stage(config: TrainConfig, table: PlanningTable, number: int, stage: StageC
         num_steps=stage.steps or math.ceil(stage.epochs * len(part) / config.global_batch),
         budget=PackBudget(tokens=config.token_budget, patches=config.patch_budget),
     )
-    return Stage(name, plan, places)
+    return Stage(name, plan, indices)
 
 
 def _check_text_only(config: TrainConfig, table: PlanningTable, plan: StagedPlan) -> None:
     for number, stage in enumerate(plan.stages):
-        if count := int(table.has_images[stage.places].sum()):
+        if count := int(table.has_images[stage.indices].sum()):
             raise RecipeError(
                 f"train.model={config.model!r} reads text only, and {count} Comparisons of stage {stage.name} show "
                 f"images: set train.stages.{number}.only=text, as in `train: {{stages: [{{only: text}}]}}`"

@@ -1,4 +1,4 @@
-"""The one door to DeepSpeed.
+"""The adapter to DeepSpeed, and the only module that imports it.
 
 `ZeroEngine` is what the trainer sees: run the model, back-propagate one packed row, take the step, gather; and the
 shards that a checkpoint keeps (`sharded_state`).

@@ -32,9 +32,10 @@ from rm_core.packing.sizes import PlanningTable
 from rm_core.train_config.config import TrainConfig
 from rm_core.training.engine import ZeroEngine
 
-__all__ = ["export", "fixture_row"]
+__all__ = ["export", "fixture_row", "model_card"]
 
 _OF_EACH_KIND = 4
+_SHOWN = ("train/loss", "train/accuracy", "train/margin", "train/reward_mean", "train/reward_std")
 
 
 def export(
@@ -116,3 +117,41 @@ def _fault(folder: str) -> str:
 def _remove(folder: str) -> None:
     if os.path.isdir(folder):
         shutil.rmtree(folder)
+
+
+def model_card(config: TrainConfig, lineage: Mapping[str, Any], metrics: Mapping[str, float], steps: int) -> str:
+    """Markdown with the metadata block that model hubs read.
+
+    Args:
+        lineage: where the model came from; texts are shown, its ``config`` is left to ``model.json``.
+        metrics: of the last window of the training.
+        steps: optimiser steps taken.
+    """
+    facts = {
+        "Started from": f"`{config.model}`",
+        "Steps": f"{steps:,} of {config.global_batch} Comparisons",
+        "Objective": f"`{config.objective.name}`",
+        "Peak learning rate": f"{config.optimizer.learning_rate:g}",
+        "Precision": f"{config.precision}, ZeRO stage {config.zero.stage}",
+    }
+    said = {name: value for name, value in lineage.items() if isinstance(value, str)}
+    facts |= {name.replace("_", " ").capitalize(): f"`{value}`" for name, value in said.items()}
+    numbers = {name: f"{metrics[name]:.4f}" for name in _SHOWN if name in metrics}
+    return "\n".join(
+        [
+            "---", "library_name: transformers", "pipeline_tag: text-classification", "tags: [reward-model]", "---", "",
+            "# A scalar reward model", "",
+            "It reads a prompt with its images and a response, and gives one number: the higher, the better.",
+            "Numbers of one prompt's responses can be compared with each other.", "",
+            "```python", "import rm_core", "", 'scorer = rm_core.load("this/folder")', "```", "",
+            "## Training", "", *_table("what", facts), "",
+            "The last window of its training, on the data it was trained on:", "", *_table("metric", numbers), "",
+            "`model.json` has the checksum of every file and the whole configuration; `reward_fixture.safetensors` has",
+            "inputs and the rewards that the trained engine gave them.",
+            "`python -m rm_core.model_folder.verify` compares.", "",
+        ]
+    )  # fmt: skip
+
+
+def _table(name: str, rows: Mapping[str, str]) -> list[str]:
+    return [f"| {name} | |", "| --- | --- |", *(f"| {key} | {value} |" for key, value in rows.items())]

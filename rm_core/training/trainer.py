@@ -16,10 +16,9 @@ from rm_core.model.reward_model import RewardModel
 from rm_core.objectives.objective import Objective
 from rm_core.planner.memory import Memory
 from rm_core.train_config.config import TrainConfig
-from rm_core.training.accumulation import Accumulator, StepSums
+from rm_core.training.accumulation import Accumulator, StepSums, check_work
 from rm_core.training.audit import WeightAudit
 from rm_core.training.checkpointing import Checkpointing, Position
-from rm_core.training.checks import check_work
 from rm_core.training.engine import ZeroEngine
 from rm_core.training.health import DataStalls, RewardDrift, Skips, check_agreement, explain_out_of_memory
 from rm_core.training.observers import PhaseClock, Phases, Profiler, Speed

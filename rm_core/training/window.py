@@ -1,14 +1,15 @@
 """What is logged: the means over the steps since the last point."""
 
 import math
+import resource
 import time
 from collections.abc import Mapping
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from rm_core.training.accumulation import StepSums
-from rm_core.training.memory import peak_memory_gb
 
 __all__ = ["Window"]
 
@@ -59,7 +60,7 @@ class Window:
             "system/comparisons_per_s": total["comparisons"] / seconds,
             "system/tokens_per_s": total["tokens"] / seconds,
             "system/patches_per_s": total["done_patches"] / seconds,
-            "system/peak_memory_gb": peak_memory_gb(self._device),
+            "system/peak_memory_gb": _peak_memory_gb(self._device),
             "health/skipped_steps": total["skipped"],
             "verify/ids_hash": total["ids_hash"],
         }
@@ -86,3 +87,18 @@ def _rewards(total: Mapping[str, float]) -> dict[str, float]:
     pairs = total["pairs"]
     judged = {"train/accuracy": total["correct"] / pairs, "train/margin": total["margin"] / pairs} if pairs else {}
     return judged | {"train/reward_mean": mean, "train/reward_std": math.sqrt(variance)}
+
+
+def _peak_memory_gb(device: torch.device) -> float:
+    """Gigabytes (10^9 bytes) of the rank that needed most; a collective call.
+
+    On a GPU what its allocator held at most, since the last call; on the CPU what the process held at most, ever.
+    """
+    if device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in kibibytes
+    largest = torch.tensor(float(peak), dtype=torch.float64, device=device)
+    dist.all_reduce(largest, op=dist.ReduceOp.MAX)
+    return float(largest) / 1e9

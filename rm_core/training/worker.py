@@ -23,11 +23,10 @@ from rm_core.planner.memory import Memory
 from rm_core.planner.propose import check_fits
 from rm_core.train_config.config import TrainConfig
 from rm_core.train_config.parameter_groups import adapted_groups, freeze, rate_of_stage
-from rm_core.training.card import model_card
 from rm_core.training.checkpointing import Checkpointing, identity_of
 from rm_core.training.data_plan import make_plan, open_data
 from rm_core.training.engine import ZeroEngine
-from rm_core.training.export import export, fixture_row
+from rm_core.training.export import export, fixture_row, model_card
 from rm_core.training.trainer import Hooks, Trainer
 from rm_core.training.watchdog import Watchdog
 
@@ -43,7 +42,7 @@ def train_rank(config: TrainConfig, hooks: Hooks, *, export_to: str, lineage: Ma
     """
     if not torch.cuda.is_available():
         torch.set_num_threads(config.threads_per_worker)
-    told, copies = config, cache_folder(config.cache_dir)
+    original, copies = config, cache_folder(config.cache_dir)
     config = replace(config, model=local_backbone(config.model, copies), cache_dir=copies)
     planned = _planned_memory(config)
     data = open_data(config)
@@ -73,7 +72,7 @@ def train_rank(config: TrainConfig, hooks: Hooks, *, export_to: str, lineage: Ma
         model.train()
         trainer.run()
         watchdog.enter("export")
-        card = model_card(told, lineage, trainer.last_metrics, plan.num_steps)
+        card = model_card(original, lineage, trainer.last_metrics, plan.num_steps)
         row = fixture_row(data, table, model)
         export(engine, model, row, config, export_to=export_to, lineage=lineage, card=card)
 

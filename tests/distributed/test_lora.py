@@ -10,8 +10,8 @@ from kept_states import keep, restore
 from toys import toy_comparison, toy_image, toy_reward_model
 
 from rm_core.batches.packed import PackedBatch, collate
+from rm_core.model.config import LoraConfig
 from rm_core.model.lora import add_adapters, merged
-from rm_core.model.lora_config import LoraConfig
 from rm_core.model.reward_model import RewardModel
 from rm_core.objectives.pairwise import win_cost
 from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig

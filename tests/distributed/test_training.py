@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from data_pipeline.config import EncodeConfig
 from data_pipeline.errors import RunError
 from rm_core.checkpoints import CheckpointStore
-from rm_core.model.config import InitModelConfig
+from rm_core.model.config import InitModelConfig, LoraConfig
 from rm_core.model.families import group_of
-from rm_core.model.lora_config import LoraConfig
 from rm_core.model_folder.fixture import FIXTURE, read_fixture
 from rm_core.model_folder.folder import is_complete, load_reward_model, verify_folder
 from rm_core.model_folder.initialise import initialise_model

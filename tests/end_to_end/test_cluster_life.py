@@ -136,7 +136,7 @@ def test_a_cluster_scaled_down_to_its_head_still_takes_gpus(lab: Lab, head: str)
     "path", ["/api/jobs/", "/api/v0/nodes", "/api/cluster_status", "/nodes?view=summary", "/api/serve/applications/"]
 )
 def test_the_dashboard_and_what_it_starts_ask_for_the_token(lab: Lab, head: str, path: str) -> None:
-    """The last one is the door of Ray Serve."""
+    """The last one is that of Ray Serve."""
     assert [lab.status_of(path, token) for token in (None, "0" * 64, lab.token.read_text())] == [401, 403, 200]
 
 

@@ -1,8 +1,6 @@
 """What a person sees: MLflow's pages of our runs in a real browser, and the verb that opens them."""
 
 import re
-import signal
-import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -12,6 +10,7 @@ from types import ModuleType
 
 import psutil
 import pytest
+from child_process import interrupt, start
 from s3_server import free_ports
 from workplace import ROOT
 
@@ -76,7 +75,7 @@ def test_ui_serves_the_store_and_leaves_nothing_behind(
     recipe = tmp_path / "mine.yaml"
     recipe.write_text(f"tracking: {{uri: '{tracker.uri}', ui_port: {port}}}\n")
     command = [sys.executable, "-m", "jobs.cli.main", "ui", str(recipe)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = start(command, cwd=ROOT)
     assert process.stdout is not None
     said = process.stdout.readline()
     assert f"Open http://127.0.0.1:{port}/#/experiments/" in said, said
@@ -85,7 +84,7 @@ def test_ui_serves_the_store_and_leaves_nothing_behind(
     ui.run(Recipe(name="mine", tracking=TrackingConfig(uri=f"http://127.0.0.1:{port}")))  # a server's is only named
     assert f"Open http://127.0.0.1:{port}/#/experiments/1/runs" in capsys.readouterr().out
     children = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGINT)
+    interrupt(process)
     rest, _ = process.communicate(timeout=60)
     assert process.returncode == 0, rest
     assert children and not any(child.is_running() for child in children)

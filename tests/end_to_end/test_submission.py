@@ -1,4 +1,4 @@
-"""Jobs through the door of a real head with a token: submitted, followed, stopped, lost and sent again.
+"""Jobs sent to a real head with a token: submitted, followed, stopped, lost and sent again.
 
 The head, one worker and the machine of the person are hosts of their own; the person's has no Ray.
 """
@@ -8,6 +8,7 @@ import json
 import os
 import re
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -201,7 +202,7 @@ def test_ctrl_c_detaches_and_the_job_goes_on(place: Place) -> None:
     process = place.send(0, "wait", str(mark), "0")
     wait_until(mark.exists, process)
     inside = next(one for one in place.person.processes() if "probe" in " ".join(one.cmdline()))
-    inside.send_signal(2)
+    inside.send_signal(signal.SIGINT)
     printed = ended(process, 130)
     [job] = ids_in(printed)
     assert "detached; the job goes on" in printed

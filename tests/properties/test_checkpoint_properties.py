@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rm_core.checkpoints.fragments import even_share, sources_of
-from rm_core.checkpoints.retention import Retention
+from rm_core.checkpoints.store import Retention
 
 
 @given(st.integers(0, 1000), st.integers(1, 8))

@@ -84,7 +84,6 @@ def test_no_image_and_no_text_prompt_is_on_two_sides(rows: list[Row], fraction: 
             assert side == one["own_split"]
 
 
-@settings(deadline=None)
 @given(ROWS, st.randoms(use_true_random=False))
 def test_marks_do_not_depend_on_the_order_of_rows(rows: list[Row], random: Any) -> None:
     rows = same_layout(rows)
@@ -94,7 +93,6 @@ def test_marks_do_not_depend_on_the_order_of_rows(rows: list[Row], random: Any) 
     assert outcome(rows, one) == outcome(shuffled, other)
 
 
-@settings(deadline=None)
 @given(ROWS, st.integers(1, 5))
 def test_marks_do_not_depend_on_how_rows_were_cut_into_units(rows: list[Row], rows_per_unit: int) -> None:
     whole = table(rows)
@@ -104,7 +102,6 @@ def test_marks_do_not_depend_on_how_rows_were_cut_into_units(rows: list[Row], ro
     assert np.array_equal(one.repeats, other.repeats)
 
 
-@settings(deadline=None)
 @given(
     ROWS,
     st.sampled_from(
@@ -127,7 +124,6 @@ def test_adding_a_rule_gives_no_row_back(rows: list[Row], rules: RulesConfig) ->
     assert all(new for old, new in zip(before, after, strict=True) if old)
 
 
-@settings(deadline=None)
 @given(ROWS)
 def test_one_row_of_each_content_is_left(rows: list[Row]) -> None:
     found = mark(table(rows), replace(PLAIN, split=SplitConfig(heldout_fraction=0.0)), None)
@@ -144,7 +140,6 @@ _BUS = [("c", 7340032), ("c", 7340032)]
     + [row("What is it?", ("A dog.", "A bus."), [*_BUS, ("a", 1_099_511_627_776)])] * 2
     + [row("What is it?", ("A dog.", "A bus."), [*_BUS, ("b", 1_099_511_627_777)])]
 )
-@settings(deadline=None)
 @given(ROWS)
 def test_a_near_duplicate_is_like_an_earlier_row_that_stays(rows: list[Row]) -> None:
     made = table(rows)
@@ -157,7 +152,7 @@ def test_a_near_duplicate_is_like_an_earlier_row_that_stays(rows: list[Row]) -> 
             assert len(rows[earlier]["image_keys"]) == len(rows[later]["image_keys"])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.floats(0, 4), st.integers(0, 3))
 def test_repeats_are_right_in_expectation(repeat: float, seed: int) -> None:
     source = SourceConfig(name="s", path="s", repeat=repeat, seed=seed)

@@ -54,7 +54,7 @@ def permuted(one: ScoredComparison, seed: int) -> ScoredComparison:
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(MANY, st.integers(0, 1000))
 def test_no_order_matters(scored: list[ScoredComparison], seed: int) -> None:
     shuffled = [permuted(one, seed + index) for index, one in enumerate(scored)]
@@ -62,7 +62,7 @@ def test_no_order_matters(scored: list[ScoredComparison], seed: int) -> None:
     assert measure(shuffled) == measure(scored)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(MANY, st.sampled_from([math.exp, math.atan, lambda reward: 3 * reward + 1, lambda reward: reward**3]))
 def test_accuracy_sees_only_the_order_of_rewards(
     scored: list[ScoredComparison], rising: Callable[[float], float]
@@ -76,7 +76,7 @@ def test_accuracy_sees_only_the_order_of_rewards(
     }
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(MANY)
 def test_counts_agree(scored: list[ScoredComparison]) -> None:
     report = measure(scored)
@@ -91,7 +91,7 @@ def test_counts_agree(scored: list[ScoredComparison]) -> None:
     assert sum(one.num_responses for one in report.rewards_by_length) == sum(len(one.ranks) for one in scored)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(MANY)
 def test_turning_the_rewards_around_swaps_right_and_wrong(scored: list[ScoredComparison]) -> None:
     before = measure(scored).overall

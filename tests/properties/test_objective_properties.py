@@ -13,7 +13,7 @@ from objective_forms import SCALAR_CONFIGS, VARIANTS, Case, judged, naive
 from rm_core.objectives.config import ObjectiveConfig
 
 ANY = st.sampled_from(VARIANTS)
-quick = settings(max_examples=80, deadline=None)
+quick = settings(max_examples=80)
 
 
 @st.composite

@@ -3,7 +3,7 @@
 from collections import Counter
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rm_core.packing.plan import PackBudget, Plan
@@ -28,13 +28,12 @@ def run(plan: Plan, start: int, stop: int, world_size: int) -> list[Counter[int]
     """What all ranks together see in each of the steps."""
     seen = []
     for index in range(start, stop):
-        hands = plan.hands(plan.step(index), world_size)
-        assert len(hands) == world_size
-        seen.append(Counter(row for hand in hands for pack in hand for row in pack.rows))
+        schedule = plan.schedule(plan.step(index), world_size)
+        assert len(schedule) == world_size
+        seen.append(Counter(row for rank_packs in schedule for pack in rank_packs for row in pack.rows))
     return seen
 
 
-@settings(deadline=None)  # plans are made anew in every step of it
 @given(SIZES, st.integers(0, 2**31), st.integers(1, 16), WORLD_SIZES)
 def test_every_comparison_comes_once_an_epoch_on_any_number_of_ranks(
     sizes: list[tuple[int, int]], seed: int, batch: int, world_size: int
@@ -49,7 +48,6 @@ def test_every_comparison_comes_once_an_epoch_on_any_number_of_ranks(
         assert sorted(stream[epoch * len(sizes) :][: len(sizes)]) == list(range(len(sizes)))
 
 
-@settings(deadline=None)  # plans are made anew in every step of it
 @given(
     SIZES, st.integers(0, 2**31), st.integers(1, 16), st.lists(st.tuples(st.integers(1, 4), WORLD_SIZES), min_size=1)
 )

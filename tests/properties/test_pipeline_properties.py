@@ -58,7 +58,7 @@ def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return folder
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(records(), min_size=1, max_size=6), st.integers(20, 200), st.sampled_from(POLICIES))
 def test_what_is_read_back_is_whole_and_fits(
     tokenizer_folder: str,

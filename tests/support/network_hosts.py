@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import child_process
 import psutil
 import pytest
 from workplace import ROOT
@@ -156,10 +157,8 @@ class NetworkHosts:
 
     def start(self, host: Host, command: list[str], env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """A command on a host, with more environment where given."""
-        return subprocess.Popen(
-            host.command(*command), cwd=self._folder, env={**self._env, **(env or {})},
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+        environment = {**self._env, **(env or {})}
+        return child_process.start(host.command(*command), cwd=self._folder, env=environment, stdin=subprocess.PIPE)
 
     def close(self) -> None:
         for host in reversed(self.hosts):

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from data_pipeline.encoding.encoder import EncodedComparison, EncodedImage
-from rm_core.batches.row_format import RowFormat
+from rm_core.batches.positions import RowFormat
 from rm_core.model.backbone import new_backbone
 from rm_core.model.config import HeadConfig
 from rm_core.model.families import family_of

@@ -23,16 +23,16 @@ class Chunks:
     """
 
     def __init__(self, lengths: Sequence[int], device: torch.device) -> None:
-        places: dict[int, list[Tensor]] = {}
+        indices: dict[int, list[Tensor]] = {}
         start = 0
         for length in lengths:
-            places.setdefault(length, []).append(torch.arange(start, start + length))
+            indices.setdefault(length, []).append(torch.arange(start, start + length))
             start += length
-        self._lengths = list(places)
+        self._lengths = list(indices)
         self._gathered: list[Tensor] = []
         self._back: Tensor | None = None
-        if len(places) > 1:
-            gathered = [torch.cat(group) for group in places.values()]
+        if len(indices) > 1:
+            gathered = [torch.cat(group) for group in indices.values()]
             self._back = torch.argsort(torch.cat(gathered)).to(device, non_blocking=True)
             self._gathered = [group.to(device, non_blocking=True) for group in gathered]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
 
 from rm_core.batches.packed import PackedBatch
-from rm_core.batches.row_format import RowFormat
+from rm_core.batches.positions import RowFormat
 from rm_core.model.attention.work import Work
 
 __all__ = ["Family"]
@@ -51,7 +51,7 @@ class Family(ABC):
 
     @abstractmethod
     def group_of(self, name: str) -> str:
-        """The group, one of `groups.GROUPS`, of the backbone's parameter `name`."""
+        """The group, one of `rm_core.model.config.GROUPS`, of the backbone's parameter `name`."""
 
     def num_vision_blocks(self, backbone: Any) -> int:
         """Blocks of the vision tower; 0 for text-only families."""

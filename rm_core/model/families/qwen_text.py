@@ -6,7 +6,7 @@ from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel, Qwen2Config, Qwen2Model, Qwen3Config, Qwen3Model
 
 from rm_core.batches.packed import PackedBatch
-from rm_core.batches.row_format import RowFormat
+from rm_core.batches.positions import RowFormat
 from rm_core.model.families.base import Family
 
 __all__ = ["Qwen2", "Qwen3"]

@@ -14,7 +14,7 @@ from transformers import (
 )
 
 from rm_core.batches.packed import PackedBatch
-from rm_core.batches.row_format import RowFormat
+from rm_core.batches.positions import RowFormat
 from rm_core.model.attention.work import Work
 from rm_core.model.decoder import recomputed
 from rm_core.model.families.base import Family

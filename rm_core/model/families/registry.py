@@ -3,7 +3,7 @@
 from typing import Any
 
 from data_pipeline.errors import RecipeError
-from rm_core.batches.row_format import RowFormat
+from rm_core.batches.positions import RowFormat
 from rm_core.model.attention import KERNELS
 from rm_core.model.families.base import Family
 from rm_core.model.families.qwen_text import Qwen2, Qwen3

@@ -68,7 +68,7 @@ class Speed:
         return found, Waited(waits.index(max(waits)), max(waits) / seconds)
 
     def _gather(self, own: dict[str, float]) -> list[dict[str, float]]:
-        mine = torch.tensor([own[part] for part in PARTS], dtype=torch.float64, device=self._device)
-        ranks = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
-        dist.all_gather(ranks, mine)
+        own_seconds = torch.tensor([own[part] for part in PARTS], dtype=torch.float64, device=self._device)
+        ranks = [torch.empty_like(own_seconds) for _ in range(dist.get_world_size())]
+        dist.all_gather(ranks, own_seconds)
         return [dict(zip(PARTS, rank.tolist(), strict=True)) for rank in ranks]

@@ -39,7 +39,7 @@ def one(**changed: object) -> Submission:
 
 
 @given(st.dictionaries(st.text(min_size=1), st.text(), max_size=5))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_sealed_variables_are_opened_by_the_same_token_only(values: dict[str, str]) -> None:
     text = seal(values, TOKEN)
     assert open_sealed(text, TOKEN) == values

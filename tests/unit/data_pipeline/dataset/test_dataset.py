@@ -139,7 +139,7 @@ def test_a_cut_response_keeps_its_beginning_and_its_last_token(tmp_path: Path) -
     assert [ids.tolist() for ids in found.response_ids] == [[4, 5], [6, 7, 8, 11]]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.lists(st.integers(0, 2), max_size=4), st.lists(st.integers(1, 6), min_size=1, max_size=4)),
                 min_size=1, max_size=6))  # fmt: skip
 def test_any_shard_comes_back(tmp_path_factory: pytest.TempPathFactory, shapes: list[Any]) -> None:

@@ -115,7 +115,7 @@ def test_examples_are_bounded(tmp_path: Path) -> None:
 STATES = st.sampled_from(["", "near_duplicate", "too_long"])
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     st.lists(st.tuples(STATES, st.sampled_from(["train", "heldout"])), min_size=1, max_size=8),
     st.lists(st.tuples(STATES, st.sampled_from(["train", "heldout"])), min_size=1, max_size=8),

@@ -233,7 +233,7 @@ def test_one_side_two_hundred_times_the_other_is_refused() -> None:
 # What a shard stores
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 1000),
     size=st.tuples(st.integers(1, 400), st.integers(1, 400)),

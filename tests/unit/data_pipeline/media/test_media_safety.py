@@ -187,7 +187,7 @@ def test_a_reference_to_nothing_is_missing() -> None:
     assert refusal(MediaRef(data=b"")) == "broken_image"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(path=st.one_of(st.text(), st.text("./\\:%~*a\0\ud800 ", max_size=20)), packed=st.booleans())
 def test_any_text_as_a_path_is_refused_in_words(roots: tuple[str, str], path: str, packed: bool) -> None:
     assert refusal(MediaRef(path=path), roots[packed]) in ("missing_media", "unsafe_path", "remote_media")

@@ -77,7 +77,7 @@ def test_different_pictures_are_far_apart() -> None:
 
 
 @given(seed=st.integers(0, 10_000), width=st.integers(40, 300), height=st.integers(40, 300))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_brightness_does_not_count_and_mirroring_does(seed: int, width: int, height: int) -> None:
     picture = photograph(seed, width, height)
     softer = PIL.Image.fromarray(np.uint8(np.asarray(picture) // 2 + 60))

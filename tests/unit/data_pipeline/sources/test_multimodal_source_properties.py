@@ -62,14 +62,14 @@ def check_comparison(comparison: Comparison) -> None:
 
 
 @pytest.mark.parametrize(("shape", "good"), CASES)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_a_bent_record(shape: str, good: dict[str, Any], data: st.DataObject) -> None:
     check(shape, data.draw(bent_records(good, JSON)))
 
 
 @pytest.mark.parametrize("shape", [*RECORDS, "jsonl"])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(record=st.dictionaries(st.text(max_size=6), JSON, max_size=5))
 def test_any_object(shape: str, record: dict[str, Any]) -> None:
     check(shape, record)

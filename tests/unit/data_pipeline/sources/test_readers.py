@@ -88,7 +88,7 @@ JSON_VALUES = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     st.lists(st.dictionaries(st.text(max_size=5), JSON_VALUES, max_size=3), max_size=8),
     st.sampled_from([None, 2]),
@@ -149,7 +149,7 @@ def test_other_delimiters(tmp_path: Path, name: str, data: bytes) -> None:
 CELLS = st.text(st.characters(codec="utf8", exclude_characters="\0"), max_size=6)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(CELLS, CELLS), max_size=8), st.sampled_from([",", "\t"]))
 def test_any_table_written_by_csv_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], delimiter: str

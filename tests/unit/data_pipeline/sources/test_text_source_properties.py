@@ -54,7 +54,7 @@ def check(shape: str, record: dict[str, Any], score_field: str = "aspects") -> N
 
 
 @pytest.mark.parametrize("shape", RECORDS)
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(data=st.data())
 def test_a_bent_record(shape: str, data: st.DataObject) -> None:
     check(
@@ -65,7 +65,7 @@ def test_a_bent_record(shape: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("shape", RECORDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(record=st.dictionaries(st.text(max_size=6), JSON, max_size=5))
 def test_any_object(shape: str, record: dict[str, Any]) -> None:
     check(shape, record)

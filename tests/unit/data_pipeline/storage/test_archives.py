@@ -134,7 +134,7 @@ TREES = st.lists(st.lists(NAMES, min_size=1, max_size=3).map("/".join), min_size
 PATTERNS = st.lists(st.sampled_from(["*", "**", "a*", "?", "[ab]", "a", ".*", "b"]), min_size=1, max_size=4)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(TREES, PATTERNS.map("/".join))
 def test_globs_find_the_same_in_an_archive_as_in_a_folder(
     tmp_path_factory: pytest.TempPathFactory, names: list[str], pattern: str

@@ -32,7 +32,7 @@ from data_pipeline.records.comparison import MediaRef
 from jobs.pages.data_page import render_page
 from rm_core.batches.packed import collate
 from rm_core.batches.pixels import patches_of
-from rm_core.batches.row_format import RowFormat
+from rm_core.batches.positions import RowFormat
 
 VIDEOS = {"even": (1, 2, 3, 4), "odd": (5, 6, 7), "one": (8,), "shared": (3, 4, 9), "long": tuple(range(20, 40))}
 

@@ -65,9 +65,9 @@ def test_a_rank_gets_its_packs_of_every_step(rank: int) -> None:
     assert [index for index, _ in found] == list(range(STEPS))
     plan = plan_of(data)
     for index, rows in found:
-        hand = plan.hands(plan.step(index), 3)[rank]
-        assert len(rows) == len(hand)
-        for row, pack in zip(rows, hand, strict=True):
+        rank_packs = plan.schedule(plan.step(index), 3)[rank]
+        assert len(rows) == len(rank_packs)
+        for row, pack in zip(rows, rank_packs, strict=True):
             assert same(row, collate([data.encoded(i) for i in pack.rows], row_format=ROW_FORMAT))
 
 
@@ -93,7 +93,7 @@ def test_coming_comparisons_are_announced_in_order_before_they_are_read() -> Non
     _, rows = next(steps)
     next(rows)
     plan = plan_of(data)
-    expected = [row for index in range(STEPS) for pack in plan.hands(plan.step(index), 1)[0] for row in pack.rows]
+    expected = [row for index in range(STEPS) for pack in plan.schedule(plan.step(index), 1)[0] for row in pack.rows]
     assert len(data.announced) >= 5 * BATCH
     assert data.announced == expected[: len(data.announced)]
     steps.close()

@@ -57,7 +57,7 @@ def test_a_better_candidate_passes_every_rule() -> None:
     better = decision.checks[1]
     assert decision.comparison is not None and decision.comparison.difference == 0.4
     assert better.value == decision.comparison.interval.low > 0
-    assert "+40.00 points of accuracy against the champion" in better.told and "p = 3.05e-05" in better.told
+    assert "+40.00 points of accuracy against the champion" in better.text and "p = 3.05e-05" in better.text
 
 
 def test_one_that_may_be_better_by_chance_is_refused() -> None:
@@ -89,7 +89,7 @@ def test_worse_calibration_is_refused_by_number() -> None:
     [check] = [one for one in decision.checks if one.rule == "calibration"]
     predicted = 1 / (1 + 2.718281828459045**-2)  # of the champion's margins, of which half are right
     assert check.value == pytest.approx(0.1 - (predicted - 0.5), abs=1e-6)
-    assert not check.passed and check.told.startswith("calibration error 0.1000, the champion's is 0.3808")
+    assert not check.passed and check.text.startswith("calibration error 0.1000, the champion's is 0.3808")
     tempered = Standing(scored=sure.scored, temperature=10.0)
     assert decide(tempered, WEAK, GATE).checks[-1].value < check.value, "the temperature counts"
 

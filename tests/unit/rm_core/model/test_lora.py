@@ -11,9 +11,9 @@ from toys import toy_comparison, toy_image, toy_reward_model
 
 from data_pipeline.errors import RecipeError, RunError
 from rm_core.batches.packed import PackedBatch, collate
+from rm_core.model.config import LoraConfig
 from rm_core.model.families import FAMILIES, group_of
 from rm_core.model.lora import add_adapters, merged
-from rm_core.model.lora_config import LoraConfig
 from rm_core.model.reward_model import RewardModel
 from rm_core.model_folder.folder import load_reward_model, save_reward_model
 

@@ -10,7 +10,7 @@ from toys import IMAGE_TOKEN, ROW_FORMAT, toy_comparison, toy_image, toy_reward_
 from data_pipeline.encoding.encoder import EncodedComparison
 from data_pipeline.errors import RunError
 from rm_core.batches.packed import collate
-from rm_core.batches.row_format import RowFormat
+from rm_core.batches.positions import RowFormat
 from rm_core.model.attention import WorkDone
 from rm_core.model.config import HeadConfig
 from rm_core.model.reward_model import RewardModel

@@ -5,10 +5,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from rm_core.packing.balance import balance, deal
+from rm_core.packing.balance import assign, balance
 from rm_core.packing.plan import Pack, PackBudget, Plan, pack_first_fit
 from rm_core.packing.sizes import PlanningTable
 
@@ -29,22 +29,21 @@ def table_of(sizes: Sizes) -> PlanningTable:
     )
 
 
-def hands_of(sizes: Sizes, world_size: int, budget: PackBudget = BUDGET) -> list[list[Pack]]:
+def schedule_of(sizes: Sizes, world_size: int, budget: PackBudget = BUDGET) -> list[list[Pack]]:
     table, rows = table_of(sizes), range(len(sizes))
     return balance(rows, pack_first_fit(rows, table, budget), table, budget, world_size)
 
 
-def straggler_factor(hands: Sequence[Sequence[Pack]]) -> float:
+def straggler_factor(schedule: Sequence[Sequence[Pack]]) -> float:
     """Time of a step over its time at perfect balance."""
-    costs = np.array([[pack.cost for pack in hand] for hand in hands])
+    costs = np.array([[pack.cost for pack in rank_packs] for rank_packs in schedule])
     return float(costs.max(axis=0).sum() / costs.mean(axis=0).sum())
 
 
-@settings(deadline=None)
 @given(SIZES, st.integers(1, 9))
-def test_hands_hold_every_comparison_once_within_both_budgets(sizes: Sizes, world_size: int) -> None:
-    hands = hands_of(sizes, world_size)
-    packs = [pack for hand in hands for pack in hand]
+def test_schedules_hold_every_comparison_once_within_both_budgets(sizes: Sizes, world_size: int) -> None:
+    schedule = schedule_of(sizes, world_size)
+    packs = [pack for rank_packs in schedule for pack in rank_packs]
     assert sorted(row for pack in packs for row in pack.rows) == list(range(len(sizes)))
     for pack in packs:
         assert sum(sizes[row][0] for row in pack.rows) <= BUDGET.tokens
@@ -52,20 +51,18 @@ def test_hands_hold_every_comparison_once_within_both_budgets(sizes: Sizes, worl
         assert pack.cost == pytest.approx(sum(sizes[row][2] for row in pack.rows))
 
 
-@settings(deadline=None)
 @given(SIZES, st.integers(1, 9))
 def test_all_ranks_have_as_many_turns_and_none_idles_without_need(sizes: Sizes, world_size: int) -> None:
-    hands = hands_of(sizes, world_size)
-    assert len(hands) == world_size
-    assert len({len(hand) for hand in hands}) == 1
-    idle = sum(not pack.rows for hand in hands for pack in hand)
-    assert idle == max(0, world_size * len(hands[0]) - len(sizes)) or world_size == 1
-    for hand in hands:
-        turns = [bool(pack.rows) for pack in hand]
+    schedule = schedule_of(sizes, world_size)
+    assert len(schedule) == world_size
+    assert len({len(rank_packs) for rank_packs in schedule}) == 1
+    idle = sum(not pack.rows for rank_packs in schedule for pack in rank_packs)
+    assert idle == max(0, world_size * len(schedule[0]) - len(sizes)) or world_size == 1
+    for rank_packs in schedule:
+        turns = [bool(pack.rows) for pack in rank_packs]
         assert turns == sorted(turns, reverse=True)
 
 
-@settings(deadline=None)
 @given(SIZES, st.integers(2, 9))
 def test_turns_are_no_more_than_first_fit_takes_and_no_fewer_than_can_be(sizes: Sizes, world_size: int) -> None:
     table, rows = table_of(sizes), range(len(sizes))
@@ -75,61 +72,59 @@ def test_turns_are_no_more_than_first_fit_takes_and_no_fewer_than_can_be(sizes: 
     assert least / world_size <= turns <= -(-len(first_fit) // world_size)
 
 
-@settings(deadline=None)
 @given(SIZES, st.integers(1, 9))
 def test_costs_fall_from_turn_to_turn(sizes: Sizes, world_size: int) -> None:
     """The ranks' packs of one turn lie next to each other in the order of costs."""
-    turns = list(zip(*hands_of(sizes, world_size), strict=True))
+    turns = list(zip(*schedule_of(sizes, world_size), strict=True))
     for now, later in pairwise(turns):
         assert min(pack.cost for pack in now) >= max(pack.cost for pack in later)
 
 
-@settings(deadline=None)
 @given(SIZES, st.integers(1, 9))
 def test_the_same_step_is_dealt_the_same_way(sizes: Sizes, world_size: int) -> None:
-    assert hands_of(sizes, world_size) == hands_of(list(sizes), world_size)
+    assert schedule_of(sizes, world_size) == schedule_of(list(sizes), world_size)
 
 
 def test_equal_comparisons_keep_the_order_of_the_step() -> None:
-    hands = hands_of([(10, 0, 1.0)] * 4, 2)
-    assert [[pack.rows for pack in hand] for hand in hands] == [[(0, 2)], [(1, 3)]]
+    schedule = schedule_of([(10, 0, 1.0)] * 4, 2)
+    assert [[pack.rows for pack in rank_packs] for rank_packs in schedule] == [[(0, 2)], [(1, 3)]]
     table, rows = table_of([(10, 0, 1.0)] * 4), (3, 1, 2, 0)
-    hands = balance(rows, pack_first_fit(rows, table, BUDGET), table, BUDGET, 2)
-    assert [[pack.rows for pack in hand] for hand in hands] == [[(3, 2)], [(1, 0)]]
+    schedule = balance(rows, pack_first_fit(rows, table, BUDGET), table, BUDGET, 2)
+    assert [[pack.rows for pack in rank_packs] for rank_packs in schedule] == [[(3, 2)], [(1, 0)]]
 
 
 def test_one_rank_runs_as_few_rows_as_first_fit_finds() -> None:
     sizes = [(60, 0, 60.0), (50, 0, 50.0), (40, 0, 40.0), (30, 0, 30.0)]
-    assert [[pack.rows for pack in hand] for hand in hands_of(sizes, 1)] == [[(0, 2), (1, 3)]]
+    assert [[pack.rows for pack in rank_packs] for rank_packs in schedule_of(sizes, 1)] == [[(0, 2), (1, 3)]]
 
 
 def test_three_packs_of_first_fit_become_a_pack_for_each_of_two_ranks_in_two_turns() -> None:
-    # First fit: 60 + 40, 60 + 40, 40; dealt to two ranks they take 100 + 40, and one rank idles in the second turn.
+    # First fit: 60 + 40, 60 + 40, 40; assigned to two ranks they take 100 + 40, and one rank idles in the second turn.
     sizes = [(60, 0, 60.0), (60, 0, 60.0), (40, 0, 40.0), (40, 0, 40.0), (40, 0, 40.0)]
-    hands = hands_of(sizes, 2)
-    assert [[pack.cost for pack in hand] for hand in hands] == [[80.0, 40.0], [60.0, 60.0]]
+    schedule = schedule_of(sizes, 2)
+    assert [[pack.cost for pack in rank_packs] for rank_packs in schedule] == [[80.0, 40.0], [60.0, 60.0]]
 
 
 def test_full_packs_are_those_of_first_fit() -> None:
     # The costliest first, each into the cheapest pack with room: 40 + 50 | 60 leaves no room for the other 50.
-    hands = hands_of([(60, 0, 8.0), (50, 0, 7.0), (50, 0, 5.0), (40, 0, 9.0)], 2)
-    assert [[pack.rows for pack in hand] for hand in hands] == [[(0, 3)], [(1, 2)]]
+    schedule = schedule_of([(60, 0, 8.0), (50, 0, 7.0), (50, 0, 5.0), (40, 0, 9.0)], 2)
+    assert [[pack.rows for pack in rank_packs] for rank_packs in schedule] == [[(0, 3)], [(1, 2)]]
 
 
 def test_first_fit_packs_are_cut_where_nothing_else_fits() -> None:
     # One of 40 in each of four packs leaves no room for 70. First fit: 70 | 40 + 40 | 40 + 40, of which one is cut.
-    hands = hands_of([(70, 0, 1.0), (40, 0, 9.0), (40, 0, 8.0), (40, 0, 7.0), (40, 0, 6.0)], 2)
-    assert [[pack.rows for pack in hand] for hand in hands] == [[(3, 4), (0,)], [(1,), (2,)]]
+    schedule = schedule_of([(70, 0, 1.0), (40, 0, 9.0), (40, 0, 8.0), (40, 0, 7.0), (40, 0, 6.0)], 2)
+    assert [[pack.rows for pack in rank_packs] for rank_packs in schedule] == [[(3, 4), (0,)], [(1,), (2,)]]
 
 
 def test_ranks_that_come_up_short_get_an_empty_pack() -> None:
-    hands = deal([Pack((0,), 1.0)], 3)
-    assert [[pack.rows for pack in hand] for hand in hands] == [[(0,)], [()], [()]]
+    schedule = assign([Pack((0,), 1.0)], 3)
+    assert [[pack.rows for pack in rank_packs] for rank_packs in schedule] == [[(0,)], [()], [()]]
 
 
 def test_the_rank_with_the_least_work_gets_the_largest_pack_of_a_turn() -> None:
     packs = [Pack((i,), cost) for i, cost in enumerate([9.0, 8.0, 2.0, 1.0])]
-    costs = [sum(pack.cost for pack in hand) for hand in deal(packs, 2)]
+    costs = [sum(pack.cost for pack in rank_packs) for rank_packs in assign(packs, 2)]
     assert costs == [10.0, 10.0]
 
 
@@ -138,8 +133,8 @@ def test_a_realistic_step_is_even(world_size: int, most: float) -> None:
     random = np.random.default_rng(5)
     lengths = np.clip(random.lognormal(np.log(500), 0.7, 128), 20, 4000).astype(int)
     sizes = [(int(n), 1024 if n % 2 else 0, float(n + n * n / 20_000)) for n in lengths]
-    hands = hands_of(sizes, world_size, PackBudget(tokens=16_384, patches=32_768))
-    assert straggler_factor(hands) < most
+    schedule = schedule_of(sizes, world_size, PackBudget(tokens=16_384, patches=32_768))
+    assert straggler_factor(schedule) < most
 
 
 def test_membership_of_steps_does_not_depend_on_ranks() -> None:
@@ -148,5 +143,6 @@ def test_membership_of_steps_does_not_depend_on_ranks() -> None:
     for index in range(5):
         step = plan.step(index)
         for world_size in (1, 2, 3, 8):
-            hands = plan.hands(step, world_size)
-            assert sorted(row for hand in hands for pack in hand for row in pack.rows) == sorted(step.rows)
+            schedule = plan.schedule(step, world_size)
+            rows = [row for rank_packs in schedule for pack in rank_packs for row in pack.rows]
+            assert sorted(rows) == sorted(step.rows)

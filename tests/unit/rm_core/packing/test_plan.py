@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from toys import toy_comparison, toy_image
 
@@ -95,7 +95,6 @@ def test_the_order_depends_on_the_seed_and_on_nothing_else() -> None:
 GOLDEN_ROWS = (42, 10, 6, 3)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 5000), st.integers(-(2**70), 2**70), st.integers(0, 2**40))
 def test_an_epoch_is_a_permutation(size: int, seed: int, epoch: int) -> None:
     found = shuffled_places(np.arange(epoch * size, (epoch + 1) * size), size=size, seed=seed)
@@ -135,7 +134,6 @@ def test_neighbours_are_torn_apart() -> None:
     assert int((np.abs(np.diff(order)) == 1).sum()) < 15  # two of 50,000 are expected
 
 
-@settings(deadline=None)
 @given(SIZES)
 def test_packs_keep_every_comparison_within_both_budgets(sizes: list[tuple[int, int]]) -> None:
     lengths = table([tokens for tokens, _ in sizes], [patches for _, patches in sizes])
@@ -147,7 +145,6 @@ def test_packs_keep_every_comparison_within_both_budgets(sizes: list[tuple[int, 
         assert sum(sizes[row][1] for row in pack.rows) <= BUDGET.patches
 
 
-@settings(deadline=None)
 @given(SIZES, st.integers(1, 13), st.integers(1, 9), st.integers(0, 3))
 def test_many_steps_at_once_are_packed_as_one_by_one(
     sizes: list[tuple[int, int]], batch: int, steps: int, seed: int
@@ -195,7 +192,6 @@ ROW = st.tuples(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(ROW, max_size=12), st.data())
 def test_sizes_are_those_of_the_rows(
     rows: list[tuple[int, list[tuple[int, int]], list[int]]], data: st.DataObject

@@ -57,8 +57,9 @@ def test_each_stage_sees_its_own_comparisons(config: TrainConfig, monkeypatch: p
         with_images = {row % 3 == 0 for row in step.rows}
         assert step.index == index and with_images == {index < 2}
         assert sorted(row for pack in step.packs for row in pack.rows) == sorted(step.rows)
-        for hands in plan.hands(step, 2), plan.hands(step, 3):
-            assert sorted(row for hand in hands for pack in hand for row in pack.rows) == sorted(step.rows)
+        for schedule in plan.schedule(step, 2), plan.schedule(step, 3):
+            rows = [row for rank_packs in schedule for pack in rank_packs for row in pack.rows]
+            assert sorted(rows) == sorted(step.rows)
     seen = [row for index in range(2) for row in plan.step(index).rows]
     assert sorted(seen) == sorted([0, 3, 6, 9] * 2), "two epochs of the images"
     assert len(table) == 12
@@ -76,7 +77,7 @@ def test_one_stage_is_the_plan_itself() -> None:
     plan = Plan(TABLE, seed=0, global_batch=5, num_steps=4, budget=PackBudget(tokens=60, patches=64))
     staged = StagedPlan([Stage("1", plan, np.arange(12))])
     assert [staged.step(index) for index in range(4)] == [plan.step(index) for index in range(4)]
-    assert staged.hands(staged.step(2), 2) == plan.hands(plan.step(2), 2)
+    assert staged.schedule(staged.step(2), 2) == plan.schedule(plan.step(2), 2)
 
 
 def test_rates_begin_anew_in_each_stage_and_held_groups_have_none(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.gpu_planner.__main__ import CASES
-from benchmarks.gpu_planner.case import train_config
+from benchmarks.gpu_planner.cases import CASES
+from benchmarks.gpu_planner.run import train_config
 from benchmarks.gpu_step.cases import SPECIAL_IDS
 from rm_core.model.attention.flex import BLOCK
 from rm_core.model.shape_config import backbone_config

@@ -8,9 +8,8 @@ import pytest
 from data_pipeline.errors import RecipeError
 from jobs.recipe.load import load_recipe, packaged_recipes
 from rm_core.planner.architecture import Architecture, architecture_of, config_of_shape
-from rm_core.planner.budget import PATCH_STEP, TOKEN_STEP, largest_patch_budget, largest_token_budget
 from rm_core.planner.gpus import GPUS, Gpu, gpu_of, gpu_of_device
-from rm_core.planner.memory import memory_of
+from rm_core.planner.memory import PATCH_STEP, TOKEN_STEP, largest_patch_budget, largest_token_budget, memory_of
 from rm_core.planner.propose import check_fits, overrides, proposals, refuse
 from rm_core.planner.setting import Row, Setting
 from rm_core.train_config.config import TrainConfig

@@ -5,12 +5,13 @@ import os
 import tempfile
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.distributed as dist
 
 from benchmarks.common.lengths import Lengths
+from benchmarks.gpu_planner.cases import Case
 from benchmarks.gpu_step.cases import SPECIAL_IDS, Kind, make_comparisons, noise
 from benchmarks.gpu_step.models import new_model
 from rm_core.batches.packed import PackedBatch, collate
@@ -28,9 +29,6 @@ from rm_core.train_config.parameter_groups import adapted_groups, freeze
 from rm_core.train_config.weights import GroupConfig, WeightsConfig
 from rm_core.training.engine import ZeroEngine
 
-if TYPE_CHECKING:
-    from benchmarks.gpu_planner.__main__ import Case
-
 __all__ = ["run_case", "train_config"]
 
 _VOCABULARY = 151_665
@@ -39,7 +37,7 @@ _ROWS = 2
 _RECOMPUTED = {"none": 0.0, "selective": 0.5, "full": 1.0}
 
 
-def run_case(case: "Case") -> dict[str, float]:
+def run_case(case: Case) -> dict[str, float]:
     """Planned and measured bytes, and the share of the GPU's peak that a row reaches; on a CPU only that it runs."""
     on_gpu = torch.cuda.is_available()
     config = train_config(case, on_gpu=on_gpu)
@@ -78,7 +76,7 @@ def run_case(case: "Case") -> dict[str, float]:
     return found
 
 
-def train_config(case: "Case", *, on_gpu: bool) -> TrainConfig:
+def train_config(case: Case, *, on_gpu: bool) -> TrainConfig:
     """What a recipe would say."""
     weights = WeightsConfig()
     if case.lora:
@@ -101,7 +99,7 @@ def _join_group(*, on_gpu: bool) -> None:
     dist.init_process_group("nccl" if on_gpu else "gloo", init_method=f"file://{place}/store", world_size=1, rank=0)
 
 
-def _kind(case: "Case") -> Kind:
+def _kind(case: Case) -> Kind:
     tiny = case.shape == "tiny"
     return Kind(
         num_responses=2, side=112 if tiny else 896, prompt=6 if tiny else 64, vocabulary=64 if tiny else _VOCABULARY,
@@ -109,7 +107,7 @@ def _kind(case: "Case") -> Kind:
     )  # fmt: skip
 
 
-def _model(case: "Case", config: TrainConfig, device: torch.device) -> RewardModel:
+def _model(case: Case, config: TrainConfig, device: torch.device) -> RewardModel:
     """Made on the device, which is quick, and moved to host memory, from where a training begins."""
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
     model = new_model(case.shape, vocabulary=_kind(case).vocabulary, device=device, dtype=dtype).to("cpu")
@@ -123,7 +121,7 @@ def _model(case: "Case", config: TrainConfig, device: torch.device) -> RewardMod
     return model
 
 
-def _planned(case: "Case", config: TrainConfig, row: PackedBatch) -> tuple[Any, Setting]:
+def _planned(case: Case, config: TrainConfig, row: PackedBatch) -> tuple[Any, Setting]:
     """Sizes of the model, and the setting with exactly this row."""
     backbone = backbone_config(case.shape, vocab_size=_kind(case).vocabulary, special_ids=SPECIAL_IDS)
     exact = replace(config, token_budget=row.layout.num_tokens, patch_budget=row.num_patches)

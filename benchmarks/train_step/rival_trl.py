@@ -1,6 +1,6 @@
 """TRL's RewardTrainer on rows of tokens; run by `benchmarks.train_step --rivals`, with the rival's own interpreter.
 
-    python trl.py FOLDER     FOLDER holds job.json and rows.jsonl (chosen_ids, rejected_ids)
+    python rival_trl.py FOLDER     FOLDER holds job.json and rows.jsonl (chosen_ids, rejected_ids)
 
 Nothing of this project is imported. The last line printed is one JSON object.
 """

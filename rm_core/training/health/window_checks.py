@@ -1,11 +1,18 @@
-"""Whether rewards leave the scale that they had at first, as a learning rate too high makes them do."""
+"""What each window of steps is looked at for.
+
+Rewards may leave the scale that they had at first, as a learning rate too high makes them do; a rank may wait for its
+rows, as too few loader workers make it do.
+"""
 
 from collections.abc import Callable, Mapping
 
 from data_pipeline.errors import RunError
+from rm_core.train_config.config import TrainConfig
 from rm_core.train_config.health import HealthConfig
 
-__all__ = ["RewardDrift"]
+__all__ = ["DataStalls", "RewardDrift"]
+
+_STALLED_WINDOWS = 3
 
 
 class RewardDrift:
@@ -51,3 +58,22 @@ class RewardDrift:
         if not self._warned:
             self._note(text)
         self._warned = True
+
+
+class DataStalls:
+    """Warns once when a rank has waited for its rows through several windows in a row."""
+
+    def __init__(self, config: TrainConfig, note: Callable[[str], None]) -> None:
+        self._config = config
+        self._note = note
+        self._in_a_row = 0
+
+    def after(self, step: int, rank: int, share: float) -> None:
+        """One more window, in which `rank` waited longest, for `share` of the time."""
+        self._in_a_row = self._in_a_row + 1 if share > self._config.health.data_wait else 0
+        if self._in_a_row == _STALLED_WINDOWS:
+            self._note(
+                f"step {step}: rank {rank} waits for its rows {share:.0%} of the time: raise train.loader_workers (now "
+                f"{self._config.loader_workers}) or train.prefetch (now {self._config.prefetch}), or put "
+                "train.cache_dir on a faster disk"
+            )

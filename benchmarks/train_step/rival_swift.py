@@ -1,6 +1,6 @@
 """ms-swift's reward-model training on image pairs; run by `benchmarks.train_step --rivals` with its interpreter.
 
-    python swift.py FOLDER     FOLDER holds job.json, rows.jsonl (ms-swift's own record shape) and model/
+    python rival_swift.py FOLDER     FOLDER holds job.json, rows.jsonl (ms-swift's own record shape) and model/
 
 Nothing of this project is imported. The last line printed is one JSON object.
 """

@@ -1,0 +1,1 @@
+"""What benchmarks share: `goals` (figures, hardware, the exit code), synthetic `lengths`, `padded_rows`."""

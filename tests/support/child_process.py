@@ -1,0 +1,42 @@
+"""Processes that a test starts and interrupts, whatever the shell that started the tests does with Ctrl-C.
+
+A script that starts its commands in the background has them ignore SIGINT, and a process hands that on to its children:
+one that waits for Ctrl-C would then wait for ever.
+"""
+
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+__all__ = ["interrupt", "start"]
+
+
+def start(
+    command: Sequence[str],
+    *,
+    cwd: Path | str | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: int | IO[str] | None = None,
+) -> subprocess.Popen[str]:
+    """`command` in a process that Ctrl-C ends; its output and its errors come through one pipe, as text."""
+    return subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=env,
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=_default_interrupt,
+    )
+
+
+def interrupt(process: subprocess.Popen[str]) -> None:
+    """Ctrl-C."""
+    process.send_signal(signal.SIGINT)
+
+
+def _default_interrupt() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

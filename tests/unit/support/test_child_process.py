@@ -1,0 +1,29 @@
+"""A test's Ctrl-C comes through, also where the tests themselves were started to ignore it."""
+
+import signal
+import sys
+from collections.abc import Iterator
+
+import pytest
+from child_process import interrupt, start
+
+WAITS = (
+    "import time\nprint('waits', flush=True)\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('ended')"
+)
+
+
+@pytest.fixture
+def ignored_interrupt() -> Iterator[None]:
+    """As in a command that a script started in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ignored_interrupt")
+def test_a_child_is_interrupted() -> None:
+    process = start([sys.executable, "-c", WAITS])
+    assert process.stdout is not None and process.stdout.readline() == "waits\n"
+    interrupt(process)
+    rest, _ = process.communicate(timeout=30)
+    assert (rest, process.returncode) == ("ended\n", 0)

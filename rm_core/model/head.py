@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from data_pipeline.errors import RecipeError
+from data_pipeline.bounds import check_bounds
 from rm_core.model.config import HeadConfig
 
 __all__ = ["ACTIVATIONS", "Float32Linear", "RewardHead"]
@@ -36,12 +36,12 @@ class RewardHead(nn.Module):
     """An MLP from [N, hidden] to [N], or to [N, 2], mean and log-variance, with `config.uncertainty`; N may be 0.
 
     Raises:
-        RecipeError: layers outside 1..5, an unknown activation, a dropout outside 0..1, a width or spread not above 0.
+        RecipeError: a value of the config is out of bounds.
     """
 
     def __init__(self, hidden_size: int, config: HeadConfig) -> None:
         super().__init__()
-        _check(config)
+        check_bounds(config, "train.head")
         width = config.width or hidden_size
         outputs = 2 if config.uncertainty else 1
         sizes = [hidden_size, *[width] * (config.layers - 1), outputs]
@@ -72,17 +72,3 @@ class RewardHead(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         rewards: Tensor = self.layers(hidden).float()
         return rewards.squeeze(-1) if self._scalar else rewards
-
-
-def _check(config: HeadConfig) -> None:
-    if not 1 <= config.layers <= 5:
-        raise RecipeError(f"train.head.layers={config.layers} is outside 1 to 5")
-    if config.activation not in ACTIVATIONS:
-        raise RecipeError(
-            f"train.head.activation={config.activation!r} is unknown; choose one of {', '.join(ACTIVATIONS)}"
-        )
-    if not 0 <= config.dropout < 1:
-        raise RecipeError(f"train.head.dropout={config.dropout} is outside 0 to 1")
-    for key in ("width", "init_std"):
-        if (value := getattr(config, key)) is not None and value <= 0:
-            raise RecipeError(f"train.head.{key}={value} must be above 0; leave it out for the default")

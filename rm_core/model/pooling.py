@@ -6,26 +6,19 @@ Legend: T tokens of the row, S pooled tokens, R responses, E hidden size.
 import torch
 from torch import Tensor
 
-from data_pipeline.errors import RecipeError
 from rm_core.batches.packed import PackedBatch
 
-__all__ = ["POOLING", "pool", "pooled_tokens"]
+__all__ = ["pool", "pooled_tokens"]
 
-POOLING = ("last", "mean")
 _CHUNK = 8192
 """Tokens that are averaged at once: float32 copies of no more than these exist."""
 
 
 def pooled_tokens(batch: PackedBatch, pooling: str) -> Tensor:
-    """Places in the row, int64 [S]: each response's last token, or all tokens of all responses.
-
-    Raises:
-        RecipeError: an unknown pooling.
-    """
+    """Places in the row, int64 [S]: each response's last token (last), or all tokens of all responses (mean)."""
     if pooling == "last":
         return batch.reward_index
-    if pooling != "mean":
-        raise RecipeError(f"train.head.pooling={pooling!r} is unknown; choose one of {', '.join(POOLING)}")
+    assert pooling == "mean", pooling
     # The responses of a Comparison stand one behind the other.
     spans = [torch.arange(block.start + block.prefix_length, block.stop) for block in batch.layout.blocks]
     return torch.cat(spans).to(batch.input_ids.device, non_blocking=True)

@@ -210,7 +210,6 @@ def test_choices_are_those_of_the_code_that_reads_them() -> None:
     from rm_core.model.backbone import DTYPES
     from rm_core.model.decoder import RECOMPUTE
     from rm_core.model.head import ACTIVATIONS
-    from rm_core.model.pooling import POOLING
     from rm_core.objectives.config import NAMES
 
     choices = {str(one): one.bounds.choices for one in WORDS if not is_open(one)}
@@ -220,4 +219,3 @@ def test_choices_are_those_of_the_code_that_reads_them() -> None:
     assert choices["TrainConfig.activation_checkpointing"] == RECOMPUTE
     assert choices["InitModelConfig.dtype"] == tuple(DTYPES)
     assert choices["HeadConfig.activation"] == tuple(ACTIVATIONS)
-    assert choices["HeadConfig.pooling"] == POOLING

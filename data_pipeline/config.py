@@ -7,6 +7,8 @@ weight and seed) decide which rows of the shards are used: changing one writes a
 
 from dataclasses import dataclass, field
 
+from data_pipeline.bounds import bounded, one_of, unbounded
+
 __all__ = [
     "DecontaminateConfig",
     "EncodeConfig",
@@ -19,6 +21,9 @@ __all__ = [
     "SourceConfig",
     "SplitConfig",
 ]
+
+
+_SLOW = "more bits would need a slower search"
 
 
 @dataclass(kw_only=True)
@@ -64,19 +69,19 @@ class SourceConfig:
     """Field names, for shape ``jsonl`` only."""
     score_field: str = "aspects"
     """For ``ultrafeedback``: a score is the mean of the ``aspects``, or a field such as ``overall_score``."""
-    responses: str = "all"
+    responses: str = one_of("all", ("all", "extremes"))
     """Which responses of a Comparison to keep: ``all``, or the ``extremes`` (one best and one worst: a hard pair)."""
-    limit: int | None = None
+    limit: int | None = bounded(None, at_least=1)
     """Read only the first so many records of the source; unset: all."""
-    cap: int | None = None
+    cap: int | None = bounded(None, at_least=1)
     """Train on at most so many Comparisons of the source, chosen by hash with `seed`; unset: all."""
-    repeat: float = 1.0
+    repeat: float = bounded(1.0, at_least=0)
     """How often an epoch shows each training Comparison; 1.5 shows every one once and half of them twice."""
-    weight: float | None = None
+    weight: float | None = bounded(None, above=0)
     """The source's share of an epoch relative to the other sources' weights; set on all sources or on none."""
-    seed: int = 0
+    seed: int = unbounded(0)
     """Seed of the source's cap and of the fraction of its repeats."""
-    split: str | None = None
+    split: str | None = one_of(None, ("train", "heldout"))
     """``train`` or ``heldout`` puts the whole source on that side; unset: by content."""
 
 
@@ -84,21 +89,21 @@ class SourceConfig:
 class MediaConfig:
     """What an image or video reference may lead to."""
 
-    max_source_pixels: int = 100_000_000
+    max_source_pixels: int = bounded(100_000_000, at_least=1)
     """An image file that would decode to more pixels is refused unread; above 179 million all are."""
-    max_source_bytes: int = 50_000_000
+    max_source_bytes: int = bounded(50_000_000, at_least=1)
     """An image file with more bytes is refused unread."""
-    keep_original_bytes: int = 1_000_000
+    keep_original_bytes: int = bounded(1_000_000, at_least=0)
     """A larger image file is stored as its resized pixels, losslessly, where that takes fewer bytes."""
-    videos: str = "video"
+    videos: str = one_of("video", ("video", "frames"))
     """How a folder of frames is shown: as one ``video`` with time, or as its ``frames``, each of them an image."""
-    max_frames: int = 16
+    max_frames: int = bounded(16, at_least=1)
     """Frames taken of a video (a folder of frames), evenly over its length."""
-    frames_per_second: float = 1.0
+    frames_per_second: float = bounded(1.0, above=0)
     """Frames a second that the folders of videos hold; it gives a video's tokens their place in time."""
     allowed_hosts: list[str] = field(default_factory=list)
     """Hosts that ``http(s)://`` images may be fetched from; empty: none are."""
-    fetch_timeout_s: float = 20.0
+    fetch_timeout_s: float = bounded(20.0, above=0)
     """Seconds after which fetching one image is given up."""
 
 
@@ -106,11 +111,11 @@ class MediaConfig:
 class EncodeConfig:
     """How a Comparison becomes tokens."""
 
-    min_pixels: int = 56 * 56
+    min_pixels: int = bounded(56 * 56, at_least=1)
     """An image with fewer pixels is enlarged to about this many."""
-    max_pixels: int = 1_003_520
+    max_pixels: int = bounded(1_003_520, at_least=1)
     """An image with more pixels is reduced to about this many; 784 pixels are one token."""
-    video_max_pixels: int = 128 * 28 * 28
+    video_max_pixels: int = bounded(128 * 28 * 28, at_least=1)
     """A frame of a video with more pixels is reduced to about this many; two frames of 784 pixels are one token."""
     system_prompt: str = "You are a helpful assistant."
     """The system turn of every prompt that brings none."""
@@ -120,10 +125,10 @@ class EncodeConfig:
 class NearDuplicateConfig:
     """Which Comparisons are nearly the same: similar prompts, similar responses of equal rank, and similar images."""
 
-    similarity: float | None = None
+    similarity: float | None = bounded(None, above=0, at_most=1)
     """Jaccard similarity of word shingles, above 0 and at most 1, from which prompts and responses count as the same;
     unset: near duplicates stay."""
-    image_distance: int = 3
+    image_distance: int = bounded(3, at_least=0, at_most=3, cure=_SLOW)
     """Bits by which two images' 64-bit perceptual hashes may differ, 0 to 3."""
 
 
@@ -131,16 +136,16 @@ class NearDuplicateConfig:
 class RulesConfig:
     """Which well-formed Comparisons are kept; each rule has its reason name in docs/data.md."""
 
-    max_tokens: int = 8192
+    max_tokens: int = bounded(8192, at_least=1)
     """Longest prompt plus longest response, in tokens; what is longer is truncated, else refused."""
-    truncate: str = "turns"
+    truncate: str = one_of("turns", ("nothing", "turns", "responses"))
     """What may be cut to fit `max_tokens`: ``nothing``; ``turns`` (whole oldest turns without images); ``responses``
     (oldest turns first, then the ends of responses). An image is never cut."""
-    min_response_chars: int = 0
+    min_response_chars: int = bounded(0, at_least=0)
     """A Comparison with a response of fewer characters is refused; 0: no bound."""
-    max_response_chars: int | None = None
+    max_response_chars: int | None = bounded(None, at_least=1)
     """A Comparison with a response of more characters is refused; unset: no bound."""
-    max_prompt_chars: int | None = None
+    max_prompt_chars: int | None = bounded(None, at_least=1)
     """A Comparison whose prompt has more characters is refused; unset: no bound."""
     languages: list[str] = field(default_factory=list)
     """Languages to keep, as ISO 639-1 codes, guessed from prompt and responses; empty: all."""
@@ -154,9 +159,9 @@ class DecontaminateConfig:
 
     against: list[SourceConfig] = field(default_factory=list)
     """The benchmarks, as sources; empty: no decontamination."""
-    shared_ngrams: int = 1
+    shared_ngrams: int = bounded(1, at_least=1)
     """A prompt that shares so many runs of 13 words with one benchmark prompt is refused."""
-    image_distance: int = 3
+    image_distance: int = bounded(3, at_least=0, at_most=3, cure=_SLOW)
     """Bits by which an image's perceptual hash may differ from a benchmark image's and still be the same, 0 to 3."""
 
 
@@ -164,9 +169,9 @@ class DecontaminateConfig:
 class SplitConfig:
     """Which Comparisons are held out: a pure function of content, so that no image or prompt is on two sides."""
 
-    heldout_fraction: float = 0.1
+    heldout_fraction: float = bounded(0.1, at_least=0, at_most=1)
     """Share of the groups (connected by an image, else by a text-only prompt) that are held out, 0 to 1."""
-    seed: int = 0
+    seed: int = unbounded(0)
     """Another seed holds out another part."""
 
 
@@ -176,7 +181,7 @@ class MixtureConfig:
 
     only: list[str] = field(default_factory=list)
     """Names of the sources to use; empty: all."""
-    text_ratio: float | None = None
+    text_ratio: float | None = bounded(None, at_least=0)
     """Text-only Comparisons an epoch shows for each one with images; unset: as the sources give them."""
 
 
@@ -192,14 +197,14 @@ class PreprocessConfig:
     """The folder (local or ``s3://``) that is complete once it holds ``manifest.json``."""
     tokenizer: str = "model"
     """The folder with ``tokenizer.json``."""
-    rows_per_unit: int = 1024
+    rows_per_unit: int = bounded(1024, at_least=1)
     """Raw records a work unit: what one task reads, and what is done again after a crash. An image is stored once a
     shard, so a set that comes back to its images much later wants larger units."""
-    shard_bytes: int = 268_435_456
+    shard_bytes: int = bounded(268_435_456, at_least=1)
     """A work unit starts another shard where one would exceed so many bytes; this bounds a worker's memory."""
-    workers: int | None = None
+    workers: int | None = bounded(None, at_least=1)
     """Work units under way at once; unset: one for each CPU of the cluster."""
-    unit_retries: int = 2
+    unit_retries: int = bounded(2, at_least=0)
     """How often a failing work unit is tried again before it is put into quarantine as a whole."""
     media: MediaConfig = field(default_factory=MediaConfig)
     """What is read of images."""

@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipeline.config import PreprocessConfig
-from data_pipeline.encoding.truncate import POLICIES
 from data_pipeline.errors import RecipeError
 from data_pipeline.filtering.columns import Ints, lists
 from data_pipeline.filtering.contamination import BenchmarkIndex, overlaps
@@ -63,38 +62,14 @@ class Marked:
 
 
 def check_marking(config: PreprocessConfig) -> None:
-    """Refuse values that no marking can work with.
+    """Refuse languages that are no codes, and sources that no mixture can be made of.
 
     Raises:
-        RecipeError: a value of rules, decontaminate, split, mixture or of a source's share is out of range.
+        RecipeError: names the key, its value and the cure.
     """
-    rules, distances = config.rules, "from 0 to 3: more bits would need a slower search"
-    similarity = rules.near_duplicates.similarity
-    benchmarks = config.decontaminate
-    _require(rules.max_tokens >= 1, "rules.max_tokens", rules.max_tokens, "at least 1")
-    _require(rules.truncate in POLICIES, "rules.truncate", rules.truncate, f"one of {', '.join(POLICIES)}")
-    _require(rules.min_response_chars >= 0, "rules.min_response_chars", rules.min_response_chars, "at least 0")
-    for name in ("max_response_chars", "max_prompt_chars"):
-        limit = getattr(rules, name)
-        _require(limit is None or limit >= 1, f"rules.{name}", limit, "at least 1, or unset")
-    for language in rules.languages:
-        valid = len(language) == 2 and language.isascii() and language.islower()
-        _require(valid, "rules.languages", language, "ISO 639-1 codes: two small letters, such as en")
-    _require(
-        similarity is None or 0 < similarity <= 1,
-        "rules.near_duplicates.similarity",
-        similarity,
-        "above 0 and at most 1, or unset",
-    )
-    near = rules.near_duplicates.image_distance
-    _require(0 <= near <= 3, "rules.near_duplicates.image_distance", near, distances)
-    _require(0 <= benchmarks.image_distance <= 3, "decontaminate.image_distance", benchmarks.image_distance, distances)
-    _require(benchmarks.shared_ngrams >= 1, "decontaminate.shared_ngrams", benchmarks.shared_ngrams, "at least 1")
-    fraction = config.split.heldout_fraction
-    _require(0 <= fraction <= 1, "split.heldout_fraction", fraction, "from 0 to 1")
-    for source in config.sources:
-        known = source.split is None or source.split in _SPLITS
-        _require(known, f"split of source {source.name!r}", source.split, "train, heldout, or unset")
+    for language in config.rules.languages:
+        if not (len(language) == 2 and language.isascii() and language.islower()):
+            raise RecipeError(f"rules.languages={language!r} must be ISO 639-1 codes: two small letters, such as en")
     check_mixture(config)
 
 
@@ -202,8 +177,3 @@ class _State:
     def _names(self, rows: Ints, relation: str) -> list[str]:
         named = self._table.select(["source", "id"]).take(pa.array(rows)).to_pylist()
         return [f"{relation} {one['id']!r} of source {one['source']!r}" for one in named]
-
-
-def _require(holds: bool, name: str, value: object, wanted: str) -> None:
-    if not holds:
-        raise RecipeError(f"{name}={value!r} must be {wanted}")

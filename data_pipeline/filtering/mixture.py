@@ -23,18 +23,12 @@ def check_mixture(config: PreprocessConfig) -> None:
     """Refuse what no mixture can be made of.
 
     Raises:
-        RecipeError: a name of `mixture.only` that no source has, a cap, repeat, weight or ratio out of range, or
-            weights on some of the used sources only.
+        RecipeError: a name of `mixture.only` that no source has, or weights on some of the used sources only.
     """
     names = [source.name for source in config.sources]
     for name in config.mixture.only:
         if name not in names:
             raise RecipeError(f"mixture.only names {name!r}: no source has that name; there are {', '.join(names)}")
-    for source in config.sources:
-        _check_source(source)
-    ratio = config.mixture.text_ratio
-    if ratio is not None and not 0 <= ratio < float("inf"):
-        raise RecipeError(f"mixture.text_ratio={ratio} must be at least 0, or unset")
     weighted = [source.name for source in used_sources(config) if source.weight is not None]
     bare = [source.name for source in used_sources(config) if source.weight is None]
     if weighted and bare:
@@ -90,15 +84,6 @@ def repeats(table: pa.Table, train: Ints, config: PreprocessConfig) -> Ints:
         rows = np.flatnonzero((places == place) & (rates > shown))
         shown[rows] += shares(source.seed, "repeat", keys[rows]) < (rates - shown)[rows]
     return shown.astype(np.int64)
-
-
-def _check_source(source: SourceConfig) -> None:
-    if source.cap is not None and source.cap < 1:
-        raise RecipeError(f"cap={source.cap} of source {source.name!r} must be at least 1, or unset")
-    if not 0 <= source.repeat < float("inf"):
-        raise RecipeError(f"repeat={source.repeat} of source {source.name!r} must be at least 0")
-    if source.weight is not None and not 0 < source.weight < float("inf"):
-        raise RecipeError(f"weight={source.weight} of source {source.name!r} must be above 0, or unset")
 
 
 def _weighted(rates: Rates, places: Ints, sources: list[SourceConfig]) -> Rates:

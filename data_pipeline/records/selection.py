@@ -5,12 +5,7 @@ from dataclasses import replace
 
 from data_pipeline.records.comparison import Comparison, ImageSlot, MediaRef, Part
 
-__all__ = ["RESPONSES", "VIDEOS", "extremes", "with_frames"]
-
-RESPONSES = ("all", "extremes")
-"""What `SourceConfig.responses` may say."""
-VIDEOS = ("video", "frames")
-"""What `MediaConfig.videos` may say."""
+__all__ = ["extremes", "with_frames"]
 
 
 def extremes(comparison: Comparison) -> Comparison:

@@ -8,7 +8,6 @@ settings, media and token settings, the tokenizer. Nothing of marking is in it, 
 
 import hashlib
 import json
-import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,12 +15,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from data_pipeline import storage
-from data_pipeline.config import MediaConfig, PreprocessConfig, SourceConfig
+from data_pipeline.bounds import check_bounds
+from data_pipeline.config import PreprocessConfig, SourceConfig
 from data_pipeline.dataset.shards import SCHEMA_VERSION
 from data_pipeline.encoding.tokenizer import tokenizer_fingerprint
 from data_pipeline.errors import MissingInput, RecipeError
 from data_pipeline.filtering.apply import check_marking
-from data_pipeline.records.selection import RESPONSES, VIDEOS
 from data_pipeline.sources.inputs import inputs_of
 from data_pipeline.sources.readers.files import RowRange, split_rows
 from data_pipeline.sources.registry import adapter_of
@@ -170,37 +169,15 @@ def check_config(config: PreprocessConfig) -> None:
         RecipeError: names the key and the value.
         MissingInput: an unknown record shape.
     """
+    check_bounds(config, "preprocess")
     names = [source.name for source in all_sources(config)]
     if not config.sources:
         raise RecipeError("preprocess.sources is empty: name at least one source")
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise RecipeError(f"preprocess.sources has {repeated[0]!r} twice: give each source its own name")
-    for key in ("rows_per_unit", "shard_bytes"):
-        if getattr(config, key) < 1:
-            raise RecipeError(f"preprocess.{key}={getattr(config, key)} must be at least 1")
-    if config.unit_retries < 0:
-        raise RecipeError(f"preprocess.unit_retries={config.unit_retries} must be at least 0")
-    _check_media(config.media)
     for source in all_sources(config):
         adapter_of(source.shape)
-        if source.limit is not None and source.limit < 1:
-            raise RecipeError(f"limit={source.limit} of source {source.name!r} must be at least 1, or unset")
-        if source.responses not in RESPONSES:
-            known = " or ".join(RESPONSES)
-            raise RecipeError(f"responses={source.responses!r} of source {source.name!r} must be {known}")
     check_marking(config)
-
-
-def _check_media(media: MediaConfig) -> None:
-    for key in ("max_source_pixels", "max_source_bytes", "max_frames", "fetch_timeout_s"):
-        if getattr(media, key) <= 0:
-            raise RecipeError(f"media.{key}={getattr(media, key)} must be above 0")
-    if not 0 < media.frames_per_second < math.inf:
-        raise RecipeError(f"media.frames_per_second={media.frames_per_second} must be above 0, and finite")
-    if media.videos not in VIDEOS:
-        raise RecipeError(f"media.videos={media.videos!r} must be {' or '.join(VIDEOS)}")
-    if media.keep_original_bytes < 0:
-        raise RecipeError(f"media.keep_original_bytes={media.keep_original_bytes} must be at least 0")
 
 
 def _made_of(

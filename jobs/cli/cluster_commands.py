@@ -1,10 +1,12 @@
 """``cluster``, as the command line reads it."""
 
+from data_pipeline.bounds import Bounds
 from jobs.cli.command import ADDRESS, Action, Group, Option, Valued
 
 __all__ = ["CLUSTER"]
 
 _FILE = "a ray-up.yaml that basereward cluster render wrote"
+_COUNT = Bounds(at_least=0)
 
 CLUSTER = Group(
     "write a launcher's files, start and end a cluster, look after its nodes",
@@ -20,9 +22,9 @@ CLUSTER = Group(
                 "image": Option(None, "tag of the training image, by default this version; none: Ray is on the AMI"),
                 "ssh_key": Option(None, "the private key of ssh.key_name, by default ~/.ssh/KEY_NAME.pem"),
                 "token": Option(None, "a file with a token to copy to nodes, by default Secrets Manager's"),
-                "idle_minutes": Option(10, "a worker without work is given back after so long"),
+                "idle_minutes": Option(10, "a worker without work is given back after so long", _COUNT),
                 "group": Option(None, "the worker group of kuberay's and slurm's job; needed where there are more"),
-                "nodes": Option(0, "nodes of kuberay's and slurm's job; 0: all that the group may have"),
+                "nodes": Option(0, "nodes of kuberay's and slurm's job; 0: all that the group may have", _COUNT),
                 "time": Option("1-00:00:00", "slurm's limit"),
                 "partition": Option(None, "slurm's partition"),
                 "recipe": Option("recipe.yaml", "the recipe that slurm's job trains"),
@@ -57,11 +59,11 @@ CLUSTER = Group(
             "basereward cluster doctor --address http://10.0.0.5:8265 s3=s3://bucket/shards gpus=8",
             places=(),
             options={
-                "gpus": Option(0, "GPUs that each worker node should have"),
-                "efa": Option(0, "EFA devices that each worker node should have"),
-                "disk_gb": Option(50, "free space that each node needs in its temporary folder"),
-                "object_store_gb": Option(1, "what each worker's object store should have"),
-                "bandwidth_gbps": Option(0, "Gbit/s that an all-reduce over the nodes should reach; 0: any"),
+                "gpus": Option(0, "GPUs that each worker node should have", _COUNT),
+                "efa": Option(0, "EFA devices that each worker node should have", _COUNT),
+                "disk_gb": Option(50, "free space that each node needs in its temporary folder", _COUNT),
+                "object_store_gb": Option(1, "what each worker's object store should have", _COUNT),
+                "bandwidth_gbps": Option(0, "Gbit/s that an all-reduce over the nodes should reach; 0: any", _COUNT),
                 "s3": Option(None, "an s3:// folder that the nodes should reach"),
                 "mlflow": Option(None, "an MLflow server's URL that the nodes should reach"),
             },

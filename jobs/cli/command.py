@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import import_module
 
+from data_pipeline.bounds import UNBOUNDED, Bounds
 from data_pipeline.errors import RecipeError
 
 __all__ = ["ADDRESS", "EXIT_FAILED", "EXIT_USER", "Action", "Group", "Option", "Valued", "Verb"]
@@ -46,19 +47,23 @@ class Option:
 
     default: Value
     help: str
+    bounds: Bounds = UNBOUNDED
+    """What a number may be."""
 
     def read(self, name: str, text: str) -> Value:
         """The value in `text`.
 
         Raises:
-            RecipeError: it should be a whole number, and is not.
+            RecipeError: it should be a whole number, and is not, or one out of bounds.
         """
         if not isinstance(self.default, int):
             return text
         try:
-            return int(text)
+            number = int(text)
         except ValueError as error:
             raise RecipeError(f"{name}={text} must be a whole number, such as {name}={self.default}") from error
+        self.bounds.check(name, number)
+        return number
 
 
 @dataclass(frozen=True)

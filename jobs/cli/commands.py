@@ -1,5 +1,6 @@
 """All that `basereward` can do: one entry a verb, whose code is imported only when it is called."""
 
+from data_pipeline.bounds import Bounds
 from jobs.cli.cluster_commands import CLUSTER
 from jobs.cli.command import EXIT_USER, Action, Group, Option, Verb
 from jobs.cli.job_commands import JOBS, SUBMIT
@@ -41,8 +42,10 @@ VERBS: dict[str, Verb | Group | Action] = {
             "recipe": Option(None, "the recipe whose MLflow store has the runs"),
             "tracking.uri": Option(None, "that store itself"),
             "output": Option("compare.html", "the page"),
-            "items": Option(20, "Comparisons to list for each side"),
-            "confidence": Option(95, "of the intervals, in percent"),
+            "items": Option(20, "Comparisons to list for each side", Bounds(at_least=0)),
+            "confidence": Option(
+                95, "of the intervals, in percent", Bounds(above=0, below=100, cure="in percent, such as 95")
+            ),
         },
         flags={
             "json": "print JSON in place of tables and page",
@@ -113,8 +116,8 @@ VERBS: dict[str, Verb | Group | Action] = {
                 places=("FOLDER",),
                 options={
                     "output": Option("data.html", "the page"),
-                    "samples": Option(24, "Comparisons to show, 0 to 200"),
-                    "seed": Option(0, "another seed shows others"),
+                    "samples": Option(24, "Comparisons to show, 0 to 200", Bounds(at_least=0, at_most=200)),
+                    "seed": Option(0, "another seed shows others", Bounds(at_least=0)),
                 },
             ),
             "diff": Action(

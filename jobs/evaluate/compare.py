@@ -52,10 +52,6 @@ def run(
         UserError: a run is not there, or not the same Comparisons were scored.
         RunError: the store can't be reached.
     """
-    if not 0 < confidence < 100:
-        raise RecipeError(f"confidence={confidence} is in percent, above 0 and below 100, such as confidence=95")
-    if items < 0:
-        raise RecipeError(f"items={items} must be 0 or more")
     uri = _store(recipe, tracking_uri)
     (name_a, scored_a), (name_b, scored_b) = _scored(a, uri), _scored(b, uri)
     matched = match(scored_a, scored_b)

@@ -26,6 +26,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
+from data_pipeline.bounds import check_bounds
 from data_pipeline.config import SourceConfig
 from data_pipeline.errors import MissingInput, RecipeError
 from jobs.recipe.schema import SECTIONS, Recipe
@@ -69,6 +70,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), settings: Mapp
     except OmegaConfBaseException as error:
         raise RecipeError(f"{source}: {_one_line(error)}") from error
     assert isinstance(recipe, Recipe)
+    check_bounds(recipe)
     return recipe
 
 

@@ -9,6 +9,7 @@ from enum import Enum
 
 from omegaconf import MISSING, OmegaConf
 
+from data_pipeline.bounds import bounded, one_of
 from data_pipeline.config import FieldMap, PreprocessConfig
 from jobs.recipe.sweep_config import SweepConfig
 from rm_core.ensembles.config import EnsembleConfig
@@ -40,19 +41,19 @@ class EvaluateConfig:
     """The folder of an exported reward model."""
     output: str = "evaluate"
     """The folder for ``report.json``, ``report.html`` and ``scored.parquet``, the rewards of every response."""
-    split: str = "heldout"
+    split: str = one_of("heldout", ("heldout", "train"))
     """The part of the data to score: heldout or train."""
-    limit: int | None = None
+    limit: int | None = bounded(None, at_least=1)
     """Score only the first so many Comparisons of the split; unset: all."""
-    token_budget: int = 8192
+    token_budget: int = bounded(8192, at_least=1)
     """Tokens a packed row holds at most."""
-    patch_budget: int = 32768
+    patch_budget: int = bounded(32768, at_least=0)
     """Vision patches (14 x 14 pixels) a packed row holds at most."""
-    confidence: float = 0.95
+    confidence: float = bounded(0.95, above=0, below=1)
     """Coverage of the intervals, above 0 and below 1."""
-    bootstrap_samples: int = 1000
+    bootstrap_samples: int = bounded(1000, at_least=1)
     """Resamples of the Comparisons behind each interval."""
-    seed: int = 0
+    seed: int = bounded(0, at_least=0)
     """Seed of the resampling."""
     blank_images: bool = True
     """Also score every Comparison with its images blanked out, to show whether the model looks at them."""
@@ -72,9 +73,9 @@ class ScoreConfig:
     """Which field of a line holds what."""
     media_root: str | None = None
     """The folder that image paths start from and may not leave; unset: the folder of the input."""
-    token_budget: int = 8192
+    token_budget: int = bounded(8192, at_least=1)
     """Tokens a packed row holds at most."""
-    patch_budget: int = 32768
+    patch_budget: int = bounded(32768, at_least=0)
     """Vision patches (14 x 14 pixels) a packed row holds at most."""
 
 
@@ -88,11 +89,11 @@ class TrackingConfig:
     """The experiment that runs belong to."""
     artifacts: str | None = None
     """Where a new experiment keeps files; unset: beside an SQLite store, or where the server says."""
-    patience_s: float = 600.0
+    patience_s: float = bounded(600.0, at_least=0)
     """Seconds for which a finished training waits for a server that doesn't answer, to hand over what it has."""
-    system_metrics_s: float = 10.0
+    system_metrics_s: float = bounded(10.0, at_least=0)
     """Seconds between two points of each node's processors, memory, disks, network and GPUs; 0: none."""
-    ui_port: int | None = None
+    ui_port: int | None = bounded(None, at_least=1, at_most=65535)
     """Port of the pages that ``basereward ui`` serves on 127.0.0.1; unset: a free one."""
 
 
@@ -100,15 +101,15 @@ class TrackingConfig:
 class SubmitConfig:
     """How `basereward submit` places and repeats a job."""
 
-    cpus: float = 0.0
+    cpus: float = bounded(0.0, at_least=0)
     """CPUs for the job's own process; 0 without `resources`: it runs on the head and takes none."""
-    resources: dict[str, float] = field(default_factory=dict)
+    resources: dict[str, float] = bounded({}, at_least=0)
     """Custom Ray resources for the job's own process, such as ``{driver: 1}``."""
     env: list[str] = field(default_factory=list)
     """Names of variables to send along sealed, as with ``--env``; never values."""
-    retries: int = 0
+    retries: int = bounded(0, at_least=0)
     """How often ``submit --wait`` submits a job again that was interrupted: its node or the head lost, SIGTERM."""
-    stop_wait_s: int = 180
+    stop_wait_s: int = bounded(180, at_least=0)
     """Seconds that a stopped job has before it is killed; a training needs `train.stop_grace_s` and some more."""
 
 
@@ -126,11 +127,11 @@ class ClusterConfig:
 
     address: str | None = None
     """``host:port`` or ``auto`` of an existing cluster; unset: start one on this machine."""
-    num_cpus: int | None = None
+    num_cpus: int | None = bounded(None, at_least=1)
     """CPUs of a started cluster; unset: all of this machine."""
     device: Device = Device.auto
     """What workers compute on: ``gpu``, ``cpu``, or ``auto``: GPUs where the cluster has some or may add some."""
-    dashboard_port: int | None = None
+    dashboard_port: int | None = bounded(None, at_least=1, at_most=65535)
     """Port of a started cluster's dashboard on 127.0.0.1; unset: 8265, or the next free one."""
     submit: SubmitConfig = field(default_factory=SubmitConfig)
     """How `basereward submit` places and repeats a job."""

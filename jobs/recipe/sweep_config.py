@@ -1,10 +1,10 @@
 """What a recipe may say about a sweep."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
+from data_pipeline.bounds import bounded, check_bounds, one_of
 from data_pipeline.errors import RecipeError
 
 __all__ = ["StopEarlyConfig", "SweepConfig", "check_sweep_config"]
@@ -15,18 +15,14 @@ METRICS = (
 )  # fmt: skip
 """The numbers of `rm_core.evaluation.results.EvaluationReport.numbers` that a sweep may rank by."""
 
-_METHODS = ("grid", "list", "search")
-_MODES = ("max", "min")
-_REPORTS = ("scaling", "study")
-
 
 @dataclass(kw_only=True)
 class StopEarlyConfig:
     """End trials whose training loss is behind the others' (asynchronous successive halving, arXiv:1810.05934)."""
 
-    grace_steps: int = 100
+    grace_steps: int = bounded(100, at_least=1)
     """Steps that every trial is given before it may be ended."""
-    reduction: float = 3.0
+    reduction: float = bounded(3.0, above=1, cure="3 keeps a third")
     """At this number of steps, and at each power of `reduction` times it, the best 1 in `reduction` trials go on."""
 
 
@@ -34,30 +30,30 @@ class StopEarlyConfig:
 class SweepConfig:
     """Many trainings that differ in some settings, each evaluated (`basereward sweep`)."""
 
-    method: str = "grid"
+    method: str = one_of("grid", ("grid", "list", "search"))
     """grid: every combination of `parameters`; list: each of `points`; search: `num_samples` that Optuna chooses."""
     parameters: dict[str, Any] = field(default_factory=dict)
     """Axes. A config key has a list of values; any other word has labels, each with its bundle ``{key: value}``. For
     search also a text: ``uniform(0, 1)``, ``loguniform(1e-6, 1e-4)``, ``int(1, 5)`` or ``choice(a, b)``."""
     points: dict[str, Any] = field(default_factory=dict)
     """For list: label -> bundle ``{key: value}``."""
-    seeds: list[int] = field(default_factory=lambda: [0])
+    seeds: list[int] = bounded([0], at_least=-(2**63), below=2**63)
     """Each point once for each of these as ``train.seed``; search takes one."""
-    num_samples: int = 20
+    num_samples: int = bounded(20, at_least=1)
     """Trials of a search."""
     metric: str = "accuracy"
     """What trials are ranked by and a search improves: a main number of the evaluation report, by its name."""
-    mode: str = "max"
+    mode: str = one_of("max", ("max", "min"))
     """max or min of `metric`."""
-    max_concurrent: int | None = None
+    max_concurrent: int | None = bounded(None, at_least=1)
     """Trials at once; unset: as many as the cluster has room for when the sweep begins."""
     stop_early: StopEarlyConfig | None = None
     """End trials that fall behind; unset: all run to their end."""
-    max_failures: int = 1
+    max_failures: int = bounded(1, at_least=0)
     """Times a trial is started again, from its last checkpoint, after it failed."""
     output: str = "sweep"
     """The folder, local or ``s3://``, for the state of the sweep, its trials and its report."""
-    report: str | None = None
+    report: str | None = one_of(None, ("scaling", "study"))
     """What the report shows: scaling, study, or unset for what fits."""
     paper_table: str | None = None
     """The paper's table that a study is set beside, by name."""
@@ -69,19 +65,10 @@ def check_sweep_config(config: SweepConfig) -> None:
     Raises:
         RecipeError: names the key, its value and the cure.
     """
-    _one_of("method", config.method, _METHODS)
-    _one_of("mode", config.mode, _MODES)
-    if config.report is not None:
-        _one_of("report", config.report, _REPORTS)
-    for key, least in (("num_samples", 1), ("max_concurrent", 1), ("max_failures", 0)):
-        value = getattr(config, key)
-        if value is not None and value < least:
-            raise RecipeError(f"sweep.{key}={value} must be at least {least}")
+    check_bounds(config, "sweep")
     if not config.seeds or len(set(config.seeds)) < len(config.seeds):
         raise RecipeError(f"sweep.seeds={config.seeds} must be one or more different numbers, such as [0, 1, 2]")
     _check_metric(config.metric)
-    if config.stop_early is not None:
-        _check_stop_early(config.stop_early)
     _check_axes(config)
 
 
@@ -94,13 +81,6 @@ def _check_metric(metric: str) -> None:
     raise RecipeError(f"sweep.metric={metric!r} is no main number of an evaluation: {hint}")
 
 
-def _check_stop_early(config: StopEarlyConfig) -> None:
-    if config.grace_steps < 1:
-        raise RecipeError(f"sweep.stop_early.grace_steps={config.grace_steps} must be at least 1")
-    if config.reduction <= 1:
-        raise RecipeError(f"sweep.stop_early.reduction={config.reduction} must be above 1: 3 keeps a third")
-
-
 def _check_axes(config: SweepConfig) -> None:
     wanted, other = ("points", "parameters") if config.method == "list" else ("parameters", "points")
     if not getattr(config, wanted):
@@ -110,8 +90,3 @@ def _check_axes(config: SweepConfig) -> None:
         raise RecipeError(f"sweep.{other} is not read with sweep.method={config.method}: remove it, or set the method")
     if config.method == "search" and len(config.seeds) > 1:
         raise RecipeError(f"sweep.seeds={config.seeds}: a search takes one; repeat its best point with method: list")
-
-
-def _one_of(key: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise RecipeError(f"sweep.{key}={value!r} is not known; choose one of {', '.join(known)}")

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from data_pipeline.bounds import bounded, one_of
+
 __all__ = ["GROUPS", "HeadConfig", "InitModelConfig", "LoraConfig"]
 
 GROUPS = ("vision", "merger", "language", "embeddings", "head")
@@ -12,20 +14,19 @@ GROUPS = ("vision", "merger", "language", "embeddings", "head")
 class HeadConfig:
     """The reward head: hidden state of a response -> scalar. Computed in float32."""
 
-    pooling: str = "last"
+    pooling: str = one_of("last", ("last", "mean"))
     """What of a response the head reads: last (its last token), or mean (the mean over its tokens)."""
-
-    layers: int = 2
+    layers: int = bounded(2, at_least=1, at_most=5)
     """Linear layers, 1 to 5; the paper's best is 2."""
-    activation: str = "silu"
+    activation: str = one_of("silu", ("none", "tanh", "silu", "relu", "gelu"))
     """Between the layers: none, tanh, silu, relu or gelu."""
-    width: int | None = None
+    width: int | None = bounded(None, at_least=1)
     """Units of every hidden layer; unset: the backbone's hidden size."""
-    dropout: float = 0.0
+    dropout: float = bounded(0.0, at_least=0, below=1)
     """Share of the units dropped before each layer while training, 0 to 1."""
     bias: bool = True
     """Whether the hidden layers have a bias; the last never has, a pairwise objective could not learn it."""
-    init_std: float | None = None
+    init_std: float | None = bounded(None, above=0)
     """Standard deviation of the initial weights; unset: 1 / sqrt(inputs) of each layer."""
     uncertainty: bool = False
     """Give a mean and a variance for each response instead of a scalar; objectives compare them as two Gaussians."""
@@ -35,11 +36,11 @@ class HeadConfig:
 class LoraConfig:
     """Low-rank adapters beside linear layers (Hu et al. 2021, arXiv 2106.09685)."""
 
-    rank: int = 16
+    rank: int = bounded(16, at_least=1)
     """Inner dimension of an adapter."""
-    alpha: float = 32.0
+    alpha: float = bounded(32.0, above=0, cure="adapters scaled by 0 learn nothing")
     """An adapter's product is scaled by `alpha` / `rank`."""
-    dropout: float = 0.0
+    dropout: float = bounded(0.0, at_least=0, below=1)
     """Share of an adapter's inputs dropped while training, 0 to 1."""
     targets: list[str] = field(default_factory=list)
     """Names of the linear layers that get adapters, such as q_proj; empty: every linear layer of the group."""
@@ -55,11 +56,11 @@ class InitModelConfig:
     """A size by name: of Qwen2.5-VL (nano, tiny, small, mid, 3b, 7b, 32b, 72b), or with its family (qwen3-8b, ...)."""
     tokenizer: str | None = None
     """A folder with ``tokenizer.json`` to copy; unset: train a byte-level BPE on the recipe's sources."""
-    vocab_size: int = 1024
+    vocab_size: int = bounded(1024, at_least=1)
     """Entries of a trained tokenizer, special tokens included."""
-    max_training_records: int = 20_000
+    max_training_records: int = bounded(20_000, at_least=1)
     """Records of the sources that a trained tokenizer is trained on, at most."""
-    seed: int = 0
+    seed: int = bounded(0, at_least=-(2**63), below=2**63)
     """Seed of the weights."""
-    dtype: str = "float32"
+    dtype: str = one_of("float32", ("float32", "bfloat16"))
     """Type of the weights on disk: float32 or bfloat16."""

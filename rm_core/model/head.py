@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from data_pipeline.errors import RecipeError
+from data_pipeline.bounds import check_bounds
 from rm_core.batches.packed import PackedBatch
 from rm_core.model.config import HeadConfig
 
-__all__ = ["ACTIVATIONS", "POOLING", "Float32Linear", "RewardHead", "pool", "pooled_tokens"]
+__all__ = ["ACTIVATIONS", "Float32Linear", "RewardHead", "pool", "pooled_tokens"]
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "none": nn.Identity,
@@ -26,7 +26,6 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "gelu": nn.GELU,
 }
-POOLING = ("last", "mean")
 _CHUNK = 8192
 """Tokens that are averaged at once: float32 copies of no more than these exist."""
 
@@ -43,12 +42,12 @@ class RewardHead(nn.Module):
     """An MLP from [N, hidden] to [N], or to [N, 2], mean and log-variance, with `config.uncertainty`; N may be 0.
 
     Raises:
-        RecipeError: layers outside 1..5, an unknown activation, a dropout outside 0..1, a width or spread not above 0.
+        RecipeError: a value of the config is out of bounds.
     """
 
     def __init__(self, hidden_size: int, config: HeadConfig) -> None:
         super().__init__()
-        _check(config)
+        check_bounds(config, "train.head")
         width = config.width or hidden_size
         outputs = 2 if config.uncertainty else 1
         sizes = [hidden_size, *[width] * (config.layers - 1), outputs]
@@ -81,30 +80,11 @@ class RewardHead(nn.Module):
         return rewards.squeeze(-1) if self._scalar else rewards
 
 
-def _check(config: HeadConfig) -> None:
-    if not 1 <= config.layers <= 5:
-        raise RecipeError(f"train.head.layers={config.layers} is outside 1 to 5")
-    if config.activation not in ACTIVATIONS:
-        raise RecipeError(
-            f"train.head.activation={config.activation!r} is unknown; choose one of {', '.join(ACTIVATIONS)}"
-        )
-    if not 0 <= config.dropout < 1:
-        raise RecipeError(f"train.head.dropout={config.dropout} is outside 0 to 1")
-    for key in ("width", "init_std"):
-        if (value := getattr(config, key)) is not None and value <= 0:
-            raise RecipeError(f"train.head.{key}={value} must be above 0; leave it out for the default")
-
-
 def pooled_tokens(batch: PackedBatch, pooling: str) -> Tensor:
-    """Indices into the row, int64 [S]: each response's last token, or all tokens of all responses.
-
-    Raises:
-        RecipeError: an unknown pooling.
-    """
+    """Indices into the row, int64 [S]: each response's last token (last), or all tokens of all responses (mean)."""
     if pooling == "last":
         return batch.reward_index
-    if pooling != "mean":
-        raise RecipeError(f"train.head.pooling={pooling!r} is unknown; choose one of {', '.join(POOLING)}")
+    assert pooling == "mean", pooling
     # The responses of a Comparison stand one behind the other.
     spans = [torch.arange(block.start + block.prefix_length, block.stop) for block in batch.layout.blocks]
     return torch.cat(spans).to(batch.input_ids.device, non_blocking=True)

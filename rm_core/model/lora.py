@@ -15,28 +15,15 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from data_pipeline.bounds import check_bounds
 from data_pipeline.errors import RecipeError, RunError
 from rm_core.model.config import LoraConfig
 from rm_core.model.families import group_of
 from rm_core.model.reward_model import RewardModel
 
-__all__ = ["add_adapters", "check_lora_config", "merged"]
+__all__ = ["add_adapters", "merged"]
 
 _BASE, _A, _B = ".base_layer.weight", ".lora_A.default.weight", ".lora_B.default.weight"
-
-
-def check_lora_config(config: LoraConfig) -> None:
-    """Refuse adapters that cannot be.
-
-    Raises:
-        RecipeError: names the key, its value and the cure.
-    """
-    if config.rank < 1:
-        raise RecipeError(f"train.lora.rank={config.rank} must be at least 1")
-    if config.alpha <= 0:
-        raise RecipeError(f"train.lora.alpha={config.alpha} must be above 0: adapters scaled by 0 learn nothing")
-    if not 0 <= config.dropout < 1:
-        raise RecipeError(f"train.lora.dropout={config.dropout} is outside 0 to 1 (1 itself would drop everything)")
 
 
 def add_adapters(model: RewardModel, groups: set[str], config: LoraConfig, seed: int) -> int:
@@ -54,7 +41,7 @@ def add_adapters(model: RewardModel, groups: set[str], config: LoraConfig, seed:
     Raises:
         RecipeError: bad values; a group without such layers; a target that names no layer of `groups`.
     """
-    check_lora_config(config)
+    check_bounds(config, "train.lora")
     if not groups:
         return 0
     layers = _layers(model, groups, config.targets)

@@ -4,9 +4,10 @@ import os
 import shutil
 from collections.abc import Callable
 
+from data_pipeline.bounds import check_bounds
 from data_pipeline.config import EncodeConfig
 from data_pipeline.encoding.tokenizer import load_tokenizer, write_processor_files
-from data_pipeline.errors import MissingInput, RecipeError
+from data_pipeline.errors import MissingInput
 from rm_core.model.backbone import DTYPES, new_backbone
 from rm_core.model.config import InitModelConfig
 from rm_core.model.shape_config import backbone_config
@@ -23,11 +24,10 @@ def initialise_model(config: InitModelConfig, encode: EncodeConfig, *, train_tok
         train_tokenizer: writes a new tokenizer into a folder; called where `config.tokenizer` is unset.
 
     Raises:
-        RecipeError: unknown shape or dtype, or a vocabulary too small for the tokenizer.
+        RecipeError: a value out of bounds, an unknown shape, or a vocabulary too small for the tokenizer.
         MissingInput: `config.tokenizer` holds no ``tokenizer.json``.
     """
-    if config.dtype not in DTYPES:
-        raise RecipeError(f"init_model.dtype={config.dtype!r} is unknown; choose one of {', '.join(DTYPES)}")
+    check_bounds(config, "init_model")
     os.makedirs(config.output, exist_ok=True)
     if config.tokenizer is None:
         train_tokenizer(config.output)

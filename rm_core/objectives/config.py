@@ -1,8 +1,8 @@
 """What a recipe may say about the objective (`train.objective`)."""
 
-import math
 from dataclasses import dataclass
 
+from data_pipeline.bounds import bounded, check_bounds, one_of
 from data_pipeline.errors import RecipeError
 
 __all__ = ["LABELS", "LISTWISE", "NAMES", "TIES", "WEIGHTINGS", "ObjectiveConfig", "check_objective_config"]
@@ -18,27 +18,27 @@ WEIGHTINGS = ("pair", "comparison")
 class ObjectiveConfig:
     """What a reward model is trained to do with the rewards of a Comparison's responses."""
 
-    name: str = "bradley_terry"
+    name: str = one_of("bradley_terry", NAMES)
     """bradley_terry (pairs), plackett_luce (the whole order), top1 (the best), rao_kupper or davidson (pairs, ties)."""
-    labels: str = "ranks"
+    labels: str = one_of("ranks", LABELS)
     """What bradley_terry believes: ranks, scores (sigmoid of the gap of two scores) or votes (share of two counts)."""
-    label_temperature: float = 1.0
+    label_temperature: float = bounded(1.0, above=0)
     """Gap of two scores, in the source's units, that makes odds of e to 1; for labels=scores."""
-    weighting: str = "pair"
+    weighting: str = one_of("pair", WEIGHTINGS)
     """pair: every pair (or match, where ties count) weighs 1; comparison: every Comparison does, its pairs alike."""
-    margin: float = 0.0
+    margin: float = bounded(0.0, at_least=0)
     """Reward by which the better response has to lead, for bradley_terry on ranks."""
-    score_margin: float = 0.0
+    score_margin: float = bounded(0.0, at_least=0)
     """The same for each unit of the gap of two scores; 0: scores are not read."""
-    tie_parameter: float = 1.0
+    tie_parameter: float = bounded(1.0, above=0)
     """rao_kupper: log(theta), the reward gap below which a tie is likely; davidson: nu, tie odds of equals. Above 0."""
-    zero_coefficient: float = 0.0
+    zero_coefficient: float = bounded(0.0, at_least=0)
     """Weight of (reward of the better + reward of the worse)^2 of each pair: the paper's regulariser."""
     length_normalisation: bool = False
     """Divide rewards by log(tokens of the response + 1) before anything else."""
-    batch_zero_coefficient: float = 0.0
+    batch_zero_coefficient: float = bounded(0.0, at_least=0)
     """Weight of the squared mean reward of the optimiser step; above 0 it costs a second forward pass."""
-    l2_coefficient: float = 0.0
+    l2_coefficient: float = bounded(0.0, at_least=0)
     """Weight of the squared reward of each response."""
 
 
@@ -48,16 +48,7 @@ def check_objective_config(config: ObjectiveConfig) -> None:
     Raises:
         RecipeError: names the key, its value and the cure.
     """
-    for key, choices in (("name", NAMES), ("labels", LABELS), ("weighting", WEIGHTINGS)):
-        if (chosen := getattr(config, key)) not in choices:
-            raise RecipeError(f"train.objective.{key}={chosen!r} is unknown; choose one of {', '.join(choices)}")
-    for key in ("label_temperature", "tie_parameter"):
-        if not (math.isfinite(value := getattr(config, key)) and value > 0):
-            raise RecipeError(f"train.objective.{key}={value} must be a finite number above 0")
-    coefficients = ("zero_coefficient", "batch_zero_coefficient", "l2_coefficient")
-    for key in ("margin", "score_margin", *coefficients):
-        if not (math.isfinite(value := getattr(config, key)) and value >= 0):
-            raise RecipeError(f"train.objective.{key}={value} must be a finite number, 0 or above")
+    check_bounds(config, "train.objective")
     _check_all_is_read(config)
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from data_pipeline.bounds import bounded, check_bounds
 from data_pipeline.errors import RecipeError
 
 __all__ = ["PlanConfig", "check_plan_config"]
@@ -13,28 +14,28 @@ class PlanConfig:
 
     shape: str | None = None
     """A size by name, such as 7b, to plan without the weights; unset: of the folder ``train.model``."""
-    gpus: int | None = None
+    gpus: int | None = bounded(None, at_least=1)
     """GPUs; unset: ``train.num_workers``."""
     gpu: str = "h100-80gb"
     """Kind of GPU: l40s-48gb, a100-40gb, a100-80gb, h100-80gb, h200-141gb or b200-192gb."""
-    gpus_per_node: int = 8
+    gpus_per_node: int = bounded(8, at_least=1)
     """GPUs of a node: these talk over NVLink, nodes over the network."""
-    price: float | None = None
+    price: float | None = bounded(None, at_least=0)
     """Dollars an hour for one GPU; unset: the catalogue's, an on-demand list price."""
-    comparisons: int = 1_000_000
+    comparisons: int = bounded(1_000_000, at_least=1)
     """Comparisons of an epoch, where ``train.data`` is not prepared yet."""
-    prefix_tokens: int = 900
+    prefix_tokens: int = bounded(900, at_least=1)
     """Tokens of a prompt with its images in the mean, likewise."""
-    response_tokens: int = 250
+    response_tokens: int = bounded(250, at_least=1)
     """Tokens of an answer in the mean, likewise."""
-    responses: int = 2
+    responses: int = bounded(2, at_least=1)
     """Answers of a Comparison, likewise."""
-    patches: int = 2000
+    patches: int = bounded(2000, at_least=0)
     """Vision patches of a Comparison in the mean, likewise; four of them are one token of the prompt."""
-    compute_efficiency: float = 0.25
+    compute_efficiency: float = bounded(0.25, above=0, at_most=1)
     """Share of the GPU's dense bf16 FLOP/s that a row reaches, recomputation counted: 0.2 to 0.26 in trainings of 3B on
     an H200, 0.42 in one of 7B with adapters."""
-    network_efficiency: float = 0.7
+    network_efficiency: float = bounded(0.7, above=0, at_most=1)
     """Share of the link's or network's bytes a second that collective calls reach. An assumption."""
     compare: list[str] = field(default_factory=list)
     """Also show a table of these sizes over 8 to 256 GPUs, such as [3b, 7b, 32b, 72b]."""
@@ -46,17 +47,9 @@ def check_plan_config(config: PlanConfig) -> None:
     Raises:
         RecipeError: names the key, its value and the cure.
     """
-    for key in ("gpus", "gpus_per_node", "comparisons", "prefix_tokens", "response_tokens", "responses"):
-        value = getattr(config, key)
-        if value is not None and value < 1:
-            raise RecipeError(f"plan.{key}={value} must be at least 1")
-    if not 0 <= config.patches <= 4 * config.prefix_tokens:
+    check_bounds(config, "plan")
+    if config.patches > 4 * config.prefix_tokens:
         raise RecipeError(
             f"plan.patches={config.patches} must be 0 to four times plan.prefix_tokens={config.prefix_tokens}, which "
             "counts a token for every four of them"
         )
-    if config.price is not None and config.price < 0:
-        raise RecipeError(f"plan.price={config.price} must be at least 0")
-    for key in ("compute_efficiency", "network_efficiency"):
-        if not 0 < getattr(config, key) <= 1:
-            raise RecipeError(f"plan.{key}={getattr(config, key)} must be above 0 and at most 1")

@@ -2,24 +2,22 @@
 
 from dataclasses import dataclass, field
 
+from data_pipeline.bounds import bounded, one_of
 from data_pipeline.errors import RecipeError
 from rm_core.model.config import GROUPS
 
-__all__ = ["GroupConfig", "StageConfig", "WeightsConfig", "check_stages", "check_weights"]
-
-MODES = ("full", "lora", "frozen")
-ONLY = ("all", "images", "text")
+__all__ = ["GroupConfig", "StageConfig", "WeightsConfig", "check_trained_groups"]
 
 
 @dataclass(kw_only=True)
 class GroupConfig:
     """One group of weights."""
 
-    train: str = "full"
+    train: str = one_of("full", ("full", "lora", "frozen"))
     """full: all its weights; lora: low-rank adapters beside its linear layers (`train.lora`); frozen: none."""
-    learning_rate: float | None = None
+    learning_rate: float | None = bounded(None, at_least=0)
     """Peak learning rate of the group; unset: `optimizer.learning_rate`."""
-    weight_decay: float | None = None
+    weight_decay: float | None = bounded(None, at_least=0)
     """Decay of the group's matrices; unset: `optimizer.weight_decay`."""
 
 
@@ -45,52 +43,26 @@ class StageConfig:
 
     name: str = ""
     """For metrics and messages; unset: its number."""
-    only: str = "all"
+    only: str = one_of("all", ("all", "images", "text"))
     """Comparisons of this stage: all, images (those that show an image or a video), or text (the others)."""
-    epochs: float = 1.0
+    epochs: float = bounded(1.0, above=0)
     """Passes over these Comparisons; ignored where `steps` is set."""
-    steps: int | None = None
+    steps: int | None = bounded(None, at_least=1, cure="leave it out to train by epochs")
     """Optimiser steps; unset: from `epochs`."""
-    rate: float = 1.0
+    rate: float = bounded(1.0, above=0, cure="name what is to stand still in held")
     """Share of every group's peak learning rate in this stage."""
-    held: list[str] = field(default_factory=list)
+    held: list[str] = one_of([], GROUPS)
     """Groups that this stage leaves as they are, by name: vision, merger, language, embeddings, head."""
 
 
-def check_weights(weights: WeightsConfig) -> None:
-    """Refuse what cannot train.
+def check_trained_groups(weights: WeightsConfig) -> None:
+    """Refuse adapters where there are no linear layers for them, and a model of which nothing trains.
 
     Raises:
         RecipeError: names the key, its value and the cure.
     """
-    for name in GROUPS:
-        group: GroupConfig = getattr(weights, name)
-        modes = MODES if name not in ("head", "embeddings") else ("full", "frozen")
-        if group.train not in modes:
-            raise RecipeError(f"train.weights.{name}.train={group.train!r}: choose one of {', '.join(modes)}")
-        for key in ("learning_rate", "weight_decay"):
-            value = getattr(group, key)
-            if value is not None and value < 0:
-                raise RecipeError(f"train.weights.{name}.{key}={value} must not be negative")
+    for name in ("head", "embeddings"):
+        if (mode := getattr(weights, name).train) == "lora":
+            raise RecipeError(f"train.weights.{name}.train={mode!r}: choose one of full, frozen")
     if all(getattr(weights, name).train == "frozen" for name in GROUPS):
         raise RecipeError("every group of train.weights is frozen: let at least train.weights.head train")
-
-
-def check_stages(stages: list[StageConfig]) -> None:
-    """Refuse stages that say nothing sensible.
-
-    Raises:
-        RecipeError: names the key, its value and the cure.
-    """
-    for number, stage in enumerate(stages):
-        key = f"train.stages.{number}"
-        if stage.only not in ONLY:
-            raise RecipeError(f"{key}.only={stage.only!r}: choose one of {', '.join(ONLY)}")
-        if unknown := [name for name in stage.held if name not in GROUPS]:
-            raise RecipeError(f"{key}.held names {unknown[0]!r}: choose from {', '.join(GROUPS)}")
-        if stage.steps is not None and stage.steps < 1:
-            raise RecipeError(f"{key}.steps={stage.steps} must be at least 1; leave it out to train by epochs")
-        if stage.steps is None and stage.epochs <= 0:
-            raise RecipeError(f"{key}.epochs={stage.epochs} must be above 0")
-        if stage.rate <= 0:
-            raise RecipeError(f"{key}.rate={stage.rate} must be above 0: name what is to stand still in {key}.held")

@@ -79,7 +79,7 @@ def test_different_comparisons_are_refused_and_common_ones_offered(
         (["empty", "good"], r"run empty \(.*\) has no evaluation/scored\.parquet: `basereward evaluate`"),
         (["it's", "good"], "no run of"),
         (["good"], "compare needs RUN and RUN, got 'good'"),
-        (["good", "bad", "confidence=100"], "confidence=100 is in percent"),
+        (["good", "bad", "confidence=100"], "confidence=100 must be above 0 and below 100: in percent"),
         (["good", "bad", "recipe=demo"], "both name an MLflow store"),
     ],
 )

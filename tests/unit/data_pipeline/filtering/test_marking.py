@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from marking_toys import row, table
 
+from data_pipeline.bounds import check_bounds
 from data_pipeline.config import (
     DecontaminateConfig,
     NearDuplicateConfig,
@@ -122,14 +123,19 @@ def test_reasons_are_distinct_words() -> None:
         ({"decontaminate": DecontaminateConfig(image_distance=-1)}, "decontaminate.image_distance=-1"),
         ({"decontaminate": DecontaminateConfig(shared_ngrams=0)}, "decontaminate.shared_ngrams=0 must be at least 1"),
         ({"split": SplitConfig(heldout_fraction=1.5)}, "split.heldout_fraction=1.5 must be from 0 to 1"),
-        ({"sources": [SourceConfig(name="s", path="s", split="test")]}, "split of source 's'='test' must be train"),
+        ({"sources": [SourceConfig(name="s", path="s", split="test")]}, "split='test' of 's' must be one of train"),
         ({"sources": [SourceConfig(name="s", path="s", cap=0)]}, "cap=0"),
     ],
 )
 def test_values_out_of_range(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        check_marking(config(**settings))
+        checked(config(**settings))
+
+
+def checked(settings: PreprocessConfig) -> None:
+    check_bounds(settings, "preprocess")
+    check_marking(settings)
 
 
 def test_the_defaults_pass() -> None:
-    check_marking(config())
+    checked(config())

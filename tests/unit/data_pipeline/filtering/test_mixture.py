@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from marking_toys import row, table
 
+from data_pipeline.bounds import check_bounds
 from data_pipeline.config import MixtureConfig, PreprocessConfig, SourceConfig, SplitConfig
 from data_pipeline.errors import RecipeError
 from data_pipeline.filtering.apply import Marked, mark
@@ -101,9 +102,9 @@ def test_a_text_ratio_that_cannot_be_met_is_an_error(rows: list[dict[str, Any]],
     ("wrong", "message"),
     [
         (config({"weight": 1.0}), "sources a have a weight and b have none"),
-        (config({"weight": 0.0}, {"weight": 1.0}), "weight=0.0 of source 'a' must be above 0"),
-        (config({"cap": 0}), "cap=0 of source 'a' must be at least 1"),
-        (config({"repeat": -1.0}), "repeat=-1.0 of source 'a' must be at least 0"),
+        (config({"weight": 0.0}, {"weight": 1.0}), "weight=0.0 of 'a' must be above 0"),
+        (config({"cap": 0}), "cap=0 of 'a' must be at least 1"),
+        (config({"repeat": -1.0}), "repeat=-1.0 of 'a' must be at least 0"),
         (config({"repeat": float("nan")}), "repeat=nan"),
         (config({}, only=["c"]), "mixture.only names 'c': no source has that name; there are a, b"),
         (config({}, text_ratio=-0.1), "text_ratio=-0.1"),
@@ -111,7 +112,12 @@ def test_a_text_ratio_that_cannot_be_met_is_an_error(rows: list[dict[str, Any]],
 )
 def test_wrong_mixtures(wrong: PreprocessConfig, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        check_mixture(wrong)
+        checked(wrong)
+
+
+def checked(config: PreprocessConfig) -> None:
+    check_bounds(config, "preprocess")
+    check_mixture(config)
 
 
 def test_a_weight_is_not_asked_of_a_source_that_is_not_used() -> None:

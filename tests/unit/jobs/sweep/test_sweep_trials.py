@@ -64,7 +64,7 @@ def test_an_id_is_of_overrides_and_seed_alone() -> None:
         ({"parameters": {}}, r"sweep\.parameters is empty.*train\.head\.layers: \[1, 2, 3\]"),
         (
             {"method": "gird", "parameters": GRID},
-            r"sweep\.method='gird' is not known; choose one of grid, list, search",
+            r"sweep\.method='gird' must be one of grid, list, search",
         ),
         ({"method": "list", "parameters": GRID}, r"sweep\.points is empty"),
         ({"method": "list", "parameters": GRID, "points": SIZES}, r"sweep\.parameters is not read"),

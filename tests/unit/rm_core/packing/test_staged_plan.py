@@ -112,7 +112,7 @@ def test_a_stage_without_a_comparison_is_named(config: TrainConfig, monkeypatch:
     ("changes", "message"),
     [
         ({"stages": [StageConfig(only="video")]}, "train.stages.0.only='video'"),
-        ({"stages": [StageConfig(), StageConfig(held=["tower"])]}, "train.stages.1.held names 'tower'"),
+        ({"stages": [StageConfig(), StageConfig(held=["tower"])]}, "train.stages.1.held.0='tower' must be one of"),
         ({"stages": [StageConfig(steps=0)]}, "train.stages.0.steps=0"),
         ({"stages": [StageConfig(epochs=0)]}, "train.stages.0.epochs=0"),
         ({"stages": [StageConfig(rate=0.0)]}, "train.stages.0.rate=0.0"),

@@ -109,7 +109,7 @@ def test_memory_that_ran_out_elsewhere_is_told_alike(error: Exception) -> None:
     [
         ({"health": HealthConfig(max_skipped_steps=-1)}, r"train\.health\.max_skipped_steps=-1"),
         ({"health": HealthConfig(data_wait=0.0)}, r"train\.health\.data_wait=0\.0 must be above 0"),
-        ({"profile": ProfileConfig(steps=[0])}, r"train\.profile\.steps=\[0\]: steps are counted from 1"),
+        ({"profile": ProfileConfig(steps=[0])}, r"train\.profile\.steps\.0=0 must be at least 1: steps are"),
         ({"profile": ProfileConfig(steps=[1], ranks=[])}, r"train\.profile\.ranks is empty"),
         ({"profile": ProfileConfig(steps=[1], ranks=[2])}, r"train\.profile\.ranks=\[2\]: ranks are 0 to 1"),
     ],

@@ -135,6 +135,8 @@ def test_more_bytes_than_allowed_are_not_read(web: str, path: str) -> None:
         "http://sub.127.0.0.1/a.jpg",
         "http://127.0.0.1@example.invalid/a.jpg",
         "http://user:word@127.0.0.1/a.jpg",
+        "http://127.0.0.1\\@example.invalid/a.jpg",
+        "http://example.invalid\\@127.0.0.1/a.jpg",
         "http://localhost/a.jpg",
         "http:///a.jpg",
         "http://[127.0.0.1/a.jpg",

@@ -1,114 +1,79 @@
-"""A schema of the fields that `kuberay.render` writes: a typing mistake in it fails here, not in the operator's log.
+"""Checks what `kuberay.render` writes: a typing mistake in it fails here, not in the operator's log.
 
-It is our own and small. The operator's full schemas check the same files in the tests where those are at hand.
+operator_schemas.json   the fields that KubeRay and Kueue take, unknown ones refused; `reduce_crds` makes it
+`_RULES`                what we ask for beyond that: tokens are on, pods run without root, images have a tag
 """
 
+import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from cluster.errors import Refused
+from cluster.render.reduce_crds import KINDS, TARGET
 
 __all__ = ["check"]
 
 _NAME = {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", "maxLength": 50}
-_COUNT = {"type": "integer", "minimum": 0}
 _TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
-
-
-def _closed(required: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "additionalProperties": False,
-        "required": list(required),
-    }
-
-
-_POD = {
+_METADATA = {
     "type": "object",
-    "required": ["spec"],
-    "properties": {
-        "spec": {
-            "type": "object",
-            "required": ["containers", "securityContext"],
-            "properties": {
-                "securityContext": {"required": ["runAsNonRoot"], "properties": {"runAsNonRoot": {"const": True}}},
-                "containers": {
-                    "minItems": 1,
-                    "items": {
-                        "required": ["name", "image", "resources"],
-                        "properties": {"image": {"type": "string", "pattern": "^[^ ]+:[^: /]+$"}},
-                    },
-                },
-            },
-        }
-    },
+    "required": ["name"],
+    "properties": {"name": _NAME, "namespace": _NAME, "labels": _TEXTS, "annotations": _TEXTS},
+    "additionalProperties": False,
 }
-_CLUSTER = _closed(
-    ("headGroupSpec", "workerGroupSpecs", "authOptions", "rayVersion"),
-    rayVersion={"type": "string"},
-    authOptions=_closed(("mode",), mode={"const": "token"}),
-    enableInTreeAutoscaling={"type": "boolean"},
-    autoscalerOptions=_closed(
-        version={"enum": ["v1", "v2"]},
-        upscalingMode={"enum": ["Default", "Aggressive", "Conservative"]},
-        idleTimeoutSeconds=_COUNT,
-    ),
-    headGroupSpec=_closed(
-        ("template",), serviceType={"const": "ClusterIP"}, labels=_TEXTS, rayStartParams=_TEXTS, template=_POD
-    ),
-    workerGroupSpecs={
-        "type": "array",
-        "items": _closed(
-            ("groupName", "minReplicas", "maxReplicas", "template"),
-            groupName=_NAME,
-            replicas=_COUNT,
-            minReplicas=_COUNT,
-            maxReplicas=_COUNT,
-            rayStartParams=_TEXTS,
-            template=_POD,
-        ),
-    },
+
+
+def _with(**properties: Any) -> dict[str, Any]:
+    """An object that has these fields, and may have others."""
+    return {"properties": properties, "required": list(properties)}
+
+
+_TAGGED = {"pattern": "^[^ ]+:[^: /]+$"}
+_CONTAINERS = {"minItems": 1, "items": _with(name=True, image=_TAGGED, resources=True)}
+_POD = _with(spec=_with(securityContext=_with(runAsNonRoot={"const": True}), containers=_CONTAINERS))
+_CLUSTER = _with(
+    rayVersion=True,
+    authOptions=_with(mode={"const": "token"}),
+    headGroupSpec=_with(serviceType={"const": "ClusterIP"}, template=_POD),
+    workerGroupSpecs={"items": _with(groupName=_NAME, minReplicas=True, maxReplicas=True, template=_POD)},
 )
-_SPECS: Mapping[str, Any] = {
+_RULES: Mapping[str, Any] = {
     "RayCluster": _CLUSTER,
-    "RayJob": _closed(
-        ("entrypoint", "rayClusterSpec", "suspend"),
-        entrypoint={"type": "string", "minLength": 1},
-        submissionMode={"enum": ["K8sJobMode", "HTTPMode", "InteractiveMode", "SidecarMode"]},
-        suspend={"type": "boolean"},
-        shutdownAfterJobFinishes={"type": "boolean"},
-        ttlSecondsAfterFinished=_COUNT,
-        backoffLimit=_COUNT,
-        preRunningDeadlineSeconds=_COUNT,
-        rayClusterSpec=_CLUSTER,
-    ),
-    "RayService": _closed(
-        ("serveConfigV2", "rayClusterConfig"),
-        serveConfigV2={"type": "string"},
-        serviceUnhealthySecondThreshold=_COUNT,
-        rayClusterConfig=_CLUSTER,
-    ),
+    "RayJob": _with(entrypoint={"minLength": 1}, suspend=True, rayClusterSpec=_CLUSTER),
+    "RayService": _with(serveConfigV2=True, rayClusterConfig=_CLUSTER),
 }
 
 
 def check(document: Mapping[str, Any]) -> None:
-    """Check one object; kinds that are not Ray's are checked for a name only.
+    """Check one object.
 
     Raises:
-        Refused: it is not what the operator takes.
+        Refused: it is not what the operator takes, or not what we ask for.
     """
     from jsonschema import Draft202012Validator
 
     kind = document["kind"]
-    schema = {
+    if kind not in KINDS:
+        raise Refused(f"kind {kind!r} is unknown here: name it in reduce_crds.KINDS; it has {', '.join(KINDS)}")
+    for error in Draft202012Validator(_schema(kind)).iter_errors(document):
+        place = ".".join(str(part) for part in error.absolute_path)
+        raise Refused(f"{kind} {document['metadata'].get('name')}: {place}: {error.message[:200]}")
+
+
+@lru_cache
+def _schema(kind: str) -> dict[str, Any]:
+    """For a whole object of this kind."""
+    operators = json.loads(TARGET.read_text(encoding="utf8"))
+    return {
+        "$defs": operators["$defs"],
         "type": "object",
         "required": ["apiVersion", "kind", "metadata", "spec"],
         "properties": {
-            "metadata": {"type": "object", "required": ["name"], "properties": {"name": _NAME}},
-            "spec": _SPECS.get(kind, {"type": "object"}),
+            "apiVersion": {"const": KINDS[kind]},
+            "kind": True,
+            "metadata": _METADATA,
+            "spec": {"allOf": [operators["kinds"][kind], _RULES.get(kind, True)]},
         },
+        "additionalProperties": False,
     }
-    for error in Draft202012Validator(schema).iter_errors(document):
-        place = ".".join(str(part) for part in error.absolute_path)
-        raise Refused(f"{kind} {document['metadata'].get('name')}: {place}: {error.message[:200]}")

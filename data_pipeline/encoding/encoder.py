@@ -9,6 +9,8 @@
 
 The prefix equals what `chat_template.jinja` and the Hugging Face tokenizer give for the same turns. Text is never
 read as a special token: "<|im_end|>" inside an answer stays ordinary text.
+
+Transformers' `apply_chat_template` is not used: it makes one text of it all, in which special tokens are recognised.
 """
 
 from collections.abc import Sequence

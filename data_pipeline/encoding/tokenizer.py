@@ -13,7 +13,6 @@ from typing import Any
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from data_pipeline import storage
-from data_pipeline.config import EncodeConfig
 from data_pipeline.encoding.template import chat_template
 from data_pipeline.errors import CorruptData, MissingInput, RecipeError
 
@@ -23,7 +22,6 @@ __all__ = [
     "load_tokenizer",
     "tokenizer_fingerprint",
     "train_tokenizer",
-    "write_processor_files",
 ]
 
 SPECIAL_TOKENS = (
@@ -193,33 +191,10 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, folder: str) -> None:
     )
     tokenizer.train_from_iterator(texts, trainer=trainer)
     tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in SPECIAL_TOKENS])
+    # By hand, since `save_pretrained` writes another tokenizer.json, and prepared data carry the sha256 of this one.
     storage.write_atomic(storage.join(folder, "tokenizer.json"), tokenizer.to_str(pretty=True).encode())
     storage.write_atomic(storage.join(folder, "tokenizer_config.json"), _json(_tokenizer_config(tokenizer)))
     storage.write_atomic(storage.join(folder, "chat_template.jinja"), chat_template().encode())
-
-
-def write_processor_files(folder: str, encode: EncodeConfig) -> None:
-    """Write chat_template.jinja and preprocessor_config.json, so that transformers formats and resizes as we do."""
-    config = {
-        "do_convert_rgb": True,
-        "do_normalize": True,
-        "do_rescale": True,
-        "do_resize": True,
-        "image_mean": [0.48145466, 0.4578275, 0.40821073],
-        "image_processor_type": "Qwen2VLImageProcessor",
-        "image_std": [0.26862954, 0.26130258, 0.27577711],
-        "max_pixels": encode.max_pixels,
-        "merge_size": 2,
-        "min_pixels": encode.min_pixels,
-        "patch_size": 14,
-        "processor_class": "Qwen2_5_VLProcessor",
-        "resample": 3,
-        "rescale_factor": 1 / 255,
-        "size": {"longest_edge": encode.max_pixels, "shortest_edge": encode.min_pixels},
-        "temporal_patch_size": 2,
-    }
-    storage.write_atomic(storage.join(folder, "preprocessor_config.json"), _json(config))
-    storage.write_atomic(storage.join(folder, "chat_template.jinja"), chat_template(encode.system_prompt).encode())
 
 
 def _tokenizer_config(tokenizer: Tokenizer) -> dict[str, Any]:

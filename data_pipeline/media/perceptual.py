@@ -4,9 +4,9 @@ The DCT hash of Zauner, "Implementation and Benchmarking of Perceptual Image Has
 with the 8 x 8 lowest frequencies as in the Python package imagehash: reduce to 32 x 32 grey values, take their DCT,
 and set a bit for each low frequency that is above the median of the 64.
 
-Two things differ. All arithmetic is on integers, so that every machine finds the same bits. And a frequency has to
-exceed the median by more than what rounding and compression add: in a symmetric picture many frequencies are zero
-but for that noise, and their bits would be random.
+Two things differ, so imagehash itself is not used. All arithmetic is on integers, so that every machine finds the same
+bits. And a frequency has to exceed the median by more than what rounding and compression add: in a symmetric picture
+many frequencies are zero but for that noise, and their bits would be random.
 """
 
 import math

@@ -2,6 +2,9 @@
 
 A process keeps the last few archives open. A local one is looked at whenever it is used, a remote one at most twice a
 minute, and opened anew where it has changed. A forked process opens its own.
+
+The archive file systems of fsspec are not used: they take a tar's header into memory at whatever size it declares, and
+read a remote archive in blocks of megabytes where a picture needs one range.
 """
 
 import os

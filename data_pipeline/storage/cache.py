@@ -7,6 +7,8 @@
 A copy is named by its sha256, so a folder may serve many runs. Copies are downloaded under a temporary name that
 already takes its place on the disk, checked, and renamed. Locks are `flock`s on files of the folder: the folder must
 lie on one machine, and a killed process leaves no lock behind.
+
+The caches of fsspec are not used: they have no limit of bytes and check no sha256.
 """
 
 import fcntl

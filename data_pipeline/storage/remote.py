@@ -8,12 +8,12 @@ their own; what still fails is tried again here with a growing pause, and then e
 import errno
 import logging
 import re
-import time
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 import fsspec
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from data_pipeline.errors import MissingInput, RecipeError, RunError
 
@@ -26,6 +26,7 @@ ATTEMPTS = 4
 """How often a remote action is tried in all."""
 _FIRST_PAUSE_S = 0.5
 _PINNED_HUB_PATH = re.compile(r"hf://(?:(?:datasets|spaces)/)?[^/@]+/[^/@]+@[0-9a-f]{40}(?:/|$)")
+_ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 _LASTING = {errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 _REFUSED_STATUS = (400, 401, 403, 404, 410, 416, 422)
 
@@ -78,22 +79,35 @@ def remote_call(url: str, action: Callable[[], T]) -> T:
         MissingInput: there is no such file, or this machine may not read it.
         RunError: it kept failing; the message has the url and the last cause.
     """
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            return action()
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            raise named(url) from None
-        except _failures() as error:
-            if _is_refused(error):
-                raise MissingInput(f"may not use {url!r}: {_words(error)}; check the keys and their rights") from error
-            lasting = isinstance(error, OSError) and error.errno in _LASTING
-            if lasting or attempt == ATTEMPTS:
-                tries = "" if lasting else f" after {ATTEMPTS} tries"
-                raise RunError(f"{url!r} failed{tries}: {_words(error)}") from error
-            pause_s = _FIRST_PAUSE_S * 2 ** (attempt - 1)
-            logger.warning("%s: %s; trying again in %.1f s", url, _words(error), pause_s)
-            time.sleep(pause_s)
-    raise AssertionError("unreachable: the last try returns or raises")
+    again = Retrying(
+        retry=retry_if_exception(_may_pass),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_exponential(_FIRST_PAUSE_S),
+        before_sleep=partial(_warn, url),
+        reraise=True,
+    )
+    try:
+        return again(action)
+    except _ABSENT:
+        raise named(url) from None
+    except _failures() as error:
+        if _is_refused(error):
+            raise MissingInput(f"may not use {url!r}: {_words(error)}; check the keys and their rights") from error
+        tries = f" after {ATTEMPTS} tries" if _may_pass(error) else ""
+        raise RunError(f"{url!r} failed{tries}: {_words(error)}") from error
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether the same action may succeed later."""
+    if isinstance(error, _ABSENT) or (isinstance(error, OSError) and error.errno in _LASTING):
+        return False
+    return isinstance(error, _failures()) and not _is_refused(error)
+
+
+def _warn(url: str, state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    assert error is not None
+    logger.warning("%s: %s; trying again in %.1f s", url, _words(error), state.upcoming_sleep)
 
 
 def named(url: str) -> MissingInput:

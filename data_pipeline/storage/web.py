@@ -1,23 +1,34 @@
-"""Fetching media from the web: only from hosts that the recipe names, bounded in bytes and in time."""
+"""Fetching media from the web: only from hosts that the recipe names, bounded in bytes and in time.
 
-import http.client
+fetch (tries, in all `timeout_s`) -> _try_once (a thread) -> _follow (redirects, every address checked) -> _read (bytes)
+
+Redirects are followed here and not by httpx2, because every host on the way needs the recipe's leave.
+"""
+
+import asyncio
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Collection
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_before_delay, wait_exponential
 
 from data_pipeline.errors import RecordError
+
+if TYPE_CHECKING:  # httpx2 loads in 0.2 s, and most recipes allow no host
+    import ssl
+
+    import httpx2
 
 __all__ = ["fetch"]
 
 _ATTEMPTS = 3
 _FIRST_PAUSE_S = 0.5
 _MAX_REDIRECTS = 5
-_PIECE_BYTES = 1 << 16
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "basereward"}
 _PASSING_STATUS = (429, 500, 502, 503, 504)
+_PORTS = {"http": 80, "https": 443}
 
 
 class _Passing(Exception):
@@ -34,98 +45,115 @@ def fetch(url: str, *, allowed_hosts: Collection[str], max_bytes: int, timeout_s
         url: an ``http://`` or ``https://`` address without user or password.
         allowed_hosts: the hosts that may be asked.
         max_bytes: more is refused, and not read.
-        timeout_s: seconds for everything, tries after a passing failure included.
+        timeout_s: seconds for everything: looking up names, connections, headers, bytes, redirects, and the tries
+            after a passing failure.
 
     Raises:
         RecordError: ``missing_media`` (404 or 410), ``media_too_large``, or ``remote_media`` (not allowed, or failed).
     """
     deadline = time.monotonic() + timeout_s
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            return _follow(url, allowed_hosts, max_bytes, deadline)
-        except _Passing as error:
-            pause_s = _FIRST_PAUSE_S * 2 ** (attempt - 1)
-            if attempt == _ATTEMPTS or time.monotonic() + pause_s >= deadline:
-                raise RecordError("remote_media", f"{url}: {error}; tried {attempt} times") from error
-            time.sleep(pause_s)
-    raise AssertionError("unreachable: the last try returns or raises")
+    again = Retrying(
+        retry=retry_if_exception_type(_Passing),
+        stop=stop_after_attempt(_ATTEMPTS) | stop_before_delay(timeout_s),
+        wait=wait_exponential(_FIRST_PAUSE_S),
+        reraise=True,
+    )
+    try:
+        return again(_try_once, url, allowed_hosts, max_bytes, deadline)
+    except _Passing as error:
+        tries = again.statistics["attempt_number"]
+        raise RecordError("remote_media", f"{url}: {error}; tried {tries} times") from error
 
 
-def _follow(url: str, allowed_hosts: Collection[str], max_bytes: int, deadline: float) -> bytes:
-    opener = _opener()
-    here = url
-    for _ in range(_MAX_REDIRECTS + 1):
-        _check_host(here, url, allowed_hosts)
-        request = urllib.request.Request(here, headers=_HEADERS)  # noqa: S310 (`_check_host` saw the scheme)
-        try:
-            with opener.open(request, timeout=_left(deadline)) as response:
-                return _read(response, url, max_bytes, deadline)
-        except urllib.error.HTTPError as error:
-            with error:
-                here = urllib.parse.urljoin(here, _redirect(error, url))
-        except (OSError, http.client.HTTPException) as error:
-            raise _Passing(f"{type(error).__name__}: {error}") from error
+def _try_once(url: str, allowed_hosts: Collection[str], max_bytes: int, deadline: float) -> bytes:
+    """One try, given up at `deadline` whatever it waits for.
+
+    An event loop can be stopped while it waits for the next byte of a header, which a socket's timeout, counted anew
+    for every byte, can't. It has its own thread, since the caller may run in a loop; and a name that is being looked
+    up can't be cancelled, so the caller doesn't wait for that thread to end.
+    """
+    left_s = max(0.0, deadline - time.monotonic())
+    pool = ThreadPoolExecutor(1, "fetch")
+    try:
+        return pool.submit(asyncio.run, _within(left_s, url, allowed_hosts, max_bytes)).result(left_s)
+    except TimeoutError:
+        raise _Passing("it took too long") from None
+    finally:
+        pool.shutdown(wait=False)
+
+
+async def _within(left_s: float, url: str, allowed_hosts: Collection[str], max_bytes: int) -> bytes:
+    async with asyncio.timeout(left_s):
+        return await _follow(url, allowed_hosts, max_bytes)
+
+
+async def _follow(url: str, allowed_hosts: Collection[str], max_bytes: int) -> bytes:
+    import httpx2
+
+    here = _address(url, url)
+    # No timeouts of the client's own: `_within` bounds everything at once.
+    async with httpx2.AsyncClient(headers=_HEADERS, timeout=None, verify=_trusted()) as client:
+        for _ in range(_MAX_REDIRECTS + 1):
+            _check_host(here, url, allowed_hosts)
+            try:
+                async with client.stream("GET", here) as response:
+                    if response.is_success:
+                        return await _read(response, url, max_bytes)
+            except httpx2.RequestError as error:
+                raise _Passing(f"{type(error).__name__}: {error}") from error
+            here = _address(_redirect(response, url), url, here)
     raise RecordError("remote_media", f"{url}: more than {_MAX_REDIRECTS} redirects")
 
 
-def _opener() -> urllib.request.OpenerDirector:
-    """Only http and https, and no redirects: `_follow` looks at their hosts first."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-    ):
-        opener.add_handler(handler)
-    return opener
+@lru_cache(maxsize=1)
+def _trusted() -> "ssl.SSLContext":
+    """The certificates of this machine, read once (0.1 s)."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
 
 
-def _check_host(here: str, url: str, allowed_hosts: Collection[str]) -> None:
+def _address(text: str, url: str, base: "httpx2.URL | None" = None) -> "httpx2.URL":
+    """The address as the client understands it, so that what is checked is what is asked."""
+    import httpx2
+
     try:
-        parts = urllib.parse.urlsplit(here)
-        host, port = (parts.hostname or "").lower(), parts.port
-    except ValueError as error:
-        raise RecordError("remote_media", f"{url}: {error}") from error
-    if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc:
-        raise RecordError("remote_media", f"{here!r} is no plain http or https address")
+        return httpx2.URL(text) if base is None else base.join(text)
+    except (httpx2.InvalidURL, ValueError) as error:
+        raise RecordError("remote_media", f"{url}: {text!r} is no web address: {error}") from error
+
+
+def _check_host(here: "httpx2.URL", url: str, allowed_hosts: Collection[str]) -> None:
+    if here.scheme not in _PORTS or not here.host or here.userinfo or (here.port or 1) > 65535:
+        raise RecordError("remote_media", f"{url}: {str(here)!r} is no plain http or https address")
+    port = here.port or _PORTS[here.scheme]
+    names = {here.host, here.raw_host.decode("ascii")}  # the same host, its letters written out and as xn--...
     allowed = {entry.lower() for entry in allowed_hosts}
-    if host not in allowed and f"{host}:{port}" not in allowed:
-        raise RecordError("remote_media", f"host {host!r} of {here!r} is not in media.allowed_hosts")
+    if not allowed & (names | {f"{name}:{port}" for name in names}):
+        raise RecordError("remote_media", f"host {here.host!r} of {str(here)!r} is not in media.allowed_hosts")
 
 
-def _redirect(error: urllib.error.HTTPError, url: str) -> str:
-    if error.code in (404, 410):
-        raise RecordError("missing_media", f"{url}: HTTP {error.code}")
-    if error.code in _PASSING_STATUS:
-        raise _Passing(f"HTTP {error.code}")
-    location = error.headers.get("Location")
-    if error.code not in (301, 302, 303, 307, 308) or not location:
-        raise RecordError("remote_media", f"{url}: HTTP {error.code} {error.reason}")
+def _redirect(response: "httpx2.Response", url: str) -> str:
+    status = response.status_code
+    if status in (404, 410):
+        raise RecordError("missing_media", f"{url}: HTTP {status}")
+    if status in _PASSING_STATUS:
+        raise _Passing(f"HTTP {status}")
+    location = response.headers.get("Location")
+    if status not in (301, 302, 303, 307, 308) or not location:
+        raise RecordError("remote_media", f"{url}: HTTP {status} {response.reason_phrase}")
     return str(location)
 
 
-def _read(response: Any, url: str, max_bytes: int, deadline: float) -> bytes:
-    declared = response.headers.get("Content-Length")
-    if declared is not None and declared.isdigit() and int(declared) > max_bytes:
+async def _read(response: "httpx2.Response", url: str, max_bytes: int) -> bytes:
+    declared = response.headers.get("Content-Length", "")
+    if declared.isdigit() and int(declared) > max_bytes:
         raise RecordError("media_too_large", f"{url}: {int(declared):,} bytes, at most {max_bytes:,} are read")
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise RecordError("remote_media", f"{url}: sent compressed, though that was not asked for")
     data = bytearray()
-    while piece := response.read1(min(_PIECE_BYTES, max_bytes + 1 - len(data))):
+    async for piece in response.aiter_raw():  # at most 64 KiB; fewer bytes than declared are a RequestError
         data += piece
         if len(data) > max_bytes:
             raise RecordError("media_too_large", f"{url}: more than {max_bytes:,} bytes")
-        _left(deadline)
-    if declared is not None and declared.isdigit() and len(data) != int(declared):
-        raise _Passing(f"the answer broke off after {len(data):,} of {int(declared):,} bytes")
     return bytes(data)
-
-
-def _left(deadline: float) -> float:
-    """Seconds until `deadline`, of which there must be some."""
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise _Passing("it took too long")
-    return left

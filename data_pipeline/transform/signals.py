@@ -9,6 +9,8 @@ the same on every machine: none of Python's own hashes, which differ between pro
 The signatures are b-bit MinHash (Broder 1997; Li and Koenig 2010, arXiv 0910.3349) with b = 16: the share of equal
 places of two signatures estimates the Jaccard similarity J of the two sets, with a standard error of
 sqrt(J (1 - J) / 64), 0.05 at J = 0.8; unrelated sets agree in a place with probability 2**-16.
+
+The package datasketch is not used: it holds an object for every row, where here a signature is 128 bytes of a column.
 """
 
 import functools

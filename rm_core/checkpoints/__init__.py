@@ -11,7 +11,8 @@
         ...
         COMPLETE.json                      step, ranks, sha256 of every record, facts
 
-The files hold tensors and JSON and nothing that a reader would execute.
+The files hold tensors and JSON and nothing that a reader would execute: torch.distributed.checkpoint and DeepSpeed
+write pickles, and DeepSpeed's files belong to one number of ranks until they are converted, so neither is used.
 """
 
 from rm_core.checkpoints.reader import Checkpoint

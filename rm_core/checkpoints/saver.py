@@ -8,11 +8,11 @@ training thread   next `save`, or `close`: all ranks agree whether every part wa
 """
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tenacity import Retrying, retry_if_exception, stop_before_delay, wait_exponential
 from torch import Tensor
 
 from data_pipeline.errors import BaserewardError, CorruptData, MissingInput, NoSpace, RunError
@@ -26,7 +26,7 @@ __all__ = ["CheckpointSaver", "Snapshot"]
 
 MAX_FAILURES = 3
 """Saves in a row that may fail before the training stops."""
-_PAUSE_S = 1.0
+_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
 _POLL_S = 0.1
 
 
@@ -147,21 +147,21 @@ class CheckpointSaver:
 
     def _write_part(self, folder: str, tensors: dict[str, Tensor], fragments: Any) -> None:
         """Again and again while a store fails that may come back; a full disk is no such failure."""
-        end_s, pause_s = time.monotonic() + self._retry_s, _PAUSE_S
-        while True:
-            try:
-                return write_part(
-                    folder, tensors, fragments,
-                    attempt=self._attempt, rank=self._rank, world_size=self._world_size,
-                )  # fmt: skip
-            except NoSpace:
-                raise
-            except RunError as error:
-                if time.monotonic() + pause_s > end_s:
-                    raise
-                self._report(f"checkpoint in {folder!r} on rank {self._rank}: {error}; trying again in {pause_s:.0f} s")
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, 30.0)
+        where = f"checkpoint in {folder!r} on rank {self._rank}"
+        again = Retrying(
+            retry=retry_if_exception(lambda error: isinstance(error, RunError) and not isinstance(error, NoSpace)),
+            stop=stop_before_delay(self._retry_s),
+            wait=wait_exponential(_PAUSE_S, max=_LONGEST_PAUSE_S),
+            before_sleep=lambda state: self._report(
+                f"{where}: {state.outcome and state.outcome.exception()}; trying again in {state.upcoming_sleep:.0f} s"
+            ),
+            reraise=True,
+        )
+        again(
+            write_part,
+            folder, tensors, fragments,
+            attempt=self._attempt, rank=self._rank, world_size=self._world_size,
+        )  # fmt: skip
 
     def _all_parts_there(self, folder: str) -> bool:
         """Wait for the records of all ranks; false where a rank has failed."""

@@ -4,6 +4,8 @@ The pairs of one Comparison share a prompt and responses, so they are not indepe
 Comparisons. It draws them by their *kind* (how many pairs, how many right): Comparisons of one kind are
 interchangeable, so one multinomial draw over the few kinds equals drawing all N with replacement, at a cost that
 does not grow with N and without any dependence on their order.
+
+`scipy.stats.bootstrap` is not used: it draws all N anew for every sample.
 """
 
 import math

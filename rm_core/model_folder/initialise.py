@@ -4,16 +4,20 @@ import os
 import shutil
 from collections.abc import Callable
 
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from data_pipeline import storage
 from data_pipeline.bounds import check_bounds
 from data_pipeline.config import EncodeConfig
-from data_pipeline.encoding.tokenizer import load_tokenizer, write_processor_files
+from data_pipeline.encoding.template import chat_template
+from data_pipeline.encoding.tokenizer import load_tokenizer
 from data_pipeline.errors import MissingInput
 from rm_core.model.backbone import DTYPES, new_backbone
 from rm_core.model.config import InitModelConfig
 from rm_core.model.shape_config import backbone_config
 from rm_core.model_folder.folder import PROCESSOR_FILES, finish_folder
 
-__all__ = ["initialise_model"]
+__all__ = ["initialise_model", "write_processor_files"]
 
 
 def initialise_model(config: InitModelConfig, encode: EncodeConfig, *, train_tokenizer: Callable[[str], None]) -> int:
@@ -43,6 +47,18 @@ def initialise_model(config: InitModelConfig, encode: EncodeConfig, *, train_tok
     backbone.save_pretrained(config.output)
     finish_folder(config.output, {"shape": config.shape, "seed": config.seed, "tokenizer": tokenizer.fingerprint})
     return sum(parameter.numel() for parameter in backbone.parameters())
+
+
+def write_processor_files(folder: str, encode: EncodeConfig) -> None:
+    """Write what else Transformers reads, so that it resizes and formats as we do.
+
+    ``preprocessor_config.json`` has the pixel limits of `encode`, ``chat_template.jinja`` its system prompt. There is
+    no file for videos: Transformers' video processor needs torchvision.
+    """
+    # The variant that needs no torchvision; the file names the class of both.
+    images = Qwen2VLImageProcessorPil(min_pixels=encode.min_pixels, max_pixels=encode.max_pixels)
+    images.save_pretrained(folder)
+    storage.write_atomic(storage.join(folder, "chat_template.jinja"), chat_template(encode.system_prompt).encode())
 
 
 def _copy_tokenizer(source: str, target: str) -> None:

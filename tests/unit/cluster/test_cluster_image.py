@@ -33,11 +33,11 @@ def test_every_installation_is_constrained() -> None:
     for command in commands:
         assert "-c constraints.txt" in command, command
         words = command.partition("-c constraints.txt")[2].split()
-        named = [word for word in words if not word.startswith("-") and word != "'.[aws]'"]
+        named = [word for word in words if not word.startswith("-") and word != "'.[aws,serve]'"]
         assert [name for name in named if name.lower() not in PINNED | {"setuptools": "", "wheel": ""}] == []
 
 
-@pytest.mark.parametrize("extra", [None, "aws"])
+@pytest.mark.parametrize("extra", [None, "aws", "serve"])
 def test_every_dependency_has_a_pin(extra: str | None) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = project["dependencies"] if extra is None else project["optional-dependencies"][extra]

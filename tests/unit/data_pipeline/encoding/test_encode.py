@@ -1,20 +1,22 @@
 """Tokens and sizes against those of transformers."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from transformers import AutoTokenizer
+from transformers import AutoImageProcessor, AutoTokenizer
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from data_pipeline.config import EncodeConfig
 from data_pipeline.encoding.encoder import EncodedImage, Encoder, check_length, common_prefix
-from data_pipeline.encoding.tokenizer import load_tokenizer, train_tokenizer, write_processor_files
+from data_pipeline.encoding.tokenizer import load_tokenizer, train_tokenizer
 from data_pipeline.errors import RecipeError, RecordError
 from data_pipeline.media import Image, smart_resize
 from data_pipeline.records.comparison import Comparison, ImageSlot, MediaRef, Part, Response, Turn
+from rm_core.model_folder.initialise import write_processor_files
 
 IMAGES = [Image(b"a", "ka", 100, 60), Image(b"b", "kb", 300, 500)]
 DIALOGUE = Comparison(
@@ -177,6 +179,8 @@ def test_sizes_equal_the_hugging_face_processor() -> None:
 
 
 def test_the_written_processor_config_loads(folder: str) -> None:
-    processor = Qwen2VLImageProcessorPil.from_pretrained(folder)
+    processor = AutoImageProcessor.from_pretrained(folder)
+    assert isinstance(processor, Qwen2VLImageProcessorPil)
     assert (processor.size["shortest_edge"], processor.size["longest_edge"]) == (3136, 1_003_520)
-    assert Path(folder, "preprocessor_config.json").exists()
+    written = json.loads(Path(folder, "preprocessor_config.json").read_text())
+    assert written["image_processor_type"] == "Qwen2VLImageProcessor"

@@ -12,11 +12,12 @@ from data_pipeline.config import EncodeConfig
 from data_pipeline.dataset.shard_reader import ShardReader
 from data_pipeline.dataset.shards import ShardRow, read_table, shard_urls, write_shard
 from data_pipeline.encoding.encoder import EncodedVideo, Encoder
-from data_pipeline.encoding.tokenizer import ChatTokenizer, load_tokenizer, train_tokenizer, write_processor_files
+from data_pipeline.encoding.tokenizer import ChatTokenizer, load_tokenizer, train_tokenizer
 from data_pipeline.encoding.truncate import Cut, cut
 from data_pipeline.errors import RecipeError
 from data_pipeline.media import Image, Video
 from data_pipeline.records.comparison import Comparison, ImageSlot, MediaRef, Part, Response, Turn
+from rm_core.model_folder.initialise import write_processor_files
 
 STILL = Image(b"a", "ka", 112, 56)
 FRAMES = tuple(Image(bytes([place]), f"k{place}", 640, 480) for place in range(5))

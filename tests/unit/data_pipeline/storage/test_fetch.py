@@ -1,5 +1,6 @@
 """Fetching from the web: allowed hosts only, bounded in bytes and time, passing failures tried again."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -44,18 +45,25 @@ class Web(BaseHTTPRequestHandler):
             self.close_connection = True
         elif name == "slow":
             self._answer(200, b"", {}, size=100)
-            for _ in range(100):
-                time.sleep(0.05)
-                try:
-                    self.wfile.write(b"x")
-                    self.wfile.flush()
-                except OSError:
-                    break
-            self.close_connection = True
+            self._dribble()
+        elif name == "dribble":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+            self._dribble()
         elif name == "zipped":
             self._answer(200, DATA, {"Content-Encoding": "gzip"})
         else:
             self._answer(200, DATA)
+
+    def _dribble(self) -> None:
+        """A byte every 50 ms for 5 s, or until the client is gone."""
+        for _ in range(100):
+            time.sleep(0.05)
+            try:
+                self.wfile.write(b"x")
+                self.wfile.flush()
+            except OSError:
+                break
+        self.close_connection = True
 
     def _answer(self, status: int, data: bytes, headers: dict[str, str] | None = None, size: int | None = None) -> None:
         self.send_response_only(status)
@@ -127,6 +135,8 @@ def test_more_bytes_than_allowed_are_not_read(web: str, path: str) -> None:
         "http://sub.127.0.0.1/a.jpg",
         "http://127.0.0.1@example.invalid/a.jpg",
         "http://user:word@127.0.0.1/a.jpg",
+        "http://127.0.0.1\\@example.invalid/a.jpg",
+        "http://example.invalid\\@127.0.0.1/a.jpg",
         "http://localhost/a.jpg",
         "http:///a.jpg",
         "http://[127.0.0.1/a.jpg",
@@ -151,9 +161,40 @@ def test_an_entry_may_name_the_port(web: str) -> None:
         get(f"{web}/a.jpg", hosts=())
 
 
-def test_a_slow_answer_is_given_up(web: str) -> None:
-    with pytest.raises(RecordError, match="it took too long|timed out"):
-        get(f"{web}/slow", timeout_s=0.4)
+@pytest.mark.parametrize("path", ["slow", "dribble"])
+def test_a_slow_answer_is_given_up_in_time(web: str, path: str) -> None:
+    """Each byte, of the headers too, comes soon after the one before; the whole takes 5 s."""
+    start_s = time.monotonic()
+    with pytest.raises(RecordError, match="it took too long; tried 1 times"):
+        get(f"{web}/{path}", timeout_s=0.5)
+    assert time.monotonic() - start_s < 2
+
+
+def test_a_name_that_is_looked_up_for_long_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    def look_up(*_: object, **__: object) -> list[object]:
+        time.sleep(3)
+        return []
+
+    monkeypatch.setattr("socket.getaddrinfo", look_up)
+    start_s = time.monotonic()
+    with pytest.raises(RecordError, match="it took too long"):
+        get("http://example.invalid/a.jpg", hosts=("example.invalid",), timeout_s=0.5)
+    assert time.monotonic() - start_s < 2
+
+
+def test_a_caller_inside_an_event_loop_is_served(web: str) -> None:
+    async def ask() -> bytes:
+        return get(f"{web}/a.jpg")
+
+    assert asyncio.run(ask()) == DATA
+
+
+@pytest.mark.usefixtures("web")  # its short pauses
+def test_a_host_may_be_written_in_its_own_letters() -> None:
+    for url in ("http://b\u00fccher.invalid/a.jpg", "http://xn--bcher-kva.invalid/a.jpg"):
+        for host in ("b\u00fccher.invalid", "xn--bcher-kva.invalid"):
+            with pytest.raises(RecordError, match="ConnectError"):
+                get(url, hosts=(host,))
 
 
 def test_a_host_that_does_not_answer_refuses_the_record(web: str) -> None:

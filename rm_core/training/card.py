@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from data_pipeline.storage import is_local, name_of
 from rm_core.train_config.config import TrainConfig
 
 __all__ = ["model_card"]
@@ -11,7 +12,7 @@ _SHOWN = ("train/loss", "train/accuracy", "train/margin", "train/reward_mean", "
 
 
 def model_card(config: TrainConfig, lineage: Mapping[str, Any], metrics: Mapping[str, float], steps: int) -> str:
-    """Markdown with the metadata block that model hubs read.
+    """Markdown with the metadata block that model hubs read; no path of this machine stands in it.
 
     Args:
         lineage: where the model came from; texts are shown, its ``config`` is left to ``model.json``.
@@ -19,7 +20,7 @@ def model_card(config: TrainConfig, lineage: Mapping[str, Any], metrics: Mapping
         steps: optimiser steps taken.
     """
     facts = {
-        "Started from": f"`{config.model}`",
+        "Started from": f"`{_shown(config.model)}`",
         "Steps": f"{steps:,} of {config.global_batch} Comparisons",
         "Objective": f"`{config.objective.name}`",
         "Peak learning rate": f"{config.optimizer.learning_rate:g}",
@@ -30,10 +31,11 @@ def model_card(config: TrainConfig, lineage: Mapping[str, Any], metrics: Mapping
     numbers = {name: f"{metrics[name]:.4f}" for name in _SHOWN if name in metrics}
     return "\n".join(
         [
-            "---", "library_name: transformers", "pipeline_tag: text-classification", "tags: [reward-model]", "---", "",
+            "---", "library_name: basereward", "tags: [reward-model]", "---", "",
             "# A scalar reward model", "",
             "It reads a prompt with its images and a response, and gives one number: the higher, the better.",
-            "Numbers of one prompt's responses can be compared with each other.", "",
+            "Only rewards of responses to the same prompt can be compared.", "",
+            "The package `basereward` loads and scores it; Transformers alone does not know the reward head.", "",
             "```python", "import rm_core", "", 'scorer = rm_core.load("this/folder")', "```", "",
             "## Training", "", *_table("what", facts), "",
             "The last window of its training, on the data it was trained on:", "", *_table("metric", numbers), "",
@@ -42,6 +44,11 @@ def model_card(config: TrainConfig, lineage: Mapping[str, Any], metrics: Mapping
             "`python -m rm_core.model_folder.verify` compares.", "",
         ]
     )  # fmt: skip
+
+
+def _shown(model: str) -> str:
+    """The name of a local folder, which is a path of one machine; an address of a store as it is."""
+    return name_of(model.rstrip("/")) if is_local(model) else model
 
 
 def _table(name: str, rows: Mapping[str, str]) -> list[str]:

@@ -19,7 +19,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from data_pipeline.errors import RunError
-from data_pipeline.storage import is_local, join, write_atomic
+from data_pipeline.storage import is_local, join, name_of, write_atomic
 from rm_core.batches.loader import Comparisons
 from rm_core.batches.packed import PackedBatch, collate
 from rm_core.model.lora import merged
@@ -120,7 +120,7 @@ def _remove(folder: str) -> None:
 
 
 def model_card(config: TrainConfig, lineage: Mapping[str, Any], metrics: Mapping[str, float], steps: int) -> str:
-    """Markdown with the metadata block that model hubs read.
+    """Markdown with the metadata block that model hubs read; no path of this machine stands in it.
 
     Args:
         lineage: where the model came from; texts are shown, its ``config`` is left to ``model.json``.
@@ -128,7 +128,7 @@ def model_card(config: TrainConfig, lineage: Mapping[str, Any], metrics: Mapping
         steps: optimiser steps taken.
     """
     facts = {
-        "Started from": f"`{config.model}`",
+        "Started from": f"`{_model_name(config.model)}`",
         "Steps": f"{steps:,} of {config.global_batch} Comparisons",
         "Objective": f"`{config.objective.name}`",
         "Peak learning rate": f"{config.optimizer.learning_rate:g}",
@@ -139,10 +139,11 @@ def model_card(config: TrainConfig, lineage: Mapping[str, Any], metrics: Mapping
     numbers = {name: f"{metrics[name]:.4f}" for name in _SHOWN if name in metrics}
     return "\n".join(
         [
-            "---", "library_name: transformers", "pipeline_tag: text-classification", "tags: [reward-model]", "---", "",
+            "---", "library_name: basereward", "tags: [reward-model]", "---", "",
             "# A scalar reward model", "",
             "It reads a prompt with its images and a response, and gives one number: the higher, the better.",
-            "Numbers of one prompt's responses can be compared with each other.", "",
+            "Only rewards of responses to the same prompt can be compared.", "",
+            "The package `basereward` loads and scores it; Transformers alone does not know the reward head.", "",
             "```python", "import rm_core", "", 'scorer = rm_core.load("this/folder")', "```", "",
             "## Training", "", *_table("what", facts), "",
             "The last window of its training, on the data it was trained on:", "", *_table("metric", numbers), "",
@@ -151,6 +152,11 @@ def model_card(config: TrainConfig, lineage: Mapping[str, Any], metrics: Mapping
             "`python -m rm_core.model_folder.verify` compares.", "",
         ]
     )  # fmt: skip
+
+
+def _model_name(model: str) -> str:
+    """The name of a local folder, which is a path of one machine; an address of a store as it is."""
+    return name_of(model.rstrip("/")) if is_local(model) else model
 
 
 def _table(name: str, rows: Mapping[str, str]) -> list[str]:

@@ -12,17 +12,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_pipeline import storage
+from data_pipeline.dataset.layout import folder_of, shard_folder, shard_urls
 from data_pipeline.dataset.manifest import Manifest
 from data_pipeline.dataset.shard_reader import ShardReader
-from data_pipeline.dataset.shards import read_table, shard_urls
+from data_pipeline.dataset.shards import read_table
 from data_pipeline.encoding.encoder import EncodedComparison
 from data_pipeline.encoding.truncate import Cut
 from data_pipeline.errors import CorruptData
 from data_pipeline.records.comparison import Comparison
 from data_pipeline.storage.cache import ShardCache
-from data_pipeline.transform.units import shard_folder
 
-__all__ = ["PreparedData", "folder_of"]
+__all__ = ["PreparedData"]
 
 _OPEN_SHARDS = 128
 """Memory-mapped shards kept open; each holds two files."""
@@ -180,14 +180,6 @@ class PreparedData:
         comparisons, images = shard_urls(shard_folder(self.folder), info.name)
         yield comparisons, info.bytes, info.sha256
         yield images, info.image_bytes, info.images_sha256
-
-
-def folder_of(place: str) -> str:
-    """The output folder of a place that is one, or one of its manifests."""
-    if not place.endswith(".json"):
-        return place
-    parent = storage.parent_of(place)
-    return storage.parent_of(parent) if storage.name_of(parent) == "manifests" else parent
 
 
 def _mapped(file: BinaryIO, url: str) -> pa.Table:

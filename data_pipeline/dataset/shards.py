@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from data_pipeline import storage
+from data_pipeline.dataset.layout import shard_urls
 from data_pipeline.encoding.encoder import EncodedComparison, EncodedImage, EncodedVideo, Segments, VisionSpan
 from data_pipeline.errors import CorruptData
 from data_pipeline.records.comparison import Comparison, ImageSlot, Part, text_of
@@ -27,7 +28,6 @@ __all__ = [
     "ShardRow",
     "read_table",
     "serialise",
-    "shard_urls",
     "span_frames",
     "write_shard",
 ]
@@ -102,11 +102,6 @@ class ShardInfo:
     sha256: str
     image_bytes: int
     images_sha256: str
-
-
-def shard_urls(folder: str, name: str) -> tuple[str, str]:
-    """The two files of shard `name`: Comparisons and images."""
-    return storage.join(folder, f"{name}.arrow"), storage.join(folder, f"{name}.images.arrow")
 
 
 def write_shard(folder: str, name: str, rows: Sequence[ShardRow]) -> tuple[ShardInfo, list[list[int]]]:

@@ -23,8 +23,15 @@ import pyarrow.compute as pc
 
 from data_pipeline import __version__, storage
 from data_pipeline.config import PreprocessConfig
+from data_pipeline.dataset.layout import (
+    manifest_url,
+    quarantine_name,
+    rows_name,
+    rows_url,
+    shard_folder,
+    shard_urls,
+)
 from data_pipeline.dataset.manifest import (
-    MANIFEST,
     BenchmarkCounts,
     Counts,
     FileInfo,
@@ -32,13 +39,13 @@ from data_pipeline.dataset.manifest import (
     Manifest,
     SourceCounts,
 )
-from data_pipeline.dataset.shards import SCHEMA_VERSION, read_table, serialise, shard_urls
+from data_pipeline.dataset.shards import SCHEMA_VERSION, read_table, serialise
 from data_pipeline.dataset.tables import ROWS_SCHEMA, UNIT_ROWS_SCHEMA
 from data_pipeline.errors import CorruptData, RunError
 from data_pipeline.filtering.apply import Marked, mark
 from data_pipeline.filtering.contamination import BenchmarkIndex
 from data_pipeline.transform.planning import address_of, all_sources, portable_config
-from data_pipeline.transform.units import Refusal, UnitRecord, WorkUnit, rows_url, shard_folder
+from data_pipeline.transform.units import Refusal, UnitRecord, WorkUnit
 
 __all__ = ["finish", "is_finished", "manifest_address"]
 
@@ -63,7 +70,7 @@ def is_finished(config: PreprocessConfig, units: Sequence[WorkUnit]) -> Manifest
     Raises:
         CorruptData: the folder is finished, but one of its files is gone.
     """
-    if not storage.exists(storage.join(config.output, MANIFEST)):
+    if not storage.exists(manifest_url(config.output)):
         return None
     manifest = Manifest.read(config.output)
     if manifest.address != manifest_address(config, units):
@@ -249,8 +256,8 @@ def _write(
 ) -> Manifest:
     address = manifest_address(config, units)
     files = {
-        f"rows.{address}.arrow": serialise(rows),
-        f"quarantine.{address}.jsonl": "".join(
+        rows_name(address): serialise(rows),
+        quarantine_name(address): "".join(
             json.dumps(line, sort_keys=True, ensure_ascii=False) + "\n" for line in quarantine
         ).encode(),
     }

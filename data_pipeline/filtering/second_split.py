@@ -5,7 +5,6 @@ under another seed, so that it says nothing of which part a Comparison came from
 """
 
 import hashlib
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,11 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_pipeline.config import SplitConfig
+from data_pipeline.dataset.layout import rows_url, unit_of_shard
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.dataset.shards import read_table
 from data_pipeline.filtering.columns import lists
 from data_pipeline.filtering.split import assign_splits
-from data_pipeline.transform.units import rows_url
 
 __all__ = ["content_keys", "split_again"]
 
@@ -68,10 +67,6 @@ def _signals(data: PreparedData, keys: pa.StringArray) -> pa.Table:
         table = read_table(rows_url(address, data.folder)).select(_COLUMNS)
         return table.filter(pc.is_in(table["content_key"], keys))
 
+    units = dict.fromkeys(unit_of_shard(shard.name) for shard in data.manifest.shards)
     with ThreadPoolExecutor(_READERS) as pool:
-        return pa.concat_tables(pool.map(of_unit, _units(shard.name for shard in data.manifest.shards)))
-
-
-def _units(shards: Iterable[str]) -> list[str]:
-    """Addresses of the units that wrote the shards; a shard is called ADDRESS-NUMBER."""
-    return list(dict.fromkeys(name.rpartition("-")[0] for name in shards))
+        return pa.concat_tables(pool.map(of_unit, units))

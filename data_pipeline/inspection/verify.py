@@ -5,9 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from data_pipeline import storage
+from data_pipeline.dataset.layout import shard_folder, shard_urls
 from data_pipeline.dataset.manifest import Manifest
-from data_pipeline.dataset.shards import shard_urls
-from data_pipeline.transform.units import shard_folder
 
 __all__ = ["CheckedFile", "files_of_manifest", "verify_files"]
 

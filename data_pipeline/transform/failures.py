@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass
 
 from data_pipeline import storage
 from data_pipeline.config import PreprocessConfig
-from data_pipeline.transform.units import WorkUnit, unit_url
+from data_pipeline.dataset.layout import failure_url, unit_url
+from data_pipeline.transform.units import WorkUnit
 
-__all__ = ["UnitFailure", "failure_url", "failures", "record_failure"]
+__all__ = ["UnitFailure", "failures", "record_failure"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +30,6 @@ class UnitFailure:
         return lines[-1] if lines else "no traceback: the process died"
 
 
-def failure_url(address: str, output: str) -> str:
-    """Where the unit's failure is written."""
-    return storage.join(output, "failed", f"{address}.json")
-
-
 def record_failure(unit: WorkUnit, config: PreprocessConfig, traceback: str, attempts: int) -> UnitFailure:
     """Put the unit aside; another run tries it again."""
     failure = UnitFailure(
@@ -51,7 +47,7 @@ def record_failure(unit: WorkUnit, config: PreprocessConfig, traceback: str, att
 
 def failures(config: PreprocessConfig, units: Sequence[WorkUnit]) -> list[UnitFailure]:
     """The units of the plan that were put aside and have not been done since, in the order of the plan."""
-    put_aside = {storage.name_of(url) for url in storage.list_files(storage.join(config.output, "failed", "*.json"))}
+    put_aside = {storage.name_of(url) for url in storage.list_files(failure_url("*", config.output))}
     found: list[UnitFailure] = []
     for unit in units:
         url = failure_url(unit.address, config.output)

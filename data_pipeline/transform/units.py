@@ -19,7 +19,8 @@ import pyarrow as pa
 
 from data_pipeline import storage
 from data_pipeline.config import PreprocessConfig
-from data_pipeline.dataset.shards import ShardInfo, ShardRow, serialise, shard_urls, write_shard
+from data_pipeline.dataset.layout import rows_url, shard_folder, shard_urls, unit_url
+from data_pipeline.dataset.shards import ShardInfo, ShardRow, serialise, write_shard
 from data_pipeline.dataset.tables import UNIT_ROWS_SCHEMA
 from data_pipeline.encoding.encoder import Encoder
 from data_pipeline.encoding.tokenizer import load_tokenizer
@@ -33,10 +34,7 @@ __all__ = [
     "UnitResult",
     "WorkUnit",
     "find_done",
-    "rows_url",
     "run_unit",
-    "shard_folder",
-    "unit_url",
 ]
 
 _MAX_DETAIL_CHARS = 500
@@ -144,21 +142,6 @@ class UnitRecord:
             seconds=seconds,
             reused=reused,
         )
-
-
-def unit_url(address: str, output: str) -> str:
-    """The file whose presence makes the unit done."""
-    return storage.join(output, "units", f"{address}.json")
-
-
-def rows_url(address: str, output: str) -> str:
-    """The signals of the unit's Comparisons."""
-    return storage.join(output, "units", f"{address}.rows.arrow")
-
-
-def shard_folder(output: str) -> str:
-    """Where the shards of an output folder lie."""
-    return storage.join(output, "shards")
 
 
 def find_done(unit: WorkUnit, config: PreprocessConfig) -> UnitResult | None:

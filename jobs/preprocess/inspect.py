@@ -4,7 +4,7 @@ import json as json_format
 from collections.abc import Sequence
 from typing import Any
 
-from data_pipeline.dataset.manifest import MANIFEST
+from data_pipeline.dataset.layout import MANIFEST
 from data_pipeline.inspection.diff import Change, Count, DataDiff, Group, compare
 from data_pipeline.inspection.places import read_place
 from data_pipeline.inspection.verify import CheckedFile, files_of_manifest, verify_files

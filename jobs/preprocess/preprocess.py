@@ -16,6 +16,7 @@ from time import perf_counter
 
 from data_pipeline import storage
 from data_pipeline.config import PreprocessConfig
+from data_pipeline.dataset.layout import failure_url
 from data_pipeline.dataset.manifest import Manifest
 from data_pipeline.errors import RunError
 from data_pipeline.pipeline import (
@@ -28,7 +29,7 @@ from data_pipeline.pipeline import (
     plan_units,
     scan_file,
 )
-from data_pipeline.transform.failures import UnitFailure, failure_url, record_failure
+from data_pipeline.transform.failures import UnitFailure, record_failure
 from data_pipeline.transform.units import find_done
 from jobs.pages.data_page import write_data_page
 from jobs.preprocess.unit_log import UnitReport, logged_unit

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from picture_pairs import ROWS_PER_UNIT, PicturePairs, mtimes_of, outputs_of
 
+from data_pipeline.dataset.layout import log_url
 from data_pipeline.errors import MissingInput, RunError
 from data_pipeline.pipeline import plan_units
 from data_pipeline.transform.failures import failures
 from jobs.preprocess import preprocess
-from jobs.preprocess.unit_log import log_url
 from jobs.recipe.schema import ClusterConfig
 from jobs.runtime.ray_session import open_cluster
 

@@ -25,7 +25,8 @@ from data_pipeline.config import (
     SourceConfig,
     SplitConfig,
 )
-from data_pipeline.dataset.manifest import MANIFEST, Manifest
+from data_pipeline.dataset.layout import MANIFEST
+from data_pipeline.dataset.manifest import Manifest
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.encoding.tokenizer import train_tokenizer
 from data_pipeline.errors import CorruptData, MissingInput, RecipeError, RunError

@@ -16,7 +16,7 @@ from data_pipeline.filtering.near_duplicates import near_duplicates
 from data_pipeline.filtering.rules import refusals, sizes
 from data_pipeline.filtering.split import assign_splits
 
-__all__ = ["REASONS", "Marked", "check_marking", "mark"]
+__all__ = ["REASONS", "Marked", "check_filters", "mark"]
 
 REASONS = (
     "too_long",
@@ -62,7 +62,7 @@ class Marked:
     overlaps: dict[str, int] = field(default_factory=dict)
 
 
-def check_marking(config: PreprocessConfig) -> None:
+def check_filters(config: PreprocessConfig) -> None:
     """Refuse values that no marking can work with.
 
     Raises:

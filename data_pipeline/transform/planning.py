@@ -1,6 +1,6 @@
 """A recipe's sources to work units, each with the address of what it will make.
 
-    input_files(config) -> InputRef -> scan_file each, anywhere -> FileScan -> plan_units -> WorkUnits
+    input_files(config) -> InputRef -> scan_file each, anywhere -> FileScan -> cut_units -> WorkUnits
 
 The address of a unit is a hash of everything that decides its bytes: the file's content, the rows, the adapter and its
 settings, media and token settings, the tokenizer. Nothing of marking is in it, nor any other source.
@@ -20,14 +20,23 @@ from data_pipeline.config import MediaConfig, PreprocessConfig, SourceConfig
 from data_pipeline.dataset.shards import SCHEMA_VERSION
 from data_pipeline.encoding.tokenizer import tokenizer_fingerprint
 from data_pipeline.errors import MissingInput, RecipeError
-from data_pipeline.filtering.apply import check_marking
 from data_pipeline.records.selection import RESPONSES, VIDEOS
 from data_pipeline.sources.inputs import inputs_of
 from data_pipeline.sources.readers.files import RowRange, split_rows
 from data_pipeline.sources.registry import adapter_of
 from data_pipeline.transform.units import WorkUnit
 
-__all__ = ["FileScan", "InputRef", "address_of", "input_files", "plan_units", "portable_config", "scan_file"]
+__all__ = [
+    "FileScan",
+    "InputRef",
+    "address_of",
+    "all_sources",
+    "check_config",
+    "cut_units",
+    "input_files",
+    "portable_config",
+    "scan_file",
+]
 
 _MAKING_KEYS = ("shape", "fields", "score_field", "responses")
 """What of a source decides what its adapter makes; the name is in every row."""
@@ -64,10 +73,8 @@ def input_files(config: PreprocessConfig) -> list[InputRef]:
     """The raw files of all sources and benchmarks, in the order of the plan.
 
     Raises:
-        RecipeError: no source, two of one name, or a value out of range.
-        MissingInput: a source without files, or an unknown shape.
+        MissingInput: a source without files.
     """
-    check_config(config)
     found: list[InputRef] = []
     for place, source in enumerate(all_sources(config)):
         if place < len(config.sources) and config.mixture.only and source.name not in config.mixture.only:
@@ -92,18 +99,17 @@ def scan_file(ref: InputRef, rows_per_unit: int) -> FileScan:
     )
 
 
-def plan_units(config: PreprocessConfig, scans: Mapping[str, FileScan] | None = None) -> list[WorkUnit]:
-    """Cut the inputs into work units.
+def cut_units(config: PreprocessConfig, refs: Sequence[InputRef], scans: Mapping[str, FileScan]) -> list[WorkUnit]:
+    """Cut the input files into work units.
 
     Args:
-        scans: what `scan_file` gave, by url; None: the files are scanned here, one after the other.
+        refs: what `input_files` gave.
+        scans: what `scan_file` gave, by url.
 
     Raises:
-        RecipeError, MissingInput: as for `input_files`, or no tokenizer, or no record at all.
+        MissingInput: no tokenizer, or no record at all.
+        RecipeError: a `media_root` in an archive that can't be entered.
     """
-    refs = input_files(config)
-    if scans is None:
-        scans = {ref.url: scan_file(ref, config.rows_per_unit) for ref in refs}
     tokenizer = tokenizer_fingerprint(config.tokenizer)
     sources = all_sources(config)
     left = [source.limit for source in sources]
@@ -188,7 +194,6 @@ def check_config(config: PreprocessConfig) -> None:
         if source.responses not in RESPONSES:
             known = " or ".join(RESPONSES)
             raise RecipeError(f"responses={source.responses!r} of source {source.name!r} must be {known}")
-    check_marking(config)
 
 
 def _check_media(media: MediaConfig) -> None:

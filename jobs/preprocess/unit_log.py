@@ -14,7 +14,7 @@ from pathlib import Path
 from data_pipeline import storage
 from data_pipeline.config import PreprocessConfig
 from data_pipeline.dataset.layout import log_url
-from data_pipeline.pipeline import UnitResult, WorkUnit, run_unit
+from data_pipeline.transform.units import UnitResult, WorkUnit, run_unit
 
 __all__ = ["UnitReport", "logged_unit", "peak_memory"]
 

@@ -14,7 +14,7 @@ from data_pipeline.config import (
     SplitConfig,
 )
 from data_pipeline.errors import RecipeError
-from data_pipeline.filtering.apply import REASONS, Marked, check_marking, mark
+from data_pipeline.filtering.apply import REASONS, Marked, check_filters, mark
 from data_pipeline.filtering.contamination import BenchmarkIndex
 
 BUS = ("bus", 0x0123_4567_89AB_CDEF)
@@ -128,8 +128,8 @@ def test_reasons_are_distinct_words() -> None:
 )
 def test_values_out_of_range(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        check_marking(config(**settings))
+        check_filters(config(**settings))
 
 
 def test_the_defaults_pass() -> None:
-    check_marking(config())
+    check_filters(config())

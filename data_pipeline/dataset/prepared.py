@@ -31,7 +31,7 @@ _SHARDS_IN_MEMORY = 4
 
 
 class PreparedData:
-    """The kept Comparisons of an output folder, in the order of the plan, cut as marking decided.
+    """The kept Comparisons of an output folder, in the order of the plan, cut as filtering decided.
 
     Opens shards when they are first read and checks their sha256 then, once a process. Pickles as its place and cache.
 
@@ -96,11 +96,11 @@ class PreparedData:
 
     def split_indices(self, split: str) -> npt.NDArray[np.int64]:
         """Indices of the Comparisons of "train" or "heldout", ascending: int64 [N]."""
-        on_side = pc.equal(self.all_rows["split"], split).to_numpy()
-        return np.flatnonzero(on_side[self._kept]).astype(np.int64)
+        in_split = pc.equal(self.all_rows["split"], split).to_numpy()
+        return np.flatnonzero(in_split[self._kept]).astype(np.int64)
 
     def epoch_indices(self, split: str) -> npt.NDArray[np.int64]:
-        """Indices that an epoch of the split shows, ascending, each as often as marking repeats it: int64 [N]."""
+        """Indices that an epoch of the split shows, ascending, each as often as filtering repeats it: int64 [N]."""
         indices = self.split_indices(split)
         return np.repeat(indices, _one_chunk(self.all_rows["repeats"]).to_numpy()[self.places(indices)])
 

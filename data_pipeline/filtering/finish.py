@@ -1,8 +1,8 @@
-"""All done units to one manifest: marking, counting, and the files that make the folder complete.
+"""All done units to one manifest: filtering, counting, and the files that make the folder complete.
 
-    units/*.rows.arrow --marks.marking.mark--> marks, splits, cuts, repeats --> rows.<address>.arrow
-    units/*.json refusals + marks ----------------------------------------> quarantine.<address>.jsonl
-    counts that add up ---------------------------------------------------> manifests/<address>.json, manifest.json
+    units/*.rows.arrow --apply.apply_filters--> reasons, splits, cuts, repeats --> rows.<address>.arrow
+    units/*.json refusals + reasons ---------------------------------------> quarantine.<address>.jsonl
+    counts that add up ----------------------------------------------------> manifests/<address>.json, manifest.json
 
 No shard and no image is opened here, so another rule costs seconds.
 """
@@ -42,7 +42,7 @@ from data_pipeline.dataset.manifest import (
 from data_pipeline.dataset.shards import SCHEMA_VERSION, read_table, serialise
 from data_pipeline.dataset.tables import ROWS_SCHEMA, UNIT_ROWS_SCHEMA
 from data_pipeline.errors import CorruptData, RunError
-from data_pipeline.filtering.apply import Marked, mark
+from data_pipeline.filtering.apply import FilterResult, apply_filters
 from data_pipeline.filtering.contamination import BenchmarkIndex
 from data_pipeline.transform.planning import address_of, all_sources, portable_config
 from data_pipeline.transform.units import Refusal, UnitRecord, WorkUnit
@@ -54,7 +54,7 @@ _READERS = 16
 
 
 def manifest_address(config: PreprocessConfig, units: Sequence[WorkUnit]) -> str:
-    """The address of the manifest that `finish` will write: units in order, and the settings of marking."""
+    """The address of the manifest that `finish` will write: units in order, and the settings of the filters."""
     return address_of(
         {
             "schema_version": SCHEMA_VERSION,
@@ -85,7 +85,7 @@ def is_finished(config: PreprocessConfig, units: Sequence[WorkUnit]) -> Manifest
 
 
 def finish(config: PreprocessConfig, units: Sequence[WorkUnit]) -> Manifest:
-    """Mark, count and write the manifest.
+    """Filter, count and write the manifest.
 
     Raises:
         RunError: a unit is not done, or items seen are not items kept and refused.
@@ -97,11 +97,11 @@ def finish(config: PreprocessConfig, units: Sequence[WorkUnit]) -> Manifest:
     gathered = _gather(own)
     benchmarks = _benchmarks([one for one in done if one.unit.source >= len(config.sources)], config)
     index = BenchmarkIndex.from_tables([(name, table) for name, table, _ in benchmarks]) if benchmarks else None
-    marked = mark(gathered.table, config, index)
-    rows = _rows(gathered, marked)
-    quarantine = _quarantine(own, gathered, marked, config)
+    filtered = apply_filters(gathered.table, config, index)
+    rows = _rows(gathered, filtered)
+    quarantine = _quarantine(own, gathered, filtered, config)
     counts = _counts(config, own, rows, quarantine)
-    counts.benchmarks = _benchmark_counts(benchmarks, marked)
+    counts.benchmarks = _benchmark_counts(benchmarks, filtered)
     return _write(config, units, own, rows, quarantine, counts)
 
 
@@ -139,18 +139,18 @@ def _gather(done: Sequence[_Done]) -> _Gathered:
     return _Gathered(table, unit, shard.astype(np.int32))
 
 
-def _rows(gathered: _Gathered, marked: Marked) -> pa.Table:
+def _rows(gathered: _Gathered, filtered: FilterResult) -> pa.Table:
     table = gathered.table
     same = ("row", "id", "source", "ranks", "image_rows", "image_patches", "span_frames", "content_key")
     columns: dict[str, Any] = {name: table[name] for name in same}
     columns |= {
         "shard": gathered.shard,
-        "split": marked.splits,
-        "prefix_length": marked.prefix_length,
-        "response_lengths": marked.response_lengths,
-        "mark": marked.marks,
-        "repeats": marked.repeats,
-        "dropped_turns": marked.dropped_turns,
+        "split": filtered.splits,
+        "prefix_length": filtered.prefix_length,
+        "response_lengths": filtered.response_lengths,
+        "mark": filtered.reasons,
+        "repeats": filtered.repeats,
+        "dropped_turns": filtered.dropped_turns,
     }
     return pa.table([_column(columns[field.name], field.type) for field in ROWS_SCHEMA], schema=ROWS_SCHEMA)
 
@@ -160,13 +160,13 @@ def _column(values: Any, kind: pa.DataType) -> Any:
 
 
 def _quarantine(
-    done: Sequence[_Done], gathered: _Gathered, marked: Marked, config: PreprocessConfig
+    done: Sequence[_Done], gathered: _Gathered, filtered: FilterResult, config: PreprocessConfig
 ) -> list[dict[str, Any]]:
-    """Every refused item, in plan order: those of which nothing was made, and those with a mark."""
+    """Every refused item, in plan order: those of which nothing was built, and those a filter refused."""
     found: list[tuple[int, Refusal]] = []
     for place, one in enumerate(done):
         found += [(place, refusal) for refusal in one.record.refusals]
-    refused = [i for i, reason in enumerate(marked.marks) if reason]
+    refused = [i for i, reason in enumerate(filtered.reasons) if reason]
     part = gathered.table.take(pa.array(refused, pa.int64())).select(["raw_row", "item", "id"]).to_pylist()
     for i, row in zip(refused, part, strict=True):
         found.append(
@@ -176,8 +176,8 @@ def _quarantine(
                     row=row["raw_row"],
                     item=row["item"],
                     id=row["id"],
-                    reason=marked.marks[i],
-                    detail=marked.details[i],
+                    reason=filtered.reasons[i],
+                    detail=filtered.details[i],
                 ),
             )
         )
@@ -233,14 +233,14 @@ def _benchmarks(done: Sequence[_Done], config: PreprocessConfig) -> list[tuple[s
 
 
 def _benchmark_counts(
-    benchmarks: Sequence[tuple[str, pa.Table, list[_Done]]], marked: Marked
+    benchmarks: Sequence[tuple[str, pa.Table, list[_Done]]], filtered: FilterResult
 ) -> dict[str, BenchmarkCounts]:
     return {
         name: BenchmarkCounts(
             items=len(table),
             images=int(pc.sum(pc.list_value_length(table["image_keys"])).as_py() or 0),
             refused=sum(len(one.record.refusals) for one in done),
-            overlaps=marked.overlaps.get(name, 0),
+            overlaps=filtered.overlaps.get(name, 0),
         )
         for name, table, done in benchmarks
     }

@@ -1,6 +1,6 @@
 """Some of the prepared Comparisons in two parts that share no image and no text-only prompt.
 
-What is fitted on held-out Comparisons must be judged on others. The rule is that of the split itself (`marks.split`),
+What is fitted on held-out Comparisons must be judged on others. The rule is that of the split itself (`split`),
 under another seed, so that it says nothing of which part a Comparison came from.
 """
 
@@ -48,10 +48,10 @@ def split_again(
     table = signals.take(pa.array(place))
     own_seed = int.from_bytes(hashlib.blake2b(f"second split {seed}".encode(), digest_size=6).digest())
     config = SplitConfig(heldout_fraction=share, seed=own_seed)
-    sides = assign_splits(
+    splits = assign_splits(
         table["image_keys"], lists(table["image_hashes"]), table["prompt_key"], [""] * len(table), config
     )
-    return sides.heldout
+    return splits.heldout
 
 
 def content_keys(data: PreparedData, indices: npt.NDArray[np.int64]) -> pa.StringArray:

@@ -100,12 +100,12 @@ def read_samples(data: PreparedData, indices: Sequence[int]) -> list[Sample]:
         CorruptData: a shard is not the one that was written.
     """
     texts = _TEXT_CHARS // max(1, 6 * len(indices))
-    maker = _Maker(max_chars=min(max(texts, _LEAST_CHARS), _MOST_CHARS))
-    return [maker.sample(data, index) for index in indices]
+    reader = _SampleReader(max_chars=min(max(texts, _LEAST_CHARS), _MOST_CHARS))
+    return [reader.sample(data, index) for index in indices]
 
 
-class _Maker:
-    """Makes samples and knows how much room the page has left."""
+class _SampleReader:
+    """Reads samples and knows how much room the page has left."""
 
     def __init__(self, *, max_chars: int) -> None:
         self._max_chars = max_chars

@@ -1,9 +1,9 @@
-"""A recipe's sources to work units, each with the address of what it will make.
+"""A recipe's sources to work units, each with the address of what it will write.
 
     input_files(config) -> InputRef -> scan_file each, anywhere -> FileScan -> cut_units -> WorkUnits
 
 The address of a unit is a hash of everything that decides its bytes: the file's content, the rows, the adapter and its
-settings, media and token settings, the tokenizer. Nothing of marking is in it, nor any other source.
+settings, media and token settings, the tokenizer. No setting of a filter is in it, nor any other source.
 """
 
 import hashlib
@@ -38,8 +38,8 @@ __all__ = [
     "scan_file",
 ]
 
-_MAKING_KEYS = ("shape", "fields", "score_field", "responses")
-"""What of a source decides what its adapter makes; the name is in every row."""
+_TRANSFORM_KEYS = ("shape", "fields", "score_field", "responses")
+"""What of a source decides what its adapter gives; the name is in every row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,12 +121,12 @@ def cut_units(config: PreprocessConfig, refs: Sequence[InputRef], scans: Mapping
         ranges = _limited(scan.ranges or (RowRange(0, 0),), left[ref.source])
         rows = sum(part.count for part in ranges)
         left[ref.source] = None if left[ref.source] is None else left[ref.source] - rows  # type: ignore[operator]
-        made_of = _made_of(ref, scan, sources[ref.source], config, tokenizer, digests)
+        inputs = _inputs_of_unit(ref, scan, sources[ref.source], config, tokenizer, digests)
         for part in ranges:
             units.append(
                 WorkUnit(
                     index=len(units),
-                    address=address_of({**made_of, "start": part.start, "count": part.count}),
+                    address=address_of({**inputs, "start": part.start, "count": part.count}),
                     source=ref.source,
                     url=ref.url,
                     path=ref.path,
@@ -208,7 +208,7 @@ def _check_media(media: MediaConfig) -> None:
         raise RecipeError(f"media.keep_original_bytes={media.keep_original_bytes} must be at least 0")
 
 
-def _made_of(
+def _inputs_of_unit(
     ref: InputRef,
     scan: FileScan,
     source: SourceConfig,
@@ -216,12 +216,12 @@ def _made_of(
     tokenizer: str,
     digests: dict[str, str],
 ) -> dict[str, Any]:
-    """Everything that decides what a unit of this file makes."""
+    """Everything that decides what a unit of this file writes."""
     raw = asdict(source)
-    made_of: dict[str, Any] = {
+    inputs: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "benchmark": ref.source >= len(config.sources),
-        "source": {"name": source.name, **{key: raw[key] for key in _MAKING_KEYS}},
+        "source": {"name": source.name, **{key: raw[key] for key in _TRANSFORM_KEYS}},
         "media_root": _portable(ref.media_root, config.data_root),
         "repeat": ref.repeat,
         "media": asdict(config.media),
@@ -239,8 +239,8 @@ def _made_of(
             )
         if archive not in digests:
             digests[archive] = storage.archive_digest(archive)
-        made_of["media_archive"] = digests[archive]
-    return made_of
+        inputs["media_archive"] = digests[archive]
+    return inputs
 
 
 def _limited(ranges: Sequence[RowRange], limit: int | None) -> list[RowRange]:

@@ -22,7 +22,7 @@ MAX_ROWS = 60  # of one table; --json has all
 _KINDS = {
     "added": "only in B",
     "removed": "only in A",
-    "remarked": "decided otherwise",
+    "refiltered": "decided otherwise",
     "moved": "moved to the other split",
     "repeated": "shown another number of times",
     "cut": "cut otherwise",

@@ -1,4 +1,4 @@
-"""Which manifest of a folder of shards a recipe means: several recipes may share the shards and differ in marks."""
+"""Which manifest of a folder of shards a recipe means: several recipes may share the shards and differ in filters."""
 
 import json
 from typing import Any

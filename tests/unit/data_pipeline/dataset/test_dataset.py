@@ -1,4 +1,4 @@
-"""Shards read back: what was written, cut as marking decided, from local folders and from a cache of remote ones."""
+"""Shards read back: what was written, cut as filtering decided, from local folders and from a cache of remote ones."""
 
 import hashlib
 import json

@@ -8,11 +8,11 @@ gives them to Ray. Units may run anywhere and in any order: the output is the sa
 """
 
 from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from data_pipeline import storage
 from data_pipeline.config import PreprocessConfig
 from data_pipeline.dataset.layout import written_units
 from data_pipeline.dataset.manifest import Manifest
@@ -36,9 +36,6 @@ __all__ = [
     "run_pipeline",
     "run_unit",
 ]
-
-_STORAGE_THREADS = 16
-"""Units that are looked for at once: on s3 each costs some round trips."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -166,9 +163,8 @@ def _find_done(units: Sequence[WorkUnit], config: PreprocessConfig) -> dict[str,
     """The units that an earlier run did, by address."""
     written = written_units(config.output)
     candidates = {unit.address: unit for unit in units if unit.address in written}
-    with ThreadPoolExecutor(_STORAGE_THREADS) as pool:
-        results = pool.map(lambda unit: find_done(unit, config), candidates.values())
-        return {result.address: result for result in results if result is not None}
+    results = storage.read_each(lambda unit: find_done(unit, config), candidates.values())
+    return {result.address: result for result in results if result is not None}
 
 
 def _run_missing(plan: Plan, config: PreprocessConfig, workers: Workers) -> list[UnitFailure]:

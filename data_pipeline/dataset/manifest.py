@@ -110,6 +110,11 @@ class Manifest:
         """sha256 of the manifest's bytes: names the data that a training has seen."""
         return hashlib.sha256(self.to_json()).hexdigest()
 
+    def files(self, folder: str) -> list[tuple[str, str]]:
+        """(url, sha256) of every file that it names, in the output folder `folder`: rows, quarantine, then shards."""
+        files = [(storage.join(folder, info.name), info.sha256) for info in (self.rows_file, self.quarantine_file)]
+        return files + [(file.url, file.sha256) for shard in self.shards for file in shard.files(folder)]
+
     @classmethod
     def from_json(cls, data: bytes, url: str = MANIFEST) -> "Manifest":
         """The manifest in `data`; `url` is for messages.

@@ -2,7 +2,6 @@
 
 import mmap
 import sys
-from collections.abc import Iterator
 from functools import cached_property, lru_cache
 from typing import Any, BinaryIO
 
@@ -12,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_pipeline import storage
-from data_pipeline.dataset.layout import folder_of, shard_folder, shard_urls
+from data_pipeline.dataset.layout import folder_of
 from data_pipeline.dataset.manifest import Manifest
 from data_pipeline.dataset.shard_reader import ShardReader
 from data_pipeline.dataset.shards import read_table
@@ -140,7 +139,7 @@ class PreparedData:
         if self._cache is None or storage.is_local(self.folder):
             return
         for shard in dict.fromkeys(self._shard[self.places(indices)].tolist()):
-            for url, size, sha256 in self._files(shard):
+            for url, size, sha256 in self.manifest.shards[shard].files(self.folder):
                 self._cache.prefetch(url, size, sha256)
 
     def verify(self) -> None:
@@ -149,8 +148,8 @@ class PreparedData:
         Raises:
             CorruptData: the first one that differs.
         """
-        for shard in range(len(self.manifest.shards)):
-            for url, _, sha256 in self._files(shard):
+        for shard in self.manifest.shards:
+            for url, _, sha256 in shard.files(self.folder):
                 read_table(url, sha256)
 
     def _place_of(self, index: int) -> int:
@@ -162,7 +161,7 @@ class PreparedData:
         return str(self._split[place].as_py())
 
     def _open_shard(self, shard: int) -> ShardReader:
-        comparisons, images = (self._table(shard, *file) for file in self._files(shard))
+        comparisons, images = (self._table(shard, *file) for file in self.manifest.shards[shard].files(self.folder))
         self._checked.add(shard)
         return ShardReader(comparisons, images)
 
@@ -173,13 +172,6 @@ class PreparedData:
         # A shard that was closed for others and is opened again is not read whole again.
         unchecked = shard not in self._checked or not storage.is_local(self.folder)
         return read_table(url, sha256 if unchecked else None)
-
-    def _files(self, shard: int) -> Iterator[tuple[str, int, str]]:
-        """(url, bytes, sha256) of a shard's two files."""
-        info = self.manifest.shards[shard]
-        comparisons, images = shard_urls(shard_folder(self.folder), info.name)
-        yield comparisons, info.bytes, info.sha256
-        yield images, info.image_bytes, info.images_sha256
 
 
 def _mapped(file: BinaryIO, url: str) -> pa.Table:

@@ -11,7 +11,6 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -28,8 +27,6 @@ from data_pipeline.dataset.layout import (
     quarantine_name,
     rows_name,
     rows_url,
-    shard_folder,
-    shard_urls,
 )
 from data_pipeline.dataset.manifest import (
     BenchmarkCounts,
@@ -48,9 +45,6 @@ from data_pipeline.transform.planning import address_of, all_sources, portable_c
 from data_pipeline.transform.units import Refusal, UnitRecord, WorkUnit
 
 __all__ = ["finish", "is_finished", "manifest_address"]
-
-_READERS = 16
-"""Units whose small files are read at once: on s3 each costs some round trips."""
 
 
 def manifest_address(config: PreprocessConfig, units: Sequence[WorkUnit]) -> str:
@@ -75,10 +69,7 @@ def is_finished(config: PreprocessConfig, units: Sequence[WorkUnit]) -> Manifest
     manifest = Manifest.read(config.output)
     if manifest.address != manifest_address(config, units):
         return None
-    files = [storage.join(config.output, info.name) for info in (manifest.rows_file, manifest.quarantine_file)]
-    for shard in manifest.shards:
-        files += shard_urls(shard_folder(config.output), shard.name)
-    for url in files:
+    for url, _ in manifest.files(config.output):
         if not storage.exists(url):
             raise CorruptData(f"{url!r} is gone though the manifest lists it: delete {config.output!r} and run again")
     return manifest
@@ -91,8 +82,7 @@ def finish(config: PreprocessConfig, units: Sequence[WorkUnit]) -> Manifest:
         RunError: a unit is not done, or items seen are not items kept and refused.
         CorruptData: a unit's rows are not those it wrote.
     """
-    with ThreadPoolExecutor(_READERS) as pool:
-        done = list(pool.map(partial(_done, config=config), units))
+    done = storage.read_each(partial(_done, config=config), units)
     own = [one for one in done if one.unit.source < len(config.sources)]
     gathered = _gather(own)
     benchmarks = _benchmarks([one for one in done if one.unit.source >= len(config.sources)], config)

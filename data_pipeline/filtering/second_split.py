@@ -5,13 +5,13 @@ under another seed, so that it says nothing of which part a Comparison came from
 """
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from data_pipeline import storage
 from data_pipeline.config import SplitConfig
 from data_pipeline.dataset.layout import rows_url, unit_of_shard
 from data_pipeline.dataset.prepared import PreparedData
@@ -21,8 +21,6 @@ from data_pipeline.filtering.split import assign_splits
 
 __all__ = ["content_keys", "split_again"]
 
-_READERS = 16
-"""Units whose small files are read at once: on s3 each costs some round trips."""
 _COLUMNS = ("content_key", "image_keys", "image_hashes", "prompt_key")
 
 
@@ -68,5 +66,4 @@ def _signals(data: PreparedData, keys: pa.StringArray) -> pa.Table:
         return table.filter(pc.is_in(table["content_key"], keys))
 
     units = dict.fromkeys(unit_of_shard(shard.name) for shard in data.manifest.shards)
-    with ThreadPoolExecutor(_READERS) as pool:
-        return pa.concat_tables(pool.map(of_unit, units))
+    return pa.concat_tables(storage.read_each(of_unit, units))

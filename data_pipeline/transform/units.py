@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from data_pipeline import storage
 from data_pipeline.config import PreprocessConfig
-from data_pipeline.dataset.layout import rows_url, shard_folder, shard_urls, unit_url
+from data_pipeline.dataset.layout import rows_url, shard_folder, unit_url
 from data_pipeline.dataset.shards import ShardInfo, ShardRow, serialise, write_shard
 from data_pipeline.dataset.tables import UNIT_ROWS_SCHEMA
 from data_pipeline.encoding.encoder import Encoder
@@ -266,9 +266,7 @@ def _table(rows: list[dict[str, Any]]) -> pa.Table:
 def _is_whole(record: UnitRecord, address: str, output: str) -> bool:
     """Whether the unit's files are there with the sizes its json promises; readers check the bytes themselves."""
     promised = [(rows_url(address, output), record.rows_bytes)]
-    for shard in record.shards:
-        comparisons, images = shard_urls(shard_folder(output), shard.name)
-        promised += [(comparisons, shard.bytes), (images, shard.image_bytes)]
+    promised += [(file.url, file.bytes) for shard in record.shards for file in shard.files(output)]
     return all(storage.exists(url) and storage.size_of(url) == size for url, size in promised)
 
 

@@ -1,7 +1,6 @@
 """Input files and work units as Ray tasks, a bounded number at once, with a progress line: workers of the pipeline."""
 
 from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -27,7 +26,6 @@ WORKER_BASE_BYTES = 600_000_000
 set with pictures of up to 50 million pixels took 500 MB in all."""
 SHARD_COPIES = 4
 """How often a shard's bytes lie in a worker's memory while it is written."""
-_STORAGE_THREADS = 16
 
 
 @dataclass(kw_only=True)
@@ -96,8 +94,7 @@ class RayWorkers:
 
     def scan(self, files: Sequence[InputRef], config: PreprocessConfig) -> Generator[Outcome[InputRef, FileScan]]:
         """Read every file through, as one task each where that pays."""
-        with ThreadPoolExecutor(_STORAGE_THREADS) as pool:
-            total_bytes = sum(pool.map(storage.size_of, [file.url for file in files]))
+        total_bytes = sum(storage.read_each(storage.size_of, [file.url for file in files]))
         if total_bytes < SCAN_HERE_BYTES:
             yield from ThisProcess().scan(files, config)
             return

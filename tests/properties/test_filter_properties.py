@@ -68,7 +68,7 @@ def same_layout(rows: list[Row]) -> list[Row]:
 
 
 @given(ROWS, st.sampled_from([0.0, 0.3, 0.7, 1.0]), st.integers(0, 5))
-def test_no_image_and_no_text_prompt_is_on_two_sides(rows: list[Row], fraction: float, seed: int) -> None:
+def test_no_image_and_no_text_prompt_is_in_two_splits(rows: list[Row], fraction: float, seed: int) -> None:
     config = replace(PLAIN, split=SplitConfig(heldout_fraction=fraction, seed=seed))
     found = apply_filters(table(rows), config, None)
     splits: dict[Any, set[str]] = {}

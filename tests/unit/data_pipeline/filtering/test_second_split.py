@@ -56,7 +56,7 @@ def groups_of(data: PreparedData, indices: np.ndarray) -> list[str]:
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5])
-def test_a_group_is_on_one_side(data: PreparedData, share: float) -> None:
+def test_a_group_is_in_one_split(data: PreparedData, share: float) -> None:
     indices = data.split_indices("heldout")
     judged = split_again(data, indices, share=share, seed=3)
     groups = groups_of(data, indices)

@@ -158,9 +158,9 @@ class _SampleReader:
 
     def _picture(self, image: EncodedImage, what: str) -> Picture:
         small = decode_rgb(image.data)
-        told = f"{small.width} x {small.height} stored, {image.width} x {image.height} seen: {what}"
+        caption = f"{small.width} x {small.height} stored, {image.width} x {image.height} seen: {what}"
         if image.resized:
-            told += "; the shard holds the resized pixels, the original was larger than media.keep_original_bytes"
+            caption += "; the shard holds the resized pixels, the original was larger than media.keep_original_bytes"
         small.thumbnail((_SIDE, _SIDE), PIL.Image.Resampling.BICUBIC, reducing_gap=2.0)
         buffer = io.BytesIO()
         small.save(buffer, "JPEG", quality=_QUALITY)
@@ -168,7 +168,7 @@ class _SampleReader:
         fits = len(jpeg) <= self._bytes_left
         self._bytes_left -= len(jpeg) if fits else 0
         text = base64.b64encode(jpeg).decode() if fits else None
-        return Picture(data=text, width=small.width, height=small.height, told=told, resized=image.resized)
+        return Picture(data=text, width=small.width, height=small.height, told=caption, resized=image.resized)
 
     def _parts(self, parts: Sequence[Part], pictures: dict[int, tuple[Picture, ...]]) -> tuple[SamplePart, ...]:
         found: list[SamplePart] = []

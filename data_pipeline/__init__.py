@@ -1,24 +1,40 @@
-"""Raw preference records to Arrow shards, in two stages.
+"""Raw preference records to Arrow shards, in two stages: `transform` costs time, `filtering` costs seconds.
 
-Making, by work unit (a range of rows of one file); costs reading, decoding and tokenising::
+Transforming, by work unit (a range of rows of one file), in any order and in any number of processes::
 
-    files --sources.readers--> raw record          one dict a row
-          --sources.registry-> Comparison          one adapter a record shape; several of a tree
-          --clean.check------> Comparison          or RecordError: refused, with its reason
-          --media------------> Image               bytes that decode, bounded in size; frames of videos
-          --encode.Encoder---> EncodedComparison   whole tokens of [prompt | response 1 | ... | response K]
-          --signals----------> one row of numbers  lengths, keys, hashes: all that a rule may ask
-          --units------------> shards/*.arrow, units/<address>.rows.arrow, units/<address>.json
+    file --sources.readers---------> raw record          one dict a row
+         --sources.adapters--------> Comparison          one adapter a record shape; several of a tree
+         --records.checks----------> Comparison          or RecordError: refused, with its reason
+         --media-------------------> Image, Video        bytes that decode, bounded in size; frames of videos
+         --encoding.Encoder--------> EncodedComparison   whole tokens of [prompt | response 1 | ... | response K]
+         --transform.signals-------> TextSignals         lengths, keys, hashes: all that a filter may ask
+         --transform.row_builder---> BuiltRow            the five steps above for one Comparison
+         --transform.units---------> UnitRecord          shards/*.arrow, units/<unit>.rows.arrow, units/<unit>.json
 
-Marking, once, over the signals of all units; opens no shard and no image::
+Filtering, once, over the signals of all units; opens no shard and no image::
 
-    signals --marks.marking--> truncation, rules, duplicates, benchmarks, split, mixture
-            --finishing------> rows.<address>.arrow, quarantine.<address>.jsonl, manifest.json (last: complete)
-            --dataset--------> PreparedData        what training, evaluation and reports read
+    signals --filtering.apply------> FilterResult        truncation, rules, duplicates, benchmarks, split, mixture
+            --filtering.finish-----> Manifest            rows, quarantine, manifest.json (last: complete)
+            --dataset.prepared-----> PreparedData        what training, evaluation and `inspection` read
 
-A work unit is a pure function of its rows, the making settings and the tokenizer, and its files are named by a hash of
-these: units may run anywhere, in any order and more than once; another rule or source does none of them again. Only
-`storage` touches files. Nothing here knows tensors or clusters.
+The rooms, each of which imports only those below it:
+
+    synthetic    a made-up preference set, for demos and tests
+    pipeline     the order of the steps: plan, run what is missing, filter; who runs it is an argument
+    inspection   looking at prepared data: summary, samples, differences, checksums
+    filtering    signals of all rows -> which are used, how often, in which split; the manifest
+    transform    recipe -> work units -> shards and signals
+    dataset      the output folder: its layout, tables, shards and manifest, and the reader of all that
+    encoding     Comparison -> tokens, and where they may be cut
+    media        references -> images and videos, checked
+    sources      files -> records -> Comparisons
+    records      Comparison, and what makes one worth keeping
+    storage      the only room that touches files, wherever they lie
+    config, hashing, errors
+
+A work unit is a pure function of its rows, the settings of transforming and the tokenizer, and its files are named by a
+hash of these: units may run anywhere and more than once, and another filter or source does none of them again. Nothing
+here knows tensors or clusters.
 
     >>> from data_pipeline.config import PreprocessConfig, SourceConfig
     >>> from data_pipeline.pipeline import prepare

@@ -1,7 +1,7 @@
 """What a recipe may say about data: keyword-only dataclasses, one sentence and a unit per field.
 
-Two kinds of settings. Those of *making* (sources, `MediaConfig`, `EncodeConfig`) decide the bytes of the shards.
-Those of *marking* (`RulesConfig`, `DecontaminateConfig`, `SplitConfig`, `MixtureConfig`, and a source's cap, repeat,
+Two kinds of settings. Those of *transforming* (sources, `MediaConfig`, `EncodeConfig`) decide the bytes of the shards.
+Those of *filtering* (`RulesConfig`, `DecontaminateConfig`, `SplitConfig`, `MixtureConfig`, and a source's cap, repeat,
 weight and seed) decide which rows of the shards are used: changing one writes a new manifest and reads no media.
 """
 
@@ -82,7 +82,7 @@ class SourceConfig:
     seed: int = unbounded(0)
     """Seed of the source's cap and of the fraction of its repeats."""
     split: str | None = one_of(None, ("train", "heldout"))
-    """``train`` or ``heldout`` puts the whole source on that side; unset: by content."""
+    """``train`` or ``heldout`` puts the whole source in that split; unset: by content."""
 
 
 @dataclass(kw_only=True)
@@ -167,7 +167,7 @@ class DecontaminateConfig:
 
 @dataclass(kw_only=True)
 class SplitConfig:
-    """Which Comparisons are held out: a pure function of content, so that no image or prompt is on two sides."""
+    """Which Comparisons are held out: a pure function of content, so that no image or prompt is in two splits."""
 
     heldout_fraction: float = bounded(0.1, at_least=0, at_most=1)
     """Share of the groups (connected by an image, else by a text-only prompt) that are held out, 0 to 1."""

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from benchmarks.loader.samples import Sample, samples
 from benchmarks.loader.side import run
 from data_pipeline import storage
+from data_pipeline.dataset.layout import shard_urls
 from data_pipeline.dataset.manifest import Counts, FileInfo, Manifest
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.dataset.shards import (
@@ -20,7 +21,6 @@ from data_pipeline.dataset.shards import (
     ShardRow,
     read_table,
     serialise,
-    shard_urls,
     write_shard,
 )
 from data_pipeline.dataset.tables import ROWS_SCHEMA

@@ -1,6 +1,6 @@
 """Preprocessing against `datasets.map` with Hugging Face's processor and against its own bare kernels, in one run.
 
-    ours         plan_units, run_unit over two processes, finish: checks, signals, shards, marks, manifest
+    ours         plan_units, run_unit over two processes, finish: checks, signals, shards, filters, manifest
     hf_datasets  datasets.map(num_proc=2), Hugging Face's image processor and tokenizer
     kernels      decode, resize, tokenise in a loop over two processes: what no program can leave out
 

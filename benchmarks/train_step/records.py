@@ -18,7 +18,7 @@ from data_pipeline.encoding.encoder import EncodedComparison, Encoder, check_len
 from data_pipeline.encoding.tokenizer import ChatTokenizer
 from data_pipeline.errors import MissingInput, RecordError
 from data_pipeline.sources.readers.files import read_rows
-from data_pipeline.transform.row_builder import Maker
+from data_pipeline.transform.row_builder import RowBuilder
 
 __all__ = ["CASES", "Case", "encoded_pool", "missing_files", "sample"]
 
@@ -94,11 +94,11 @@ def _comparisons(case: Case, source: SourceConfig, data: Path, tokenizer: ChatTo
     """The source's Comparisons in the order of its file; refused records and longer ones are left out."""
     config = PreprocessConfig(encode=EncodeConfig(max_pixels=MAX_PIXELS))
     url = str(data / source.path)
-    maker = Maker(source, os.path.dirname(url), config, Encoder(tokenizer, config.encode))
+    builder = RowBuilder(source, os.path.dirname(url), config, Encoder(tokenizer, config.encode))
     for row, record in read_rows(url):
         if isinstance(record, RecordError):
             continue
-        for _, made in maker.items(record, row):
+        for _, made in builder.items(record, row):
             if isinstance(made, RecordError) or made.shard_row is None:
                 continue
             encoded = made.shard_row.encoded

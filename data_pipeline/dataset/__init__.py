@@ -1,5 +1,9 @@
-"""Prepared data on disk, and how it is read.
+"""Prepared data on disk, in the order in which it is written, and the one way to read it.
 
-shards (Arrow, written once) + tables (one row a Comparison) + manifest (written last: the folder is complete)
-    -> shard_reader -> prepared.PreparedData: what training, evaluation and inspection read
+layout        the names of all files and folders of an output folder
+shards        ShardRow --write_shard--> ShardInfo: Comparisons and their images, written once
+tables        columns of the two tables beside the shards: signals of each unit, and what filtering decided
+manifest      Manifest: inputs, settings, counts, checksums; written last, so that a folder with one is complete
+shard_reader  one shard -> EncodedComparison or Comparison, a row at a time
+prepared      folder -> PreparedData: the kept Comparisons, for training, evaluation and inspection
 """

@@ -11,12 +11,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from data_pipeline import storage
+from data_pipeline.dataset.layout import MANIFEST, kept_manifest_url, manifest_url
 from data_pipeline.dataset.shards import SCHEMA_VERSION, ShardInfo
 from data_pipeline.errors import CorruptData
 
-__all__ = ["MANIFEST", "BenchmarkCounts", "Counts", "FileInfo", "InputFile", "Manifest", "SourceCounts"]
-
-MANIFEST = "manifest.json"
+__all__ = ["BenchmarkCounts", "Counts", "FileInfo", "InputFile", "Manifest", "SourceCounts"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +110,11 @@ class Manifest:
         """sha256 of the manifest's bytes: names the data that a training has seen."""
         return hashlib.sha256(self.to_json()).hexdigest()
 
+    def files(self, folder: str) -> list[tuple[str, str]]:
+        """(url, sha256) of every file that it names, in the output folder `folder`: rows, quarantine, then shards."""
+        files = [(storage.join(folder, info.name), info.sha256) for info in (self.rows_file, self.quarantine_file)]
+        return files + [(file.url, file.sha256) for shard in self.shards for file in shard.files(folder)]
+
     @classmethod
     def from_json(cls, data: bytes, url: str = MANIFEST) -> "Manifest":
         """The manifest in `data`; `url` is for messages.
@@ -147,11 +151,11 @@ class Manifest:
             MissingInput: the folder has none: it is not finished, or not there.
             CorruptData: as for `from_json`.
         """
-        url = place if place.endswith(".json") else storage.join(place, MANIFEST)
+        url = place if place.endswith(".json") else manifest_url(place)
         return cls.from_json(storage.read_bytes(url), url)
 
     def write(self, folder: str) -> None:
         """Write it; from now on the folder is complete."""
         data = self.to_json()
-        storage.write_atomic(storage.join(folder, "manifests", f"{self.address}.json"), data)
-        storage.write_atomic(storage.join(folder, MANIFEST), data)
+        storage.write_atomic(kept_manifest_url(folder, self.address), data)
+        storage.write_atomic(manifest_url(folder), data)

@@ -2,7 +2,6 @@
 
 import mmap
 import sys
-from collections.abc import Iterator
 from functools import cached_property, lru_cache
 from typing import Any, BinaryIO
 
@@ -12,17 +11,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_pipeline import storage
+from data_pipeline.dataset.layout import folder_of
 from data_pipeline.dataset.manifest import Manifest
 from data_pipeline.dataset.shard_reader import ShardReader
-from data_pipeline.dataset.shards import read_table, shard_urls
+from data_pipeline.dataset.shards import read_table
 from data_pipeline.encoding.encoder import EncodedComparison
 from data_pipeline.encoding.truncate import Cut
 from data_pipeline.errors import CorruptData
 from data_pipeline.records.comparison import Comparison
 from data_pipeline.storage.cache import ShardCache
-from data_pipeline.transform.units import shard_folder
 
-__all__ = ["PreparedData", "folder_of"]
+__all__ = ["PreparedData"]
 
 _OPEN_SHARDS = 128
 """Memory-mapped shards kept open; each holds two files."""
@@ -31,7 +30,7 @@ _SHARDS_IN_MEMORY = 4
 
 
 class PreparedData:
-    """The kept Comparisons of an output folder, in the order of the plan, cut as marking decided.
+    """The kept Comparisons of an output folder, in the order of the plan, cut as filtering decided.
 
     Opens shards when they are first read and checks their sha256 then, once a process. Pickles as its place and cache.
 
@@ -96,11 +95,11 @@ class PreparedData:
 
     def split_indices(self, split: str) -> npt.NDArray[np.int64]:
         """Indices of the Comparisons of "train" or "heldout", ascending: int64 [N]."""
-        on_side = pc.equal(self.all_rows["split"], split).to_numpy()
-        return np.flatnonzero(on_side[self._kept]).astype(np.int64)
+        in_split = pc.equal(self.all_rows["split"], split).to_numpy()
+        return np.flatnonzero(in_split[self._kept]).astype(np.int64)
 
     def epoch_indices(self, split: str) -> npt.NDArray[np.int64]:
-        """Indices that an epoch of the split shows, ascending, each as often as marking repeats it: int64 [N]."""
+        """Indices that an epoch of the split shows, ascending, each as often as filtering repeats it: int64 [N]."""
         indices = self.split_indices(split)
         return np.repeat(indices, _one_chunk(self.all_rows["repeats"]).to_numpy()[self.places(indices)])
 
@@ -140,7 +139,7 @@ class PreparedData:
         if self._cache is None or storage.is_local(self.folder):
             return
         for shard in dict.fromkeys(self._shard[self.places(indices)].tolist()):
-            for url, size, sha256 in self._files(shard):
+            for url, size, sha256 in self.manifest.shards[shard].files(self.folder):
                 self._cache.prefetch(url, size, sha256)
 
     def verify(self) -> None:
@@ -149,8 +148,8 @@ class PreparedData:
         Raises:
             CorruptData: the first one that differs.
         """
-        for shard in range(len(self.manifest.shards)):
-            for url, _, sha256 in self._files(shard):
+        for shard in self.manifest.shards:
+            for url, _, sha256 in shard.files(self.folder):
                 read_table(url, sha256)
 
     def _place_of(self, index: int) -> int:
@@ -162,7 +161,7 @@ class PreparedData:
         return str(self._split[place].as_py())
 
     def _open_shard(self, shard: int) -> ShardReader:
-        comparisons, images = (self._table(shard, *file) for file in self._files(shard))
+        comparisons, images = (self._table(shard, *file) for file in self.manifest.shards[shard].files(self.folder))
         self._checked.add(shard)
         return ShardReader(comparisons, images)
 
@@ -173,21 +172,6 @@ class PreparedData:
         # A shard that was closed for others and is opened again is not read whole again.
         unchecked = shard not in self._checked or not storage.is_local(self.folder)
         return read_table(url, sha256 if unchecked else None)
-
-    def _files(self, shard: int) -> Iterator[tuple[str, int, str]]:
-        """(url, bytes, sha256) of a shard's two files."""
-        info = self.manifest.shards[shard]
-        comparisons, images = shard_urls(shard_folder(self.folder), info.name)
-        yield comparisons, info.bytes, info.sha256
-        yield images, info.image_bytes, info.images_sha256
-
-
-def folder_of(place: str) -> str:
-    """The output folder of a place that is one, or one of its manifests."""
-    if not place.endswith(".json"):
-        return place
-    parent = storage.parent_of(place)
-    return storage.parent_of(parent) if storage.name_of(parent) == "manifests" else parent
 
 
 def _mapped(file: BinaryIO, url: str) -> pa.Table:

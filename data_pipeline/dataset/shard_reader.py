@@ -47,7 +47,7 @@ class ShardReader:
 
         Args:
             cut: what stays; turns that go have no image.
-            split: the side that marking put the row on.
+            split: the split that filtering put the row in.
         """
         batch = bisect_right(self._row_starts, row) - 1
         rows, place = self._rows[batch], row - self._row_starts[batch]

@@ -8,13 +8,14 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from data_pipeline import storage
+from data_pipeline.dataset.layout import shard_folder, shard_urls
 from data_pipeline.encoding.encoder import EncodedComparison, EncodedImage, EncodedVideo, Segments, VisionSpan
 from data_pipeline.errors import CorruptData
 from data_pipeline.records.comparison import Comparison, ImageSlot, Part, text_of
@@ -23,11 +24,11 @@ __all__ = [
     "COMPARISON_SCHEMA",
     "IMAGE_SCHEMA",
     "SCHEMA_VERSION",
+    "ShardFile",
     "ShardInfo",
     "ShardRow",
     "read_table",
     "serialise",
-    "shard_urls",
     "span_frames",
     "write_shard",
 ]
@@ -91,6 +92,14 @@ class ShardRow:
         return [text_of(turn.parts) for turn in self.comparison.prompt] + [r.text for r in self.comparison.responses]
 
 
+class ShardFile(NamedTuple):
+    """One of a shard's two files, and the size and hex sha256 that it must have."""
+
+    url: str
+    bytes: int
+    sha256: str
+
+
 @dataclass(frozen=True, slots=True)
 class ShardInfo:
     """What a shard holds, and the size and hex sha256 of its two files: Comparisons and images."""
@@ -103,10 +112,13 @@ class ShardInfo:
     image_bytes: int
     images_sha256: str
 
-
-def shard_urls(folder: str, name: str) -> tuple[str, str]:
-    """The two files of shard `name`: Comparisons and images."""
-    return storage.join(folder, f"{name}.arrow"), storage.join(folder, f"{name}.images.arrow")
+    def files(self, folder: str) -> tuple[ShardFile, ShardFile]:
+        """Its files in the output folder `folder`: Comparisons and images."""
+        comparisons, images = shard_urls(shard_folder(folder), self.name)
+        return (
+            ShardFile(comparisons, self.bytes, self.sha256),
+            ShardFile(images, self.image_bytes, self.images_sha256),
+        )
 
 
 def write_shard(folder: str, name: str, rows: Sequence[ShardRow]) -> tuple[ShardInfo, list[list[int]]]:

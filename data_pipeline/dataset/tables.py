@@ -1,9 +1,9 @@
-"""The two tables about Comparisons that lie beside the shards: what making found, and what marking decided.
+"""The two tables about Comparisons that lie beside the shards: what transforming found, and what filtering decided.
 
-    units/<address>.rows.arrow   UNIT_ROWS_SCHEMA   one row a Comparison made: sizes and signals, no decision
-    rows.<address>.arrow         ROWS_SCHEMA        the same rows in plan order, with mark, split, cut and repeats
+    units/<address>.rows.arrow   UNIT_ROWS_SCHEMA   one row a Comparison: sizes and signals, no decision
+    rows.<address>.arrow         ROWS_SCHEMA        the same rows in plan order, with reason, split, cut and repeats
 
-Marking reads the first and writes the second, so that changing a rule opens no shard and no image.
+Filtering reads the first and writes the second, so that changing a rule opens no shard and no image.
 """
 
 import pyarrow as pa
@@ -24,7 +24,7 @@ UNIT_ROWS_SCHEMA = pa.schema(
         ("item", pa.int32()),  # which of the record's Comparisons
         ("id", pa.string()),
         ("source", pa.string()),
-        ("own_split", pa.string()),  # the side that record or source fixes, or ""
+        ("own_split", pa.string()),  # the split that record or source fixes, or ""
         ("file_repeat", pa.float64()),  # how often the set's own index repeats the file
         ("turn_lengths", _INTS),  # tokens of [system turn, turn 1, ..., turn n, answer header]
         ("turn_images", _INTS),  # image and video spans in each of them
@@ -47,7 +47,7 @@ UNIT_ROWS_SCHEMA = pa.schema(
         ("prompt_ngrams", pa.list_(pa.uint64())),
     ]
 )
-"""What making knows of a Comparison before any rule is applied."""
+"""What transforming knows of a Comparison before any filter is applied."""
 
 ROWS_SCHEMA = pa.schema(
     [
@@ -63,9 +63,9 @@ ROWS_SCHEMA = pa.schema(
         ("image_patches", _INTS),
         ("span_frames", _INTS),
         ("content_key", pa.string()),
-        ("mark", pa.string()),  # "": kept; else the reason's name
+        ("mark", pa.string()),  # why it was refused; "": kept
         ("repeats", pa.int32()),  # times an epoch shows it
         ("dropped_turns", pa.int32()),  # oldest turns cut away, after the system turn
     ]
 )
-"""What marking decided: all that planning needs."""
+"""What filtering decided: all that planning needs."""

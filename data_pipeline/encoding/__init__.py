@@ -1,6 +1,8 @@
-"""A Comparison as tokens.
+"""A Comparison to tokens.
 
-    template (chat format) -> tokenizer -> encoder.Encoder -> EncodedComparison; truncate cuts what is too long
-
-`spans` are the places of images and videos among the tokens.
+tokenizer   text ---------------> token ids, from tokenizer.json alone
+spans       Image, Video -------> EncodedImage, EncodedVideo: their size, and how many tokens each takes
+encoder     Comparison, media --> EncodedComparison (whole) and Segments (where it may be cut)
+truncate    lengths ------------> Cut: which turns and ends of responses go; filtering asks, the shard reader cuts
+template    the same chat format as a Jinja template, for whoever loads the model folder with transformers
 """

@@ -1,14 +1,19 @@
-"""Which rows are used, how often and on which side: pure functions over the signals of all rows; no file is opened.
+"""Which rows are used, how often and in which split: over the signals of all rows; no shard and no image is opened.
 
     table in UNIT_ROWS_SCHEMA, N rows in plan order, and the config
       --rules-----------> too_long, response_too_short, language, ...     each row by itself
-      --duplicates------> duplicate            the same content again
+      --apply-----------> duplicate            the same content again
       --near_duplicates-> near_duplicate       similar prompt, responses and images
       --contamination---> contaminated         a benchmark has the prompt or an image
-      --split-----------> split_leak           and the side of every row that is left
+      --split-----------> split_leak           and the split of every row that is left
       --mixture---------> over_cap             and how often an epoch shows a row
-      ------------------> marking.Marked       one mark a row: the first reason, or "" for kept
+    apply   runs them in this order -> FilterResult: one reason a row, the first that held, or "" for kept
+    finish  units/*.rows.arrow --gather--> signals of all units --apply, counts--> rows, quarantine and manifest
 
-Every step sees only the rows that no earlier step marked. Every decision depends on content and on the order of the
-sources in the recipe, never on the order of rows and files inside a source, nor on how they were cut into units.
+Beside them: `columns` (Arrow columns as arrays), `images` (which files show the same picture) and `second_split`
+(held-out Comparisons in two parts, for whoever fits on some and judges on others).
+
+A filter sees only the rows that no earlier one refused. Every decision depends on content and on the order of the
+sources in the recipe, never on the order of rows and files inside a source, nor on how they were cut into units. All
+but `gather`, `finish` and `second_split` are pure functions.
 """

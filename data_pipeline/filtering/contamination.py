@@ -14,7 +14,7 @@ import pyarrow as pa
 from data_pipeline.config import DecontaminateConfig
 from data_pipeline.filtering.columns import Ints, chunks_of_lists, coded_lists, codes, lists, places
 from data_pipeline.filtering.images import similar_hashes
-from data_pipeline.transform.signals import U64
+from data_pipeline.hashing import U64
 
 __all__ = ["BenchmarkIndex", "Overlap", "overlaps"]
 

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_pipeline.filtering.columns import Bools, Ints
-from data_pipeline.transform.signals import U64
+from data_pipeline.hashing import U64
 
 __all__ = ["PIECES", "hash_pieces", "same_picture", "similar_hashes"]
 
@@ -23,8 +23,8 @@ def same_picture(keys: tuple[Ints, Ints], hashes: tuple[U64, U64], distance: int
     """Whether two images are one file, or neither is flat and their hashes differ in at most `distance` bits: bool [N].
 
     Args:
-        keys: codes of the files, one array a side.
-        hashes: perceptual hashes, one array a side; 0 is a flat picture, of which only the file says anything.
+        keys: codes of the files, one array for each of the two images.
+        hashes: perceptual hashes, likewise; 0 is a flat picture, of which only the file says anything.
     """
     near = np.bitwise_count(hashes[0] ^ hashes[1]) <= distance
     return np.asarray((keys[0] == keys[1]) | (near & (hashes[0] != 0) & (hashes[1] != 0)))

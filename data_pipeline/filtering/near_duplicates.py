@@ -1,6 +1,6 @@
 """Rows that are nearly the same as an earlier one: similar prompt, similar responses of equal rank, similar images.
 
-    signatures --equal ones collapse--> one row each --32 bands--> candidates --verify--> pairs --first wins--> marks
+    signatures --equal ones collapse--> one row each --32 bands--> candidates --verify--> pairs --first wins
 
 Candidates come from locality-sensitive hashing (Indyk and Motwani 1998; Leskovec, Rajaraman and Ullman, Mining of
 Massive Datasets, 3.4): a band joins two values of the prompt's signature, two of the responses' and 16 bits of the
@@ -10,7 +10,7 @@ equal piece count, 8 of 32 at worst: 0.985 at 0.8. Candidates are then compared 
 
 Work is bounded: in a bucket of more than `_WINDOW` + 1 rows, a row meets the first row and, unless that is similar, its
 next `_WINDOW` neighbours in an order of content. A million rows with one prompt cost as many comparisons as any other
-million. Rows of such buckets go through up to 5 rounds, without those that were marked, until one marks less than 1 %.
+million. Rows of such buckets go through up to 5 rounds, without the refused ones, until one refuses less than 1 %.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from data_pipeline.config import NearDuplicateConfig
 from data_pipeline.dataset.tables import MINHASH_VALUES
 from data_pipeline.filtering.columns import Bools, Ints, Lists, coded_lists, lists, minhashes
 from data_pipeline.filtering.images import PIECES, hash_pieces, same_picture
-from data_pipeline.transform.signals import U64, mixed
+from data_pipeline.hashing import U64, mixed
 
 __all__ = ["near_duplicates"]
 
@@ -38,7 +38,7 @@ _Signatures = npt.NDArray[np.uint16]
 def near_duplicates(table: pa.Table, order: Ints, config: NearDuplicateConfig) -> Ints:
     """int64 [N] the earlier row that a row nearly equals, -1 where there is none.
 
-    A row is marked where it is similar to one that comes earlier in `order` and is not marked itself.
+    A row is refused where it is similar to one that comes earlier in `order` and is not refused itself.
 
     Args:
         table: rows of `UNIT_ROWS_SCHEMA`.
@@ -55,15 +55,15 @@ def near_duplicates(table: pa.Table, order: Ints, config: NearDuplicateConfig) -
     for _ in range(_ROUNDS):
         pairs, crowded = _similar_pairs(rows, active, config)
         rounds.append(pairs)
-        if _mark(pairs, like) <= len(active) // 100:
+        if _refuse(pairs, like) <= len(active) // 100:
             break
         active = crowded[like[crowded] < 0]
-    if len(rounds) > 1:  # once more, from the first row on: a round may mark a row that others were taken to be like
+    if len(rounds) > 1:  # once more, from the first row on: a round may refuse a row that others were taken to be like
         like = alone.copy()
-        _mark(_sorted(np.concatenate(rounds)), like)
+        _refuse(_sorted(np.concatenate(rounds)), like)
     copies = np.flatnonzero(alone >= 0)
-    marked = copies[like[alone[copies]] >= 0]
-    like[marked] = like[alone[marked]]  # equal to a row that is like another: so are they
+    refused = copies[like[alone[copies]] >= 0]
+    like[refused] = like[alone[refused]]  # equal to a row that is like another: so are they
     has = like >= 0
     found[order[has]] = order[like[has]]
     return found
@@ -239,10 +239,13 @@ def _same_pictures(rows: _Rows, pairs: Ints, distance: int) -> Bools:
     return np.asarray(np.bincount(hashes[0].owners[~same], minlength=len(pairs)) == 0)
 
 
-def _mark(pairs: Ints, like: Ints) -> int:
-    """Write into `like` the earlier row of each pair whose later row is not marked yet and whose earlier one stays.
+def _refuse(pairs: Ints, like: Ints) -> int:
+    """Write into `like` the earlier row of each pair whose later row is not refused yet and whose earlier one stays.
 
-    Rows are decided in their order, so an earlier row's mark is final before a later one asks. Returns the new marks.
+    Rows are decided in their order, so what became of an earlier row is final before a later one asks.
+
+    Returns:
+        How many rows were refused.
     """
     new = 0
     for earlier, later in pairs.tolist():

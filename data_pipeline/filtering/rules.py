@@ -35,7 +35,7 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A rule's reason, the rows it marks (int64, ascending) and a detail for each of them."""
+    """A rule's reason, the rows it refuses (int64, ascending) and a detail for each of them."""
 
     reason: str
     rows: Ints
@@ -104,8 +104,8 @@ def _language(table: pa.Table, allowed: list[str]) -> Refusal:
     return Refusal("language", wrong, [f"language {names[row]!r}, kept are {', '.join(allowed)}" for row in wrong])
 
 
-def _refusal(reason: str, marked: Bools, values: Ints, detail: str) -> Refusal:
-    rows = np.flatnonzero(marked)
+def _refusal(reason: str, refused: Bools, values: Ints, detail: str) -> Refusal:
+    rows = np.flatnonzero(refused)
     return Refusal(reason, rows, [detail.format(value) for value in values[rows].tolist()])
 
 

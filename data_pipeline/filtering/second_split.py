@@ -1,29 +1,26 @@
 """Some of the prepared Comparisons in two parts that share no image and no text-only prompt.
 
-What is fitted on held-out Comparisons must be judged on others. The rule is that of the split itself (`marks.split`),
+What is fitted on held-out Comparisons must be judged on others. The rule is that of the split itself (`split`),
 under another seed, so that it says nothing of which part a Comparison came from.
 """
 
 import hashlib
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from data_pipeline import storage
 from data_pipeline.config import SplitConfig
+from data_pipeline.dataset.layout import rows_url, unit_of_shard
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.dataset.shards import read_table
 from data_pipeline.filtering.columns import lists
 from data_pipeline.filtering.split import assign_splits
-from data_pipeline.transform.units import rows_url
 
 __all__ = ["content_keys", "split_again"]
 
-_READERS = 16
-"""Units whose small files are read at once: on s3 each costs some round trips."""
 _COLUMNS = ("content_key", "image_keys", "image_hashes", "prompt_key")
 
 
@@ -49,10 +46,10 @@ def split_again(
     table = signals.take(pa.array(place))
     own_seed = int.from_bytes(hashlib.blake2b(f"second split {seed}".encode(), digest_size=6).digest())
     config = SplitConfig(heldout_fraction=share, seed=own_seed)
-    sides = assign_splits(
+    splits = assign_splits(
         table["image_keys"], lists(table["image_hashes"]), table["prompt_key"], [""] * len(table), config
     )
-    return sides.heldout
+    return splits.heldout
 
 
 def content_keys(data: PreparedData, indices: npt.NDArray[np.int64]) -> pa.StringArray:
@@ -68,10 +65,5 @@ def _signals(data: PreparedData, keys: pa.StringArray) -> pa.Table:
         table = read_table(rows_url(address, data.folder)).select(_COLUMNS)
         return table.filter(pc.is_in(table["content_key"], keys))
 
-    with ThreadPoolExecutor(_READERS) as pool:
-        return pa.concat_tables(pool.map(of_unit, _units(shard.name for shard in data.manifest.shards)))
-
-
-def _units(shards: Iterable[str]) -> list[str]:
-    """Addresses of the units that wrote the shards; a shard is called ADDRESS-NUMBER."""
-    return list(dict.fromkeys(name.rpartition("-")[0] for name in shards))
+    units = dict.fromkeys(unit_of_shard(shard.name) for shard in data.manifest.shards)
+    return pa.concat_tables(storage.read_each(of_unit, units))

@@ -1,6 +1,6 @@
-"""Which side every row falls on: rows that share an image, or a text-only prompt, are one group and on one side.
+"""Which split every row falls in: rows that share an image, or a text-only prompt, are one group and in one split.
 
-    row --its image files, their perceptual hashes; or its prompt where it has no image--> groups --hash--> side
+    row --its image files, their perceptual hashes; or its prompt where it has no image--> groups --hash--> split
 
 Groups are connected components (Pearce 2005, as in `scipy.sparse.csgraph`): with A and B sharing one image and B and C
 another, all three are one. Only rows that are still used may connect others.
@@ -15,15 +15,15 @@ import pyarrow as pa
 from data_pipeline.config import SplitConfig
 from data_pipeline.filtering.columns import Bools, Ints, Lists, coded_lists, codes, shares
 
-__all__ = ["Sides", "assign_splits"]
+__all__ = ["Splits", "assign_splits"]
 
 
 @dataclass(frozen=True, slots=True)
-class Sides:
+class Splits:
     """Where rows fall.
 
     Attributes:
-        groups: int64 [N] equal for rows that have to be on one side.
+        groups: int64 [N] equal for rows that have to be in one split.
         heldout: bool [N]; the others are trained on.
         leaks: bool [N] the record or its source says ``train``, but its group is held out.
     """
@@ -39,8 +39,8 @@ def assign_splits(
     prompt_keys: pa.ChunkedArray,
     own_split: Sequence[str],
     config: SplitConfig,
-) -> Sides:
-    """The side of N rows, a pure function of their content and the seed.
+) -> Splits:
+    """The split of N rows, a pure function of their content and the seed.
 
     A group is held out where any of its rows says so itself, else trained on where any says that, else by a hash of the
     seed and the group's smallest key. Its rows that say ``train`` and are held out all the same are leaks.
@@ -70,7 +70,7 @@ def assign_splits(
     ]
     by_hash = shares(config.seed, "split", names) < config.heldout_fraction
     heldout = (says_heldout | (by_hash & ~says_train))[groups]
-    return Sides(groups, heldout, heldout & (own == "train"))
+    return Splits(groups, heldout, heldout & (own == "train"))
 
 
 def _components(files: Lists, hashes: Lists, prompts: Ints) -> Ints:

@@ -1,10 +1,14 @@
 """Looking at prepared data, without training on it: what is in a folder, what changed between two, is it whole.
 
-    manifest + rows + quarantine --summary-----> DataSummary   numbers, and checks that they add up (pure)
-                   PreparedData --samples------> list[Sample]  texts, ranks, lengths, small pictures
-                  DataSummary, samples --page--> data.html     one self-contained page
-      manifest + rows, two of them --diff------> DataDiff      what changed, in words and numbers (pure)
-                        manifest --verify------> list[BadFile] every file against its checksum
+    folder or manifest --places-----> Place            a folder, or one manifest of it
+    manifest, rows, quarantine
+                       --summary----> DataSummary      numbers, and checks that they add up (pure)
+    PreparedData       --samples----> list[Sample]     texts, ranks, lengths, small pictures
+    two manifests and their rows
+                       --diff-------> DataDiff         what changed, in words and numbers (pure)
+    manifest           --verify-----> CheckedFile      every file against its checksum
 
-A *place* is a folder, its ``manifest.json``, or one of its ``manifests/<address>.json`` (`places`).
+Beside them: `quarantine` (refused items, read and counted), `reasons` (a sentence about each reason of refusal) and
+`histogram` (the distributions of a summary).
+`jobs.pages.data_page` writes summary and samples as one page.
 """

@@ -43,7 +43,7 @@ class Group:
     """Comparisons that changed in the same way, for example from ``train`` to ``near_duplicate``.
 
     Attributes:
-        kind: ``added``, ``removed``, ``remarked`` (kept or refused otherwise), ``moved`` (to the other split),
+        kind: ``added``, ``removed``, ``refiltered`` (kept or refused otherwise), ``moved`` (to the other split),
             ``repeated`` (shown another number of times), ``cut`` (other lengths), ``source`` (counted for another one).
         before: what the first manifest says: a split, a reason of refusal, a number, or ``absent``.
         after: what the second one says.
@@ -181,7 +181,7 @@ def _comparisons(before: pa.Table, after: pa.Table) -> list[Group]:
         names = f"{column}_before", f"{column}_after"
         differs = same.filter(pc.not_equal(same[names[0]], same[names[1]]))
         groups += _grouped(differs, lambda _old, _new, kind=kind: kind, *names)
-    order = ("added", "removed", "remarked", "moved", "repeated", "cut", "source")
+    order = ("added", "removed", "refiltered", "moved", "repeated", "cut", "source")
     return sorted(groups, key=lambda group: (order.index(group.kind), -group.count, group.before, group.after))
 
 
@@ -194,7 +194,7 @@ def _longer_or_shorter(rows: pa.Table, side: str, other: str) -> pa.Array:
 def _kind(old: str, new: str) -> str:
     if ABSENT in (old, new):
         return "added" if old == ABSENT else "removed"
-    return "moved" if {old, new} <= {"train", "heldout"} else "remarked"
+    return "moved" if {old, new} <= {"train", "heldout"} else "refiltered"
 
 
 def _grouped(rows: pa.Table, kind_of: Any, old: str, new: str) -> list[Group]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from data_pipeline import storage
-from data_pipeline.dataset.manifest import MANIFEST, Manifest
-from data_pipeline.dataset.prepared import PreparedData, folder_of
+from data_pipeline.dataset.layout import MANIFEST, folder_of, kept_manifests, manifest_url, unit_folder
+from data_pipeline.dataset.manifest import Manifest
+from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.dataset.shards import SCHEMA_VERSION, read_table
 from data_pipeline.errors import MissingInput, UserError
 from data_pipeline.inspection.quarantine import Refused, read_quarantine
@@ -64,7 +65,7 @@ def read_place(place: str) -> Place:
         CorruptData: it is no manifest, or one of an older program.
     """
     named = place.endswith(".json")
-    url, folder = place if named else storage.join(place, MANIFEST), folder_of(place)
+    url, folder = place if named else manifest_url(place), folder_of(place)
     if not storage.exists(url):
         raise MissingInput(_why_missing(place, folder, named=named))
     data = storage.read_bytes(url)
@@ -73,11 +74,11 @@ def read_place(place: str) -> Place:
 
 
 def _why_missing(place: str, folder: str, *, named: bool) -> str:
-    others = [storage.name_of(url) for url in storage.list_files(storage.join(folder, "manifests", "*.json"))]
+    others = [storage.name_of(url) for url in kept_manifests(folder)]
     if named:
         known = f"; the folder has {', '.join(others[:5])} in manifests/" if others else ""
         return f"no manifest {place!r}{known}"
-    if storage.list_files(storage.join(folder, "units", "*")) or others:
+    if storage.list_files(storage.join(unit_folder(folder), "*")) or others:
         return f"{place!r} holds no {MANIFEST}: preprocessing has not finished there; run it again"
     return (
         f"no prepared data in {place!r} (there is no such folder, or no {MANIFEST} in it): name the output folder of "

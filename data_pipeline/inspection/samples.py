@@ -100,12 +100,12 @@ def read_samples(data: PreparedData, indices: Sequence[int]) -> list[Sample]:
         CorruptData: a shard is not the one that was written.
     """
     texts = _TEXT_CHARS // max(1, 6 * len(indices))
-    maker = _Maker(max_chars=min(max(texts, _LEAST_CHARS), _MOST_CHARS))
-    return [maker.sample(data, index) for index in indices]
+    reader = _SampleReader(max_chars=min(max(texts, _LEAST_CHARS), _MOST_CHARS))
+    return [reader.sample(data, index) for index in indices]
 
 
-class _Maker:
-    """Makes samples and knows how much room the page has left."""
+class _SampleReader:
+    """Reads samples and knows how much room the page has left."""
 
     def __init__(self, *, max_chars: int) -> None:
         self._max_chars = max_chars
@@ -158,9 +158,9 @@ class _Maker:
 
     def _picture(self, image: EncodedImage, what: str) -> Picture:
         small = decode_rgb(image.data)
-        told = f"{small.width} x {small.height} stored, {image.width} x {image.height} seen: {what}"
+        caption = f"{small.width} x {small.height} stored, {image.width} x {image.height} seen: {what}"
         if image.resized:
-            told += "; the shard holds the resized pixels, the original was larger than media.keep_original_bytes"
+            caption += "; the shard holds the resized pixels, the original was larger than media.keep_original_bytes"
         small.thumbnail((_SIDE, _SIDE), PIL.Image.Resampling.BICUBIC, reducing_gap=2.0)
         buffer = io.BytesIO()
         small.save(buffer, "JPEG", quality=_QUALITY)
@@ -168,7 +168,7 @@ class _Maker:
         fits = len(jpeg) <= self._bytes_left
         self._bytes_left -= len(jpeg) if fits else 0
         text = base64.b64encode(jpeg).decode() if fits else None
-        return Picture(data=text, width=small.width, height=small.height, told=told, resized=image.resized)
+        return Picture(data=text, width=small.width, height=small.height, told=caption, resized=image.resized)
 
     def _parts(self, parts: Sequence[Part], pictures: dict[int, tuple[Picture, ...]]) -> tuple[SamplePart, ...]:
         found: list[SamplePart] = []

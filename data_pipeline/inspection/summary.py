@@ -220,13 +220,13 @@ def _checks(
         checks.append(
             Check(what=f"kept for {split}", stated=counts.by_split.get(split, 0), found=total.by_split[split])
         )
-    for reason, marked in _marked(rows).items():
-        listed = min(marked, refused.by_reason[reason])
-        checks.append(Check(what=f"marked {reason}, in the quarantine", stated=marked, found=listed))
+    for reason, filtered in _filtered(rows).items():
+        listed = min(filtered, refused.by_reason[reason])
+        checks.append(Check(what=f"filtered as {reason}, in the quarantine", stated=filtered, found=listed))
     return checks
 
 
-def _marked(rows: pa.Table) -> dict[str, int]:
+def _filtered(rows: pa.Table) -> dict[str, int]:
     found = rows["mark"].value_counts()
     return {one["values"]: one["counts"] for one in found.to_pylist() if one["values"]}
 

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 
 from data_pipeline import storage
 from data_pipeline.dataset.manifest import Manifest
-from data_pipeline.dataset.shards import shard_urls
-from data_pipeline.transform.units import shard_folder
 
-__all__ = ["CheckedFile", "files_of_manifest", "verify_files"]
+__all__ = ["CheckedFile", "verify_files"]
 
 _AT_ONCE = 4  # hashing leaves the interpreter free, and remote files are waited for
 
@@ -22,19 +20,10 @@ class CheckedFile:
     problem: str | None
 
 
-def files_of_manifest(folder: str, manifest: Manifest) -> list[tuple[str, str]]:
-    """Each file's address and the sha256 that the manifest promises: rows, quarantine, then the shards."""
-    files = [(storage.join(folder, info.name), info.sha256) for info in (manifest.rows_file, manifest.quarantine_file)]
-    for shard in manifest.shards:
-        comparisons, images = shard_urls(shard_folder(folder), shard.name)
-        files += [(comparisons, shard.sha256), (images, shard.images_sha256)]
-    return files
-
-
 def verify_files(folder: str, manifest: Manifest) -> Iterator[CheckedFile]:
-    """Read every file once, a few at a time; results come in the order of `files_of_manifest`."""
+    """Read every file once, a few at a time; results come in the order of `Manifest.files`."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        yield from pool.map(_check, files_of_manifest(folder, manifest))
+        yield from pool.map(_check, manifest.files(folder))
 
 
 def _check(promise: tuple[str, str]) -> CheckedFile:

@@ -10,10 +10,9 @@ MediaRef --frames_of-----> SampledFrames   a video is a folder of frames
 """
 
 from data_pipeline.media.frames import SampledFrames, frames_of
-from data_pipeline.media.loading import Image, load_image
+from data_pipeline.media.loading import Image, load_image, stored_bytes
 from data_pipeline.media.perceptual import hash_distance, perceptual_hash
 from data_pipeline.media.pixels import decode_rgb, resized_rgb, smart_resize
-from data_pipeline.media.stored import stored_bytes
 from data_pipeline.media.videos import Video, load_video, video_key
 
 __all__ = [

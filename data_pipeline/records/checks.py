@@ -1,7 +1,7 @@
 """Which Comparisons are worth keeping whatever the recipe says, and which are the same.
 
 Pure functions of content: nothing here reads a file, a setting or depends on the order of records. What a recipe can
-change is decided later, by `marks`.
+change is decided later, by `filtering`.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """The one record of the system: a prompt, its media and K ranked responses.
 
-A preference pair is a Comparison with K = 2; a benchmark item is one too. Sources make them (`sources/`),
-cleaning checks them (`clean.py`), encoding turns them into tokens (`encode.py`).
+A preference pair is a Comparison with K = 2; a benchmark item is one too. `sources` build them from raw
+records, `records.checks` refuses what cannot be learnt from, `encoding` turns them into tokens.
 
     >>> Comparison(
     ...     id="7", source="mine",

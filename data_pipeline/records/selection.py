@@ -11,7 +11,7 @@ __all__ = ["extremes", "with_frames"]
 def extremes(comparison: Comparison) -> Comparison:
     """The best and the worst response only, the first of equals each: the pair of the largest score gap of a prompt.
 
-    Four completions rated 3, 5, 1, 5 give the pair (5, 1). All of one rank: returned as it is, for cleaning to refuse.
+    Four completions rated 3, 5, 1, 5 give the pair (5, 1). All of one rank: returned as it is, for `checks` to refuse.
     """
     ranks = [response.rank for response in comparison.responses]
     if len(set(ranks)) < 2:
@@ -41,7 +41,7 @@ def with_frames(comparison: Comparison, frames_of: Callable[[MediaRef], Sequence
 def _without_unused_media(comparison: Comparison) -> Comparison:
     used = sorted(set(comparison.image_slots()))
     if len(used) == len(comparison.media) or used[-1:] >= [len(comparison.media)]:
-        return comparison  # nothing to do, or slots without images, which cleaning refuses
+        return comparison  # nothing to do, or slots without images, which `checks` refuses
     new = {old: place for place, old in enumerate(used)}
     places = [(new[old],) if old in new else () for old in range(len(comparison.media))]
     return _renumbered(comparison, tuple(comparison.media[old] for old in used), places)

@@ -9,9 +9,8 @@ from data_pipeline.config import SourceConfig
 from data_pipeline.errors import MissingInput, RecordError
 from data_pipeline.records.comparison import Comparison
 from data_pipeline.sources.adapters import mmpr
-from data_pipeline.sources.readers.files import read_rows
+from data_pipeline.sources.readers.files import SourceFile, read_rows
 from data_pipeline.sources.registry import adapter_of
-from data_pipeline.sources.source_file import SourceFile
 
 __all__ = ["comparisons_of", "files_of", "inputs_of"]
 

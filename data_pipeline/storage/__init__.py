@@ -1,4 +1,4 @@
-"""The one door to files: local paths, ``s3://`` and ``hf://`` addresses and archives behind the same functions.
+"""The only package that touches files: local paths, ``s3://`` and ``hf://`` and archives behind the same functions.
 
     paths     paths as text                    remote    fsspec, and what is tried again
     ranges    bytes by range                   archives  paths into .zip, .tar and .tar.gz (members, zips, tars)
@@ -21,6 +21,7 @@ from data_pipeline.storage.files import (
     open_input,
     open_seekable,
     read_bytes,
+    read_each,
     sha256_of,
     size_of,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "open_seekable",
     "parent_of",
     "read_bytes",
+    "read_each",
     "sha256_of",
     "size_of",
     "upload",

@@ -1,4 +1,4 @@
-"""The one door to fsspec: remote file systems, and which of their failures are worth another try.
+"""The only module that imports fsspec: remote file systems, and which of their failures are worth another try.
 
 ``s3://`` reads its keys and its endpoint from the usual AWS variables. ``hf://`` (the Hugging Face hub) is read only
 and must name a commit, because a branch may hold other bytes tomorrow. The client libraries retry single requests on

@@ -1,8 +1,10 @@
-"""Raw records to rows of shards, by work unit; everything that costs something, and no rule.
+"""Raw records to shards, by work unit: everything that costs time, and no filter.
 
-planning   sources -> work units, each with the address of what it will write
-units      one work unit: rows of one file -> shards, signals, `units/<address>.json` (written last)
-row_builder  one raw record -> one row: adapter, checks, media, tokens
-signals    what later filters ask of a row: lengths, keys, hashes
-failures   units that kept failing, put aside
+    planning      PreprocessConfig -> InputRef -> FileScan -> WorkUnits, each with the address of what it will write
+    units         WorkUnit -> UnitRecord: rows of one file to shards and signals; `units/<address>.json` is written last
+    row_builder   one raw record -> BuiltRow, or RecordError: adapter, checks, media, tokens
+    signals       Comparison -> TextSignals: what filters will ask of its texts
+    failures      units that kept failing: UnitFailure, put aside for the next run
+
+`pipeline` calls `planning`, then `units` for whatever is missing.
 """

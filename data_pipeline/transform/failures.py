@@ -6,9 +6,12 @@ from dataclasses import asdict, dataclass
 
 from data_pipeline import storage
 from data_pipeline.config import PreprocessConfig
-from data_pipeline.transform.units import WorkUnit, unit_url
+from data_pipeline.dataset.layout import failed_folder, failure_url, unit_url
+from data_pipeline.transform.units import WorkUnit
 
-__all__ = ["UnitFailure", "failure_url", "failures", "record_failure"]
+__all__ = ["UnitFailure", "describe_failures", "failures", "record_failure"]
+
+_MAX_LISTED = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +32,6 @@ class UnitFailure:
         return lines[-1] if lines else "no traceback: the process died"
 
 
-def failure_url(address: str, output: str) -> str:
-    """Where the unit's failure is written."""
-    return storage.join(output, "failed", f"{address}.json")
-
-
 def record_failure(unit: WorkUnit, config: PreprocessConfig, traceback: str, attempts: int) -> UnitFailure:
     """Put the unit aside; another run tries it again."""
     failure = UnitFailure(
@@ -51,10 +49,22 @@ def record_failure(unit: WorkUnit, config: PreprocessConfig, traceback: str, att
 
 def failures(config: PreprocessConfig, units: Sequence[WorkUnit]) -> list[UnitFailure]:
     """The units of the plan that were put aside and have not been done since, in the order of the plan."""
-    put_aside = {storage.name_of(url) for url in storage.list_files(storage.join(config.output, "failed", "*.json"))}
+    put_aside = {storage.name_of(url) for url in storage.list_files(failure_url("*", config.output))}
     found: list[UnitFailure] = []
     for unit in units:
         url = failure_url(unit.address, config.output)
         if storage.name_of(url) in put_aside and not storage.exists(unit_url(unit.address, config.output)):
             found.append(UnitFailure(**json.loads(storage.read_bytes(url))))
     return found
+
+
+def describe_failures(failed: Sequence[UnitFailure], num_units: int, output: str) -> str:
+    """The failed units, each with its rows and its error, and what to do."""
+    lines = [f"{len(failed)} of {num_units} work units failed, the others are done:"]
+    for failure in failed[:_MAX_LISTED]:
+        rows = f"rows {failure.start} to {failure.start + failure.count - 1}"
+        lines.append(f"  {failure.path} {rows}: {failure.error}")
+        lines.append(f"    traceback in {failure_url(failure.address, output)}")
+    if len(failed) > _MAX_LISTED:
+        lines.append(f"  and {len(failed) - _MAX_LISTED} more in {failed_folder(output)}")
+    return "\n".join([*lines, "remove the cause and run the same command again: it tries only these"])

@@ -1,9 +1,9 @@
-"""A recipe's sources to work units, each with the address of what it will make.
+"""A recipe's sources to work units, each with the address of what it will write.
 
-    input_files(config) -> InputRef -> scan_file each, anywhere -> FileScan -> plan_units -> WorkUnits
+    input_files(config) -> InputRef -> scan_file each, anywhere -> FileScan -> cut_units -> WorkUnits
 
 The address of a unit is a hash of everything that decides its bytes: the file's content, the rows, the adapter and its
-settings, media and token settings, the tokenizer. Nothing of marking is in it, nor any other source.
+settings, media and token settings, the tokenizer. No setting of a filter is in it, nor any other source.
 """
 
 import hashlib
@@ -20,16 +20,25 @@ from data_pipeline.config import PreprocessConfig, SourceConfig
 from data_pipeline.dataset.shards import SCHEMA_VERSION
 from data_pipeline.encoding.tokenizer import tokenizer_fingerprint
 from data_pipeline.errors import MissingInput, RecipeError
-from data_pipeline.filtering.apply import check_marking
 from data_pipeline.sources.inputs import inputs_of
 from data_pipeline.sources.readers.files import RowRange, split_rows
 from data_pipeline.sources.registry import adapter_of
 from data_pipeline.transform.units import WorkUnit
 
-__all__ = ["FileScan", "InputRef", "address_of", "input_files", "plan_units", "portable_config", "scan_file"]
+__all__ = [
+    "FileScan",
+    "InputRef",
+    "address_of",
+    "all_sources",
+    "check_config",
+    "cut_units",
+    "input_files",
+    "portable_config",
+    "scan_file",
+]
 
-_MAKING_KEYS = ("shape", "fields", "score_field", "responses")
-"""What of a source decides what its adapter makes; the name is in every row."""
+_TRANSFORM_KEYS = ("shape", "fields", "score_field", "responses")
+"""What of a source decides what its adapter gives; the name is in every row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +72,8 @@ def input_files(config: PreprocessConfig) -> list[InputRef]:
     """The raw files of all sources and benchmarks, in the order of the plan.
 
     Raises:
-        RecipeError: no source, two of one name, or a value out of range.
-        MissingInput: a source without files, or an unknown shape.
+        MissingInput: a source without files.
     """
-    check_config(config)
     found: list[InputRef] = []
     for place, source in enumerate(all_sources(config)):
         if place < len(config.sources) and config.mixture.only and source.name not in config.mixture.only:
@@ -91,18 +98,17 @@ def scan_file(ref: InputRef, rows_per_unit: int) -> FileScan:
     )
 
 
-def plan_units(config: PreprocessConfig, scans: Mapping[str, FileScan] | None = None) -> list[WorkUnit]:
-    """Cut the inputs into work units.
+def cut_units(config: PreprocessConfig, refs: Sequence[InputRef], scans: Mapping[str, FileScan]) -> list[WorkUnit]:
+    """Cut the input files into work units.
 
     Args:
-        scans: what `scan_file` gave, by url; None: the files are scanned here, one after the other.
+        refs: what `input_files` gave.
+        scans: what `scan_file` gave, by url.
 
     Raises:
-        RecipeError, MissingInput: as for `input_files`, or no tokenizer, or no record at all.
+        MissingInput: no tokenizer, or no record at all.
+        RecipeError: a `media_root` in an archive that can't be entered.
     """
-    refs = input_files(config)
-    if scans is None:
-        scans = {ref.url: scan_file(ref, config.rows_per_unit) for ref in refs}
     tokenizer = tokenizer_fingerprint(config.tokenizer)
     sources = all_sources(config)
     left = [source.limit for source in sources]
@@ -114,12 +120,12 @@ def plan_units(config: PreprocessConfig, scans: Mapping[str, FileScan] | None = 
         ranges = _limited(scan.ranges or (RowRange(0, 0),), left[ref.source])
         rows = sum(part.count for part in ranges)
         left[ref.source] = None if left[ref.source] is None else left[ref.source] - rows  # type: ignore[operator]
-        made_of = _made_of(ref, scan, sources[ref.source], config, tokenizer, digests)
+        inputs = _inputs_of_unit(ref, scan, sources[ref.source], config, tokenizer, digests)
         for part in ranges:
             units.append(
                 WorkUnit(
                     index=len(units),
-                    address=address_of({**made_of, "start": part.start, "count": part.count}),
+                    address=address_of({**inputs, "start": part.start, "count": part.count}),
                     source=ref.source,
                     url=ref.url,
                     path=ref.path,
@@ -177,10 +183,9 @@ def check_config(config: PreprocessConfig) -> None:
         raise RecipeError(f"preprocess.sources has {repeated[0]!r} twice: give each source its own name")
     for source in all_sources(config):
         adapter_of(source.shape)
-    check_marking(config)
 
 
-def _made_of(
+def _inputs_of_unit(
     ref: InputRef,
     scan: FileScan,
     source: SourceConfig,
@@ -188,12 +193,12 @@ def _made_of(
     tokenizer: str,
     digests: dict[str, str],
 ) -> dict[str, Any]:
-    """Everything that decides what a unit of this file makes."""
+    """Everything that decides what a unit of this file writes."""
     raw = asdict(source)
-    made_of: dict[str, Any] = {
+    inputs: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "benchmark": ref.source >= len(config.sources),
-        "source": {"name": source.name, **{key: raw[key] for key in _MAKING_KEYS}},
+        "source": {"name": source.name, **{key: raw[key] for key in _TRANSFORM_KEYS}},
         "media_root": _portable(ref.media_root, config.data_root),
         "repeat": ref.repeat,
         "media": asdict(config.media),
@@ -211,8 +216,8 @@ def _made_of(
             )
         if archive not in digests:
             digests[archive] = storage.archive_digest(archive)
-        made_of["media_archive"] = digests[archive]
-    return made_of
+        inputs["media_archive"] = digests[archive]
+    return inputs
 
 
 def _limited(ranges: Sequence[RowRange], limit: int | None) -> list[RowRange]:

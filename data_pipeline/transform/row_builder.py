@@ -1,9 +1,10 @@
 """One raw record to what a shard and the table of signals need of it; everything that costs something, and no rule.
 
-    record -> adapter -> Comparisons -> extremes -> check -> images and videos -> tokens -> MadeRow
+    record -> adapter -> Comparisons -> extremes -> check -> images and videos -> tokens -> BuiltRow
                      any RecordError on the way refuses the item, with its reason
 
-A benchmark's items are made by `BenchmarkMaker`: prompts and image hashes only, since their images may not be shipped.
+A benchmark's items are built by `BenchmarkRowBuilder`: prompts and image hashes only, since their images
+may not be shipped.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,11 +30,11 @@ from data_pipeline.records.selection import extremes, with_frames
 from data_pipeline.sources.registry import adapter_of
 from data_pipeline.transform.signals import text_signals
 
-__all__ = ["BenchmarkMaker", "MadeRow", "Maker"]
+__all__ = ["BenchmarkRowBuilder", "BuiltRow", "RowBuilder"]
 
 
 @dataclass(frozen=True, slots=True)
-class MadeRow:
+class BuiltRow:
     """One Comparison: what its shard holds (None for a benchmark's) and its columns of `UNIT_ROWS_SCHEMA`.
 
     The columns that depend on the shard (shard, row, image_rows) are not in `signals` yet.
@@ -43,7 +44,7 @@ class MadeRow:
     signals: dict[str, Any]
 
 
-class Maker:
+class RowBuilder:
     """Records of one source to rows. An image that several records share is read and decoded once, until `forget`."""
 
     def __init__(self, source: SourceConfig, media_root: str, config: PreprocessConfig, encoder: Encoder) -> None:
@@ -55,8 +56,8 @@ class Maker:
         self._images: dict[MediaRef, Image] = {}
         self._stored: dict[tuple[str, int, int], EncodedImage] = {}
 
-    def items(self, record: Mapping[str, Any], row: int) -> Iterator[tuple[str, MadeRow | RecordError]]:
-        """(id, outcome) of each of the record's Comparisons; one refusal without id where nothing can be made of it."""
+    def items(self, record: Mapping[str, Any], row: int) -> Iterator[tuple[str, BuiltRow | RecordError]]:
+        """(id, outcome) of each of the record's Comparisons; one refusal without id where none can be built."""
         try:
             made = self._adapter(record, self._source, row)
             comparisons = [made] if isinstance(made, Comparison) else list(made)
@@ -67,11 +68,11 @@ class Maker:
             return
         for comparison in comparisons:
             try:
-                yield comparison.id, self.make(comparison)
+                yield comparison.id, self.build(comparison)
             except RecordError as error:
                 yield comparison.id, error
 
-    def make(self, comparison: Comparison) -> MadeRow:
+    def build(self, comparison: Comparison) -> BuiltRow:
         """The row of one Comparison.
 
         Raises:
@@ -90,7 +91,7 @@ class Maker:
         keys = [picture.key for picture in encoded.pictures]
         hashes = [files[name].perceptual_hash or 0 for name in keys]
         signals = _layout(stored, segments) | _signals(comparison, key, keys, hashes)
-        return MadeRow(ShardRow(comparison, stored, segments, key), signals)
+        return BuiltRow(ShardRow(comparison, stored, segments, key), signals)
 
     def forget(self) -> None:
         """Let go of the images: the shard that held them is written."""
@@ -119,7 +120,7 @@ class Maker:
         return self._stored[place]
 
 
-class BenchmarkMaker:
+class BenchmarkRowBuilder:
     """Items of a benchmark to signals; an image that cannot be read is left out and counted by its absence."""
 
     def __init__(self, source: SourceConfig, media_root: str, media: MediaConfig) -> None:
@@ -128,23 +129,23 @@ class BenchmarkMaker:
         self._media = media
         self._adapter = adapter_of(source.shape)
 
-    def items(self, record: Mapping[str, Any], row: int) -> Iterator[tuple[str, MadeRow | RecordError]]:
+    def items(self, record: Mapping[str, Any], row: int) -> Iterator[tuple[str, BuiltRow | RecordError]]:
         """(id, outcome) of each item; ranks and responses are not looked at."""
         try:
             made = self._adapter(record, self._source, row)
             for comparison in [made] if isinstance(made, Comparison) else made:
-                yield comparison.id, self._make(comparison)
+                yield comparison.id, self._build(comparison)
         except RecordError as error:
             yield "", error
 
     def forget(self) -> None:
         """Nothing is kept."""
 
-    def _make(self, comparison: Comparison) -> MadeRow:
+    def _build(self, comparison: Comparison) -> BuiltRow:
         images = [image for ref in comparison.media for image in self._readable(ref)]
         keys = [image.sha256 for image in images]
         hashes = [image.perceptual_hash or 0 for image in images]
-        return MadeRow(None, _NO_LAYOUT | _signals(comparison, "", keys, hashes))
+        return BuiltRow(None, _NO_LAYOUT | _signals(comparison, "", keys, hashes))
 
     def _readable(self, ref: MediaRef) -> list[Image]:
         try:

@@ -1,4 +1,4 @@
-"""What marking needs to know of a Comparison's text: keys, sizes, language, MinHash signatures and runs of words.
+"""What filters need to know of a Comparison's text: keys, sizes, language, MinHash signatures and runs of words.
 
     texts --NFKC, casefold--> words --crc32--> 64-bit hashes of runs of words --> signatures, n-grams
 
@@ -23,18 +23,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from data_pipeline.dataset.tables import MINHASH_VALUES
+from data_pipeline.hashing import U64, mixed
 from data_pipeline.records.comparison import Comparison, text_of
 
 __all__ = [
     "NGRAM_WORDS",
     "SHINGLE_WORDS",
-    "U64",
     "TextSignals",
     "language_of",
-    "mixed",
     "normalised_words",
     "text_signals",
 ]
@@ -43,8 +41,6 @@ NGRAM_WORDS = 13
 """Words in a run that a benchmark must not share, as in the GPT-3 paper (arXiv 2005.14165, appendix C)."""
 SHINGLE_WORDS = 3
 """Words in a shingle of a MinHash signature."""
-
-U64 = npt.NDArray[np.uint64]
 
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -61,7 +57,7 @@ _CHUNK = 4096  # shingles hashed at once: 64 x 4096 x 8 bytes = 2 MiB
 
 @dataclass(frozen=True, slots=True)
 class TextSignals:
-    """Columns of `rows.UNIT_ROWS_SCHEMA` that depend on text alone. System turns count nowhere.
+    """Columns of `tables.UNIT_ROWS_SCHEMA` that depend on text alone. System turns count nowhere.
 
     Attributes:
         prompt_key: sha256, hex, of the prompt's normalised words; of its normalised text where it has no word.
@@ -177,21 +173,9 @@ def _minhash(shingles: U64) -> bytes:
     return (mixed(least) >> np.uint64(48)).astype("<u2").tobytes()
 
 
-def mixed(values: U64) -> U64:
-    """The finaliser of splitmix64 (Steele, Lea and Flood 2014): every input bit moves every output bit."""
-    values = values + _GOLDEN
-    values ^= values >> np.uint64(30)
-    values *= np.uint64(0xBF58476D1CE4E5B9)
-    values ^= values >> np.uint64(27)
-    values *= np.uint64(0x94D049BB133111EB)
-    values ^= values >> np.uint64(31)
-    return values
-
-
 def _tag(rank: int) -> U64:
     return mixed(np.array([rank], dtype=np.uint64))
 
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FACTOR = np.uint64(0xD6E8FEB86659FD93)
 _MULTIPLIERS = mixed(np.arange(1000, 1000 + MINHASH_VALUES, dtype=np.uint64)) | np.uint64(1)

@@ -1,6 +1,6 @@
 """One work unit: a range of rows of one file to its shards, its signals, and `units/<address>.json`, written last.
 
-    read_rows -> Maker.items -> rows -> shards/<address>-0.arrow, ... -> units/<address>.rows.arrow -> .json
+    read_rows -> RowBuilder.items -> rows -> shards/<address>-0.arrow, ... -> units/<address>.rows.arrow -> .json
                           `-> refusals
 
 A unit whose json is there, with files of the promised sizes, is done and is not done again. The same unit gives the
@@ -19,13 +19,14 @@ import pyarrow as pa
 
 from data_pipeline import storage
 from data_pipeline.config import PreprocessConfig
-from data_pipeline.dataset.shards import ShardInfo, ShardRow, serialise, shard_urls, write_shard
+from data_pipeline.dataset.layout import rows_url, shard_folder, unit_url
+from data_pipeline.dataset.shards import ShardInfo, ShardRow, serialise, write_shard
 from data_pipeline.dataset.tables import UNIT_ROWS_SCHEMA
 from data_pipeline.encoding.encoder import Encoder
 from data_pipeline.encoding.tokenizer import load_tokenizer
 from data_pipeline.errors import CorruptData, RecordError, RunError
 from data_pipeline.sources.readers.files import read_rows
-from data_pipeline.transform.row_builder import BenchmarkMaker, MadeRow, Maker
+from data_pipeline.transform.row_builder import BenchmarkRowBuilder, BuiltRow, RowBuilder
 
 __all__ = [
     "Refusal",
@@ -33,10 +34,7 @@ __all__ = [
     "UnitResult",
     "WorkUnit",
     "find_done",
-    "rows_url",
     "run_unit",
-    "shard_folder",
-    "unit_url",
 ]
 
 _MAX_DETAIL_CHARS = 500
@@ -48,7 +46,7 @@ class WorkUnit:
 
     Attributes:
         index: place in the plan.
-        address: hash of everything that decides what the unit makes; names its files.
+        address: hash of everything that decides what the unit writes; names its files.
         source: place among the recipe's sources, then its benchmarks.
         url: the file.
         path: the same, as manifest and quarantine name it.
@@ -77,7 +75,7 @@ class WorkUnit:
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """One refused item of a unit: no Comparison was made of it."""
+    """One refused item of a unit: no Comparison was built of it."""
 
     row: int
     item: int
@@ -146,23 +144,8 @@ class UnitRecord:
         )
 
 
-def unit_url(address: str, output: str) -> str:
-    """The file whose presence makes the unit done."""
-    return storage.join(output, "units", f"{address}.json")
-
-
-def rows_url(address: str, output: str) -> str:
-    """The signals of the unit's Comparisons."""
-    return storage.join(output, "units", f"{address}.rows.arrow")
-
-
-def shard_folder(output: str) -> str:
-    """Where the shards of an output folder lie."""
-    return storage.join(output, "shards")
-
-
 def find_done(unit: WorkUnit, config: PreprocessConfig) -> UnitResult | None:
-    """What an earlier run made of the unit; None where it has to be done."""
+    """What an earlier run did of the unit; None where it has to be done."""
     started = time.perf_counter()
     record = UnitRecord.read(unit.address, config.output)
     if record is None or not _is_whole(record, unit.address, config.output):
@@ -199,12 +182,12 @@ class _UnitWriter:
         self._signals: list[pa.Table] = []
         self._shards: list[ShardInfo] = []
         self._refusals: list[Refusal] = []
-        self._maker = _maker_of(unit, config)
+        self._builder = _builder_of(unit, config)
 
     def run(self) -> UnitRecord:
         unit = self._unit
         for row, record in read_rows(unit.url, unit.start, unit.count, unit.offset):
-            outcomes = [("", record)] if isinstance(record, RecordError) else self._maker.items(record, row)
+            outcomes = [("", record)] if isinstance(record, RecordError) else self._builder.items(record, row)
             for item, (name, outcome) in enumerate(outcomes):
                 if isinstance(outcome, RecordError):
                     self._refuse(row, item, name, outcome)
@@ -226,16 +209,16 @@ class _UnitWriter:
         detail = _printable(error.detail)[:_MAX_DETAIL_CHARS]
         self._refusals.append(Refusal(row=row, item=item, id=_printable(name), reason=error.reason, detail=detail))
 
-    def _keep(self, row: int, item: int, made: MadeRow) -> None:
-        signals = {**made.signals, "raw_row": row, "item": item, "file_repeat": self._unit.file_repeat}
-        if made.shard_row is None:
+    def _keep(self, row: int, item: int, built: BuiltRow) -> None:
+        signals = {**built.signals, "raw_row": row, "item": item, "file_repeat": self._unit.file_repeat}
+        if built.shard_row is None:
             self._signals.append(_table([{**signals, "shard": 0, "row": 0, "image_rows": []}]))
             return
-        if self._waiting and self._waiting_bytes + made.shard_row.num_bytes > self._config.shard_bytes:
+        if self._waiting and self._waiting_bytes + built.shard_row.num_bytes > self._config.shard_bytes:
             self._flush()
-        self._waiting.append(made.shard_row)
+        self._waiting.append(built.shard_row)
         self._waiting_signals.append(signals)
-        self._waiting_bytes += made.shard_row.num_bytes
+        self._waiting_bytes += built.shard_row.num_bytes
 
     def _flush(self) -> None:
         if not self._waiting:
@@ -252,14 +235,14 @@ class _UnitWriter:
             )
         )
         self._waiting, self._waiting_signals, self._waiting_bytes = [], [], 0
-        self._maker.forget()
+        self._builder.forget()
 
 
-def _maker_of(unit: WorkUnit, config: PreprocessConfig) -> Maker | BenchmarkMaker:
+def _builder_of(unit: WorkUnit, config: PreprocessConfig) -> RowBuilder | BenchmarkRowBuilder:
     if unit.source >= len(config.sources):
         source = config.decontaminate.against[unit.source - len(config.sources)]
-        return BenchmarkMaker(source, unit.media_root, config.media)
-    return Maker(config.sources[unit.source], unit.media_root, config, _encoder_of(unit, config))
+        return BenchmarkRowBuilder(source, unit.media_root, config.media)
+    return RowBuilder(config.sources[unit.source], unit.media_root, config, _encoder_of(unit, config))
 
 
 def _encoder_of(unit: WorkUnit, config: PreprocessConfig) -> Encoder:
@@ -283,9 +266,7 @@ def _table(rows: list[dict[str, Any]]) -> pa.Table:
 def _is_whole(record: UnitRecord, address: str, output: str) -> bool:
     """Whether the unit's files are there with the sizes its json promises; readers check the bytes themselves."""
     promised = [(rows_url(address, output), record.rows_bytes)]
-    for shard in record.shards:
-        comparisons, images = shard_urls(shard_folder(output), shard.name)
-        promised += [(comparisons, shard.bytes), (images, shard.image_bytes)]
+    promised += [(file.url, file.bytes) for shard in record.shards for file in shard.files(output)]
     return all(storage.exists(url) and storage.size_of(url) == size for url, size in promised)
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from cluster.session import ClusterInfo
+from data_pipeline.dataset.layout import kept_manifest_url
 from data_pipeline.errors import RunError
 from data_pipeline.filtering.second_split import content_keys
 from data_pipeline.storage import join, parent_of
@@ -117,7 +118,7 @@ def _score(recipe: Recipe, member: FoundMember, parts: Parts, cluster: ClusterIn
     asked = _asked(member, parts)
     rows = member.data.split_indices(config.split)[_rows_of(member, config.split, asked)]
     chunks = [rows[start : start + _CHUNK].tolist() for start in range(0, len(rows), _CHUNK)]
-    place = join(member.data.folder, "manifests", f"{member.data.manifest.address}.json")
+    place = kept_manifest_url(member.data.folder, member.data.manifest.address)
     job = ScoringJob(model=member.given, token_budget=config.token_budget, patch_budget=config.patch_budget, data=place)
     scored: list[ScoredComparison] = []
     with progress(f"score by {name}", len(rows)) as advance:

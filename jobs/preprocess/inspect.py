@@ -4,10 +4,10 @@ import json as json_format
 from collections.abc import Sequence
 from typing import Any
 
-from data_pipeline.dataset.manifest import MANIFEST
+from data_pipeline.dataset.layout import MANIFEST
 from data_pipeline.inspection.diff import Change, Count, DataDiff, Group, compare
 from data_pipeline.inspection.places import read_place
-from data_pipeline.inspection.verify import CheckedFile, files_of_manifest, verify_files
+from data_pipeline.inspection.verify import CheckedFile, verify_files
 from jobs.pages.data_page import write_data_page
 from jobs.runtime.terminal import columns, progress, say
 
@@ -22,7 +22,7 @@ MAX_ROWS = 60  # of one table; --json has all
 _KINDS = {
     "added": "only in B",
     "removed": "only in A",
-    "remarked": "decided otherwise",
+    "refiltered": "decided otherwise",
     "moved": "moved to the other split",
     "repeated": "shown another number of times",
     "cut": "cut otherwise",
@@ -58,7 +58,7 @@ def diff(before: str, after: str, *, json: bool) -> int:
 def verify(folder: str) -> int:
     """Check every file; 1 where some are bad, with the first of them listed."""
     place = read_place(folder)
-    total = len(files_of_manifest(place.folder, place.manifest))
+    total = len(place.manifest.files(place.folder))
     bad: list[CheckedFile] = []
     with progress("verify files", total) as advance:
         for done, checked in enumerate(verify_files(place.folder, place.manifest), start=1):

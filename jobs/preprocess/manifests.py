@@ -1,9 +1,10 @@
-"""Which manifest of a folder of shards a recipe means: several recipes may share the shards and differ in marks."""
+"""Which manifest of a folder of shards a recipe means: several recipes may share the shards and differ in filters."""
 
 import json
 from typing import Any
 
 from data_pipeline import storage
+from data_pipeline.dataset.layout import kept_manifest_url, kept_manifests
 from data_pipeline.dataset.manifest import Manifest
 from data_pipeline.errors import RecipeError
 from data_pipeline.transform.planning import portable_config
@@ -44,11 +45,11 @@ def manifest_of(recipe: Recipe, place: str) -> str:
 
 
 def _url(folder: str, manifest: Manifest) -> str:
-    return storage.join(folder, "manifests", f"{manifest.address}.json")
+    return kept_manifest_url(folder, manifest.address)
 
 
 def _all(folder: str) -> list[Manifest]:
-    return [Manifest.read(url) for url in storage.list_files(storage.join(folder, "manifests", "*.json"))]
+    return [Manifest.read(url) for url in kept_manifests(folder)]
 
 
 def _first_difference(there: Any, here: Any, key: str = "") -> tuple[str, Any, Any]:

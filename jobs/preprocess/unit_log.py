@@ -13,9 +13,10 @@ from pathlib import Path
 
 from data_pipeline import storage
 from data_pipeline.config import PreprocessConfig
-from data_pipeline.pipeline import UnitResult, WorkUnit, run_unit
+from data_pipeline.dataset.layout import log_url
+from data_pipeline.transform.units import UnitResult, WorkUnit, run_unit
 
-__all__ = ["UnitReport", "log_url", "logged_unit", "peak_memory"]
+__all__ = ["UnitReport", "logged_unit", "peak_memory"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +33,6 @@ class UnitReport:
     host: str
     pid: int
     peak_bytes: int
-
-
-def log_url(address: str, output: str) -> str:
-    """Where the log of a unit is written."""
-    return storage.join(output, "logs", f"{address}.log")
 
 
 def logged_unit(unit: WorkUnit, config: PreprocessConfig) -> UnitReport:

@@ -4,18 +4,18 @@ import re
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import ray
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
 
 from cluster.session import ClusterInfo, ClusterUnavailable, ray_session
 from data_pipeline.errors import BaserewardError, MissingInput, NoSpace, RunError, UserError
+from data_pipeline.pipeline import Outcome
 from jobs.recipe.schema import ClusterConfig
 from jobs.runtime.source_version import PACKAGES
 
-__all__ = ["Outcome", "largest_node_memory", "map_bounded", "open_cluster", "ray_errors"]
+__all__ = ["largest_node_memory", "map_bounded", "open_cluster", "ray_errors"]
 
 Item = TypeVar("Item")
 Context = TypeVar("Context")
@@ -84,22 +84,6 @@ def ray_errors(when_it_died: str) -> Iterator[None]:
         raise
     except (WorkerCrashedError, RayActorError) as error:
         raise RunError(when_it_died) from error
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome(Generic[Item, Result]):
-    """What came of one item of `map_bounded`.
-
-    Attributes:
-        result: what the function returned; None where it failed.
-        failure: the traceback of the last attempt; None where it succeeded.
-        attempts: how often the function was called for it, calls that a dying process cut short left out.
-    """
-
-    item: Item
-    result: Result | None = None
-    failure: str | None = None
-    attempts: int = 1
 
 
 def map_bounded(

@@ -4,14 +4,16 @@
 
 A Feistel network permutes 2 ** bits numbers whatever its round function is (Luby and Rackoff 1988). A result outside
 the table is permuted again until it lies inside, which is a permutation of the table (cycle walking: Black and Rogaway
-2002, "Ciphers with Arbitrary Finite Domains"). The round function is the 64-bit finaliser of SplitMix64 (Steele, Lea
-and Flood 2014). Only integer operations: the order is the same on every machine and with every NumPy.
+2002, "Ciphers with Arbitrary Finite Domains"). The round function is the 64-bit finaliser of SplitMix64
+(`data_pipeline.hashing`). Only integer operations: the order is the same on every machine and with every NumPy.
 """
 
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from data_pipeline.hashing import GOLDEN, finalised
 
 __all__ = ["shuffled_places"]
 
@@ -20,9 +22,6 @@ Words = npt.NDArray[np.uint64]
 _ROUNDS = 8
 _MIN_BITS = 6
 """On fewer bits the network is visibly uneven: with 3 bits a table of 5 misses uniformity by 40 standard deviations."""
-_GOLDEN = np.uint64(0x9E37_79B9_7F4A_7C15)
-_FIRST = np.uint64(0xBF58_476D_1CE4_E5B9)
-_SECOND = np.uint64(0x94D0_49BB_1331_11EB)
 
 
 def shuffled_places(stream: npt.NDArray[np.integer[Any]], *, size: int, seed: int) -> npt.NDArray[np.int64]:
@@ -63,9 +62,9 @@ def _permute(words: Words, bits: int, keys: Words, epoch_of: npt.NDArray[np.int6
     for number in range(_ROUNDS):
         key = keys[number] if epoch_of is None else keys[number][epoch_of]
         if number % 2:
-            low ^= _mixed(high + key) >> np.uint64(64 - low_bits)
+            low ^= finalised(high + key) >> np.uint64(64 - low_bits)
         else:
-            high ^= _mixed(low + key) >> np.uint64(64 - (bits - low_bits))
+            high ^= finalised(low + key) >> np.uint64(64 - (bits - low_bits))
     high <<= np.uint64(low_bits)
     high |= low
     return high
@@ -73,17 +72,7 @@ def _permute(words: Words, bits: int, keys: Words, epoch_of: npt.NDArray[np.int6
 
 def _round_keys(seed: int, epochs: Words) -> Words:
     """uint64 [rounds, epochs]."""
-    start = _mixed(np.array([seed & 0xFFFF_FFFF_FFFF_FFFF], dtype=np.uint64) + _GOLDEN)
-    of_epoch = _mixed(start + epochs * _GOLDEN)
+    start = finalised(np.array([seed & 0xFFFF_FFFF_FFFF_FFFF], dtype=np.uint64) + GOLDEN)
+    of_epoch = finalised(start + epochs * GOLDEN)
     numbers = np.arange(1, _ROUNDS + 1, dtype=np.uint64)[:, None]
-    return _mixed(of_epoch[None, :] + numbers * _GOLDEN)
-
-
-def _mixed(words: Words) -> Words:
-    """SplitMix64's finaliser, in place: every bit of the result depends on every bit given."""
-    words ^= words >> np.uint64(30)
-    words *= _FIRST
-    words ^= words >> np.uint64(27)
-    words *= _SECOND
-    words ^= words >> np.uint64(31)
-    return words
+    return finalised(of_epoch[None, :] + numbers * GOLDEN)

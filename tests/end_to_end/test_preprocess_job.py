@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from picture_pairs import ROWS_PER_UNIT, PicturePairs, mtimes_of, outputs_of
 
+from data_pipeline.dataset.layout import log_url
 from data_pipeline.errors import MissingInput, RunError
-from data_pipeline.pipeline import plan_units
+from data_pipeline.pipeline import Plan, plan_units
 from data_pipeline.transform.failures import failures
-from jobs.preprocess import preprocess
-from jobs.preprocess.unit_log import log_url
+from jobs.preprocess import preprocess, ray_workers
 from jobs.recipe.schema import ClusterConfig
 from jobs.runtime.ray_session import open_cluster
 
@@ -44,13 +44,13 @@ def test_any_number_of_workers_writes_the_same_bytes(
 def test_inputs_scanned_on_the_cluster_give_the_same_plan(
     place: PicturePairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(preprocess, "SCAN_HERE_BYTES", 0)
+    monkeypatch.setattr(ray_workers, "SCAN_HERE_BYTES", 0)
     preprocess.run(place.load(f"preprocess.output={tmp_path / 'shards'}"))
     assert "scan input files: 1 of 1" in capsys.readouterr().out
     assert outputs_of(tmp_path / "shards") == place.undisturbed()
 
 
-def test_a_finished_output_is_left_alone_and_another_rule_only_marks(
+def test_a_finished_output_is_left_alone_and_another_rule_only_filters(
     place: PicturePairs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "shards"
@@ -61,7 +61,7 @@ def test_a_finished_output_is_left_alone_and_another_rule_only_marks(
     assert mtimes_of(output, "**/*") == before
     preprocess.run(place.load(f"preprocess.output={output}", "preprocess.rules.min_response_chars=1000"))
     printed = capsys.readouterr().out
-    assert f"marks only: {NUM_UNITS} units reused" in printed
+    assert f"filters only: {NUM_UNITS} units reused" in printed
     assert f"{NUM_UNITS * ROWS_PER_UNIT} │" in printed, "every record is refused, and the table says so"
     assert mtimes_of(output, "shards/*") == {name: at for name, at in before.items() if name.startswith("shards/")}
     assert len(list(output.glob("manifests/*.json"))) == 2
@@ -113,10 +113,11 @@ def test_an_input_that_is_deleted_or_changed_after_the_plan_is_named(place: Pict
     units = plan_units(config)
     with open(raw / "pairs.jsonl", "a", encoding="utf8") as file:
         file.write('{"prompt": "One more"}\n')
-    tally = preprocess.Tally(found={})
-    preprocess.make_units(units, config, 2, tally)
-    assert len(tally.failed) == NUM_UNITS
-    assert "has changed since the plan was made" in tally.failed[0].error
+    plan = Plan(units=units, done={}, missing=units)
+    workers = ray_workers.RayWorkers(ClusterConfig())
+    failures_of_units = [outcome.failure or "" for outcome in workers.run(plan, config)]
+    assert len(failures_of_units) == NUM_UNITS
+    assert all("has changed since the plan was made" in failure for failure in failures_of_units)
     (raw / "pairs.jsonl").unlink()
     with pytest.raises(MissingInput, match=r"raw/pairs\.jsonl"):
-        preprocess.make_units(units, config, 2, preprocess.Tally(found={}))
+        list(workers.run(plan, config))

@@ -28,13 +28,13 @@ from damaged_records import Case, good_lines, json_case, odd_lines, pair, repeat
 
 from data_pipeline.config import SourceConfig
 
-__all__ = ["EMPTY", "MARKED", "READABLE", "STOPS", "Expectation", "stopping_sources", "write_damaged_corpus"]
+__all__ = ["EMPTY", "FILTERED", "READABLE", "STOPS", "Expectation", "stopping_sources", "write_damaged_corpus"]
 
 STOPS = "stops"
 """The outcome of a file that is broken as a whole: a UserError names it before any work."""
 EMPTY = "empty"
 """The outcome of a file without a record."""
-MARKED = frozenset({"duplicate", "too_long"})
+FILTERED = frozenset({"duplicate", "too_long"})
 """Reasons that are given after all records were made, by comparing them or by their length in tokens."""
 READABLE = (
     SourceConfig(name="lines", path="records/lines.jsonl"),

@@ -1,4 +1,4 @@
-"""Prepared folders for tests, written without preprocessing: real shards, and marks that the test itself decides."""
+"""Prepared folders for tests, written without preprocessing: real shards, and reasons that the test itself decides."""
 
 import hashlib
 import io
@@ -27,11 +27,11 @@ from data_pipeline.records.comparison import Comparison, ImageSlot, MediaRef, Re
 
 @dataclass(frozen=True, kw_only=True)
 class ToyRow:
-    """A Comparison that was made, and what marking says of it."""
+    """A Comparison that was made, and what filtering says of it."""
 
     comparison: Comparison
     split: str = "train"
-    mark: str = ""
+    reason: str = ""
     repeats: int = 1
     dropped_turns: int = 0
     cut_to: int | None = None
@@ -116,9 +116,9 @@ def write_toy(folder: Path, toy: ToyData) -> str:
     ]
     lines = [_line(one.source, place, one.id, one.reason, one.detail) for place, one in enumerate(toy.refusals)]
     lines += [
-        _line(row.comparison.source, 100 + place, row.comparison.id, row.mark, "as the test says")
+        _line(row.comparison.source, 100 + place, row.comparison.id, row.reason, "as the test says")
         for place, row in enumerate(toy.rows)
-        if row.mark
+        if row.reason
     ]
     config = json.loads(json.dumps(asdict(toy.config)))
     manifest = Manifest(
@@ -186,7 +186,7 @@ def _planned(row: ToyRow, shard: ShardRow, span: list[int], place: tuple[int, in
         "image_patches": [span.num_patches for span in encoded.images],
         "span_frames": span_frames(encoded.images),
         "content_key": shard.content_key,
-        "mark": row.mark,
+        "mark": row.reason,
         "repeats": row.repeats,
         "dropped_turns": row.dropped_turns,
     }
@@ -208,7 +208,7 @@ def _written(folder: Path, name: str, data: bytes) -> FileInfo:
 
 
 def mixed_toy(count: int = 60) -> ToyData:
-    """Three sources, with and without images, K = 2 to 4, ties, repeats, cuts, marks and refusals."""
+    """Three sources, with and without images, K = 2 to 4, ties, repeats, cuts, filtered rows and refusals."""
     rows = []
     for place in range(count):
         ranks = [(0, 1), (1, 0, 2), (0, 1, 1, 2)][place % 3]
@@ -221,7 +221,7 @@ def mixed_toy(count: int = 60) -> ToyData:
         )
         row = ToyRow(comparison=one, split="heldout" if place % 7 == 0 else "train", repeats=1 + (place % 3 == 2))
         if place % 11 == 5:
-            row = replace(row, mark="near_duplicate", repeats=0)
+            row = replace(row, reason="near_duplicate", repeats=0)
         if place % 3 == 1 and place % 4 == 2:
             row = replace(row, dropped_turns=2, cut_to=20)
         rows.append(row)

@@ -19,7 +19,7 @@ text-to-image preferences do; ``<image>`` tags in its text say where they stand,
     {"prompt": "A lighthouse at dusk.", "responses": [{"image": "a.png", "rank": 0}, {"image": "b.png", "rank": 1}]}
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from data_pipeline.config import FieldMap, SourceConfig
@@ -36,17 +36,7 @@ def to_comparison(record: Mapping[str, Any], source: SourceConfig, row: int) -> 
         RecordError: missing_field, wrong_field_type, unparsable_label, image_slot_mismatch, missing_media,
             broken_image.
     """
-    names = source.fields
-    media = list(fields.media_of(record.get(names.image), names.image, row))
-    prompt = _prompt(record, names.prompt, len(media), row)
-    responses = _ranked(record, names, media, row) if names.responses in record else _pair(record, names, row)
-    return Comparison(
-        id=fields.id_of(record, names.id, row),
-        source=source.name,
-        prompt=prompt,
-        responses=responses,
-        media=tuple(media),
-    )
+    return _comparison(record, source, row, _labelled)
 
 
 def to_unranked(record: Mapping[str, Any], source: SourceConfig, row: int) -> Comparison:
@@ -57,10 +47,18 @@ def to_unranked(record: Mapping[str, Any], source: SourceConfig, row: int) -> Co
     Raises:
         RecordError: as `to_comparison`, without unparsable_label.
     """
+    return _comparison(record, source, row, _unranked)
+
+
+_Responses = Callable[[Mapping[str, Any], FieldMap, list[MediaRef], int], tuple[Response, ...]]
+"""Reads a record's responses, and adds their images to the list of media."""
+
+
+def _comparison(record: Mapping[str, Any], source: SourceConfig, row: int, responses_of: _Responses) -> Comparison:
     names = source.fields
     media = list(fields.media_of(record.get(names.image), names.image, row))
     prompt = _prompt(record, names.prompt, len(media), row)
-    responses = tuple(Response(parts, rank=0) for parts in _answers(record, names, media, row))
+    responses = responses_of(record, names, media, row)
     return Comparison(
         id=fields.id_of(record, names.id, row),
         source=source.name,
@@ -68,6 +66,14 @@ def to_unranked(record: Mapping[str, Any], source: SourceConfig, row: int) -> Co
         responses=responses,
         media=tuple(media),
     )
+
+
+def _labelled(record: Mapping[str, Any], names: FieldMap, media: list[MediaRef], row: int) -> tuple[Response, ...]:
+    return _ranked(record, names, media, row) if names.responses in record else _pair(record, names, row)
+
+
+def _unranked(record: Mapping[str, Any], names: FieldMap, media: list[MediaRef], row: int) -> tuple[Response, ...]:
+    return tuple(Response(parts, rank=0) for parts in _answers(record, names, media, row))
 
 
 def _answers(record: Mapping[str, Any], names: FieldMap, media: list[MediaRef], row: int) -> list[tuple[Part, ...]]:
@@ -99,9 +105,7 @@ def _pair(record: Mapping[str, Any], names: FieldMap, row: int) -> tuple[Respons
 
 
 def _ranked(record: Mapping[str, Any], names: FieldMap, media: list[MediaRef], row: int) -> tuple[Response, ...]:
-    items = record[names.responses]
-    if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
-        raise fields.wrong_type(names.responses, row, "a list of objects", items)
+    items = fields.objects(record[names.responses], names.responses, row)
     answers = [_answer(item, names, media, row) for item in items]
     if any(names.score in item for item in items) or not any(names.rank in item for item in items):
         scores = [fields.number(item, names.score, row) for item in items]
@@ -116,8 +120,7 @@ def _prompt(record: Mapping[str, Any], field: str, num_images: int, row: int) ->
     value = fields.require(record, field, row)
     if isinstance(value, str):
         return (Turn("user", fields.place_images(value, num_images, row)),)
-    if not isinstance(value, list) or not all(isinstance(turn, Mapping) for turn in value):
-        raise fields.wrong_type(field, row, "a string or a list of turns", value)
+    value = fields.objects(value, field, row, "a string or a list of turns")
     turns: list[Turn] = []
     num_slots = 0
     for turn in value:
@@ -131,8 +134,7 @@ def _parts(turn: Mapping[str, Any], first_slot: int, row: int) -> tuple[Part, ..
     content = fields.require(turn, "content", row)
     if isinstance(content, str):
         return fields.split_at_tags(content, first_slot)
-    if not isinstance(content, list) or not all(isinstance(item, Mapping) for item in content):
-        raise fields.wrong_type("content", row, "a string or a list of objects", content)
+    content = fields.objects(content, "content", row, "a string or a list of objects")
     parts: list[Part] = []
     for item in content:
         kind = fields.text(item, "type", row)

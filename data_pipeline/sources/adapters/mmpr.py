@@ -25,7 +25,7 @@ from data_pipeline.config import SourceConfig
 from data_pipeline.errors import MissingInput, RecipeError
 from data_pipeline.records.comparison import Comparison
 from data_pipeline.sources.parsing import fields, image_turns
-from data_pipeline.sources.source_file import SourceFile
+from data_pipeline.sources.readers.files import SourceFile
 
 __all__ = ["files_in_meta", "to_comparison"]
 

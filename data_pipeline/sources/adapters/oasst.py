@@ -68,9 +68,7 @@ def _groups(root: Message, row: int) -> Iterator[tuple[tuple[Message, ...], list
 
 
 def _replies(message: Message, row: int) -> list[Message]:
-    replies = fields.require(message, "replies", row)
-    if not isinstance(replies, list) or not all(isinstance(reply, Mapping) for reply in replies):
-        raise fields.wrong_type("replies", row, "a list of messages", replies)
+    replies = fields.objects(fields.require(message, "replies", row), "replies", row, "a list of messages")
     return [reply for reply in replies if reply.get("deleted") is not True]
 
 

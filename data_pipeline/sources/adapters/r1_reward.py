@@ -81,15 +81,13 @@ def _items(message: str, row: int) -> list[Mapping[str, Any]]:
         chat = json.loads(message)
     except (ValueError, RecursionError) as error:
         raise fields.wrong_type("message", row, f"a chat as JSON in a string ({error})", message) from error
-    if not isinstance(chat, list) or not all(isinstance(turn, Mapping) for turn in chat):
-        raise fields.wrong_type("message", row, "a list of turns as JSON in a string", chat)
+    chat = fields.objects(chat, "message", row, "a list of turns as JSON in a string")
     items: list[Mapping[str, Any]] = []
     for turn in chat:
         content = fields.require(turn, "content", row)
         if isinstance(content, str):
             content = [{"type": "text", "text": content}]
-        if not isinstance(content, list) or not all(isinstance(item, Mapping) for item in content):
-            raise fields.wrong_type("message.content", row, "a string or a list of objects", content)
+        content = fields.objects(content, "message.content", row, "a string or a list of objects")
         if turn.get("role") == "user":
             items += content
     return items

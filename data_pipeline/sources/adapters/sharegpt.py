@@ -92,9 +92,7 @@ def _whole_dialogues(record: Mapping[str, Any], source: SourceConfig, row: int) 
 
 def _split(record: Mapping[str, Any], field: str, row: int) -> tuple[list[Said], tuple[Item, ...]]:
     """(role and items of each turn before the last one, the items of the last one, which is the assistant's)."""
-    value = fields.require(record, field, row)
-    if not isinstance(value, list) or not all(isinstance(turn, Mapping) for turn in value):
-        raise fields.wrong_type(field, row, 'a list of {"role", "content"}', value)
+    value = fields.objects(fields.require(record, field, row), field, row, 'a list of {"role", "content"}')
     said = [(image_turns.role_of(fields.text(turn, "role", row)), _items(turn, field, row)) for turn in value]
     if not said or said[-1][0] != "assistant":
         roles = [role for role, _ in said]
@@ -106,8 +104,7 @@ def _items(turn: Mapping[str, Any], field: str, row: int) -> tuple[Item, ...]:
     content = fields.require(turn, "content", row)
     if isinstance(content, str):
         return (content,)
-    if not isinstance(content, list) or not all(isinstance(item, Mapping) for item in content):
-        raise fields.wrong_type(f"{field}.content", row, "a string or a list of objects", content)
+    content = fields.objects(content, f"{field}.content", row, "a string or a list of objects")
     items: list[Item] = []
     for item in content:
         kind = fields.text(item, "type", row)

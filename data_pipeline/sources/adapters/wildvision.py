@@ -105,9 +105,7 @@ def _score(game: Mapping[str, Any], row: int) -> tuple[float, float] | None:
 def _game(
     game: Mapping[str, Any], name: str, scores: tuple[float, float], source: SourceConfig, row: int
 ) -> Comparison:
-    items = fields.require(game, "user_prompt", row)
-    if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
-        raise fields.wrong_type("user_prompt", row, "a list of objects", items)
+    items = fields.objects(fields.require(game, "user_prompt", row), "user_prompt", row)
     prompt = "".join(fields.text(item, "text", row) for item in items if item.get("type") == "text")
     images = [item.get("image") for item in items if item.get("type") == "image"]
     media = image_turns.needed_media({"user_prompt.image": images}, "user_prompt.image", row)

@@ -16,8 +16,7 @@ def turns_of(value: object, field: str, row: int) -> tuple[Turn, ...]:
     Raises:
         RecordError: missing_field or wrong_field_type; the detail names the turn, as in ``chosen[2].content``.
     """
-    if not isinstance(value, list) or not all(isinstance(turn, Mapping) for turn in value):
-        raise fields.wrong_type(field, row, 'a list of {"role", "content"}', value)
+    value = fields.objects(value, field, row, 'a list of {"role", "content"}')
     return tuple(
         Turn(_text(turn, "role", f"{field}[{place}]", row), (_text(turn, "content", f"{field}[{place}]", row),))
         for place, turn in enumerate(value)

@@ -13,6 +13,7 @@ __all__ = [
     "id_of",
     "media_of",
     "number",
+    "objects",
     "place_images",
     "require",
     "split_at_tags",
@@ -59,6 +60,17 @@ def number(record: Mapping[str, Any], field: str, row: int) -> float:
         return float(value)
     except OverflowError as error:  # JSON knows integers of any length
         raise RecordError("unparsable_label", f"{field} in row {row} is too large a number") from error
+
+
+def objects(value: object, field: str, row: int, expected: str = "a list of objects") -> list[Mapping[str, Any]]:
+    """`value`, the content of `field`, which must be a list of objects; `expected` is for the message.
+
+    Raises:
+        RecordError: ``"wrong_field_type"``.
+    """
+    if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
+        raise wrong_type(field, row, expected, value)
+    return value
 
 
 def id_of(record: Mapping[str, Any], field: str, row: int) -> str:

@@ -31,8 +31,7 @@ def completions_of(record: Mapping[str, Any], row: int) -> list[Completion]:
             lengths = {name: len(column) for name, column in value.items()}
             raise RecordError("wrong_field_type", f"completions in row {row}: columns of unequal length {lengths}")
         return [dict(zip(value, cells, strict=True)) for cells in zip(*value.values(), strict=True)]
-    if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
-        raise fields.wrong_type("completions", row, "a list of objects", value)
+    value = fields.objects(value, "completions", row)
     return list(value)
 
 

@@ -10,6 +10,7 @@ import gzip
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from data_pipeline import storage
@@ -20,7 +21,22 @@ from data_pipeline.sources.readers.json_lists import read_list, scan_list
 from data_pipeline.sources.readers.parquet_rows import count_parquet, read_parquet
 from data_pipeline.sources.readers.streams import Row, RowRange, to_ranges
 
-__all__ = ["RowRange", "count_rows", "read_rows", "split_rows"]
+__all__ = ["RowRange", "SourceFile", "count_rows", "read_rows", "split_rows"]
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file of records.
+
+    Attributes:
+        url: the file.
+        media_root: what its image paths start from; None: as the recipe says.
+        repeat: how often an epoch shows its Comparisons, by the set's own index.
+    """
+
+    url: str
+    media_root: str | None = None
+    repeat: float = 1.0
 
 
 class _Format(NamedTuple):

@@ -1,4 +1,4 @@
-"""Shards read back: what was written, cut as marking decided, from local folders and from a cache of remote ones."""
+"""Shards read back: what was written, cut as filtering decided, from local folders and from a cache of remote ones."""
 
 import hashlib
 import json
@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipeline import storage
+from data_pipeline.dataset.layout import shard_urls
 from data_pipeline.dataset.manifest import Counts, FileInfo, Manifest
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.dataset.shard_reader import ShardReader
@@ -25,7 +26,6 @@ from data_pipeline.dataset.shards import (
     ShardRow,
     read_table,
     serialise,
-    shard_urls,
     span_frames,
     write_shard,
 )

@@ -9,8 +9,9 @@ import pytest
 from transformers import AutoTokenizer
 
 from data_pipeline.config import EncodeConfig
+from data_pipeline.dataset.layout import shard_urls
 from data_pipeline.dataset.shard_reader import ShardReader
-from data_pipeline.dataset.shards import ShardRow, read_table, shard_urls, write_shard
+from data_pipeline.dataset.shards import ShardRow, read_table, write_shard
 from data_pipeline.encoding.encoder import EncodedVideo, Encoder
 from data_pipeline.encoding.tokenizer import ChatTokenizer, load_tokenizer, train_tokenizer
 from data_pipeline.encoding.truncate import Cut, cut

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from marking_toys import row, table
+from filter_toys import row, table
 
 from data_pipeline.config import DecontaminateConfig
 from data_pipeline.filtering.contamination import BenchmarkIndex, Overlap, overlaps

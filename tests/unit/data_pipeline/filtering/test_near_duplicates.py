@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from marking_toys import Picture, row, table
+from filter_toys import Picture, row, table
 
 from data_pipeline.config import NearDuplicateConfig
 from data_pipeline.filtering import near_duplicates as module
@@ -91,7 +91,7 @@ def test_rows_outside_the_order_take_no_part() -> None:
     assert found.tolist() == [-1, -1, 1]
 
 
-def test_a_marked_row_marks_no_other() -> None:
+def test_a_refused_row_refuses_no_other() -> None:
     """B is like A, C is like B but not like A: B goes, C stays."""
     signatures = np.ones((3, 64), dtype="<u2")
     signatures[1:, :8] = 2  # B: 56 of 64 values as A

@@ -1,17 +1,17 @@
-"""Rules that look at one row at a time, and truncation as marking applies it."""
+"""Rules that look at one row at a time, and truncation as filtering applies it."""
 
 import pytest
-from marking_toys import row, table
+from filter_toys import row, table
 
 from data_pipeline.config import PreprocessConfig, RulesConfig, SourceConfig
-from data_pipeline.filtering.apply import Marked, mark
+from data_pipeline.filtering.apply import FilterResult, apply_filters
 
 LONG = {"turn_lengths": [20, 40, 40, 40, 3], "turn_images": [0] * 5, "response_lengths": [10, 30]}
 
 
-def marked(one: dict[str, object], **rules: object) -> Marked:
+def filtered(one: dict[str, object], **rules: object) -> FilterResult:
     config = PreprocessConfig(sources=[SourceConfig(name="s", path="x")], rules=RulesConfig(**rules))  # type: ignore[arg-type]
-    return mark(table([row("Another, first."), one]), config, None)
+    return apply_filters(table([row("Another, first."), one]), config, None)
 
 
 @pytest.mark.parametrize(
@@ -35,16 +35,16 @@ def marked(one: dict[str, object], **rules: object) -> Marked:
     ],
 )
 def test_each_rule(rules: dict[str, object], reason: str, detail: str) -> None:
-    found = marked(row("Which is?", ["abc", "abcdef"], language="en", **LONG), **rules)
-    assert (found.marks[1], found.details[1]) == (reason, detail)
+    found = filtered(row("Which is?", ["abc", "abcdef"], language="en", **LONG), **rules)
+    assert (found.reasons[1], found.details[1]) == (reason, detail)
 
 
 def test_an_unknown_language_is_no_reason_against_a_row() -> None:
-    assert marked(row(language=""), languages=["de"]).marks[1] == ""
+    assert filtered(row(language=""), languages=["de"]).reasons[1] == ""
 
 
 def test_sizes_after_the_cut() -> None:
-    found = marked(row(**LONG), max_tokens=80, truncate="responses")
+    found = filtered(row(**LONG), max_tokens=80, truncate="responses")
     assert found.dropped_turns.tolist() == [0, 2]
     assert found.prefix_length.tolist() == [33, 63]
     assert found.response_lengths == [(5, 5), (10, 17)]
@@ -53,11 +53,11 @@ def test_sizes_after_the_cut() -> None:
 @pytest.mark.parametrize(("common_prefix", "reason"), [(15, ""), (16, "identical_after_truncation")])
 def test_a_cut_must_not_take_the_difference_away(common_prefix: int, reason: str) -> None:
     lengths = LONG | {"response_lengths": [25, 30]}
-    found = marked(row(common_prefix=common_prefix, **lengths), max_tokens=80, truncate="responses")
-    assert found.marks[1] == reason
-    assert marked(row(common_prefix=common_prefix, **lengths), max_tokens=93).marks[1] == ""
+    found = filtered(row(common_prefix=common_prefix, **lengths), max_tokens=80, truncate="responses")
+    assert found.reasons[1] == reason
+    assert filtered(row(common_prefix=common_prefix, **lengths), max_tokens=93).reasons[1] == ""
 
 
 def test_the_first_reason_counts() -> None:
-    found = marked(row("Which?", ["abc", "abcdef"]), min_response_chars=5, max_prompt_chars=2, languages=["de"])
-    assert found.marks[1] == "response_too_short"
+    found = filtered(row("Which?", ["abc", "abcdef"]), min_response_chars=5, max_prompt_chars=2, languages=["de"])
+    assert found.reasons[1] == "response_too_short"

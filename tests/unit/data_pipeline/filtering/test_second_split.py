@@ -56,14 +56,14 @@ def groups_of(data: PreparedData, indices: np.ndarray) -> list[str]:
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5])
-def test_a_group_is_on_one_side(data: PreparedData, share: float) -> None:
+def test_a_group_is_in_one_split(data: PreparedData, share: float) -> None:
     indices = data.split_indices("heldout")
     judged = split_again(data, indices, share=share, seed=3)
     groups = groups_of(data, indices)
-    sides: dict[str, set[bool]] = {}
-    for group, side in zip(groups, judged.tolist(), strict=True):
-        sides.setdefault(group, set()).add(side)
-    assert all(len(found) == 1 for found in sides.values()) and len(sides) > 40
+    splits: dict[str, set[bool]] = {}
+    for group, split in zip(groups, judged.tolist(), strict=True):
+        splits.setdefault(group, set()).add(split)
+    assert all(len(found) == 1 for found in splits.values()) and len(splits) > 40
     assert judged.mean() == pytest.approx(share, abs=0.17), "apart from the split itself, which used a hash as well"
 
 

@@ -1,16 +1,16 @@
-"""Which rows are one group, and on which side a group falls."""
+"""Which rows are one group, and in which split a group falls."""
 
 from typing import Any
 
 import numpy as np
-from marking_toys import row, table
+from filter_toys import row, table
 
 from data_pipeline.config import SplitConfig
 from data_pipeline.filtering.columns import lists
-from data_pipeline.filtering.split import Sides, assign_splits
+from data_pipeline.filtering.split import Splits, assign_splits
 
 
-def sides(*rows: dict[str, Any], **config: Any) -> Sides:
+def splits(*rows: dict[str, Any], **config: Any) -> Splits:
     made = table(rows)
     own = made["own_split"].to_pylist()
     return assign_splits(
@@ -19,7 +19,7 @@ def sides(*rows: dict[str, Any], **config: Any) -> Sides:
 
 
 def groups(*rows: dict[str, Any]) -> list[int]:
-    found = sides(*rows).groups.tolist()
+    found = splits(*rows).groups.tolist()
     return [found.index(group) for group in found]
 
 
@@ -43,19 +43,19 @@ def test_prompts_count_for_text_only_rows() -> None:
 
 def test_the_fraction_is_a_share_of_groups_and_the_seed_picks_others() -> None:
     rows = [row(f"Question {i % 400}", (f"a{i}", f"b{i}")) for i in range(800)]
-    one, other = (sides(*rows, heldout_fraction=0.25, seed=seed) for seed in (0, 1))
+    one, other = (splits(*rows, heldout_fraction=0.25, seed=seed) for seed in (0, 1))
     assert 140 < one.heldout.sum() < 260
     assert np.array_equal(one.heldout[:400], one.heldout[400:])
     assert 200 < (one.heldout != other.heldout).sum() < 400
-    assert not sides(*rows, heldout_fraction=0.0).heldout.any()
-    assert sides(*rows, heldout_fraction=1.0).heldout.all()
+    assert not splits(*rows, heldout_fraction=0.0).heldout.any()
+    assert splits(*rows, heldout_fraction=1.0).heldout.all()
 
 
 def test_a_group_goes_where_its_rows_say() -> None:
     a = [("a", 11)]
-    fixed = sides(row("1", images=a, own_split="train"), row("2", images=a), heldout_fraction=1.0)
+    fixed = splits(row("1", images=a, own_split="train"), row("2", images=a), heldout_fraction=1.0)
     assert not fixed.heldout.any() and not fixed.leaks.any()
-    torn = sides(
+    torn = splits(
         row("1", images=a, own_split="train"),
         row("2", images=a, own_split="heldout"),
         row("3", images=a),
@@ -66,12 +66,12 @@ def test_a_group_goes_where_its_rows_say() -> None:
     assert torn.leaks.tolist() == [True, False, False, False]
 
 
-def test_a_side_does_not_depend_on_other_groups() -> None:
+def test_a_split_does_not_depend_on_other_groups() -> None:
     rows = [row(f"Question {i}") for i in range(50)] + [row("x", images=[(f"k{i}", i)]) for i in range(50)]
-    together = sides(*rows, heldout_fraction=0.5).heldout
-    alone = [bool(sides(one, heldout_fraction=0.5).heldout[0]) for one in rows]
+    together = splits(*rows, heldout_fraction=0.5).heldout
+    alone = [bool(splits(one, heldout_fraction=0.5).heldout[0]) for one in rows]
     assert together.tolist() == alone
 
 
 def test_no_rows() -> None:
-    assert len(sides().heldout) == 0
+    assert len(splits().heldout) == 0

@@ -41,8 +41,8 @@ def test_every_kind_of_change_of_a_comparison(tmp_path: Path) -> None:
     after = [
         *before[2:5],  # 0 and 1 are gone
         replace(before[5], split="heldout"),
-        replace(before[6], mark="near_duplicate", repeats=0),
-        replace(before[7], mark="near_duplicate", repeats=0),
+        replace(before[6], reason="near_duplicate", repeats=0),
+        replace(before[7], reason="near_duplicate", repeats=0),
         replace(before[8], repeats=3),
         replace(before[9], cut_to=6),
         replace(before[10], comparison=replace(before[10].comparison, source="other")),
@@ -53,7 +53,7 @@ def test_every_kind_of_change_of_a_comparison(tmp_path: Path) -> None:
     assert groups_of(found) == {
         "added": ("absent", "heldout", 1),
         "removed": ("train", "absent", 2),
-        "remarked": ("train", "near_duplicate", 2),
+        "refiltered": ("train", "near_duplicate", 2),
         "moved": ("train", "heldout", 1),
         "repeated": ("1", "3", 1),
         "cut": ("longer", "shorter", 1),
@@ -62,7 +62,7 @@ def test_every_kind_of_change_of_a_comparison(tmp_path: Path) -> None:
     examples = {group.kind: group.examples for group in found.comparisons}
     assert examples["removed"] == ("scenes/scenes-0", "scenes/scenes-1")
     assert examples["added"] == ("scenes/scenes-99",)
-    assert examples["remarked"] == ("scenes/scenes-6", "scenes/scenes-7")
+    assert examples["refiltered"] == ("scenes/scenes-6", "scenes/scenes-7")
     counts = {count.name: (count.before, count.after) for count in found.counts}
     assert counts["kept"] == (30, 27)
     assert counts["refused as near_duplicate"] == (0, 2)
@@ -78,7 +78,7 @@ def test_another_order_is_no_change_of_a_comparison(tmp_path: Path) -> None:
 
 def test_a_duplicate_counts_by_the_row_that_is_kept(tmp_path: Path) -> None:
     before = rows(3)
-    again = replace(before[1], mark="duplicate", repeats=0)
+    again = replace(before[1], reason="duplicate", repeats=0)
     found = diff_of(tmp_path, ToyData(rows=before), ToyData(rows=[again, *before]))
     assert found.comparisons == ()
     assert {count.name for count in found.counts} >= {"seen", "refused as duplicate"}
@@ -127,8 +127,8 @@ def test_groups_explain_the_change_of_kept(
     data = [
         ToyData(
             rows=[
-                ToyRow(comparison=toy_comparison(place), mark=mark, split=split, repeats=int(not mark))
-                for place, (mark, split) in enumerate(states)
+                ToyRow(comparison=toy_comparison(place), reason=reason, split=split, repeats=int(not reason))
+                for place, (reason, split) in enumerate(states)
             ]
         )
         for states in (old, new)
@@ -141,8 +141,8 @@ def test_groups_explain_the_change_of_kept(
     def balance(group: Group) -> int:
         return group.count * (kept(group.after) - kept(group.before))
 
-    decided = [group for group in found.comparisons if group.kind in ("added", "removed", "remarked", "moved")]
-    counts = [sum(not mark for mark, _ in states) for states in (old, new)]
+    decided = [group for group in found.comparisons if group.kind in ("added", "removed", "refiltered", "moved")]
+    counts = [sum(not reason for reason, _ in states) for states in (old, new)]
     assert counts[0] + sum(map(balance, decided)) == counts[1]
     assert found.is_empty == (old == new)
 

@@ -16,7 +16,7 @@ from data_pipeline.records.comparison import ImageSlot, MediaRef, Turn
 from data_pipeline.sources.adapters.jsonl import to_unranked
 from data_pipeline.sources.adapters.mmpr import files_in_meta
 from data_pipeline.sources.inputs import inputs_of
-from data_pipeline.sources.source_file import SourceFile
+from data_pipeline.sources.readers.files import SourceFile
 
 
 @pytest.mark.parametrize("shape", RECORDS)

@@ -218,3 +218,12 @@ def test_a_long_pass_reads_ahead_and_a_jump_does_not() -> None:
         reader.seek(place)
         assert len(reader.read(100) or b"") == 100
     assert source.asked == [(30_000_000, 100), (7, 100), (20_000_000, 100)]
+
+
+def test_many_small_files_are_read_in_their_order(base: str) -> None:
+    urls = [storage.join(base, f"{number}.txt") for number in range(40)]
+    for number, url in enumerate(urls):
+        storage.write_atomic(url, b"x" * number)
+    assert storage.read_each(storage.size_of, urls) == list(range(40))
+    with pytest.raises(MissingInput, match="gone"):
+        storage.read_each(storage.size_of, [*urls, storage.join(base, "gone.txt")])

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from damaged_corpus import EMPTY, MARKED, READABLE, STOPS, Expectation, stopping_sources, write_damaged_corpus
+from damaged_corpus import EMPTY, FILTERED, READABLE, STOPS, Expectation, stopping_sources, write_damaged_corpus
 
 from data_pipeline import storage
 from data_pipeline.config import MediaConfig, SourceConfig
@@ -56,7 +56,7 @@ def test_every_record_is_kept_or_refused_for_its_reason(
     folder, expectations = corpus
     cases = {(e.path, e.row): e for e in expectations if e.source == source.name and e.row >= 0}
     found = {(path, row): outcome for path, row, outcome in outcomes_of(folder, source)}
-    expected = {place: "kept" if e.outcome in MARKED else e.outcome for place, e in cases.items()}
+    expected = {place: "kept" if e.outcome in FILTERED else e.outcome for place, e in cases.items()}
     wrong = {
         cases[place].case: (expected[place], found.get(place)) for place in cases if expected[place] != found.get(place)
     }

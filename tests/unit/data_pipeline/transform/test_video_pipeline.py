@@ -19,8 +19,9 @@ from data_pipeline.config import (
     SourceConfig,
     SplitConfig,
 )
+from data_pipeline.dataset.layout import shard_urls
 from data_pipeline.dataset.prepared import PreparedData
-from data_pipeline.dataset.shards import read_table, shard_urls
+from data_pipeline.dataset.shards import read_table
 from data_pipeline.encoding.encoder import EncodedImage, EncodedVideo
 from data_pipeline.encoding.tokenizer import load_tokenizer, train_tokenizer
 from data_pipeline.errors import RecipeError, RecordError

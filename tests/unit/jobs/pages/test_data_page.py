@@ -140,12 +140,12 @@ def test_benchmarks_are_shown_where_there_are_any(tmp_path: Path) -> None:
     assert [part for part in text[place:] if part.strip()][:5] == ["mmbench", "4,377", "12", "3", "2"]
 
 
-def test_a_mark_that_the_quarantine_lacks_is_found(folder: str) -> None:
+def test_a_filtered_row_that_the_quarantine_lacks_is_found(folder: str) -> None:
     place = read_place(folder)
     refused = place.refused()
     refused.counts["chat", "near_duplicate"] -= 1
     failed = {check.what for check in summarise(place.manifest, place.rows(), refused).checks if not check.holds}
-    assert "marked near_duplicate, in the quarantine" in failed
+    assert "filtered as near_duplicate, in the quarantine" in failed
     assert "refused of chat" in failed
 
 
@@ -154,7 +154,7 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
     evil = replace(toy_comparison(0, source=EVIL, prompt=EVIL, answers=answers, images=1), id=EVIL)
     system = replace(evil, prompt=(Turn("system", (EVIL,)), *evil.prompt))
     toy = ToyData(
-        rows=[ToyRow(comparison=system), ToyRow(comparison=replace(evil, id="m"), mark=EVIL)],
+        rows=[ToyRow(comparison=system), ToyRow(comparison=replace(evil, id="m"), reason=EVIL)],
         refusals=[ToyRefusal(source=EVIL, reason="broken_image", id=EVIL, detail=EVIL)],
     )
     folder = write_toy(tmp_path / "shards", toy)

@@ -3,7 +3,7 @@
 import pytest
 
 from rm_core.train_config.config import TrainConfig
-from rm_core.training.card import model_card
+from rm_core.training.export import model_card
 
 LINEAGE = {"recipe": "mine", "data_fingerprint": "1f0c", "config": {"train.model": "/srv/models/Qwen2.5-VL-3B"}}
 

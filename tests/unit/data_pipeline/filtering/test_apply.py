@@ -1,9 +1,9 @@
-"""The order of the marks, exact duplicates, leaks, and which configs no marking can work with."""
+"""The order of the reasons, exact duplicates, leaks, and which configs no filter can work with."""
 
 from typing import Any
 
 import pytest
-from marking_toys import row, table
+from filter_toys import row, table
 
 from data_pipeline.bounds import check_bounds
 from data_pipeline.config import (
@@ -15,7 +15,7 @@ from data_pipeline.config import (
     SplitConfig,
 )
 from data_pipeline.errors import RecipeError
-from data_pipeline.filtering.apply import REASONS, Marked, check_marking, mark
+from data_pipeline.filtering.apply import REASONS, FilterResult, apply_filters, check_filters
 from data_pipeline.filtering.contamination import BenchmarkIndex
 
 BUS = ("bus", 0x0123_4567_89AB_CDEF)
@@ -26,19 +26,19 @@ def config(**settings: Any) -> PreprocessConfig:
     return PreprocessConfig(**({"sources": sources, "split": SplitConfig(heldout_fraction=0.0)} | settings))
 
 
-def marked(*rows: dict[str, Any], benchmarks: BenchmarkIndex | None = None, **settings: Any) -> Marked:
-    return mark(table(rows), config(**settings), benchmarks)
+def filtered(*rows: dict[str, Any], benchmarks: BenchmarkIndex | None = None, **settings: Any) -> FilterResult:
+    return apply_filters(table(rows), config(**settings), benchmarks)
 
 
 def test_the_first_source_of_the_recipe_wins_wherever_its_rows_stand() -> None:
-    found = marked(row(source="t", id="1"), row(source="s", id="2"), row(source="s", id="3"))
-    assert found.marks == ["duplicate", "", "duplicate"]
+    found = filtered(row(source="t", id="1"), row(source="s", id="2"), row(source="s", id="3"))
+    assert found.reasons == ["duplicate", "", "duplicate"]
     assert found.details == ["the same as '2' of source 's'", "", "the same as '2' of source 's'"]
 
 
 def test_of_equal_rows_in_a_source_one_that_fixes_its_side_wins() -> None:
-    found = marked(row(id="1"), row(id="2", own_split="train"), row(id="3", own_split="heldout"))
-    assert found.marks == ["duplicate", "duplicate", ""]
+    found = filtered(row(id="1"), row(id="2", own_split="train"), row(id="3", own_split="heldout"))
+    assert found.reasons == ["duplicate", "duplicate", ""]
     assert found.splits == ["", "", "heldout"]
 
 
@@ -46,35 +46,35 @@ def test_a_refused_row_makes_no_near_duplicate() -> None:
     near = NearDuplicateConfig(similarity=0.9)
     long = row("What is it now?", turn_lengths=[10, 50, 3], id="1")
     others = [row("What is it now!", source="t", id="2"), row("what is it NOW", source="t", id="3")]
-    found = marked(long, *others, rules=RulesConfig(near_duplicates=near))
-    assert found.marks == ["", "near_duplicate", "near_duplicate"]
+    found = filtered(long, *others, rules=RulesConfig(near_duplicates=near))
+    assert found.reasons == ["", "near_duplicate", "near_duplicate"]
     assert found.details[1] == "nearly the same as '1' of source 's'"
-    refused = marked(long, *others, rules=RulesConfig(max_tokens=50, near_duplicates=near))
-    assert refused.marks[0] == "too_long"
-    assert sorted(refused.marks[1:]) == ["", "near_duplicate"]
+    refused = filtered(long, *others, rules=RulesConfig(max_tokens=50, near_duplicates=near))
+    assert refused.reasons[0] == "too_long"
+    assert sorted(refused.reasons[1:]) == ["", "near_duplicate"]
 
 
 def test_a_refused_row_connects_no_groups() -> None:
     """Only through the second row do the others share a picture, and that one is refused."""
     a, b = ("a", 11), ("b", 22)
     rows = [row("1", images=[a], own_split="heldout"), row("2", ["y", "no"], [a, b]), row("3", images=[b])]
-    assert marked(*rows).splits == ["heldout"] * 3
-    refused = marked(*rows, rules=RulesConfig(min_response_chars=2))
-    assert refused.marks == ["", "response_too_short", ""]
+    assert filtered(*rows).splits == ["heldout"] * 3
+    refused = filtered(*rows, rules=RulesConfig(min_response_chars=2))
+    assert refused.reasons == ["", "response_too_short", ""]
     assert refused.splits == ["heldout", "", "train"]
 
 
 def test_a_row_that_says_train_in_a_heldout_group_is_a_leak() -> None:
-    found = marked(row("1", images=[BUS], own_split="train"), row("2", images=[BUS], own_split="heldout"))
-    assert found.marks == ["split_leak", ""]
+    found = filtered(row("1", images=[BUS], own_split="train"), row("2", images=[BUS], own_split="heldout"))
+    assert found.reasons == ["split_leak", ""]
     assert found.details[0] == "says train; shares an image or prompt with held-out rows"
     assert (found.splits, found.repeats.tolist()) == (["", "heldout"], [0, 1])
 
 
 def test_a_source_that_fixes_its_side_overrides_its_records() -> None:
     sources = [SourceConfig(name="s", path="s", split="heldout"), SourceConfig(name="t", path="t")]
-    found = marked(row("1", own_split="train"), row("2", source="t"), sources=sources)
-    assert found.marks == ["", ""]
+    found = filtered(row("1", own_split="train"), row("2", source="t"), sources=sources)
+    assert found.reasons == ["", ""]
     assert found.splits == ["heldout", "train"]
 
 
@@ -82,18 +82,18 @@ def test_contaminated_rows_are_counted_by_benchmark() -> None:
     index = BenchmarkIndex.from_tables(
         [("one", table([row("What is on it?", images=[BUS])])), ("two", table([row("Who?")]))]
     )
-    found = marked(
+    found = filtered(
         row("a", images=[BUS]), row("b", images=[BUS], id="2"), row("c"), row("a", images=[BUS]), benchmarks=index
     )
-    assert found.marks == ["contaminated", "contaminated", "", "duplicate"]
+    assert found.reasons == ["contaminated", "contaminated", "", "duplicate"]
     assert found.details[0] == "an image of item 'x' of benchmark 'one'"
     assert found.overlaps == {"one": 2, "two": 0}
     assert found.splits == ["", "", "train", ""]
 
 
-def test_nothing_to_mark() -> None:
-    found = marked(rules=RulesConfig(languages=["en"], near_duplicates=NearDuplicateConfig(similarity=0.9)))
-    assert (found.marks, found.splits, found.response_lengths) == ([], [], [])
+def test_nothing_to_filter() -> None:
+    found = filtered(rules=RulesConfig(languages=["en"], near_duplicates=NearDuplicateConfig(similarity=0.9)))
+    assert (found.reasons, found.splits, found.response_lengths) == ([], [], [])
 
 
 def test_reasons_are_distinct_words() -> None:
@@ -134,7 +134,7 @@ def test_values_out_of_range(settings: dict[str, Any], message: str) -> None:
 
 def checked(settings: PreprocessConfig) -> None:
     check_bounds(settings, "preprocess")
-    check_marking(settings)
+    check_filters(settings)
 
 
 def test_the_defaults_pass() -> None:

@@ -1,13 +1,13 @@
-"""What marking promises of any rows: no leaks, no dependence on order or units, no rule that gives a row back."""
+"""What filtering promises of any rows: no leaks, no dependence on order or units, no rule that gives a row back."""
 
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from filter_toys import row, table
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from marking_toys import row, table
 
 from data_pipeline.config import (
     MixtureConfig,
@@ -17,9 +17,8 @@ from data_pipeline.config import (
     SourceConfig,
     SplitConfig,
 )
-from data_pipeline.filtering.apply import Marked, mark
+from data_pipeline.filtering.apply import FilterResult, apply_filters, canonical_order
 from data_pipeline.filtering.contamination import BenchmarkIndex
-from data_pipeline.filtering.duplicates import canonical_order
 from data_pipeline.filtering.near_duplicates import near_duplicates
 
 Row = dict[str, Any]
@@ -54,11 +53,11 @@ MANY = table([row() | {"content_key": f"{i:x}", "prompt_key": f"{i}"} for i in r
 PLAIN = replace(FULL, rules=RulesConfig(), sources=[SourceConfig(name="s", path="s"), SourceConfig(name="t", path="t")])
 
 
-def outcome(rows: list[Row], found: Marked) -> list[tuple[Any, ...]]:
+def outcome(rows: list[Row], found: FilterResult) -> list[tuple[Any, ...]]:
     """What was decided, by content: rows of one source with one content are told apart by nothing."""
     return sorted(
-        (one["source"], one["content_key"], mark_, side, int(times))
-        for one, mark_, side, times in zip(rows, found.marks, found.splits, found.repeats, strict=True)
+        (one["source"], one["content_key"], reason, split, int(times))
+        for one, reason, split, times in zip(rows, found.reasons, found.splits, found.repeats, strict=True)
     )
 
 
@@ -69,36 +68,36 @@ def same_layout(rows: list[Row]) -> list[Row]:
 
 
 @given(ROWS, st.sampled_from([0.0, 0.3, 0.7, 1.0]), st.integers(0, 5))
-def test_no_image_and_no_text_prompt_is_on_two_sides(rows: list[Row], fraction: float, seed: int) -> None:
+def test_no_image_and_no_text_prompt_is_in_two_splits(rows: list[Row], fraction: float, seed: int) -> None:
     config = replace(PLAIN, split=SplitConfig(heldout_fraction=fraction, seed=seed))
-    found = mark(table(rows), config, None)
-    sides: dict[Any, set[str]] = {}
-    for one, side in zip(rows, found.splits, strict=True):
+    found = apply_filters(table(rows), config, None)
+    splits: dict[Any, set[str]] = {}
+    for one, split in zip(rows, found.splits, strict=True):
         tokens = [*one["image_keys"], *(h for h in one["image_hashes"] if h)] or [one["prompt_key"]]
         for token in tokens:
-            sides.setdefault(token, set()).add(side)
-    assert all(len(found - {""}) <= 1 for found in sides.values())
-    for one, mark_, side in zip(rows, found.marks, found.splits, strict=True):
-        assert (side == "") == (mark_ != "")
-        if one["own_split"] and not mark_:
-            assert side == one["own_split"]
+            splits.setdefault(token, set()).add(split)
+    assert all(len(found - {""}) <= 1 for found in splits.values())
+    for one, reason, split in zip(rows, found.reasons, found.splits, strict=True):
+        assert (split == "") == (reason != "")
+        if one["own_split"] and not reason:
+            assert split == one["own_split"]
 
 
 @given(ROWS, st.randoms(use_true_random=False))
-def test_marks_do_not_depend_on_the_order_of_rows(rows: list[Row], random: Any) -> None:
+def test_filters_do_not_depend_on_the_order_of_rows(rows: list[Row], random: Any) -> None:
     rows = same_layout(rows)
     shuffled = rows.copy()
     random.shuffle(shuffled)
-    one, other = (mark(table(some), FULL, BENCHMARKS) for some in (rows, shuffled))
+    one, other = (apply_filters(table(some), FULL, BENCHMARKS) for some in (rows, shuffled))
     assert outcome(rows, one) == outcome(shuffled, other)
 
 
 @given(ROWS, st.integers(1, 5))
-def test_marks_do_not_depend_on_how_rows_were_cut_into_units(rows: list[Row], rows_per_unit: int) -> None:
+def test_filters_do_not_depend_on_how_rows_were_cut_into_units(rows: list[Row], rows_per_unit: int) -> None:
     whole = table(rows)
     parts = pa.concat_tables([whole.slice(i, rows_per_unit) for i in range(0, len(rows), rows_per_unit)] or [whole])
-    one, other = (mark(some, FULL, BENCHMARKS) for some in (whole, parts))
-    assert (one.marks, one.details, one.splits) == (other.marks, other.details, other.splits)
+    one, other = (apply_filters(some, FULL, BENCHMARKS) for some in (whole, parts))
+    assert (one.reasons, one.details, one.splits) == (other.reasons, other.details, other.splits)
     assert np.array_equal(one.repeats, other.repeats)
 
 
@@ -119,15 +118,15 @@ def test_marks_do_not_depend_on_how_rows_were_cut_into_units(rows: list[Row], ro
 def test_adding_a_rule_gives_no_row_back(rows: list[Row], rules: RulesConfig) -> None:
     """Of rules, exact duplicates and benchmarks. (Caps and near duplicates give a place to the next in turn.)"""
     rows = [one | {"own_split": ""} for one in same_layout(rows)]
-    before = mark(table(rows), PLAIN, BENCHMARKS).marks
-    after = mark(table(rows), replace(PLAIN, rules=rules), BENCHMARKS).marks
+    before = apply_filters(table(rows), PLAIN, BENCHMARKS).reasons
+    after = apply_filters(table(rows), replace(PLAIN, rules=rules), BENCHMARKS).reasons
     assert all(new for old, new in zip(before, after, strict=True) if old)
 
 
 @given(ROWS)
 def test_one_row_of_each_content_is_left(rows: list[Row]) -> None:
-    found = mark(table(rows), replace(PLAIN, split=SplitConfig(heldout_fraction=0.0)), None)
-    kept = [one["content_key"] for one, mark_ in zip(rows, found.marks, strict=True) if mark_ in ("", "split_leak")]
+    found = apply_filters(table(rows), replace(PLAIN, split=SplitConfig(heldout_fraction=0.0)), None)
+    kept = [one["content_key"] for one, reason in zip(rows, found.reasons, strict=True) if reason in ("", "split_leak")]
     assert sorted(kept) == sorted({one["content_key"] for one in rows})
 
 
@@ -157,6 +156,6 @@ def test_a_near_duplicate_is_like_an_earlier_row_that_stays(rows: list[Row]) -> 
 def test_repeats_are_right_in_expectation(repeat: float, seed: int) -> None:
     source = SourceConfig(name="s", path="s", repeat=repeat, seed=seed)
     config = PreprocessConfig(sources=[source], split=SplitConfig(heldout_fraction=0.0), mixture=MixtureConfig())
-    shown = mark(MANY, config, None).repeats
+    shown = apply_filters(MANY, config, None).repeats
     assert set(shown.tolist()) <= {int(np.floor(repeat)), int(np.floor(repeat)) + 1}
     assert abs(shown.sum() - 300 * repeat) < 5 * np.sqrt(300 * 0.25) + 1

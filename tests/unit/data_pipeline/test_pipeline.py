@@ -25,7 +25,8 @@ from data_pipeline.config import (
     SourceConfig,
     SplitConfig,
 )
-from data_pipeline.dataset.manifest import MANIFEST, Manifest
+from data_pipeline.dataset.layout import MANIFEST
+from data_pipeline.dataset.manifest import Manifest
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.encoding.tokenizer import train_tokenizer
 from data_pipeline.errors import CorruptData, MissingInput, RecipeError, RunError
@@ -123,8 +124,8 @@ def test_prepared_data_gives_back_the_records(config: PreprocessConfig) -> None:
     assert first.media[0].data == encoded.images[0].data == png(0)
     assert [response.text for response in first.responses] == ["a", "b"]
     assert data.comparison(25).responses[1].score == 2.0
-    sides = [set(data.split_indices(split).tolist()) for split in ("train", "heldout")]
-    assert sides[0] | sides[1] == set(range(26)) and not sides[0] & sides[1] and all(sides)
+    parts = [set(data.split_indices(split).tolist()) for split in ("train", "heldout")]
+    assert parts[0] | parts[1] == set(range(26)) and not parts[0] & parts[1] and all(parts)
     for index in range(len(data)):
         encoded, planned = data.encoded(index), data.rows.slice(index, 1).to_pylist()[0]
         assert encoded.prefix_ids.dtype == np.int32
@@ -195,20 +196,20 @@ def test_finishing_too_early_is_refused(config: PreprocessConfig) -> None:
     assert not (Path(config.output) / MANIFEST).exists()
 
 
-MARKING: dict[str, Any] = {
+FILTERS: dict[str, Any] = {
     "rules": RulesConfig(max_tokens=30),
     "split": SplitConfig(heldout_fraction=0.4, seed=1),
     "mixture": MixtureConfig(text_ratio=0.5),
 }
 
 
-@pytest.mark.parametrize("name", MARKING)
-def test_another_rule_opens_no_record_and_no_image(config: PreprocessConfig, name: str) -> None:
+@pytest.mark.parametrize("name", FILTERS)
+def test_another_filter_opens_no_record_and_no_image(config: PreprocessConfig, name: str) -> None:
     first = prepare(config)
     stamps = stamps_of(config.output)
     for image in (Path(config.data_root) / "images").iterdir():
         image.unlink()
-    other = replace(config, **{name: MARKING[name]})
+    other = replace(config, **{name: FILTERS[name]})
     units = plan_units(other)
     assert is_finished(other, units) is None
     assert all(run_unit(unit, other).reused for unit in units)
@@ -231,7 +232,7 @@ def test_another_source_redoes_no_other(config: PreprocessConfig) -> None:
 @pytest.mark.parametrize(
     "change", [{"encode": EncodeConfig(max_pixels=5000)}, {"rows_per_unit": 7}, {"shard_bytes": 1000}]
 )
-def test_other_making_is_another_address(config: PreprocessConfig, change: dict[str, Any]) -> None:
+def test_other_transform_settings_are_another_address(config: PreprocessConfig, change: dict[str, Any]) -> None:
     addresses = {unit.address for unit in plan_units(config)}
     assert not addresses & {unit.address for unit in plan_units(replace(config, **change))}
 

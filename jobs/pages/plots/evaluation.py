@@ -145,7 +145,7 @@ def new_plane(
 def new_rows(
     names: Sequence[str], values: Sequence[str], *, width: float = _ROWS_WIDTH, left: float = 170, right: float = 72
 ) -> tuple["Figure", "Axes"]:
-    """A figure with a row a name over one scale: names at the left, `values` as text at the right; row i is at y = i."""
+    """A figure with a row a name over one scale: names at the left, `values` at the right; row i is at y = i."""
     figure = style.new_figure(width, 14 + _ROW_HEIGHT * len(names) + 26)
     axes = style.new_axes(figure, left=left, right=right, top=14, bottom=26)
     axes.set_ylim(len(names) - 0.5, -0.5)

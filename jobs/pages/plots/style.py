@@ -110,7 +110,7 @@ def to_png(figure: "Figure", *, scale: float = 2) -> bytes:
 
 @contextmanager
 def no_glyph_warnings() -> Iterator[None]:
-    """Labels come from data, and no font has every script: PNG shows a box there, SVG leaves it to the reader's fonts."""
+    """Labels come from data, and no font has every script: PNG shows a box there, SVG the reader's own font."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
         yield

@@ -82,9 +82,7 @@ def _cards(judgement: Judgement) -> list[Card]:
     )  # accuracies on text alone and on everything can't be compared
     error, loss = f"{judged.before.error:.3f} at temperature 1", f"{judged.before.log_loss:.3f} at temperature 1"
     return [
-        Card(
-            name="Ensemble accuracy", value=percent(accuracy.value), note=interval(accuracy.interval), style="first"
-        ),
+        Card(name="Ensemble accuracy", value=percent(accuracy.value), note=interval(accuracy.interval), style="first"),
         Card(name="Best member", value=percent(member.report.overall.accuracy.value), note=best),
         Card(name="Calibration error", value=f"{judged.after.error:.3f}", note=error),
         Card(name="Log loss", value=f"{judged.after.log_loss:.3f}", note=f"{loss}; a coin 0.693"),

@@ -2,7 +2,7 @@
 
 from jobs.pages.formats import signed
 from jobs.pages.plots import style, ticks
-from jobs.pages.plots.evaluation import new_rows
+from jobs.pages.plots.layouts import new_rows
 from jobs.pages.plots.svg import Svg, tip, to_svg
 from rm_core.evaluation.paired import PairedComparison, PairedGroup
 

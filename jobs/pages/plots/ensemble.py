@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 from jobs.pages.formats import percent
 from jobs.pages.plots import style, ticks
-from jobs.pages.plots.evaluation import draw_calibration, new_plane
+from jobs.pages.plots.evaluation import draw_calibration
+from jobs.pages.plots.layouts import new_plane
 from jobs.pages.plots.svg import Svg, tip, to_svg
 from rm_core.ensembles.judgement import Judgement
 

@@ -4,8 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from jobs.pages.formats import number, percent, shortened
+from jobs.pages.formats import number, percent
 from jobs.pages.plots import style, ticks
+from jobs.pages.plots.layouts import draw_bar, new_plane, new_rows
 from jobs.pages.plots.svg import Svg, tip, to_svg
 from rm_core.evaluation.curves import CalibrationBin, Histogram, LengthBin
 from rm_core.evaluation.results import BlankImages, Group, Share
@@ -19,15 +20,9 @@ __all__ = [
     "calibration_curve",
     "draw_calibration",
     "margin_bars",
-    "new_plane",
-    "new_rows",
     "real_and_blank",
     "reward_band",
 ]
-
-# Rows stand two in a line and planes three, so that text comes out at one size.
-_ROWS_WIDTH, _ROW_HEIGHT = 560, 34
-_PLANE_WIDTH, _PLANE_HEIGHT = 410, 300
 
 
 def accuracy_by_group(name: str, groups: Mapping[str, Group]) -> Svg:
@@ -71,10 +66,8 @@ def margin_bars(histogram: Histogram) -> Svg:
         for low, high, count in zip(edges[:-1], edges[1:], histogram.counts, strict=True):
             if count:
                 colour = style.MARK if low >= 0 else style.OTHER
-                [bar] = axes.bar(
-                    [low], [count], width=high - low, align="edge", color=colour, edgecolor=style.CARD, linewidth=1
-                )
-                tip(bar, f"margin {number(low)} to {number(high)}: {count:,} pairs")
+                text = f"margin {number(low)} to {number(high)}: {count:,} pairs"
+                draw_bar(axes, low, high, count, colour=colour, text=text)
         axes.axvline(0, color=style.CHANCE, linewidth=1, dashes=(4, 4))
         axes.set(xlabel="margin (better minus worse reward)", ylabel="pairs")
         return to_svg(figure, "Margins of the pairs")
@@ -120,45 +113,6 @@ def draw_calibration(axes: "Axes", bins: Sequence[CalibrationBin], colour: str =
         size = 6 + 12 * math.sqrt(one.num_pairs / most)
         (dot,) = axes.plot([one.predicted], [one.observed], "o", color=colour, markersize=size, clip_on=False)
         tip(dot, f"predicted {percent(one.predicted)}, observed {percent(one.observed)}, {one.num_pairs:,} pairs")
-
-
-def new_plane(
-    xs: tuple[float, float], ys: tuple[float, float], *, as_percent: bool = False, whole: bool = False
-) -> tuple["Figure", "Axes"]:
-    """A figure with two scales, with horizontal lines only.
-
-    Args:
-        xs, ys: the ends of the scales.
-        as_percent: both are shares of 1.
-        whole: ticks at whole numbers only.
-    """
-    figure = style.new_figure(_PLANE_WIDTH, _PLANE_HEIGHT)
-    axes = style.new_axes(figure, left=62, right=24, top=14, bottom=46)
-    axes.set(xlim=ticks.widened(*xs), ylim=ticks.widened(*ys))
-    for axis in (axes.xaxis, axes.yaxis):
-        ticks.linear(axis, words=ticks.whole_percent if as_percent else number, whole=whole)
-    axes.grid(axis="x", visible=False)
-    axes.yaxis.set_label_coords(-50 / (_PLANE_WIDTH - 62 - 24), 0.5)
-    return figure, axes
-
-
-def new_rows(
-    names: Sequence[str], values: Sequence[str], *, width: float = _ROWS_WIDTH, left: float = 170, right: float = 72
-) -> tuple["Figure", "Axes"]:
-    """A figure with a row a name over one scale: names at the left, `values` at the right; row i is at y = i."""
-    figure = style.new_figure(width, 14 + _ROW_HEIGHT * len(names) + 26)
-    axes = style.new_axes(figure, left=left, right=right, top=14, bottom=26)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_yticks(range(len(names)), [shortened(name, 22) for name in names], color=style.INK)
-    for label, name in zip(axes.get_yticklabels(), names, strict=True):
-        label.set_fontsize(13)
-        tip(label, name)
-    for row, text in enumerate(values):
-        place = (1 + (right - 4) / (width - left - right), row)
-        axes.text(*place, text, transform=axes.get_yaxis_transform(), ha="right", va="center", weight="bold", size=13)
-    axes.grid(axis="y", visible=False)
-    axes.spines.bottom.set_visible(False)
-    return figure, axes
 
 
 def _new_shares(names: Sequence[str], values: Sequence[str]) -> tuple["Figure", "Axes"]:

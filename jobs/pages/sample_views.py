@@ -63,7 +63,8 @@ def _tags(one: Sample) -> list[Tag]:
         tags.append(Tag(text=f"{dropped} oldest {'turn' if dropped == 1 else 'turns'} cut", is_cut=True))
     if cut := sum(response.tokens < response.whole_tokens for response in one.responses):
         tags.append(Tag(text=f"{cut} {'response' if cut == 1 else 'responses'} cut", is_cut=True))
-    parts = [part for message in (*one.turns, *one.responses) for part in message.parts]
+    parts = [part for turn in one.turns for part in turn.parts]
+    parts += [part for response in one.responses for part in response.parts]
     if any(isinstance(part, Picture) and part.resized for part in parts):
         tags.append(Tag(text="resized in the shard"))
     return tags

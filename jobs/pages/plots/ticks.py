@@ -72,9 +72,9 @@ def log_scale(axis: "Axis", low: float, high: float, *, as_accuracy: bool = Fals
         axis.set_major_formatter(FuncFormatter(lambda value, _: _power_of_ten(value)))
         return
     ticks = [tick for tick in MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high) if tick > 0]
-    errors = [error for error in _ERRORS if low <= error <= high]
-    if as_accuracy and len(errors) >= 4:
-        ticks = errors
+    preferred = [tick for tick in (_ERRORS if as_accuracy else _one_two_five(low, high)) if low <= tick <= high]
+    if len(preferred) >= 4:
+        ticks = preferred
     axis.set_major_locator(FixedLocator(ticks))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{1 - value:.4g}" if as_accuracy else f"{value:.4g}"))
 
@@ -109,6 +109,12 @@ def label_ticks(axes: "Axes", labels: Sequence[str], places: dict[str, float]) -
         named = {places[label]: label for label in labels}
         axes.set_xticks(values, [shortened(named[value], 12) for value in values], color=INK)
     axes.margins(x=0.08)
+
+
+def _one_two_five(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times every power of ten around `low` to `high`."""
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return [float(f"{digit}e{exponent}") for exponent in exponents for digit in (1, 2, 5)]
 
 
 def _is_number(text: str) -> bool:

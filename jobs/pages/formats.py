@@ -13,7 +13,6 @@ __all__ = [
     "number",
     "p_value",
     "percent",
-    "printable",
     "score",
     "share",
     "shortened",
@@ -95,8 +94,3 @@ def _scaled(value: float, units: tuple[tuple[float, str], ...]) -> str:
 def shortened(text: str, limit: int = 34) -> str:
     """At most `limit` characters."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def printable(text: str) -> str:
-    """`text` without control characters, which XML has no room for."""
-    return "".join(one if one.isprintable() else " " for one in text)

@@ -55,7 +55,15 @@ def bars_png(title: str, bars: Mapping[str, tuple[float, float, float, float]]) 
         for row, (value, low, high, length_only) in enumerate(bars.values()):
             axes.barh([row], [value], height=0.6, color=style.MARK)
             axes.plot([low, high], [row, row], color=style.INK, linewidth=1.5)
-            axes.plot([length_only], [row], "o", color=style.CARD, markeredgecolor=style.OTHER, markeredgewidth=2)
+            axes.plot(
+                [length_only],
+                [row],
+                "o",
+                color=style.CARD,
+                markeredgecolor=style.OTHER,
+                markersize=9,
+                markeredgewidth=2,
+            )
         axes.axvline(0.5, color=style.CHANCE, linewidth=1, dashes=(4, 4))
         axes.set_yticks(range(len(bars)), list(bars), color=style.INK)
         axes.set(xlim=(0, 1), ylim=(len(bars) - 0.5, -0.5), title=title)

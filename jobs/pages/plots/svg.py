@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from jobs.pages.formats import printable
 from jobs.pages.plots import style
 
 if TYPE_CHECKING:
@@ -32,6 +31,8 @@ _VARIABLES = {
     style.CARD: "--card",
 }
 _TIP = "tip:"
+_NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML has no room for: labels come from data."""
 _NAMESPACE = re.compile(r"^\{[^}]*\}")
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _COLOUR = re.compile(r"#[0-9a-f]{6}\b")
@@ -47,7 +48,7 @@ class Svg:
 
 def tip(artist: "Artist", text: str) -> None:
     """Show `text` where a reader points at `artist`."""
-    artist.set_gid(f"{_TIP}{printable(text)}")
+    artist.set_gid(_TIP + text)
 
 
 def to_svg(figure: "Figure", name: str) -> Svg:
@@ -58,13 +59,14 @@ def to_svg(figure: "Figure", name: str) -> Svg:
     """
     from matplotlib import rc_context
 
-    sink = io.BytesIO()
+    sink = io.StringIO()
     with rc_context({"svg.hashsalt": name}), style.no_glyph_warnings():
         figure.savefig(sink, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    root = ET.fromstring(sink.getvalue())  # noqa: S314 - Matplotlib has just written it
+    document = _NO_XML.sub(" ", sink.getvalue())
+    root = ET.fromstring(document)  # noqa: S314 - Matplotlib has just written it
     used = {match[1] for one in root.iter() for match in map(_REFERENCE.search, one.attrib.values()) if match}
     _clean(root, used)
-    root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": printable(name)}
+    root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": _NO_XML.sub(" ", name)}
     return Svg(ET.tostring(root, encoding="unicode"))
 
 

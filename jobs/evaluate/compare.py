@@ -9,7 +9,7 @@ from typing import Any
 
 from data_pipeline.errors import MissingInput, RecipeError
 from data_pipeline.storage import exists, join, write_atomic
-from jobs.pages.paired_page import render_comparison, verdict
+from jobs.pages.compare_page import render_comparison, verdict
 from jobs.runtime.terminal import columns, say
 from jobs.tracking.artifacts import download, find_run
 from rm_core.evaluation.matching import match

@@ -15,7 +15,7 @@ from data_pipeline.errors import RunError
 from data_pipeline.storage import exists, join, parent_of
 from jobs.evaluate.scoring_actors import ScoringJob, scored_rows
 from jobs.pages.evaluation_report import write_report
-from jobs.pages.run_plots import bars_png
+from jobs.pages.plots.run import bars_png
 from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.paths import with_absolute_paths
 from jobs.recipe.schema import EvaluateConfig, Recipe

@@ -1,1 +1,16 @@
-"""Pages for people: the shell and the parts of figures that all of them share. Pure text; knows no data."""
+"""Everything that people look at: HTML pages and pictures. Nothing is computed here; numbers come in, files go out.
+
+    numbers -> views (texts of cards and rows)
+            -> plots (Matplotlib)  -> Svg for the page, PNG for files and MLflow
+            -> templates/*.html.j2 -> one page, by `environment`, where Jinja escapes everything but the Svg
+
+data_page          prepared data                  -> data.html       (data_views, sample_views)
+evaluation_report  an EvaluationReport            -> report.html, report.json
+compare_page       two models                     -> compare.html
+ensemble_report    a fitted ensemble, judged      -> ensemble.html, ensemble.png
+sweep_page         a sweep's analysis             -> index.html      (sweep_*, paper_view)
+plots.run          a training and its evaluation  -> PNG in their MLflow runs
+
+`formats` writes numbers for all of them. A page needs no other file and no network, and the same numbers give the same
+bytes. To add a page: a template that extends ``base.html.j2``, and a module that calls `environment.render`.
+"""

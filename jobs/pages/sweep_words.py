@@ -2,36 +2,16 @@
 
 from collections.abc import Mapping
 
-from jobs.pages.svg import number
+from jobs.pages.formats import p_value, score
 from rm_core.evaluation.paired import PairedComparison
 from rm_core.scaling.analysis import Analysis, Fit
 from rm_core.scaling.power_law import Estimate, NoFit, PowerLaw
 from rm_core.scaling.seeds import Place, SeedMean
 
-__all__ = ["chance", "count", "estimate", "headline", "law_words", "mean_words", "noise_words", "score"]
+__all__ = ["estimate", "headline", "law_words", "mean_words", "noise_words"]
 
 Items = Mapping[str, PairedComparison]
 """Label -> the best label's models against its own, on the same held-out Comparisons."""
-
-
-def score(value: float) -> str:
-    """Four digits behind the point where they say something: 0.91266 -> "0.9127"."""
-    return f"{value:.4f}" if abs(value) < 100 else number(value)
-
-
-def count(value: float) -> str:
-    """A large number for people: 7e9 -> "7.00 B", 512000 -> "512 k", 3e21 -> "3.00e+21"."""
-    if value >= 1e15 or 0 < value < 1:
-        return f"{value:.3g}"
-    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if value >= 10 * size or (value >= size and size > 1e3):
-            return f"{value / size:.3g} {letter}"
-    return f"{value:,.0f}"
-
-
-def chance(p: float) -> str:
-    """A p value: "0.031", "< 0.001"."""
-    return "< 0.001" if p < 0.001 else f"{p:.2g}"
 
 
 def estimate(one: Estimate, digits: int = 3) -> str:
@@ -88,7 +68,7 @@ def law_words(fit: Fit) -> str:
     if not law.is_clear:
         text += "; the interval holds no change at all"
     if law.misfit is not None and law.misfit < 1 - law.confidence:
-        text += f"; the points bend in another way (p: {chance(law.misfit)})"
+        text += f"; the points bend in another way (p: {p_value(law.misfit)})"
     return f"{text}."
 
 

@@ -1,16 +1,15 @@
-"""A table of the paper with a sweep's numbers below each of its rows: for the page, and as lines of text."""
+"""A table of the paper with a sweep's numbers below each of its rows: as what the page draws, and as lines of text."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import groupby
 from statistics import fmean
 
-from jobs.pages.sweep_tables import section
+from jobs.pages.paper_view import PaperCell, PaperRowView, PaperView
 from jobs.sweep.paper_table import PaperTable, Row
 from rm_core.scaling.points import TrialPoint
 
-__all__ = ["Measured", "measured", "paper_html", "paper_lines"]
+__all__ = ["Measured", "measured", "paper_lines", "paper_view"]
 
 _NOT_MEASURED = "not measured"
 
@@ -33,22 +32,22 @@ def measured(table: PaperTable, points: Sequence[TrialPoint]) -> dict[str, Measu
     return {row.title: _of_row(table, row, points) for row in table.rows}
 
 
-def paper_html(table: PaperTable, ours: Mapping[str, Measured]) -> str:
+def paper_view(table: PaperTable, ours: Mapping[str, Measured]) -> PaperView:
     """The paper's rows, each with ours below it, in the paper's layout; slips have a footnote each."""
     measured_names = {name for one in ours.values() for name in one.by_source}
     sources = sorted(measured_names - {column.ours for column in table.columns})
-    marks, notes = _footnotes(table)
-    rows = [line for row in table.rows for line in _rows(table, row, ours[row.title], sources, marks)]
-    listed = "".join(f"<li value={number}>{escape(note)}</li>" for note, number in notes.items())
-    note = (
-        f"{escape(table.source)} of arXiv 2509.16127v1, in percent. Below each row of the paper, in blue, what this "
-        "sweep measured: its own held-out pair accuracy, overall and by source, and a benchmark where the evaluation "
-        f"had a source of that name. ★: what the paper went on with. {escape(table.about)}"
+    numbers, notes = _footnotes(table)
+    return PaperView(
+        title=table.title,
+        source=table.source,
+        about=table.about,
+        row_names=table.row_names,
+        headings=[(name, len(list(group))) for name, group in groupby(table.columns, key=lambda column: column.over)],
+        columns=[column.name for column in table.columns],
+        sources=sources,
+        rows=[_row_view(table, row, ours[row.title], sources, numbers) for row in table.rows],
+        footnotes=list(notes),
     )
-    head = _head(table, sources)
-    html = section(f"The paper: {escape(table.title)}", note, head, rows)
-    footnotes = f'<ol class="notes">{listed}</ol>' if notes else ""
-    return html.removesuffix("</section>") + footnotes + "</section>"
 
 
 def paper_lines(table: PaperTable, ours: Mapping[str, Measured]) -> list[list[str]]:
@@ -87,49 +86,33 @@ def _titles(point: TrialPoint) -> set[str]:
 def _footnotes(table: PaperTable) -> tuple[dict[tuple[str, int], list[int]], dict[str, int]]:
     """(row, column) -> the numbers of its footnotes, and footnote -> its number."""
     notes: dict[str, int] = {}
-    marks: dict[tuple[str, int], list[int]] = {}
+    numbers: dict[tuple[str, int], list[int]] = {}
     order = {row.title: index for index, row in enumerate(table.rows)}
     for slip in sorted(table.slips, key=lambda one: (order[one.row], one.columns)):
         number = notes.setdefault(slip.note, len(notes) + 1)
         for column in slip.columns:
-            marks.setdefault((slip.row, column), []).append(number)
-    return marks, notes
+            numbers.setdefault((slip.row, column), []).append(number)
+    return numbers, notes
 
 
-def _head(table: PaperTable, sources: Sequence[str]) -> str:
-    first = "".join(f'<th rowspan="2" scope="row">{escape(name)}</th>' for name in table.row_names)
-    over = "".join(
-        f'<th class="over" colspan="{len(list(group))}" scope="colgroup">{escape(name)}</th>'
-        for name, group in groupby(table.columns, key=lambda column: column.over)
-    )
-    over += f'<th class="over" colspan="{1 + len(sources)}" scope="colgroup">held-out pair accuracy, ours</th>'
-    names = [column.name for column in table.columns] + ["all", *sources]
-    below = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
-    return f"<tr>{first}{over}</tr><tr>{below}</tr>"
-
-
-def _rows(
-    table: PaperTable, row: Row, one: Measured, sources: Sequence[str], marks: Mapping[tuple[str, int], list[int]]
-) -> list[str]:
-    name = "".join(f'<th scope="row">{escape(part)}</th>' for part in row.name)
-    name = name.removesuffix("</th>") + ("&nbsp;★</th>" if row.chosen else "</th>")
-    paper = ""
-    for column, value in enumerate(row.values):
-        numbers = ", ".join(map(str, marks.get((row.title, column), [])))
-        paper += f"<td>{_cell(value, _digits(table, row))}{f'<sup>{numbers}</sup>' if numbers else ''}</td>"
-    paper += "<td></td>" * (1 + len(sources))
-    if one.accuracy is None:
-        return [f"<tr>{name}{paper}</tr>\n"]
-    seeds = f"ours, {one.num_seeds} seed{'s' if one.num_seeds > 1 else ''}"
-    own = "".join(_own(value) for value in (*one.values, one.accuracy, *(one.by_source.get(name) for name in sources)))
-    return [
-        f'<tr class="paper">{name}{paper}</tr>\n',
-        f'<tr class="ours"><th colspan="{len(row.name)}" scope="row">{seeds}</th>{own}</tr>\n',
+def _row_view(
+    table: PaperTable, row: Row, one: Measured, sources: Sequence[str], numbers: Mapping[tuple[str, int], list[int]]
+) -> PaperRowView:
+    cells = [
+        PaperCell(
+            text=_cell(value, _digits(table, row)),
+            footnotes=", ".join(map(str, numbers.get((row.title, column), []))),
+        )
+        for column, value in enumerate(row.values)
     ]
-
-
-def _own(value: float | None) -> str:
-    return f'<td class="absent">{_NOT_MEASURED}</td>' if value is None else f"<td>{value:.1f}</td>"
+    ours = (*one.values, one.accuracy, *(one.by_source.get(name) for name in sources))
+    return PaperRowView(
+        name=row.name,
+        is_chosen=row.chosen,
+        cells=cells,
+        ours=None if one.accuracy is None else [_cell(value, 1) for value in ours],
+        num_seeds=one.num_seeds,
+    )
 
 
 def _cell(value: float | None, digits: int) -> str:

@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data_pipeline.storage import exists, join, write_atomic
+from jobs.pages.formats import score
 from jobs.pages.sweep_page import render_page
-from jobs.pages.sweep_tables import Absent
-from jobs.pages.sweep_words import headline, law_words, mean_words, noise_words, score
-from jobs.sweep.paper_section import measured, paper_html, paper_lines
+from jobs.pages.sweep_pictures import pictures_of
+from jobs.pages.sweep_views import Absent
+from jobs.pages.sweep_words import headline, law_words, mean_words, noise_words
+from jobs.sweep.paper_section import measured, paper_lines, paper_view
 from jobs.sweep.paper_table import load_table
-from jobs.sweep.pictures import pictures_of
 from jobs.sweep.results import SweepResults, evaluation_of, read_sweep
 from jobs.tracking.tracker import Tracker
 from rm_core.evaluation.matching import match
@@ -47,7 +48,7 @@ def write_sweep_report(folder: str, tracker: Tracker | None) -> None:
         CorruptData: a file of the sweep is damaged.
     """
     results = read_sweep(folder)
-    files, told = render_report(results)
+    files, description = render_report(results)
     for name, content in files.items():
         write_atomic(join(folder, "report", name), content)
     if tracker is not None:
@@ -55,17 +56,16 @@ def write_sweep_report(folder: str, tracker: Tracker | None) -> None:
             for name, content in files.items():
                 Path(local, name).write_bytes(content)
             tracker.log_file(local, "report")
-        tracker.describe(told, "Results of the sweep")
+        tracker.describe(description, "Results of the sweep")
 
 
 def render_report(results: SweepResults) -> tuple[dict[str, bytes], str]:
     """The files of the report by name, and its summary in Markdown."""
     analysis, items = read_out(results)
-    pictures = pictures_of(results, analysis)
-    extra = []
-    if results.paper_table is not None:
-        paper = load_table(results.paper_table)
-        extra.append(paper_html(paper, measured(paper, results.points)))
+    pictures = pictures_of(
+        analysis, results.axes, is_list=results.method == "list", with_axes=results.report != "scaling"
+    )
+    paper = None if results.paper_table is None else load_table(results.paper_table)
     html = render_page(
         analysis,
         title=f"Sweep {results.name}",
@@ -75,7 +75,7 @@ def render_report(results: SweepResults) -> tuple[dict[str, bytes], str]:
             Absent(label=one.label, seed="" if one.seed is None else str(one.seed), state=one.state, reason=one.reason)
             for one in results.unfinished
         ],
-        extra=extra,
+        paper=None if paper is None else paper_view(paper, measured(paper, results.points)),
     )
     files = {"points.csv": _csv(results).encode(), **{one.file: one.png for one in pictures}}
     return {**files, "index.html": html.encode()}, summary(results, analysis, items)

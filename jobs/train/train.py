@@ -19,7 +19,7 @@ from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.errors import RecipeError
 from data_pipeline.storage import is_local, join, read_bytes
 from jobs.pages.data_page import page_of
-from jobs.pages.run_plots import CURVES, curves_png
+from jobs.pages.plots.run import CURVES, curves_png
 from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.paths import with_absolute_paths
 from jobs.recipe.schema import Device, Recipe, to_flat_params, to_yaml

@@ -3,7 +3,7 @@
 import pytest
 from html_pages import PageReader
 
-from jobs.pages.paired_page import render_comparison, verdict
+from jobs.pages.compare_page import render_comparison, verdict
 from rm_core.evaluation.matching import match
 from rm_core.evaluation.paired import compare_paired
 from rm_core.evaluation.paired_items import largest_differences

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from cluster.capacity import Node
-from jobs.pages.run_plots import bars_png, curves_png
+from jobs.pages.plots.run import bars_png, curves_png
 from jobs.recipe.schema import Recipe
 from jobs.train.record import Attempt, TrainingRecord
 from jobs.train.run_page import RunPage, cluster_tags, gpu_type_of, price_of

@@ -1,0 +1,122 @@
+"""Two models compared, as a verdict in words and as one HTML page."""
+
+from collections.abc import Sequence
+
+from jobs.pages.environment import render
+from jobs.pages.formats import p_value, signed
+from jobs.pages.plots.comparison import difference_by_group
+from jobs.pages.views import Card, Row
+from rm_core.evaluation.paired import PairedComparison, PairedGroup
+from rm_core.evaluation.paired_items import ItemDifference
+
+__all__ = ["render_comparison", "verdict"]
+
+_GROUP_COLUMNS = ("", "Comparisons", "pairs", "A", "B", "B - A", "interval", "p", "A better", "B better", "verdict")
+_ITEM_COLUMNS = ("", "source", "pairs", "A right", "B right", "margin of A", "of B")
+
+
+def verdict(found: PairedComparison, group: PairedGroup | None = None, *, a: str = "A", b: str = "B") -> str:
+    """Which is better and by how much, or what it would take to see a difference.
+
+    ``B is better by 0.021 (0.008 to 0.034)``, or ``no difference seen: B - A is +0.004 (-0.010 to 0.018); if that is
+    the true one, about 9,300 Comparisons would show it, and these 1,200 show 0.030 or more``.
+
+    Args:
+        group: a part of `found`; none: everything.
+        a, b: what to call the two.
+    """
+    one = group or found
+    if found.is_clear(one):
+        better = b if one.difference > 0 else a
+        low, high = sorted((abs(one.interval.low), abs(one.interval.high)))
+        return f"{better} is better by {abs(one.difference):.3f} ({low:.3f} to {high:.3f})"
+    interval = f"({one.interval.low:.3f} to {one.interval.high:.3f})"
+    if not one.a_better and not one.b_better:
+        return f"no difference seen: none of the {one.num_comparisons:,} Comparisons is ranked better by one {interval}"
+    shows = f"these {one.num_comparisons:,} show {one.detectable:.3f} or more"
+    if one.needed is None:
+        return f"no difference seen: B - A is 0 {interval}; {shows}".replace("B - A", f"{b} - {a}")
+    return (
+        f"no difference seen: {b} - {a} is {one.difference:+.3f} {interval}; if that is the true one, about "
+        f"{_round(one.needed):,} Comparisons would show it, and {shows}"
+    )
+
+
+def render_comparison(
+    found: PairedComparison,
+    *,
+    a: str,
+    b: str,
+    differences: tuple[Sequence[ItemDifference], Sequence[ItemDifference]],
+    only: tuple[int, int] = (0, 0),
+) -> str:
+    """The whole page, which needs no other file.
+
+    Args:
+        a, b: what the models are called.
+        differences: Comparisons that the first gets right and the second wrong, and the other way round.
+        only: Comparisons that only the first, and only the second scored; they are in no number.
+    """
+    return render(
+        "compare.html.j2",
+        a=a,
+        b=b,
+        found=found,
+        only=only,
+        headline=_sentence(verdict(found)),
+        cards=_cards(found),
+        by_group=difference_by_group(found),
+        group_columns=_GROUP_COLUMNS,
+        groups=[_group_row(name, found, one) for name, one in [("all", found), *found.by_group.items()]],
+        item_columns=_ITEM_COLUMNS,
+        items={
+            "A right, B wrong": [_item_row(one) for one in differences[0]],
+            "B right, A wrong": [_item_row(one) for one in differences[1]],
+        },
+    )
+
+
+def _cards(found: PairedComparison) -> list[Card]:
+    discordant = found.a_better + found.b_better
+    return [
+        Card(name="B less A", value=signed(found.difference), note=_interval(found), style="first"),
+        Card(name="A", value=f"{found.a_accuracy:.3f}", note="pair accuracy"),
+        Card(name="B", value=f"{found.b_accuracy:.3f}", note="pair accuracy"),
+        Card(name="Discordant", value=f"{discordant:,}", note=f"{found.a_better:,} for A, {found.b_better:,} for B"),
+        Card(name="By chance", value=p_value(found.p_value), note="p, exact test of signs"),
+    ]
+
+
+def _group_row(name: str, found: PairedComparison, one: PairedGroup) -> Row:
+    cells = (
+        f"{one.num_comparisons:,}",
+        f"{one.num_pairs:,}",
+        f"{one.a_accuracy:.3f}",
+        f"{one.b_accuracy:.3f}",
+        signed(one.difference),
+        _interval(one),
+        p_value(one.p_value),
+        f"{one.a_better:,}",
+        f"{one.b_better:,}",
+        verdict(found, one),
+    )
+    return Row(name=name, cells=cells)
+
+
+def _item_row(one: ItemDifference) -> Row:
+    rights = (str(one.num_pairs), str(one.a_right), str(one.b_right))
+    return Row(name=one.id, cells=(one.source, *rights, signed(one.a_margin, 2), signed(one.b_margin, 2)))
+
+
+def _interval(one: PairedGroup) -> str:
+    return f"{signed(one.interval.low)} to {signed(one.interval.high)}"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _round(count: int) -> int:
+    """Two digits that matter: it is an estimate."""
+    digits = max(0, len(str(count)) - 2)
+    return int(round(count / 10**digits) * 10**digits)

@@ -1,6 +1,6 @@
 """Where things run. Knows neither data nor rewards.
 
-`session.ray_session` gives a verb its cluster, in this order:
+`session.ray_session` gives a command its cluster, in this order:
 
 1. an address given: check within seconds that something answers there, then connect; the packages of the caller
    travel along as `py_modules`, so that workers on other hosts import the same code;

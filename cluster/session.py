@@ -45,7 +45,7 @@ _SET_HERE: set[str] = set()  # variables of this process that an earlier `_start
 
 @dataclass(frozen=True)
 class ClusterInfo:
-    """What a verb may know of the cluster it runs on."""
+    """What a command may know of the cluster it runs on."""
 
     started_here: bool
     dashboard_url: str | None

@@ -60,17 +60,16 @@ def _as_job(address: str | None, asked: Mapping[str, Any]) -> int:
     from cluster.auth import state_folder
     from cluster.package import pack
     from cluster.submission.job import Submission, new_id
-    from jobs.submit.following import follow_to_its_end
-    from jobs.submit.sending import cluster_errors, send
+    from jobs.submit.send_and_follow import COMMAND_KEY, cluster_errors, follow_to_its_end, send
 
-    words = [f"{key}={value}" for key, value in asked.items() if value is not None]
+    options = [f"{key}={value}" for key, value in asked.items() if value is not None]
     with cluster_errors():
         code = pack(PACKAGES, {}, state_folder() / "packages")
         submission = Submission(
-            id=new_id("doctor", [code.sha256, *words]),
-            words=("jobs.cli.main", "cluster", "doctor", "--address", "auto", *words),
+            id=new_id("doctor", [code.sha256, *options]),
+            words=("jobs.cli.main", "cluster", "doctor", "--address", "auto", *options),
             package=str(code.file),
-            metadata={"verb": "cluster doctor"},
+            metadata={COMMAND_KEY: "cluster doctor"},
         )
         send(submission, address)
     return follow_to_its_end(submission, address, retries=0)

@@ -2,7 +2,7 @@
 
 from cluster.submission.jobs_api import DASHBOARD_PORT
 from jobs.runtime.terminal import columns, say
-from jobs.submit.sending import cluster_errors
+from jobs.submit.send_and_follow import cluster_errors
 
 __all__ = ["down", "status", "up"]
 

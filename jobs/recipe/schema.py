@@ -1,6 +1,6 @@
-"""The recipe: one structured config for all verbs, and how it is shown; `recipe_file.py` reads it.
+"""The recipe: one structured config for all commands, and how it is shown; `load.py` reads it.
 
-Each section belongs to one verb and is defined beside the code that reads it; the two last belong to all verbs.
+Each section belongs to one command and is defined beside the code that reads it; the two last belong to all commands.
 """
 
 from collections.abc import Sequence
@@ -122,7 +122,7 @@ class Device(Enum):
 
 @dataclass(kw_only=True)
 class ClusterConfig:
-    """Which Ray cluster the verb runs on."""
+    """Which Ray cluster the command runs on."""
 
     address: str | None = None
     """``host:port`` or ``auto`` of an existing cluster; unset: start one on this machine."""
@@ -138,12 +138,12 @@ class ClusterConfig:
 
 @dataclass(kw_only=True)
 class Recipe:
-    """Everything the verbs may be told; folders default to places below `run_dir`."""
+    """All settings of all commands; folders default to places below `run_dir`."""
 
     name: str = MISSING
     """The name of the run; unset: the file's name without its ending."""
     run_dir: str = "runs/${name}"
-    """The folder for everything the verbs write."""
+    """The folder for everything the commands write."""
     data_root: str = "."
     """The folder that relative source paths start from."""
     init_model: InitModelConfig = field(default_factory=lambda: InitModelConfig(output="${run_dir}/model"))
@@ -186,7 +186,7 @@ class Recipe:
     tracking: TrackingConfig = field(default_factory=lambda: TrackingConfig(uri="sqlite:///${run_dir}/mlflow.db"))
     """Where MLflow keeps runs."""
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
-    """Which Ray cluster the verb runs on."""
+    """Which Ray cluster the command runs on."""
 
 
 SECTIONS = (

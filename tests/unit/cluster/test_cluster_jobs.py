@@ -209,7 +209,7 @@ def test_addresses_that_are_none(address: str, told: str) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "submit needs a verb with a recipe, got none"),
+        ([], "submit needs a command with a recipe, got none"),
         (["data"], "got 'data'"),
         (["train"], "submit train needs a recipe"),
         (["train", "demo"], "run_dir=runs/demo starts from a folder of this machine"),

@@ -114,7 +114,7 @@ def test_a_dry_run_of_a_search_shows_its_axes(tmp_path: Path, capsys: pytest.Cap
     assert "silu, tanh" in printed and "7 to do, 0 done" in printed
 
 
-def test_a_flag_belongs_to_its_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_flag_belongs_to_its_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["train", written(tmp_path), "--dry-run"])
     assert "unknown arguments: --dry-run" in capsys.readouterr().err

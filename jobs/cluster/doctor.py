@@ -9,8 +9,8 @@ from typing import Any
 
 from data_pipeline import storage
 from data_pipeline.errors import BaserewardError, RunError
+from jobs.runtime import PACKAGES
 from jobs.runtime.ray_session import open_cluster
-from jobs.runtime.source_version import PACKAGES
 from jobs.runtime.terminal import columns, say
 
 __all__ = ["doctor"]

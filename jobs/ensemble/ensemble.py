@@ -24,8 +24,7 @@ from jobs.ensemble.parts import Parts, divide
 from jobs.ensemble.scores import score_members
 from jobs.pages.ensemble_report import write_ensemble_report
 from jobs.preprocess.manifests import manifest_of
-from jobs.recipe.paths import with_absolute_paths
-from jobs.recipe.schema import Recipe
+from jobs.recipe.schema import Recipe, with_absolute_paths
 from jobs.registry.pyfunc_model import add_served_files
 from jobs.registry.registry import ModelRegistry, RegisteredVersion
 from jobs.runtime.terminal import say

@@ -17,8 +17,7 @@ from jobs.evaluate.scoring_actors import ScoringJob, scored_rows
 from jobs.pages.evaluation_report import write_report
 from jobs.pages.run_plots import bars_png
 from jobs.preprocess.manifests import manifest_of
-from jobs.recipe.paths import with_absolute_paths
-from jobs.recipe.schema import EvaluateConfig, Recipe
+from jobs.recipe.schema import EvaluateConfig, Recipe, with_absolute_paths
 from jobs.runtime.ray_session import open_cluster
 from jobs.runtime.terminal import progress, table
 from jobs.tracking.tracker import Tracker

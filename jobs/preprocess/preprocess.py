@@ -32,8 +32,7 @@ from data_pipeline.transform.failures import UnitFailure, failure_url, record_fa
 from data_pipeline.transform.units import find_done
 from jobs.pages.data_page import write_data_page
 from jobs.preprocess.unit_log import UnitReport, logged_unit
-from jobs.recipe.paths import with_absolute_paths
-from jobs.recipe.schema import ClusterConfig, Recipe
+from jobs.recipe.schema import ClusterConfig, Recipe, with_absolute_paths
 from jobs.runtime.ray_session import largest_node_memory, map_bounded, open_cluster
 from jobs.runtime.terminal import columns, duration, progress, say
 

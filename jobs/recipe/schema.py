@@ -4,12 +4,14 @@ Each section belongs to one command and is defined beside the code that reads it
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Any, TypeVar
 
 from omegaconf import MISSING, OmegaConf
 
 from data_pipeline.config import FieldMap, PreprocessConfig
+from data_pipeline.storage import absolute
 from jobs.recipe.sweep_config import SweepConfig
 from rm_core.ensembles.config import EnsembleConfig
 from rm_core.model.config import InitModelConfig
@@ -27,6 +29,7 @@ __all__ = [
     "TrackingConfig",
     "to_flat_params",
     "to_yaml",
+    "with_absolute_paths",
 ]
 
 
@@ -220,3 +223,15 @@ def _flatten(node: object, prefix: str, flat: dict[str, str]) -> None:
             _flatten(value, f"{prefix}.{index}", flat)
     else:
         flat[prefix] = "" if node is None else str(node)
+
+
+Config = TypeVar("Config")
+
+
+def with_absolute_paths(config: Config, *keys: str) -> Config:
+    """A copy of a config with the local paths in `keys` made absolute, for processes that run in other folders.
+
+    ``s3://`` addresses stay.
+    """
+    changes: dict[str, Any] = {key: absolute(getattr(config, key)) for key in keys}
+    return replace(config, **changes)  # type: ignore[type-var]  # any dataclass

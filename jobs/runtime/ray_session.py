@@ -1,4 +1,4 @@
-"""The way of commands to Ray: open the recipe's cluster, and map a function over items with a bounded number under way."""
+"""Ray for commands: open the recipe's cluster, and map a function over items with a bounded number under way."""
 
 import re
 from collections import deque
@@ -13,7 +13,7 @@ from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTa
 from cluster.session import ClusterInfo, ClusterUnavailable, ray_session
 from data_pipeline.errors import BaserewardError, MissingInput, NoSpace, RunError, UserError
 from jobs.recipe.schema import ClusterConfig
-from jobs.runtime.source_version import PACKAGES
+from jobs.runtime import PACKAGES
 
 __all__ = ["Outcome", "largest_node_memory", "map_bounded", "open_cluster", "ray_errors"]
 

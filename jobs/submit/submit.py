@@ -19,7 +19,7 @@ from data_pipeline import storage
 from data_pipeline.errors import RecipeError
 from jobs.recipe.load import load_recipe, split_arguments
 from jobs.recipe.schema import Recipe, to_flat_params, to_yaml
-from jobs.runtime.source_version import PACKAGES
+from jobs.runtime import PACKAGES
 from jobs.runtime.terminal import say
 from jobs.submit.send_and_follow import COMMAND_KEY, cluster_errors, follow_to_its_end, send
 

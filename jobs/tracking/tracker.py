@@ -1,4 +1,4 @@
-"""The driver's door to MLflow: one run, its parameters, tags, data, files and models.
+"""The driver's adapter to MLflow: one run, its parameters, tags, data, files and models.
 
 The driver makes one run, or takes up the one that ``<run_dir>/job_state.json`` names, and hands ``(uri, run_id)`` to
 world rank 0, which logs points by step through `metric_logger`. Names are grouped: ``train/``, ``eval/``, ``system/``.
@@ -8,7 +8,7 @@ import json
 import logging
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -20,8 +20,8 @@ from mlflow.exceptions import MlflowException
 
 from data_pipeline import storage
 from data_pipeline.errors import MissingInput, RunError
-from jobs.recipe.schema import TrackingConfig
-from jobs.tracking.description import with_part
+from jobs.recipe.schema import Recipe, TrackingConfig, to_flat_params, to_yaml
+from jobs.tracking.run_header import source_tags, with_part
 
 __all__ = ["ENDED_TAG", "UNREACHABLE", "Tracker", "absolute_uri"]
 
@@ -92,6 +92,17 @@ class Tracker:
         self.run_id: str = run_id
         self.began_s = self._client.get_run(run_id).info.start_time / 1000
         """When the run was made, in seconds since 1970; restarts leave it."""
+
+    def log_recipe(self, recipe: Recipe, command: str, tags: Mapping[str, str], sections: Sequence[str] = ()) -> None:
+        """Log what runs: the recipe as parameters and as a file, `tags`, and MLflow's own of user, source and commit.
+
+        Args:
+            command: its name, such as ``train``.
+            sections: those of the recipe that become parameters; none: all.
+        """
+        self.log_params(to_flat_params(recipe, sections))
+        self.log_text(to_yaml(recipe), "config/recipe.yaml")
+        self.set_tags({"recipe": recipe.name, **source_tags(f"basereward {command} {recipe.name}"), **tags})
 
     def log_params(self, params: Mapping[str, str]) -> None:
         """Log the flat resolved config; a value that differs from an earlier attempt's becomes tag ``resumed.KEY``."""

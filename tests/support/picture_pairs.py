@@ -16,8 +16,7 @@ from data_pipeline.config import PreprocessConfig
 from data_pipeline.encoding.tokenizer import train_tokenizer
 from data_pipeline.pipeline import prepare
 from jobs.recipe.load import load_recipe
-from jobs.recipe.paths import with_absolute_paths
-from jobs.recipe.schema import Recipe
+from jobs.recipe.schema import Recipe, with_absolute_paths
 
 ROWS_PER_UNIT = 12
 

@@ -161,6 +161,10 @@ class Tracker:
         with MetricLogger(self.uri, self.run_id, patience_s=120) as logger:
             logger.log(step, values)
 
+    def log_evaluation(self, numbers: Mapping[str, float]) -> None:
+        """Log the numbers of an evaluation below ``eval/``, for example ``accuracy`` or ``source/NAME/accuracy``."""
+        self.log_metrics({f"eval/{_in_its_section(name)}": value for name, value in numbers.items()})
+
     def metrics(self) -> dict[str, float]:
         """The newest value of each metric."""
         return dict(self._client.get_run(self.run_id).data.metrics)
@@ -249,6 +253,18 @@ class Tracker:
     def _write_state(self, **changes: str) -> None:
         state = self._read_state() | changes
         storage.write_atomic(self._state_url, json.dumps(state, indent=2, sort_keys=True).encode())
+
+
+def _in_its_section(name: str) -> str:
+    """A number's name in MLflow, whose pages make a section of each group: sources belong into one, members too.
+
+    >>> _in_its_section("source/captions/accuracy"), _in_its_section("member/large/accuracy")
+    ('by_source/captions', 'by_member/large')
+    >>> _in_its_section("accuracy")
+    'accuracy'
+    """
+    kind, _, rest = name.partition("/")
+    return f"by_{kind}/{rest.removesuffix('/accuracy')}" if rest else name
 
 
 def _shorten(value: str, limit: int) -> str:

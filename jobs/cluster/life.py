@@ -37,9 +37,7 @@ def down(file: str) -> int:
 
     with cluster_errors():
         take_down(file)
-    say(
-        "all instances are told to end; buckets, the database and what else Terraform made stay until terraform destroy"
-    )
+    say("all instances are ending; buckets, the database and what else Terraform made stay until terraform destroy")
     return 0
 
 

@@ -21,10 +21,8 @@ from jobs.recipe.schema import Recipe
 from jobs.runtime.ray_session import open_cluster
 from rm_core.evaluation.metrics import evaluate
 from rm_core.evaluation.results import EvaluationReport
-from rm_core.model_folder.folder import marker_sha256
-from rm_core.model_folder.remote import local_model
 from rm_core.scoring.scored import ScoredComparison
-from rm_core.scoring.scored_file import SCORED_FILE, ScoredOrigin, write_scored
+from rm_core.scoring.scored_file import SCORED_FILE, write_scored
 
 __all__ = ["run"]
 
@@ -47,7 +45,7 @@ def run(
     evaluation = prepare(recipe)
     config = evaluation.config
     scored = score_split(evaluation, opened, placed)
-    write_scored(join(config.output, SCORED_FILE), scored, origin_of(evaluation))
+    write_scored(join(config.output, SCORED_FILE), scored, evaluation.origin())
     report = evaluate(
         scored, confidence=config.confidence, bootstrap_samples=config.bootstrap_samples, seed=config.seed
     )
@@ -71,13 +69,3 @@ def score_split(
     with open_cluster(evaluation.recipe.cluster, opened=opened) as cluster:
         scored = scored_rows(job, cluster, chunks, blank_images=config.blank_images, placed=placed)
         return collect("evaluate Comparisons", len(rows), scored)
-
-
-def origin_of(evaluation: Evaluation) -> ScoredOrigin | None:
-    """What the rewards are of, for an ensemble that looks for them; None where only some of the split was scored."""
-    config = evaluation.config
-    if config.limit is not None:
-        return None
-    model = marker_sha256(local_model(config.model))
-    fingerprint = evaluation.data.manifest.fingerprint
-    return ScoredOrigin(data_fingerprint=fingerprint, split=config.split, model=model)

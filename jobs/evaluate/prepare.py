@@ -7,8 +7,9 @@ from typing import Any
 from data_pipeline.dataset.prepared import PreparedData
 from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.schema import EvaluateConfig, Recipe, with_absolute_paths
-from rm_core.model_folder.folder import verify_folder
+from rm_core.model_folder.folder import marker_sha256, verify_folder
 from rm_core.model_folder.remote import local_model
+from rm_core.scoring.scored_file import ScoredOrigin
 
 __all__ = ["Evaluation", "prepare"]
 
@@ -23,6 +24,14 @@ class Evaluation:
     data: PreparedData
     lineage: Mapping[str, Any]
     """What the model says of its origin."""
+
+    def origin(self) -> ScoredOrigin | None:
+        """What its rewards are of, for an ensemble that looks for them; None where only some of the split is scored."""
+        if self.config.limit is not None:
+            return None
+        model = marker_sha256(local_model(self.config.model))
+        fingerprint = self.data.manifest.fingerprint
+        return ScoredOrigin(data_fingerprint=fingerprint, split=self.config.split, model=model)
 
 
 def prepare(recipe: Recipe) -> Evaluation:

@@ -39,7 +39,7 @@ __all__ = ["ServedPyfunc", "add_served_files", "member_folders", "one_model", "r
 
 _MEDIA_ROOT = "media_root"
 _TOKEN_BUDGET, _PATCH_BUDGET = 16_384, 65_536  # room for the longest that training keeps, and its images
-# Types are checked here and not by MLflow, so that a bad value is told with its row's number.
+# Types are checked here and not by MLflow, so that the message has the row's number.
 _SIGNATURE = ModelSignature(
     inputs=Schema(
         [
@@ -165,7 +165,7 @@ class ServedPyfunc:
 
         Args:
             table: columns ``prompt``, ``responses`` and perhaps ``images``, as `rm_core.scoring.table_rows` says.
-            params: MLflow hands them over; there are none.
+            params: MLflow passes them; there are none.
 
         Returns:
             A table with the same index. ``probability`` is P(the first response is the better one) for two responses.

@@ -53,7 +53,7 @@ def cluster_errors() -> Iterator[None]:
 
 
 def follow_to_its_end(submission: Submission, address: str | None, *, retries: int) -> int:
-    """Follow a job until it has ended for good; returns its exit code, or 130 or 143 where we were told to end."""
+    """Follow a job until it has ended for good; returns its exit code, or 130 or 143 where we were asked to end."""
     from cluster.submission.waiting import Ending, how_it_ended
 
     left = retries

@@ -90,7 +90,7 @@ class SweepCoordinator(TrialQueue):
 
 
 class TrialPlacement:
-    """One trial's `jobs.train.attempts.PlacementQueue`."""
+    """One trial's `jobs.train.room.PlacementQueue`."""
 
     def __init__(self, coordinator: Any, trial: str) -> None:
         self._coordinator = coordinator

@@ -133,7 +133,7 @@ class TrialWork:
 
     @contextmanager
     def _watch(self, coordinator: Any, num_steps: int, _grace_s: float) -> Iterator[Callable[[], str | None]]:
-        """A `jobs.train.coordinator.Watch`: reads the group's state, and asks it to stop where the trial shall."""
+        """A `jobs.train.progress.Watch`: reads the group's state, and asks it to stop where the trial shall."""
         self.num_steps = num_steps
         last_s = flushed_s = time.monotonic()
         asked = False
@@ -151,7 +151,7 @@ class TrialWork:
             with watching(look, every_s=POLL_S, name="progress", at_end=True):
                 yield lambda: self.stop_reason
         finally:
-            self.state, self.phase = replace(self.state, note=""), "hands its model to MLflow"
+            self.state, self.phase = replace(self.state, note=""), "logs its model"
 
     def _look(self, coordinator: Any, seconds: float, *, asked: bool) -> bool:
         """Read the group's state once; returns whether the group has been asked to stop."""

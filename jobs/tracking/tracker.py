@@ -1,6 +1,6 @@
 """The driver's adapter to MLflow: one run, its parameters, tags, data, files and models.
 
-The driver makes one run, or takes up the one that ``<run_dir>/job_state.json`` names, and hands ``(uri, run_id)`` to
+The driver makes one run, or takes up the one that ``<run_dir>/job_state.json`` names, and gives ``(uri, run_id)`` to
 world rank 0, which logs points by step through `metric_logger`. Names are grouped: ``train/``, ``eval/``, ``system/``.
 """
 

@@ -11,9 +11,9 @@ from jobs.pages.data_page import page_of
 from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.schema import Recipe, with_absolute_paths
 from jobs.tracking.tracker import Tracker
-from jobs.train.attempts import PlacementQueue
-from jobs.train.coordinator import Watch
+from jobs.train.progress import Watch
 from jobs.train.record import TrainingRecord
+from jobs.train.room import PlacementQueue
 from jobs.train.run_page import RunPage
 from jobs.train.state import claim_output, is_logged
 from rm_core.model_folder.folder import is_complete, verify_folder

@@ -10,9 +10,10 @@ from data_pipeline.errors import RecipeError
 from jobs.recipe.schema import Device, to_flat_params
 from jobs.runtime.ray_session import open_cluster
 from jobs.train.attempts import run_attempts
-from jobs.train.coordinator import follow, start_coordinator
+from jobs.train.coordinator import start_coordinator
 from jobs.train.group import GroupJob
 from jobs.train.prepare import Training
+from jobs.train.progress import follow
 from jobs.train.record import Attempt
 from jobs.train.run_page import cluster_tags, gpu_type_of
 from rm_core.model_folder.folder import is_complete

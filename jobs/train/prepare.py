@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from cluster.session import ClusterInfo
-from data_pipeline.dataset.manifest import Manifest
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.storage import is_local, join, read_bytes
 from jobs.pages.data_page import page_of
@@ -99,7 +98,7 @@ def prepare(recipe: Recipe, parent: ParentJob | None = None) -> Training | None:
         config=config,
         data=data,
         num_steps=plan.num_steps,
-        tracker=start_tracking(recipe, config, data.manifest, parent),
+        tracker=start_tracking(recipe, config, data, parent),
         record=TrainingRecord(config.output),
         parent=parent,
     )
@@ -117,7 +116,7 @@ def checked_config(recipe: Recipe) -> TrainConfig:
     return replace(config, data=manifest_of(recipe, config.data))
 
 
-def start_tracking(recipe: Recipe, config: TrainConfig, manifest: Manifest, parent: ParentJob | None) -> Tracker:
+def start_tracking(recipe: Recipe, config: TrainConfig, data: PreparedData, parent: ParentJob | None) -> Tracker:
     """The training's MLflow run: made by the first attempt, taken up by later ones."""
     tracker = Tracker(
         recipe.tracking,
@@ -125,13 +124,14 @@ def start_tracking(recipe: Recipe, config: TrainConfig, manifest: Manifest, pare
         run_name=parent.run_name if parent else recipe.name,
         parent=parent.run_id if parent else None,
     )
+    manifest = data.manifest
     tags = {"data_fingerprint": manifest.fingerprint, "data_manifest": manifest.address}
     tracker.log_recipe(recipe, "train", tags | dict(parent.tags if parent else {}))
     tracker.log_dataset(
         name=recipe.name,
         fingerprint=manifest.fingerprint,
         source=config.data,
-        profile=profile(manifest),
+        profile=profile(data),
         context="training",
     )
     tracker.log_text_once("data/manifest.json", lambda: read_bytes(config.data).decode())
@@ -139,11 +139,11 @@ def start_tracking(recipe: Recipe, config: TrainConfig, manifest: Manifest, pare
     return tracker
 
 
-def profile(manifest: Manifest) -> dict[str, object]:
+def profile(data: PreparedData) -> dict[str, object]:
     """What MLflow shows of the data beside its name: counts, and what an epoch shows of every source."""
-    counts = manifest.counts
+    counts = data.manifest.counts
     return {
-        "address": manifest.address,
+        "address": data.manifest.address,
         "seen": counts.seen,
         "kept": counts.kept,
         "refused": counts.refused_by_reason,

@@ -1,7 +1,5 @@
 """After a training: the exported model, the last points of metrics, curves and page go to MLflow; or why it ended."""
 
-from tempfile import TemporaryDirectory
-
 from data_pipeline.storage import join
 from jobs.pages.run_plots import CURVES, curves_png
 from jobs.runtime.terminal import say, table
@@ -9,8 +7,6 @@ from jobs.runtime.termination import SIGTERM_REASON, Terminated, was_terminated
 from jobs.tracking.metric_logger import send_all_waiting
 from jobs.tracking.tracker import UNREACHABLE, Tracker
 from jobs.train.prepare import Training
-from rm_core.model_folder.remote import local_model
-from rm_core.serving.served_model import Reading
 
 __all__ = ["end_run", "publish", "publish_failure"]
 
@@ -21,14 +17,17 @@ def publish(training: Training) -> None:
     Raises:
         RunError: MLflow does not answer; the same command tries again.
     """
-    recipe, tracker = training.recipe, training.tracker
+    from jobs.registry.pyfunc_model import log_trained_model  # imports all of mlflow.pyfunc, some seconds
+
+    recipe, tracker, num_steps = training.recipe, training.tracker, training.num_steps
     send_all_waiting(tracker.uri, tracker.run_id, training.config.output, recipe.tracking.patience_s, say)
     training.record.end("finished")
-    log_model(training)
+    manifest = training.data.manifest
+    log_trained_model(tracker, training.export_folder, name=recipe.name, step=num_steps, manifest=manifest)
     tracker.log_bytes(curves_png(recipe.name, {name: tracker.points(name) for name in CURVES}), "plots/training.png")
     training.write_page("finished", metrics=tracker.metrics())
     tracker.finish()
-    rows = [("optimiser steps", str(training.num_steps)), ("model", join(recipe.train.output, "export"))]
+    rows = [("optimiser steps", str(num_steps)), ("model", join(recipe.train.output, "export"))]
     table(f"Trained {recipe.name}", [*rows, ("MLflow run", tracker.run_id)])
 
 
@@ -42,18 +41,6 @@ def publish_failure(training: Training, error: BaseException) -> None:
     except UNREACHABLE as unreachable:
         said = str(unreachable).splitlines()[0]
         say(f"MLflow at {tracker.uri} could not be told that the run is {state}: {said}")
-
-
-def log_model(training: Training) -> None:
-    """Log the exported model with what `mlflow.pyfunc` needs to load it."""
-    from jobs.registry.pyfunc_model import add_served_files, one_model  # imports all of mlflow.pyfunc, some seconds
-
-    name = training.recipe.name
-    folder = local_model(training.export_folder)
-    served = one_model(name, folder, Reading.of_manifest(training.data.manifest.config))
-    with TemporaryDirectory() as beside:
-        add_served_files(beside, served)
-        training.tracker.log_model(folder, name=name, step=training.num_steps, beside=beside)
 
 
 def end_run(tracker: Tracker, error: BaseException) -> None:

@@ -94,13 +94,13 @@ def retry(job_id: str, *, wait: bool, address: str | None) -> int:
 
     with cluster_errors():
         submission, used = read_record(job_id)
-        place = address or used
-        job = JobsApi(place).job(job_id)
+        url = address or used
+        job = JobsApi(url).job(job_id)
         if job is not None and not job.ended:
             raise UserError(f"{job_id} is {job.status}: stop it first, two of it would write the same files")
         submission = next_attempt(submission)
-        send(submission, place)
-    return follow_to_its_end(submission, place, retries=0) if wait else 0
+        send(submission, url)
+    return follow_to_its_end(submission, url, retries=0) if wait else 0
 
 
 def _follow(job_id: str, address: str | None) -> int:

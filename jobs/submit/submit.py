@@ -61,11 +61,11 @@ def submit(
     if retries is not None and not wait:
         raise RecipeError("--retries needs --wait: somebody has to see the job end; or use basereward jobs retry")
     with cluster_errors():
-        packed, place = _pack(recipe, package)
+        packed, package_url = _pack(recipe, package)
         submission = Submission(
             id=new_id(command, [packed.sha256, command, *names]),
             words=("jobs.cli.main", command, RECIPE_FILE, "--address", "auto"),
-            package=place,
+            package=package_url,
             env=names,
             pins={} if unpinned else pins_of(PINNED),
             cpus=settings.cpus,
@@ -126,21 +126,21 @@ def _check(command: str, recipe: Recipe) -> None:
             )
 
 
-def _pack(recipe: Recipe, place: str | None) -> tuple[Package, str]:
-    """The zip, and where the cluster gets it."""
-    in_image = place == "image"
-    if place is not None and not in_image and not place.startswith("s3://"):
-        raise Refused(f"--package {place}: give an s3:// folder, or `image`")
+def _pack(recipe: Recipe, target: str | None) -> tuple[Package, str]:
+    """The zip, and where the cluster gets it; `target` is what ``--package`` says."""
+    in_image = target == "image"
+    if target is not None and not in_image and not target.startswith("s3://"):
+        raise Refused(f"--package {target}: give an s3:// folder, or `image`")
     # The recipe that is sent has no cluster of its own: the job runs where it was sent to.
     sent = replace(recipe, cluster=replace(recipe.cluster, address=None))
-    limit = {} if place is None else {"limit_bytes": sys.maxsize}
+    limit = {} if target is None else {"limit_bytes": sys.maxsize}
     packed = pack(() if in_image else PACKAGES, {RECIPE_FILE: to_yaml(sent)}, state_folder() / "packages", **limit)
     left = ", ".join(f"{count} {kind}" for kind, count in packed.left_out.items())
     what = "the recipe; the code is the image's" if in_image else f"{', '.join(PACKAGES)} and the recipe"
     say(f"package: {packed.num_files} files, {packed.size_bytes / 1e6:.2f} MB: {what}; left out: {left or 'nothing'}")
-    if place is None or in_image:
+    if target is None or in_image:
         return packed, str(packed.file)
-    url = storage.join(place, packed.file.name)
+    url = storage.join(target, packed.file.name)
     if not storage.exists(url):
         storage.upload(str(packed.file), url)
     return packed, url

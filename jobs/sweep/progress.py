@@ -161,12 +161,12 @@ def results_rows(
     values = {state.spec.id: folder.numbers_of(state.spec.id).get(config.metric) for state in states}
     sign = -1.0 if config.mode == "max" else 1.0
 
-    def place(state: TrialState) -> tuple[bool, float]:
+    def order(state: TrialState) -> tuple[bool, float]:
         value = values[state.spec.id]
         return value is None, 0.0 if value is None else sign * value
 
     rows = []
-    for state in sorted(states, key=place):
+    for state in sorted(states, key=order):
         spec, value = state.spec, values[state.spec.id]
         point = folder.point_of(spec.id) if state.state == "finished" else None
         numbers = ["" if value is None else f"{value:.4f}", "" if point is None else f"{point.log_loss:.4f}"]

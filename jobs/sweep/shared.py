@@ -80,7 +80,7 @@ def make_shared(trial_recipes: TrialRecipes, recipes: Sequence[Recipe]) -> None:
         UserError, RunError: as of `basereward init-model` and `basereward preprocess`.
     """
     own = _first_of(recipes, lambda one: one.preprocess.output)
-    read = {place for recipe in recipes for place in (recipe.train.data, recipe.evaluate.data)}
+    read = {folder for recipe in recipes for folder in (recipe.train.data, recipe.evaluate.data)}
     users = list(recipes)
     if (
         trial_recipes.base.preprocess.output in read - own.keys()
@@ -106,10 +106,10 @@ def _is_published(folder: str) -> bool:
     return exists(join(folder, "config.json")) and not is_complete(folder)
 
 
-def _first_of(recipes: Sequence[Recipe], place: Callable[[Recipe], str]) -> dict[str, Recipe]:
+def _first_of(recipes: Sequence[Recipe], folder_of: Callable[[Recipe], str]) -> dict[str, Recipe]:
     first: dict[str, Recipe] = {}
     for recipe in recipes:
-        first.setdefault(place(recipe), recipe)
+        first.setdefault(folder_of(recipe), recipe)
     return first
 
 

@@ -58,7 +58,7 @@ def run_group(job: GroupJob, coordinator: Any, num_workers: int, avoid: Sequence
 
     Args:
         avoid: ids of nodes that get no worker.
-        start_timeout_s: how long it may wait for its place.
+        start_timeout_s: how long it may wait for its room.
 
     Raises:
         TrainingFailedError: a worker failed or died, or the group could not be placed.
@@ -70,7 +70,7 @@ def run_group(job: GroupJob, coordinator: Any, num_workers: int, avoid: Sequence
         resources_per_worker=needs_of_worker(job),
         label_selector={"ray.io/node-id": f"!in({','.join(avoid)})"} if avoid else None,
     )
-    # Nothing is kept there: checkpoints are ours.
+    # Nothing is written there: checkpoints are ours.
     with tempfile.TemporaryDirectory(prefix="basereward-ray-train-") as folder:
         TorchTrainer(
             _worker,

@@ -27,9 +27,9 @@ class Attempt:
     """One group of workers."""
 
     began_s: float
-    """Seconds since 1970, when its place was there."""
+    """Seconds since 1970, when it had room."""
     seconds: float = 0.0
-    """From its place to its end, start-up too: what a cloud charges for."""
+    """From then to its end, start-up too: what a cloud charges for."""
     workers: int = 0
     gpu_type: str = ""
     """As Ray calls it; every worker has one. Empty: on CPUs."""

@@ -20,7 +20,7 @@ class Node:
     address: str
     alive: bool
     draining: bool
-    """It has been told to end, by an autoscaler or before a spot machine is taken away: nothing new is placed on it."""
+    """It is about to end, by an autoscaler or because a spot machine is taken away: nothing new is placed on it."""
     total: Mapping[str, float]
     """Resources by name; ``accelerator_type:H100`` says what its GPUs are."""
     free: Mapping[str, float]

@@ -1,4 +1,10 @@
-"""A Ray cluster for the length of a `with` block: an existing one by address, or one started here."""
+"""A Ray cluster for the length of a `with` block: an existing one by address, or one started here.
+
+1. An address given: check within seconds that something answers there, then connect; the packages of the caller travel
+   along as `py_modules`, so that workers on other hosts import the same code.
+2. No address: write a private token, start a cluster of this machine's CPUs and GPUs with the dashboard on 127.0.0.1.
+3. At the end: disconnect, and stop only what step 2 started.
+"""
 
 import logging
 import os
@@ -45,7 +51,7 @@ _SET_HERE: set[str] = set()  # variables of this process that an earlier `_start
 
 @dataclass(frozen=True)
 class ClusterInfo:
-    """What a verb may know of the cluster it runs on."""
+    """What a command may know of the cluster it runs on."""
 
     started_here: bool
     dashboard_url: str | None

@@ -1,26 +1,27 @@
-"""The command line, its verbs and recipes: the only place that wires the packages together.
+"""The command line, its commands and recipes: the only place that wires the packages together.
 
-What `basereward VERB RECIPE key=value` does, in order::
+What `basereward COMMAND RECIPE key=value` does, in order::
 
-    argv -> cli.main -> recipe_file.load_recipe -> Recipe   a packaged or own YAML file, checked key by key
-         -> VERBS[verb].run(recipe)                         one file a verb, imported only now
-         -> ray_job.open_cluster(recipe.cluster)            a Ray cluster for the length of the verb
-         -> tracking.tracker.Tracker                        one MLflow run, written by the driver and world rank 0
+    argv -> cli.main -> cli.commands.COMMANDS[name]              the one table of commands
+         -> recipe.load.load_recipe -> Recipe                    a packaged or own YAML file, checked key by key
+         -> the command's room: prepare -> run -> publish        imported only now
+              runtime.ray_session.open_cluster(recipe.cluster)   a Ray cluster for the length of the command
+              tracking.tracker.Tracker                           one MLflow run, of the driver and world rank 0
 
-Verbs that belong together have a folder, whose docstring says what is in it and in which order it runs::
+Rooms import only from rooms below them; import-linter checks the order::
 
-    preparation     preprocess, data show|diff|verify
-    training        train
-    evaluation      evaluate, score, compare
-    sweeps          sweep, its report and the paper's studies
-    models          init-model, models, promote, and what `mlflow.pyfunc` loads
-    ensembles       ensemble
-    tracking        MLflow: runs, ui, and what all others write there
-    clusters        cluster render|up|status|down|doctor
-    submission      submit, jobs
-
-Beside them: `demo` and `plan`; the command line (`cli`, `verbs`, `actions`, `parser`); what a recipe says (`config`,
-`recipe_file`, `recipes/`, `paths`); the cluster (`ray_job`); what a person sees, and ends (`terminal`, `termination`).
+    cli                          the command line
+    demo                         init-model to score, on synthetic data
+    sweep, ensemble              many trainings as one study; many models as one
+    evaluate                     evaluate, score, compare
+    train                        train
+    plan, preprocess, init_model plan; preprocess, data show|diff|verify; init-model
+    cluster, submit              cluster render|up|status|down|doctor; submit, jobs
+    registry                     models, and what `mlflow.pyfunc` loads
+    pages                        HTML pages and charts of all commands
+    tracking                     MLflow: what all commands write there; runs, ui
+    runtime                      Ray session, terminal, SIGTERM, watcher thread
+    recipe                       what a recipe says; the packaged ones
 
 Errors of the caller end with exit code 2 and one line, errors of a run with exit code 1.
 """

@@ -10,8 +10,7 @@ from typing import Any
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.errors import MissingInput
 from jobs.preprocess.manifests import manifest_of
-from jobs.recipe.paths import with_absolute_paths
-from jobs.recipe.schema import Recipe
+from jobs.recipe.schema import Recipe, with_absolute_paths
 from jobs.runtime.terminal import columns, say, table
 from rm_core.planner.architecture import Architecture, architecture_of, config_of_shape, config_of_train
 from rm_core.planner.config import PlanConfig, check_plan_config

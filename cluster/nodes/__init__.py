@@ -1,4 +1,6 @@
-"""One node of a cluster, looked at: `checks` gathers facts on the node, `diagnosis` says what is wrong and the cure.
+"""One node of a cluster.
 
-`token` is how a node of a rendered cluster fetches the cluster's token.
+checks       facts of a node, gathered on it
+diagnosis    facts of all nodes -> what is wrong, and the cure
+token        how a node of a rendered cluster fetches the cluster's token
 """

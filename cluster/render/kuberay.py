@@ -2,7 +2,7 @@
 
 A DeepSpeed group is useless in part, so the RayJob has a fixed number of workers, is suspended until Kueue has room for
 the head and all of them at once, and is ended when they don't come up in time. Tokens are on (`authOptions`): KubeRay
-makes a secret with a token of its own and hands it to the pods.
+makes a secret with a token of its own and gives it to the pods.
 """
 
 from collections.abc import Mapping

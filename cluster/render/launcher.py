@@ -39,11 +39,11 @@ def head_address(file: str) -> str:
     return done.stdout.strip().splitlines()[-1]
 
 
-def _run(file: str, *words: str) -> None:
+def _run(file: str, *arguments: str) -> None:
     _check(file)
-    done = subprocess.run([_ray(), *words, file], check=False)
+    done = subprocess.run([_ray(), *arguments, file], check=False)
     if done.returncode:
-        raise LauncherFailed(f"ray {words[0]} {file} ended with exit code {done.returncode}: see its lines above")
+        raise LauncherFailed(f"ray {arguments[0]} {file} ended with exit code {done.returncode}: see its lines above")
 
 
 def _check(file: str) -> None:

@@ -1,6 +1,6 @@
 """A command as a job of a cluster, sent from outside by Ray's Jobs API.
 
-sealing (variables) + package (code) -> job.Submission -> jobs_api.JobsApi.submit
-on the head: job_entry checks versions, opens the variables and becomes the command
-here: waiting.watch follows the job, and reads how it ended
+here          sealing: variables; package: code -> job.Submission -> jobs_api.JobsApi.submit
+on the head   job_entry checks versions, opens the variables and becomes the command
+here          waiting.watch follows the job, and reads how it ended
 """

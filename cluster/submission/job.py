@@ -1,7 +1,7 @@
 """One job as it is handed to Ray: what runs, with which code, under which pins; and what is remembered of it.
 
-A submission's id is the verb, a hash of what was sent and the time: ``train-1f0c2a9b-20260102T030405123456``. It is
-made once, so that a request that is sent twice starts one job.
+A submission's id is the command's name, a hash of what was sent and the time:
+``train-1f0c2a9b-20260102T030405123456``. It is made once, so that a request that is sent twice starts one job.
 """
 
 import hashlib
@@ -62,23 +62,23 @@ class Submission:
         return {_PREFIX + key: value for key, value in {**self.metadata, **own}.items()}
 
 
-def new_id(verb: str, content: Sequence[str], now: datetime | None = None) -> str:
+def new_id(command: str, content: Sequence[str], now: datetime | None = None) -> str:
     """An id for a job of this content.
 
     >>> new_id("train", ["a"], datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC))
     'train-8d7f8f85-20260102T030405000678'
     """
     digest = hashlib.sha256(json.dumps(list(content)).encode()).hexdigest()[:8]
-    return f"{verb}-{digest}-{now or datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+    return f"{command}-{digest}-{now or datetime.now(UTC):%Y%m%dT%H%M%S%f}"
 
 
 def next_attempt(submission: Submission) -> Submission:
     """The same job under another id."""
-    verb, digest, _ = submission.id.rsplit("-", 2)
+    command, digest, _ = submission.id.rsplit("-", 2)
     moment = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
     return replace(
         submission,
-        id=f"{verb}-{digest}-{moment}",
+        id=f"{command}-{digest}-{moment}",
         attempt=submission.attempt + 1,
         first=submission.first or submission.id,
     )
@@ -144,7 +144,7 @@ def read_record(submission_id: str) -> tuple[Submission, str]:
     """
     path = state_folder() / "jobs" / f"{Path(submission_id).name}.json"
     if not path.is_file():
-        raise Refused(f"job {submission_id!r} was not submitted from here: submit its verb and recipe again")
+        raise Refused(f"job {submission_id!r} was not submitted from here: submit its command and recipe again")
     record = json.loads(path.read_text(encoding="utf-8"))
     settings = record["submission"]
     settings.update(words=tuple(settings["words"]), env=tuple(settings["env"]))

@@ -27,13 +27,13 @@ def pins_of(distributions: tuple[str, ...]) -> dict[str, str]:
 
 
 def differing_pins(pins: Mapping[str, str]) -> list[str]:
-    """What differs here from `pins`, in words."""
+    """What differs here from `pins`, one line each."""
     here = {name: _python() if name == "python" else _version(name) for name in pins}
     return [f"{name} {here[name] or 'is missing'}, not {pins[name]}" for name in pins if here[name] != pins[name]]
 
 
-def main(words: list[str]) -> NoReturn:
-    """Check, open, and become ``python -m WORDS``; or say what is wrong and end with exit code 2."""
+def main(arguments: list[str]) -> NoReturn:
+    """Check, open, and become ``python -m ARGUMENTS``; or say what is wrong and end with exit code 2."""
     differing = differing_pins(json.loads(os.environ.get(PINS_ENV, "{}")))
     if differing:
         _refuse(
@@ -44,7 +44,7 @@ def main(words: list[str]) -> NoReturn:
         open_here()
     except Refused as error:
         _refuse(str(error))
-    os.execv(sys.executable, [sys.executable, "-m", *words])
+    os.execv(sys.executable, [sys.executable, "-m", *arguments])
 
 
 def _refuse(why: str) -> NoReturn:

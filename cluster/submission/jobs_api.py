@@ -191,7 +191,7 @@ class JobsApi:
             try:
                 asyncio.run(read())
             except (OSError, RuntimeError, ClientError):
-                pass  # the connection is gone; who follows asks for the job's state next, and is told why
+                pass  # the connection is gone; who follows asks for the job's state next, and learns why
             finally:
                 texts.put(None)
 

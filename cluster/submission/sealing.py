@@ -1,6 +1,6 @@
 """Variables of a job's environment, sealed with the cluster's token, so that whoever shows them shows no value.
 
-Ray 2.60 hands a job's ``env_vars`` out in plain text: to every client of the Jobs and state APIs that is no browser,
+Ray 2.60 shows a job's ``env_vars`` in plain text: to every client of the Jobs and state APIs that is no browser,
 in `ray job list`, in its log of runtime environments. So secrets do not go there. What goes there is one variable,
 `SEALED_ENV`, that only a holder of the token can open: the cluster's own nodes, and those who may run any code on it.
 

@@ -71,7 +71,7 @@ def watch(
 
     Args:
         connect: makes a new connection.
-        note: is told, in a line, that the head is away or back.
+        note: gets a line that says that the head is away or back.
 
     Raises:
         ClusterUnavailable: the head stayed away.

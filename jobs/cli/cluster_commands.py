@@ -1,22 +1,22 @@
-"""``cluster``, as the command line reads it."""
+"""The entry ``cluster`` of the table in `jobs.cli.commands`."""
 
 from data_pipeline.bounds import Bounds
-from jobs.cli.command import ADDRESS, Action, Group, Option, Valued
+from jobs.cli.command import ADDRESS, CommandGroup, Option, PlainCommand, ValueFlag
 
 __all__ = ["CLUSTER"]
 
 _FILE = "a ray-up.yaml that basereward cluster render wrote"
 _COUNT = Bounds(at_least=0)
 
-CLUSTER = Group(
+CLUSTER = CommandGroup(
     "write a launcher's files, start and end a cluster, look after its nodes",
     {
-        "render": Action(
+        "render": PlainCommand(
             "write the files of a launcher from Terraform's outputs, checked: ray-up, kuberay or slurm",
             "jobs.cluster.render:render",
             "basereward cluster render ray-up --from-terraform outputs.json output=rendered",
-            places=("KIND",),
-            places_help="ray-up, kuberay or slurm",
+            positionals=("KIND",),
+            positionals_help="ray-up, kuberay or slurm",
             options={
                 "output": Option("rendered", "the folder"),
                 "image": Option(None, "tag of the training image, by default this version; none: Ray is on the AMI"),
@@ -30,34 +30,34 @@ CLUSTER = Group(
                 "recipe": Option("recipe.yaml", "the recipe that slurm's job trains"),
                 "serve": Option(None, "a Ray Serve config file; with it kuberay writes a RayService too"),
             },
-            values={"from-terraform": Valued("FILE", "what terraform output -json wrote")},
+            value_flags={"from-terraform": ValueFlag("FILE", "what terraform output -json wrote")},
         ),
-        "up": Action(
+        "up": PlainCommand(
             "start the cluster of a rendered ray-up.yaml, or bring it up to date",
             "jobs.cluster.life:up",
             "basereward cluster up rendered/ray-up.yaml",
-            places=("FILE",),
-            places_help=_FILE,
+            positionals=("FILE",),
+            positionals_help=_FILE,
         ),
-        "status": Action(
+        "status": PlainCommand(
             "show a cluster's nodes, what they have, and what runs",
             "jobs.cluster.life:status",
             "basereward cluster status --address http://10.0.0.5:8265",
-            places=(),
-            values={"address": ADDRESS},
+            positionals=(),
+            value_flags={"address": ADDRESS},
         ),
-        "down": Action(
+        "down": PlainCommand(
             "end all instances of a rendered ray-up.yaml; what Terraform made stays",
             "jobs.cluster.life:down",
             "basereward cluster down rendered/ray-up.yaml",
-            places=("FILE",),
-            places_help=_FILE,
+            positionals=("FILE",),
+            positionals_help=_FILE,
         ),
-        "doctor": Action(
+        "doctor": PlainCommand(
             "check every node: GPUs, drivers, network, clock, disk, S3, MLflow; say what is wrong and the cure",
             "jobs.cluster.doctor:doctor",
             "basereward cluster doctor --address http://10.0.0.5:8265 s3=s3://bucket/shards gpus=8",
-            places=(),
+            positionals=(),
             options={
                 "gpus": Option(0, "GPUs that each worker node should have", _COUNT),
                 "efa": Option(0, "EFA devices that each worker node should have", _COUNT),
@@ -67,7 +67,7 @@ CLUSTER = Group(
                 "s3": Option(None, "an s3:// folder that the nodes should reach"),
                 "mlflow": Option(None, "an MLflow server's URL that the nodes should reach"),
             },
-            values={"address": Valued("A", "http://HEAD:8265 runs it as a job; on a node: host:6379, or auto")},
+            value_flags={"address": ValueFlag("A", "http://HEAD:8265 runs it as a job; on a node: host:6379, or auto")},
         ),
     },
 )

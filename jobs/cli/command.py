@@ -1,18 +1,22 @@
-"""What kinds of verbs there are; `jobs.cli.commands` has the table of them.
+"""The kinds of commands; `jobs.cli.commands` has the table of them.
 
-A `Verb` takes a recipe: ``basereward VERB RECIPE [key=value ...]``. An `Action` takes places, such as folders or jobs:
-``basereward ACTION PLACE ... [key=value]``, and a `Group` has several of them: ``basereward GROUP ACTION PLACE ...``.
+RecipeCommand   basereward NAME RECIPE [key=value ...]          its function gets a checked Recipe
+PlainCommand    basereward NAME POSITIONAL ... [key=value ...]  its function gets these, and returns the exit code
+CommandGroup    basereward GROUP NAME ...                       several plain commands
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import import_module
+from typing import Any
 
 from data_pipeline.bounds import UNBOUNDED, Bounds
 from data_pipeline.errors import RecipeError
 
-__all__ = ["ADDRESS", "EXIT_FAILED", "EXIT_USER", "Action", "Group", "Option", "Valued", "Verb"]
+__all__ = [
+    "ADDRESS", "EXIT_FAILED", "EXIT_USER", "CommandGroup", "Option", "PlainCommand", "RecipeCommand", "ValueFlag",
+]  # fmt: skip
 
 EXIT_FAILED = 1
 EXIT_USER = 2
@@ -21,12 +25,12 @@ Value = int | str | None
 
 
 @dataclass(frozen=True)
-class Verb:
-    """One thing the command can do."""
+class RecipeCommand:
+    """A command that runs a recipe."""
 
     summary: str
     target: str
-    """``module:function``, imported only when the verb is called."""
+    """``module:function``, imported only when the command is called."""
     example: str
     default_recipe: str | None = None
     flags: Mapping[str, str] = field(default_factory=dict)
@@ -35,15 +39,14 @@ class Verb:
     """The function also gets ``variants``: ``{key: value}`` -> the recipe with these settings over all others."""
 
     def load(self) -> Callable[..., None]:
-        """Import the verb's function."""
-        module, _, function = self.target.partition(":")
-        loaded: Callable[..., None] = getattr(import_module(module), function)
+        """Import the command's function."""
+        loaded: Callable[..., None] = _imported(self.target)
         return loaded
 
 
 @dataclass(frozen=True)
 class Option:
-    """A ``key=value`` of an action; the default's type is the value's, None stands for a text that may be missing."""
+    """A ``key=value``; the default's type is the value's, None stands for a text that may be missing."""
 
     default: Value
     help: str
@@ -67,8 +70,8 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Valued:
-    """A ``--name VALUE`` of an action; the function gets the text, or None where it was not given."""
+class ValueFlag:
+    """A ``--name VALUE``; the function gets the text, or None where it was not given."""
 
     metavar: str
     help: str
@@ -77,66 +80,72 @@ class Valued:
 
 
 @dataclass(frozen=True)
-class Action:
-    """One thing that a group does, or a verb of its own."""
+class PlainCommand:
+    """A command without a recipe, alone or in a group."""
 
     summary: str
     target: str
-    """``module:function``, imported only when the action is called; it returns the exit code."""
+    """``module:function``, imported only when the command is called; it returns the exit code."""
     example: str
-    places: tuple[str, ...]
-    """What the arguments in front are, for help and errors."""
+    positionals: tuple[str, ...]
+    """What the positional arguments are, for help and errors."""
     options: Mapping[str, Option] = field(default_factory=dict)
     flags: Mapping[str, str] = field(default_factory=dict)
     """``--flag`` and what it does; the function gets it by name."""
-    places_help: str = (
+    positionals_help: str = (
         "the output folder of basereward preprocess, local or s3://, its manifest.json, or one of its "
         "manifests/ADDRESS.json"
     )
-    """What the arguments in front may be."""
-    values: Mapping[str, Valued] = field(default_factory=dict)
+    """What the positional arguments may be."""
+    value_flags: Mapping[str, ValueFlag] = field(default_factory=dict)
     """``--name VALUE``; the function gets it by name, with ``_`` for ``-``."""
     short: Mapping[str, str] = field(default_factory=dict)
     """Letters for flags: ``{"follow": "f"}`` is ``-f``."""
-    open_words: bool = False
-    """The function gets all words in one list, in place of places and options."""
-    failed: int = EXIT_FAILED
+    raw_arguments: bool = False
+    """The function gets positional arguments and ``key=value`` unread, in one list."""
+    wants_recipe_commands: bool = False
+    """The function also gets ``recipe_commands``: name of every `RecipeCommand` -> its default recipe, or None."""
+    exit_failed: int = EXIT_FAILED
     """The exit code where something went wrong that the caller may not be able to fix."""
 
     def usage(self, name: str) -> str:
         """How to write it: ``basereward data show FOLDER [output=...] [--debug]``."""
         options = [f"[{key}={'...' if one.default is None else one.default}]" for key, one in self.options.items()]
         flags = [f"[-{self.short[flag]}]" if flag in self.short else f"[--{flag}]" for flag in self.flags]
-        valued = [f"[--{key} {one.metavar}]" for key, one in self.values.items()]
-        return " ".join(["basereward", name, *self.places, *options, *flags, *valued, "[--debug]"])
+        value_flags = [f"[--{key} {one.metavar}]" for key, one in self.value_flags.items()]
+        return " ".join(["basereward", name, *self.positionals, *options, *flags, *value_flags, "[--debug]"])
 
-    def run(self, name: str, words: Sequence[str], given: Mapping[str, object]) -> int:
-        """Call the function with the places and options in `words`; returns its exit code.
+    def run(self, name: str, arguments: Sequence[str], flags: Mapping[str, object]) -> int:
+        """Call the function; returns its exit code.
 
         Args:
-            given: flags and ``--name VALUE`` by name.
+            arguments: positional ones and ``key=value``.
+            flags: values of flags by their names.
 
         Raises:
-            RecipeError: too few or too many places, or an option that there is not.
+            RecipeError: too few or too many positional arguments, or an option that there is not.
         """
-        module, _, function = self.target.partition(":")
-        called: Callable[..., int] = getattr(import_module(module), function)
-        given = {key.replace("-", "_"): value for key, value in given.items()}
-        if self.open_words:
-            return called(list(words), **given)
-        settings = [word for word in words if _is_setting(word)]
-        places = [word for word in words if not _is_setting(word)]
-        if len(places) != len(self.places):
-            wanted = " and ".join(self.places) or "no words"
-            got = ", ".join(map(repr, places)) if places else "none"
+        function: Callable[..., int] = _imported(self.target)
+        given = {key.replace("-", "_"): value for key, value in flags.items()}
+        if self.raw_arguments:
+            return function(list(arguments), **given)
+        settings = [argument for argument in arguments if _is_setting(argument)]
+        positionals = [argument for argument in arguments if not _is_setting(argument)]
+        if len(positionals) != len(self.positionals):
+            wanted = " and ".join(self.positionals) or "no positional arguments"
+            got = ", ".join(map(repr, positionals)) if positionals else "none"
             raise RecipeError(f"{name} needs {wanted}, got {got}: for example {self.example}")
+        options = {key.replace(".", "_"): value for key, value in self._read_options(name, settings).items()}
+        return function(*positionals, **options, **given)
+
+    def _read_options(self, name: str, settings: Sequence[str]) -> dict[str, Value]:
         values = {key: one.default for key, one in self.options.items()}
-        for word in settings:
-            key, _, text = word.partition("=")
+        for setting in settings:
+            key, _, text = setting.partition("=")
             if key not in self.options:
                 raise RecipeError(f"{name} has no option {key!r}{self._nearest(key)}")
             values[key] = self.options[key].read(key, text)
-        return called(*places, **{key.replace(".", "_"): value for key, value in values.items()}, **given)
+        return values
 
     def _nearest(self, key: str) -> str:
         if not self.options:
@@ -146,16 +155,22 @@ class Action:
 
 
 @dataclass(frozen=True)
-class Group:
-    """A verb with actions of its own."""
+class CommandGroup:
+    """Several commands under one name."""
 
     summary: str
-    actions: Mapping[str, Action]
+    commands: Mapping[str, PlainCommand]
 
 
-def _is_setting(word: str) -> bool:
+def _imported(target: str) -> Any:
+    """The function that ``module:function`` names."""
+    module, _, function = target.partition(":")
+    return getattr(import_module(module), function)
+
+
+def _is_setting(argument: str) -> bool:
     """``key=value``; a path may hold "=" behind a slash."""
-    return "=" in word and "/" not in word.partition("=")[0]
+    return "=" in argument and "/" not in argument.partition("=")[0]
 
 
-ADDRESS = Valued("A", "the head's Jobs API, http://HEAD:8265; default: RAY_API_SERVER_ADDRESS, or this machine")
+ADDRESS = ValueFlag("A", "the head's Jobs API, http://HEAD:8265; default: RAY_API_SERVER_ADDRESS, or this machine")

@@ -1,43 +1,46 @@
-"""All that `basereward` can do: one entry a verb, whose code is imported only when it is called."""
+"""The one table of commands: all that `basereward` can do, with the function that does it, imported only then.
+
+The long entries of two groups stand in files of their own beside it: `cluster_commands` and `job_commands`.
+"""
 
 from data_pipeline.bounds import Bounds
 from jobs.cli.cluster_commands import CLUSTER
-from jobs.cli.command import EXIT_USER, Action, Group, Option, Verb
+from jobs.cli.command import EXIT_USER, CommandGroup, Option, PlainCommand, RecipeCommand
 from jobs.cli.job_commands import JOBS, SUBMIT
 
-__all__ = ["VERBS"]
+__all__ = ["COMMANDS"]
 
-VERBS: dict[str, Verb | Group | Action] = {
-    "init-model": Verb(
+COMMANDS: dict[str, RecipeCommand | CommandGroup | PlainCommand] = {
+    "init-model": RecipeCommand(
         "write a model folder with random weights, a tokenizer and a processor",
         "jobs.init_model:run",
         "basereward init-model demo init_model.shape=tiny",
     ),
-    "preprocess": Verb(
+    "preprocess": RecipeCommand(
         "turn raw preference records into checked, tokenised Arrow shards",
         "jobs.preprocess.preprocess:run",
         "basereward preprocess demo preprocess.workers=4",
     ),
-    "plan": Verb(
+    "plan": RecipeCommand(
         "say whether a training fits its GPUs, how long it takes and what it costs",
         "jobs.plan:run",
         "basereward plan scale/7b_zero2 plan.gpus=64 plan.gpu=h100-80gb",
     ),
-    "train": Verb(
+    "train": RecipeCommand(
         "train a reward model on prepared shards",
         "jobs.train.train:run",
         "basereward train demo train.zero.stage=3 train.num_workers=2",
     ),
-    "evaluate": Verb(
+    "evaluate": RecipeCommand(
         "measure a reward model on held-out Comparisons and write a report",
         "jobs.evaluate.evaluate:run",
         "basereward evaluate demo evaluate.split=heldout",
     ),
-    "compare": Action(
+    "compare": PlainCommand(
         "compare two evaluated models on the same Comparisons: which is better, and is it more than chance",
         "jobs.evaluate.compare:run",
         "basereward compare 3f0c 81ab recipe=demo",
-        places=("RUN", "RUN"),
+        positionals=("RUN", "RUN"),
         options={
             "recipe": Option(None, "the recipe whose MLflow store has the runs"),
             "tracking.uri": Option(None, "that store itself"),
@@ -51,95 +54,96 @@ VERBS: dict[str, Verb | Group | Action] = {
             "json": "print JSON in place of tables and page",
             "common": "compare what both scored, leave out the rest",
         },
-        places_help="an MLflow run, by the beginning of its id or its name, or a folder with scored.parquet, local or "
-        "s3://",
+        positionals_help=(
+            "an MLflow run, by the beginning of its id or its name, or a folder with scored.parquet, local or s3://"
+        ),
     ),
-    "score": Verb(
+    "score": RecipeCommand(
         "add rewards to JSON lines",
         "jobs.evaluate.score:run",
         "basereward score demo score.input=mine.jsonl score.output=scored.jsonl",
     ),
-    "sweep": Verb(
+    "sweep": RecipeCommand(
         "train and evaluate a recipe in many variants, several at once, and report on them",
         "jobs.sweep.sweep:run",
         "basereward sweep mine.yaml sweep.max_concurrent=4 --dry-run",
         flags={"dry-run": "print the trials, their GPUs, hours and cost, and start nothing"},
         has_variants=True,
     ),
-    "ensemble": Verb(
+    "ensemble": RecipeCommand(
         "put several reward models together as one registered model, fitted and judged on held-out Comparisons",
         "jobs.ensemble.ensemble:run",
         "basereward ensemble mine.yaml ensemble.rule=accuracy",
     ),
-    "promote": Verb(
+    "promote": RecipeCommand(
         "make the candidate the champion, if it is better on the same held-out Comparisons",
         "jobs.ensemble.promote:run",
         "basereward promote mine.yaml",
     ),
-    "models": Group(
+    "models": CommandGroup(
         "registered models: list them, register a trained one",
         {
-            "list": Action(
+            "list": PlainCommand(
                 "list every version of every registered model with its aliases",
                 "jobs.registry.commands:list_versions",
                 "basereward models list tracking.uri=sqlite:///runs/demo/mlflow.db",
-                places=(),
+                positionals=(),
                 options={"tracking.uri": Option(None, "the MLflow store; unset: MLFLOW_TRACKING_URI")},
             ),
-            "register": Action(
+            "register": PlainCommand(
                 "make a trained model the next version of a registered model",
                 "jobs.registry.commands:register",
                 "basereward models register runs/demo/train/export demo-7b tracking.uri=sqlite:///runs/demo/mlflow.db",
-                places=("MODEL", "NAME"),
+                positionals=("MODEL", "NAME"),
                 options={"tracking.uri": Option(None, "the MLflow store; unset: MLFLOW_TRACKING_URI")},
-                places_help="an export of basereward train, runs:/RUN_ID or models:/MODEL_ID; and the name",
+                positionals_help="an export of basereward train, runs:/RUN_ID or models:/MODEL_ID; and the name",
             ),
         },
     ),
-    "runs": Verb(
+    "runs": RecipeCommand(
         "list the runs of a recipe's MLflow experiment: state, progress, loss, held-out accuracy",
         "jobs.tracking.runs:run",
         "basereward runs demo",
     ),
-    "ui": Verb(
+    "ui": RecipeCommand(
         "open MLflow's pages of a recipe's runs in a browser: serves an SQLite store here, names a server's address",
         "jobs.tracking.ui:run",
         "basereward ui demo tracking.ui_port=5000",
     ),
-    "data": Group(
+    "data": CommandGroup(
         "look at prepared data: show a page, compare two, verify the files",
         {
-            "show": Action(
+            "show": PlainCommand(
                 "write one HTML page about prepared data: counts, sizes, refused records, Comparisons to look at",
                 "jobs.preprocess.inspect:show",
                 "basereward data show runs/demo/shards samples=50",
-                places=("FOLDER",),
+                positionals=("FOLDER",),
                 options={
                     "output": Option("data.html", "the page"),
                     "samples": Option(24, "Comparisons to show, 0 to 200", Bounds(at_least=0, at_most=200)),
                     "seed": Option(0, "another seed shows others", Bounds(at_least=0)),
                 },
             ),
-            "diff": Action(
+            "diff": PlainCommand(
                 "say what changed between two preparations: settings, inputs, counts, Comparisons",
                 "jobs.preprocess.inspect:diff",
                 "basereward data diff shards/manifests/1f0c.json shards",
-                places=("A", "B"),
+                positionals=("A", "B"),
                 flags={"json": "print JSON in place of tables"},
-                failed=EXIT_USER,
+                exit_failed=EXIT_USER,
             ),
-            "verify": Action(
+            "verify": PlainCommand(
                 "read every file of prepared data against its checksum",
                 "jobs.preprocess.inspect:verify",
                 "basereward data verify s3://bucket/shards",
-                places=("FOLDER",),
+                positionals=("FOLDER",),
             ),
         },
     ),
     "submit": SUBMIT,
     "jobs": JOBS,
     "cluster": CLUSTER,
-    "demo": Verb(
+    "demo": RecipeCommand(
         "run the whole way on synthetic data: records, shards, training, report",
         "jobs.demo:run",
         "basereward demo",

@@ -1,4 +1,4 @@
-"""`basereward VERB [RECIPE] [key=value ...]`: parse, load the recipe, call the verb, turn errors into exit codes.
+"""`basereward COMMAND [RECIPE] [key=value ...]`: parse, load the recipe, call the command, errors to exit codes.
 
 Exit codes: 0 done; 1 a run failed, or ``data verify`` found a bad file; 2 the caller can fix it (one line says how);
 130 Ctrl-C; 143 ended by SIGTERM. ``data diff`` is like diff: 0 the same, 1 different, 2 any error.
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from data_pipeline.errors import RecipeError, RunError, UserError
-from jobs.cli.command import EXIT_FAILED, EXIT_USER, Action, Group, Verb
-from jobs.cli.commands import VERBS
+from jobs.cli.command import EXIT_FAILED, EXIT_USER, CommandGroup, PlainCommand, RecipeCommand
+from jobs.cli.commands import COMMANDS
 from jobs.cli.parser import parser_of
 from jobs.runtime.termination import Terminated, sigterm_raises, was_terminated
 
@@ -23,30 +23,37 @@ EXIT_TERMINATED = 143
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb and return its exit code."""
-    parser = parser_of(VERBS)
-    arguments, rest = parser.parse_known_args(argv)
-    if any(word.startswith("-") or "=" not in word for word in rest):
+    """Run one command and return its exit code."""
+    parser = parser_of(COMMANDS)
+    parsed, rest = parser.parse_known_args(argv)
+    if any(argument.startswith("-") or "=" not in argument for argument in rest):
         parser.error(f"unknown arguments: {' '.join(rest)}")
-    if arguments.verb is None:
+    if parsed.command is None:
         parser.print_help()
         return EXIT_USER
-    verb = VERBS[arguments.verb]
-    called = arguments.verb
-    if isinstance(verb, Group):
-        if arguments.action is None:
-            arguments.show_help()
+    name, command = parsed.command, COMMANDS[parsed.command]
+    if isinstance(command, CommandGroup):
+        if parsed.subcommand is None:
+            parsed.show_help()
             return EXIT_USER
-        verb, called = verb.actions[arguments.action], f"{called} {arguments.action}"
-    failed = verb.failed if isinstance(verb, Action) else EXIT_FAILED
+        name, command = f"{name} {parsed.subcommand}", command.commands[parsed.subcommand]
+    parsed.arguments += rest  # argparse leaves over what follows an option
+    return _exit_code(name, command, parsed)
+
+
+def _exit_code(name: str, command: RecipeCommand | PlainCommand, parsed: argparse.Namespace) -> int:
+    """Run the command; its errors become messages and exit codes."""
+    failed = command.exit_failed if isinstance(command, PlainCommand) else EXIT_FAILED
     try:
         with sigterm_raises():
-            words = [*arguments.words, *rest]  # argparse leaves over what follows an option
-            return _run(verb, called, arguments, words)
+            if isinstance(command, PlainCommand):
+                return _run_plain(name, command, parsed)
+            _run_recipe(name, command, parsed)
+            return 0
     except UserError as error:
-        return _report(error, EXIT_USER, debug=arguments.debug)
+        return _report(error, EXIT_USER, debug=parsed.debug)
     except RunError as error:
-        return _report(error, failed, debug=arguments.debug)
+        return _report(error, failed, debug=parsed.debug)
     except KeyboardInterrupt:
         _complain("stopped by Ctrl-C; the same command goes on from what is finished")
         return EXIT_INTERRUPTED
@@ -58,25 +65,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         return failed
 
 
-def _run(verb: Verb | Action, called: str, arguments: argparse.Namespace, words: list[str]) -> int:
-    if isinstance(verb, Action):
-        given = {key: getattr(arguments, key.replace("-", "_")) for key in (*verb.flags, *verb.values)}
-        return verb.run(called, words, given)
-    from jobs.recipe.load import load_recipe, packaged_recipes
+def _run_plain(name: str, command: PlainCommand, parsed: argparse.Namespace) -> int:
+    flags = {key: getattr(parsed, key.replace("-", "_")) for key in (*command.flags, *command.value_flags)}
+    if command.wants_recipe_commands:
+        with_recipe = {key: one for key, one in COMMANDS.items() if isinstance(one, RecipeCommand)}
+        flags["recipe_commands"] = {key: one.default_recipe for key, one in with_recipe.items()}
+    return command.run(name, parsed.arguments, flags)
 
-    named = words[0] if words and "=" not in words[0] else None
-    overrides = words[1:] if named is not None else words
-    recipe_name = named or verb.default_recipe
+
+def _run_recipe(name: str, command: RecipeCommand, parsed: argparse.Namespace) -> None:
+    from jobs.recipe.load import load_recipe, packaged_recipes, split_arguments
+
+    named, overrides = split_arguments(parsed.arguments)
+    recipe_name = named or command.default_recipe
     if recipe_name is None:
         names = ", ".join(packaged_recipes())
-        raise RecipeError(f"{arguments.verb} needs a recipe: one of {names}, or the path of a .yaml file")
-    if arguments.address is not None:
-        overrides = [*overrides, f"cluster.address={arguments.address}"]
-    more = {flag.replace("-", "_"): getattr(arguments, flag.replace("-", "_")) for flag in verb.flags}
-    if verb.has_variants:
+        raise RecipeError(f"{name} needs a recipe: one of {names}, or the path of a .yaml file")
+    if parsed.address is not None:
+        overrides = [*overrides, f"cluster.address={parsed.address}"]
+    more = {flag.replace("-", "_"): getattr(parsed, flag.replace("-", "_")) for flag in command.flags}
+    if command.has_variants:
         more["variants"] = partial(load_recipe, recipe_name, overrides)
-    verb.load()(load_recipe(recipe_name, overrides), **more)
-    return 0
+    command.load()(load_recipe(recipe_name, overrides), **more)
 
 
 def _report(error: Exception, code: int, *, debug: bool) -> int:

@@ -1,4 +1,6 @@
-"""`basereward cluster`: a cluster's files, its life, and what is wrong with it.
+"""`basereward cluster`: a cluster's files, its life, and what is wrong with it; the work is in the package `cluster`.
 
-verbs (the command line) -> files (from Terraform's outputs) -> life (up, status, down) ; doctor, allreduce_probe
+render            Terraform's outputs -> files of a launcher
+life              up, status, down
+doctor            a task on every node looks at it; allreduce_probe: how fast the network between them is
 """

@@ -9,8 +9,8 @@ from typing import Any
 
 from data_pipeline import storage
 from data_pipeline.errors import BaserewardError, RunError
+from jobs.runtime import PACKAGES
 from jobs.runtime.ray_session import open_cluster
-from jobs.runtime.source_version import PACKAGES
 from jobs.runtime.terminal import columns, say
 
 __all__ = ["doctor"]
@@ -60,17 +60,16 @@ def _as_job(address: str | None, asked: Mapping[str, Any]) -> int:
     from cluster.auth import state_folder
     from cluster.package import pack
     from cluster.submission.job import Submission, new_id
-    from jobs.submit.following import follow_to_its_end
-    from jobs.submit.sending import cluster_errors, send
+    from jobs.submit.send_and_follow import COMMAND_KEY, cluster_errors, follow_to_its_end, send
 
-    words = [f"{key}={value}" for key, value in asked.items() if value is not None]
+    options = [f"{key}={value}" for key, value in asked.items() if value is not None]
     with cluster_errors():
         code = pack(PACKAGES, {}, state_folder() / "packages")
         submission = Submission(
-            id=new_id("doctor", [code.sha256, *words]),
-            words=("jobs.cli.main", "cluster", "doctor", "--address", "auto", *words),
+            id=new_id("doctor", [code.sha256, *options]),
+            words=("jobs.cli.main", "cluster", "doctor", "--address", "auto", *options),
             package=str(code.file),
-            metadata={"verb": "cluster doctor"},
+            metadata={COMMAND_KEY: "cluster doctor"},
         )
         send(submission, address)
     return follow_to_its_end(submission, address, retries=0)

@@ -2,7 +2,7 @@
 
 from cluster.submission.jobs_api import DASHBOARD_PORT
 from jobs.runtime.terminal import columns, say
-from jobs.submit.sending import cluster_errors
+from jobs.submit.send_and_follow import cluster_errors
 
 __all__ = ["down", "status", "up"]
 
@@ -37,9 +37,7 @@ def down(file: str) -> int:
 
     with cluster_errors():
         take_down(file)
-    say(
-        "all instances are told to end; buckets, the database and what else Terraform made stay until terraform destroy"
-    )
+    say("all instances are ending; buckets, the database and what else Terraform made stay until terraform destroy")
     return 0
 
 

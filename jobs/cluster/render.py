@@ -7,7 +7,7 @@ from cluster.errors import Refused
 from cluster.render.outputs import Outputs, WorkerGroup, read_outputs
 from data_pipeline.errors import RecipeError
 from jobs.runtime.terminal import say
-from jobs.submit.sending import cluster_errors
+from jobs.submit.send_and_follow import cluster_errors
 
 __all__ = ["KINDS", "render"]
 

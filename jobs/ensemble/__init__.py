@@ -1,5 +1,9 @@
-"""`basereward ensemble`: several models as one.
+"""`basereward ensemble` and `basereward promote`: several models as one, and the gate before it becomes the champion.
 
-ensemble (the verb) -> members (models and their lineage) -> scores (of held-out Comparisons)
-  -> parts (fitted on one half, judged on the other) -> tracking (one run, one registered version)
+ensemble    the command: prepare -> run -> publish
+prepare     settings checked, data opened; members: models found, pinned, with their lineage
+run         parts: which Comparisons to fit and to judge on -> scores: each member's rewards of them
+            -> fitted, judged, written as a model
+publish     report, MLflow run, registered version with alias candidate
+promote     candidate against champion, on the same Comparisons
 """

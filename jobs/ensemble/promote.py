@@ -11,13 +11,12 @@ from dataclasses import replace
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.errors import MissingInput, RunError, UserError
 from data_pipeline.storage import join
-from jobs.ensemble.ensemble import JUDGED_FILE
 from jobs.ensemble.members import member_of
 from jobs.ensemble.parts import Parts, parts_of
+from jobs.ensemble.run import JUDGED_FILE
 from jobs.ensemble.scores import score_members
 from jobs.preprocess.manifests import manifest_of
-from jobs.recipe.paths import with_absolute_paths
-from jobs.recipe.schema import Recipe
+from jobs.recipe.schema import Recipe, with_absolute_paths
 from jobs.registry.pyfunc_model import read_served
 from jobs.registry.registry import CANDIDATE, CHAMPION, PREVIOUS, ModelRegistry, RegisteredVersion
 from jobs.runtime.terminal import columns, say

@@ -19,11 +19,11 @@ from data_pipeline.filtering.second_split import content_keys
 from data_pipeline.storage import join, parent_of
 from jobs.ensemble.members import FoundMember
 from jobs.ensemble.parts import Parts
-from jobs.evaluate.scoring_actors import ScoringJob, scored_rows
+from jobs.evaluate.scoring_actors import ScoringJob, collect, scored_rows
 from jobs.recipe.schema import Recipe
 from jobs.registry.registry import ModelRegistry
 from jobs.runtime.ray_session import open_cluster
-from jobs.runtime.terminal import progress, say
+from jobs.runtime.terminal import say
 from rm_core.scoring.scored import ScoredComparison
 from rm_core.scoring.scored_file import SCORED_FILE, ScoredOrigin, read_origin, read_scored, write_scored
 
@@ -120,11 +120,8 @@ def _score(recipe: Recipe, member: FoundMember, parts: Parts, cluster: ClusterIn
     chunks = [rows[start : start + _CHUNK].tolist() for start in range(0, len(rows), _CHUNK)]
     place = kept_manifest_url(member.data.folder, member.data.manifest.address)
     job = ScoringJob(model=member.given, token_budget=config.token_budget, patch_budget=config.patch_budget, data=place)
-    scored: list[ScoredComparison] = []
-    with progress(f"score by {name}", len(rows)) as advance:
-        for chunk in scored_rows(job, cluster, chunks, blank_images=False) if chunks else ():
-            scored += chunk
-            advance(len(scored), "")
+    found = scored_rows(job, cluster, chunks, blank_images=False) if chunks else ()
+    scored = collect(f"score by {name}", len(rows), found)
     named = _renamed(scored, asked)
     write_scored(_own_file(recipe, member), named, _own_origin(recipe, member, asked))
     return named

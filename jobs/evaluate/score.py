@@ -20,11 +20,11 @@ from data_pipeline.media import load_image
 from data_pipeline.sources.adapters.jsonl import to_unranked
 from data_pipeline.sources.readers.files import read_rows
 from data_pipeline.storage import absolute
-from jobs.evaluate.scoring_actors import ScoringJob, scored_chunks
+from jobs.evaluate.scoring_actors import ScoringJob, collect, scored_chunks
 from jobs.recipe.load import required
 from jobs.recipe.schema import Recipe, ScoreConfig
 from jobs.runtime.ray_session import open_cluster
-from jobs.runtime.terminal import progress, table
+from jobs.runtime.terminal import table
 from rm_core.model_folder.folder import verify_folder
 from rm_core.model_folder.remote import local_model
 
@@ -88,14 +88,10 @@ def score_lines(recipe: Recipe, model: str, items: list[EncodedComparison]) -> l
     """Rewards of every Comparison, on the recipe's cluster."""
     chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
     job = ScoringJob(model=model, token_budget=recipe.score.token_budget, patch_budget=recipe.score.patch_budget)
-    rewards: list[tuple[float, ...]] = []
     if not chunks:
-        return rewards
-    with open_cluster(recipe.cluster) as cluster, progress("score lines", len(items)) as advance:
-        for chunk in scored_chunks(job, cluster, chunks):
-            rewards += chunk
-            advance(len(rewards), "")
-    return rewards
+        return []
+    with open_cluster(recipe.cluster) as cluster:
+        return collect("score lines", len(items), scored_chunks(job, cluster, chunks))
 
 
 def _encoded(

@@ -1,8 +1,8 @@
 """Reward models as Ray actors: one a GPU, or one a CPU, that each load the model once and score chunk after chunk."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
 import torch
@@ -13,11 +13,14 @@ from cluster.session import ClusterInfo
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.encoding.encoder import EncodedComparison
 from jobs.runtime.ray_session import ray_errors
+from jobs.runtime.terminal import progress
 from rm_core.packing.plan import PackBudget
 from rm_core.scoring.scored import ScoredComparison
 from rm_core.scoring.scorer import Scorer, score_rows
 
-__all__ = ["ScoringJob", "scored_chunks", "scored_rows"]
+__all__ = ["ScoringJob", "collect", "scored_chunks", "scored_rows"]
+
+Score = TypeVar("Score")
 
 _DIED = "a scoring process died, most likely out of memory: lower token_budget or cluster.num_cpus"
 
@@ -79,6 +82,16 @@ def scored_chunks(
     return _ended(pool.map(lambda actor, chunk: actor.comparisons.remote(chunk), list(chunks)), actors)
 
 
+def collect(title: str, total: int, chunks: Iterable[Sequence[Score]]) -> list[Score]:
+    """All scores of the chunks, in one list; shows meanwhile how many of `total` there are."""
+    scores: list[Score] = []
+    with progress(title, total) as advance:
+        for chunk in chunks:
+            scores += chunk
+            advance(len(scores), "")
+    return scores
+
+
 def _actors(job: ScoringJob, cluster: ClusterInfo, num_chunks: int) -> list[Any]:
     """One actor a GPU, or one a CPU; no more than there are chunks."""
     on_gpu = cluster.on_gpus
@@ -89,7 +102,7 @@ def _actors(job: ScoringJob, cluster: ClusterInfo, num_chunks: int) -> list[Any]
 
 
 def _ended(results: Iterator[Any], actors: Sequence[Any]) -> Iterator[Any]:
-    """The results, with an actor's errors as `ray_errors` gives them; then the actors' places are free at once.
+    """The results, with an actor's errors as `ray_errors` gives them; then what the actors held is free at once.
 
     A pool and its actors refer to each other, so that the next model's actors would wait for Python to find out.
     """

@@ -8,8 +8,7 @@ from data_pipeline.dataset.layout import kept_manifest_url, kept_manifests
 from data_pipeline.dataset.manifest import Manifest
 from data_pipeline.errors import RecipeError
 from data_pipeline.transform.planning import portable_config
-from jobs.recipe.paths import with_absolute_paths
-from jobs.recipe.schema import Recipe
+from jobs.recipe.schema import Recipe, with_absolute_paths
 
 __all__ = ["manifest_of"]
 

@@ -8,8 +8,7 @@ from data_pipeline.dataset.manifest import Manifest
 from data_pipeline.pipeline import run_pipeline
 from jobs.pages.data_page import write_data_page
 from jobs.preprocess.ray_workers import RayWorkers
-from jobs.recipe.paths import with_absolute_paths
-from jobs.recipe.schema import Recipe
+from jobs.recipe.schema import Recipe, with_absolute_paths
 from jobs.runtime.terminal import columns, say
 
 __all__ = ["run"]

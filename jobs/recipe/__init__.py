@@ -1,1 +1,7 @@
-"""What a recipe says: `schema` (the dataclasses), `load` (file + overrides -> checked Recipe), `packaged/` (ours)."""
+"""What a recipe says.
+
+schema         one dataclass of all settings, and how it is shown: YAML, parameters of MLflow
+sweep_config   its section `sweep`
+load           file + bases + overrides -> checked Recipe
+packaged/      our recipes
+"""

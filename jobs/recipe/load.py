@@ -74,8 +74,19 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), settings: Mapp
     return recipe
 
 
+def split_arguments(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
+    """What stands behind a command: the recipe, or None where none is named, and the overrides.
+
+    >>> split_arguments(["demo", "train.seed=5"]), split_arguments(["train.seed=5"])
+    (('demo', ['train.seed=5']), (None, ['train.seed=5']))
+    """
+    if arguments and "=" not in arguments[0]:
+        return arguments[0], list(arguments[1:])
+    return None, list(arguments)
+
+
 def required(value: str | None, key: str, example: str) -> str:
-    """`value` of the key that a verb can't do without.
+    """`value` of the key that a command can't do without.
 
     Raises:
         RecipeError: it is unset.

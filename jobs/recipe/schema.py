@@ -1,16 +1,18 @@
-"""The recipe: one structured config for all verbs, and how it is shown; `recipe_file.py` reads it.
+"""The recipe: one structured config for all commands, and how it is shown; `load.py` reads it.
 
-Each section belongs to one verb and is defined beside the code that reads it; the two last belong to all verbs.
+Each section belongs to one command and is defined beside the code that reads it; the two last belong to all commands.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Any, TypeVar
 
 from omegaconf import MISSING, OmegaConf
 
 from data_pipeline.bounds import bounded, one_of
 from data_pipeline.config import FieldMap, PreprocessConfig
+from data_pipeline.storage import absolute
 from jobs.recipe.sweep_config import SweepConfig
 from rm_core.ensembles.config import EnsembleConfig
 from rm_core.model.config import InitModelConfig
@@ -28,6 +30,7 @@ __all__ = [
     "TrackingConfig",
     "to_flat_params",
     "to_yaml",
+    "with_absolute_paths",
 ]
 
 
@@ -123,7 +126,7 @@ class Device(Enum):
 
 @dataclass(kw_only=True)
 class ClusterConfig:
-    """Which Ray cluster the verb runs on."""
+    """Which Ray cluster the command runs on."""
 
     address: str | None = None
     """``host:port`` or ``auto`` of an existing cluster; unset: start one on this machine."""
@@ -139,12 +142,12 @@ class ClusterConfig:
 
 @dataclass(kw_only=True)
 class Recipe:
-    """Everything the verbs may be told; folders default to places below `run_dir`."""
+    """All settings of all commands; folders default to places below `run_dir`."""
 
     name: str = MISSING
     """The name of the run; unset: the file's name without its ending."""
     run_dir: str = "runs/${name}"
-    """The folder for everything the verbs write."""
+    """The folder for everything the commands write."""
     data_root: str = "."
     """The folder that relative source paths start from."""
     init_model: InitModelConfig = field(default_factory=lambda: InitModelConfig(output="${run_dir}/model"))
@@ -187,7 +190,7 @@ class Recipe:
     tracking: TrackingConfig = field(default_factory=lambda: TrackingConfig(uri="sqlite:///${run_dir}/mlflow.db"))
     """Where MLflow keeps runs."""
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
-    """Which Ray cluster the verb runs on."""
+    """Which Ray cluster the command runs on."""
 
 
 SECTIONS = (
@@ -221,3 +224,15 @@ def _flatten(node: object, prefix: str, flat: dict[str, str]) -> None:
             _flatten(value, f"{prefix}.{index}", flat)
     else:
         flat[prefix] = "" if node is None else str(node)
+
+
+Config = TypeVar("Config")
+
+
+def with_absolute_paths(config: Config, *keys: str) -> Config:
+    """A copy of a config with the local paths in `keys` made absolute, for processes that run in other folders.
+
+    ``s3://`` addresses stay.
+    """
+    changes: dict[str, Any] = {key: absolute(getattr(config, key)) for key in keys}
+    return replace(config, **changes)  # type: ignore[type-var]  # any dataclass

@@ -1,7 +1,6 @@
-"""Models as files and as versions of MLflow's registry.
+"""Models as versions of MLflow's registry.
 
-init_model      a backbone with random weights
-served_model    what `mlflow.pyfunc` loads: one model or an ensemble
-registry        versions, aliases and lineage; commands: `basereward models list|register`
-promote         the gate between candidate and champion
+registry        the only module that imports it: versions, aliases, files and lineage
+pyfunc_model    what `mlflow.pyfunc` loads: one model or an ensemble
+commands        `basereward models list|register`
 """

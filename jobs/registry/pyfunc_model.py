@@ -27,19 +27,21 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.types.schema import AnyType, Array, ColSpec, DataType, Schema
 
 from data_pipeline import __version__
+from data_pipeline.dataset.manifest import Manifest
 from data_pipeline.errors import BaserewardError, CorruptData, MissingInput, UserError
 from data_pipeline.storage import write_atomic
+from jobs.tracking.tracker import Tracker
 from rm_core.model_folder.folder import marker_sha256, sees_images, verify_folder
 from rm_core.model_folder.remote import local_model
 from rm_core.scoring.table_rows import COLUMNS
 from rm_core.serving.served_model import HERE, SERVED_FILE, Reading, ServedMember, ServedModel
 from rm_core.serving.served_scorer import ServedScorer
 
-__all__ = ["ServedPyfunc", "add_served_files", "member_folders", "one_model", "read_served"]
+__all__ = ["ServedPyfunc", "add_served_files", "log_trained_model", "member_folders", "one_model", "read_served"]
 
 _MEDIA_ROOT = "media_root"
 _TOKEN_BUDGET, _PATCH_BUDGET = 16_384, 65_536  # room for the longest that training keeps, and its images
-# Types are checked here and not by MLflow, so that a bad value is told with its row's number.
+# Types are checked here and not by MLflow, so that the message has the row's number.
 _SIGNATURE = ModelSignature(
     inputs=Schema(
         [
@@ -105,6 +107,19 @@ def one_model(name: str, folder: str, reading: Reading) -> ServedModel:
     return ServedModel(members=(member,), ensemble=None, token_budget=_TOKEN_BUDGET, patch_budget=_PATCH_BUDGET)
 
 
+def log_trained_model(tracker: Tracker, export: str, *, name: str, step: int, manifest: Manifest) -> str:
+    """Log an export of `basereward train` as a model that `mlflow.pyfunc` loads; returns the logged model's id.
+
+    Args:
+        export: the folder, local or s3://.
+        manifest: of the data that it was trained on.
+    """
+    folder = local_model(export)
+    with tempfile.TemporaryDirectory() as beside:
+        add_served_files(beside, one_model(name, folder, Reading.of_manifest(manifest.config)))
+        return tracker.log_model(folder, name=name, step=step, beside=beside)
+
+
 def read_served(folder: str) -> ServedModel:
     """What ``ensemble.json`` in a local folder says.
 
@@ -165,7 +180,7 @@ class ServedPyfunc:
 
         Args:
             table: columns ``prompt``, ``responses`` and perhaps ``images``, as `rm_core.scoring.table_rows` says.
-            params: MLflow hands them over; there are none.
+            params: MLflow passes them; there are none.
 
         Returns:
             A table with the same index. ``probability`` is P(the first response is the better one) for two responses.

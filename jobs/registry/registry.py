@@ -1,4 +1,4 @@
-"""The door to MLflow's registry: which model an address means, its files, versions, aliases.
+"""The only module that imports MLflow's registry: which model an address means, its files, versions, aliases.
 
     models:/NAME/3, models:/NAME@champion   a version of a registered model
     models:/MODEL_ID, runs:/RUN_ID          a logged model, by itself or as the newest output of its run

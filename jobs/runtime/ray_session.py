@@ -1,4 +1,4 @@
-"""The verbs' way to Ray: open the recipe's cluster, and map a function over items with a bounded number under way."""
+"""Ray for commands: open the recipe's cluster, and map a function over items with a bounded number under way."""
 
 import re
 from collections import deque
@@ -13,7 +13,7 @@ from cluster.session import ClusterInfo, ClusterUnavailable, ray_session
 from data_pipeline.errors import BaserewardError, MissingInput, NoSpace, RunError, UserError
 from data_pipeline.pipeline import Outcome
 from jobs.recipe.schema import ClusterConfig
-from jobs.runtime.source_version import PACKAGES
+from jobs.runtime import PACKAGES
 
 __all__ = ["largest_node_memory", "map_bounded", "open_cluster", "ray_errors"]
 
@@ -65,12 +65,12 @@ def open_cluster(
         session.__exit__(None, None, None)
 
 
-_OPEN: list[ClusterInfo] = []  # the demo opens one cluster around several verbs
+_OPEN: list[ClusterInfo] = []  # the demo opens one cluster around several commands
 
 
 @contextmanager
 def ray_errors(when_it_died: str) -> Iterator[None]:
-    """Errors of remote work as a verb reports them: ours as they were raised, without the remote traceback.
+    """Errors of remote work as a command reports them: ours as they were raised, without the remote traceback.
 
     Raises:
         BaserewardError: as the task or actor raised it.

@@ -48,8 +48,8 @@ def columns(title: str, names: Sequence[str], rows: Sequence[Sequence[str]], *, 
     """
     say(f"\n{title}")
     shown = Table()
-    for place, name in enumerate(names):
-        shown.add_column(name, overflow="fold", justify="right" if numbers and place else "left")
+    for column, name in enumerate(names):
+        shown.add_column(name, overflow="fold", justify="right" if numbers and column else "left")
     for row in rows:
         shown.add_row(
             *(Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in cell)) for cell in row)

@@ -8,13 +8,16 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-__all__ = ["Terminated", "first_sigterm", "sigterm_raises", "was_terminated"]
+__all__ = ["SIGTERM_REASON", "Terminated", "first_sigterm", "sigterm_raises", "was_terminated"]
+
+SIGTERM_REASON = "SIGTERM: a checkpoint was asked for; the same command goes on from it"
+"""Why a training or a sweep that was asked to stop has ended."""
 
 _SEEN = threading.Event()
 
 
 class Terminated(BaseException):
-    """SIGTERM came in, or a training was told to end; unwinds the stack so that sessions and files are closed.
+    """SIGTERM came in, or a training was asked to stop; unwinds the stack so that sessions and files are closed.
 
     Args:
         reason: why, for the person who reads the run; "" where a signal handler raised it.

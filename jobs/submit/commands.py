@@ -9,8 +9,7 @@ from cluster.errors import Refused
 from cluster.submission.job import next_attempt, read_record
 from data_pipeline.errors import RunError, UserError
 from jobs.runtime.terminal import columns, duration, say, table
-from jobs.submit.following import follow, follow_to_its_end
-from jobs.submit.sending import cluster_errors, send
+from jobs.submit.send_and_follow import COMMAND_KEY, cluster_errors, follow, follow_to_its_end, send
 
 if TYPE_CHECKING:
     from cluster.submission.jobs_api import JobState
@@ -73,7 +72,7 @@ def stop(job_id: str, *, address: str | None) -> int:
         if not api.stop(job_id):
             say(f"{job_id} is not running: {_job(job_id, address).status}")
             return 0
-        say(f"{job_id}: told to stop; a training ends after its step, with a checkpoint")
+        say(f"{job_id}: asked to stop; a training ends after its step, with a checkpoint")
         wait_s = _stop_wait_s(job_id) + STOP_PATIENCE_S
         deadline_s = time.monotonic() + wait_s
         while time.monotonic() < deadline_s:
@@ -82,7 +81,7 @@ def stop(job_id: str, *, address: str | None) -> int:
                 say(f"{job_id}: {job.status if job else 'gone'}")
                 return 0
             time.sleep(0.5)
-    raise RunError(f"{job_id} still runs {wait_s:.0f} s after it was told to stop: see basereward jobs logs {job_id}")
+    raise RunError(f"{job_id} still runs {wait_s:.0f} s after it was asked to stop: see basereward jobs logs {job_id}")
 
 
 def retry(job_id: str, *, wait: bool, address: str | None) -> int:
@@ -95,13 +94,13 @@ def retry(job_id: str, *, wait: bool, address: str | None) -> int:
 
     with cluster_errors():
         submission, used = read_record(job_id)
-        place = address or used
-        job = JobsApi(place).job(job_id)
+        url = address or used
+        job = JobsApi(url).job(job_id)
         if job is not None and not job.ended:
             raise UserError(f"{job_id} is {job.status}: stop it first, two of it would write the same files")
         submission = next_attempt(submission)
-        send(submission, place)
-    return follow_to_its_end(submission, place, retries=0) if wait else 0
+        send(submission, url)
+    return follow_to_its_end(submission, url, retries=0) if wait else 0
 
 
 def _follow(job_id: str, address: str | None) -> int:
@@ -133,7 +132,7 @@ def _stop_wait_s(job_id: str) -> float:
 
 
 def _cells(job: "JobState") -> tuple[str, ...]:
-    recipe = f"{job.metadata.get('verb', '')} {job.metadata.get('recipe', '')}".strip()
+    recipe = f"{job.metadata.get(COMMAND_KEY, '')} {job.metadata.get('recipe', '')}".strip()
     return (
         job.id, job.status, _code(job), recipe, _moment(job.started_s), _took(job), job.metadata.get("attempt", "")
     )  # fmt: skip

@@ -1,11 +1,12 @@
-"""`basereward submit VERB RECIPE key=value`: the same verb as a job of a Ray cluster.
+"""`basereward submit COMMAND RECIPE key=value`: the same command as a job of a Ray cluster.
 
-words -> Recipe, checked here -> one zip: our packages + recipe.yaml, every default spelt out
+arguments -> Recipe, checked here -> one zip: our packages + recipe.yaml, every default spelt out
       -> cluster.submission.job.Submission -> Jobs API -> id          with --wait: its log, its exit code
 """
 
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +17,11 @@ from cluster.submission.job import Submission, new_id
 from cluster.submission.job_entry import pins_of
 from data_pipeline import storage
 from data_pipeline.errors import RecipeError
-from jobs.recipe.load import load_recipe
+from jobs.recipe.load import load_recipe, split_arguments
 from jobs.recipe.schema import Recipe, to_flat_params, to_yaml
-from jobs.runtime.source_version import PACKAGES
+from jobs.runtime import PACKAGES
 from jobs.runtime.terminal import say
-from jobs.submit.following import follow_to_its_end
-from jobs.submit.sending import cluster_errors, send
+from jobs.submit.send_and_follow import COMMAND_KEY, cluster_errors, follow_to_its_end, send
 
 __all__ = ["submit"]
 
@@ -34,7 +34,7 @@ _SECRETS = re.compile(
 
 
 def submit(
-    words: list[str],
+    arguments: list[str],
     *,
     wait: bool,
     unpinned: bool,
@@ -42,69 +42,73 @@ def submit(
     env: list[str],
     package: str | None,
     retries: str | None,
+    recipe_commands: Mapping[str, str | None],
 ) -> int:
-    """Submit a verb; the exit code is 0, or the job's where `wait`.
+    """Submit a command; the exit code is 0, or the job's where `wait`.
+
+    Args:
+        arguments: the command, its recipe, and overrides.
+        recipe_commands: name of every command that takes a recipe -> its default recipe, None where it has none.
 
     Raises:
-        UserError: something in the words, the recipe or the environment.
+        UserError: something in the arguments, the recipe or the environment.
         RunError: the cluster can't be reached any more.
     """
-    verb, recipe = _read(words)
+    command, recipe = _read(arguments, recipe_commands)
     settings = recipe.cluster.submit
     names = tuple(dict.fromkeys([*settings.env, *env]))
-    again = settings.retries if retries is None else _whole("--retries", retries)
+    left = settings.retries if retries is None else _whole("--retries", retries)
     if retries is not None and not wait:
         raise RecipeError("--retries needs --wait: somebody has to see the job end; or use basereward jobs retry")
     with cluster_errors():
-        packed, place = _pack(recipe, package)
+        packed, package_url = _pack(recipe, package)
         submission = Submission(
-            id=new_id(verb, [packed.sha256, verb, *names]),
-            words=("jobs.cli.main", verb, RECIPE_FILE, "--address", "auto"),
-            package=place,
+            id=new_id(command, [packed.sha256, command, *names]),
+            words=("jobs.cli.main", command, RECIPE_FILE, "--address", "auto"),
+            package=package_url,
             env=names,
             pins={} if unpinned else pins_of(PINNED),
             cpus=settings.cpus,
             resources=settings.resources,
             stop_wait_s=settings.stop_wait_s,
-            metadata={"verb": verb, "recipe": recipe.name, "run_dir": recipe.run_dir, "code": packed.sha256[:16]},
+            metadata={
+                COMMAND_KEY: command,
+                "recipe": recipe.name,
+                "run_dir": recipe.run_dir,
+                "code": packed.sha256[:16],
+            },
         )
         send(submission, address)
-    if not wait:
-        return 0
-    return follow_to_its_end(submission, address, retries=again)
+    return follow_to_its_end(submission, address, retries=left) if wait else 0
 
 
-def _read(words: list[str]) -> tuple[str, Recipe]:
-    from jobs.cli.command import Verb
-    from jobs.cli.commands import VERBS
-
-    recipe_verbs = {name: verb for name, verb in VERBS.items() if isinstance(verb, Verb)}
-    verb = words[0] if words else None
-    if verb not in recipe_verbs:
-        given = repr(verb) if words else "none"
-        raise RecipeError(f"submit needs a verb with a recipe, got {given}: one of {', '.join(recipe_verbs)}")
-    named = words[1] if len(words) > 1 and "=" not in words[1] else None
-    name = named or recipe_verbs[verb].default_recipe
+def _read(arguments: list[str], recipe_commands: Mapping[str, str | None]) -> tuple[str, Recipe]:
+    command = arguments[0] if arguments else None
+    if command is None or command not in recipe_commands:
+        given = repr(command) if arguments else "none"
+        raise RecipeError(f"submit needs a command with a recipe, got {given}: one of {', '.join(recipe_commands)}")
+    named, overrides = split_arguments(arguments[1:])
+    name = named or recipe_commands[command]
     if name is None:
-        raise RecipeError(f"submit {verb} needs a recipe: for example basereward submit {verb} mine.yaml")
-    recipe = load_recipe(name, words[2:] if named is not None else words[1:])
-    _check(verb, recipe)
-    return verb, recipe
+        raise RecipeError(f"submit {command} needs a recipe: for example basereward submit {command} mine.yaml")
+    recipe = load_recipe(name, overrides)
+    _check(command, recipe)
+    return command, recipe
 
 
-def _check(verb: str, recipe: Recipe) -> None:
+def _check(command: str, recipe: Recipe) -> None:
     """Refuse what could only work here: a folder of this machine's, a secret that the cluster would show."""
-    places = {"run_dir": recipe.run_dir}
-    if verb in {"preprocess", "demo"}:
-        places["data_root"] = recipe.data_root
-    for key, place in places.items():
-        if "://" not in place and not Path(place).is_absolute():
+    folders = {"run_dir": recipe.run_dir}
+    if command in {"preprocess", "demo"}:
+        folders["data_root"] = recipe.data_root
+    for key, folder in folders.items():
+        if "://" not in folder and not Path(folder).is_absolute():
             raise RecipeError(
-                f"{key}={place} starts from a folder of this machine: on the cluster give s3://..., or an absolute "
-                f"path that all its nodes share, such as {key}=s3://bucket/{Path(place).name or 'data'}"
+                f"{key}={folder} starts from a folder of this machine: on the cluster give s3://..., or an absolute "
+                f"path that all its nodes share, such as {key}=s3://bucket/{Path(folder).name or 'data'}"
             )
     wait_s, grace_s = recipe.cluster.submit.stop_wait_s, recipe.train.stop_grace_s
-    if verb == "train" and wait_s <= grace_s:
+    if command == "train" and wait_s <= grace_s:
         raise RecipeError(
             f"cluster.submit.stop_wait_s={wait_s} would kill a stopped training within its train.stop_grace_s="
             f"{grace_s:g}: say cluster.submit.stop_wait_s={grace_s + 60:.0f}"
@@ -122,21 +126,21 @@ def _check(verb: str, recipe: Recipe) -> None:
             )
 
 
-def _pack(recipe: Recipe, place: str | None) -> tuple[Package, str]:
-    """The zip, and where the cluster gets it."""
-    in_image = place == "image"
-    if place is not None and not in_image and not place.startswith("s3://"):
-        raise Refused(f"--package {place}: give an s3:// folder, or `image`")
+def _pack(recipe: Recipe, target: str | None) -> tuple[Package, str]:
+    """The zip, and where the cluster gets it; `target` is what ``--package`` says."""
+    in_image = target == "image"
+    if target is not None and not in_image and not target.startswith("s3://"):
+        raise Refused(f"--package {target}: give an s3:// folder, or `image`")
     # The recipe that is sent has no cluster of its own: the job runs where it was sent to.
     sent = replace(recipe, cluster=replace(recipe.cluster, address=None))
-    limit = {} if place is None else {"limit_bytes": sys.maxsize}
+    limit = {} if target is None else {"limit_bytes": sys.maxsize}
     packed = pack(() if in_image else PACKAGES, {RECIPE_FILE: to_yaml(sent)}, state_folder() / "packages", **limit)
     left = ", ".join(f"{count} {kind}" for kind, count in packed.left_out.items())
     what = "the recipe; the code is the image's" if in_image else f"{', '.join(PACKAGES)} and the recipe"
     say(f"package: {packed.num_files} files, {packed.size_bytes / 1e6:.2f} MB: {what}; left out: {left or 'nothing'}")
-    if place is None or in_image:
+    if target is None or in_image:
         return packed, str(packed.file)
-    url = storage.join(place, packed.file.name)
+    url = storage.join(target, packed.file.name)
     if not storage.exists(url):
         storage.upload(str(packed.file), url)
     return packed, url

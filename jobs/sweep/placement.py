@@ -1,4 +1,4 @@
-"""Who of a sweep's trials may look for room: a small Ray actor between the driver and the trials.
+"""Which of a sweep's trials may look for room: a small Ray actor between the driver and the trials.
 
 Trials of different sizes share one cluster. They look for room in the order they came, one at a time, and the next one
 may look only when all workers of the one before are placed: so what Ray says is free is free, no two groups wait for
@@ -10,57 +10,57 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-__all__ = ["PlacingQueue", "SweepBoard", "TrialTurns", "start_sweep_board"]
+__all__ = ["SweepCoordinator", "TrialPlacement", "TrialQueue", "start_sweep_coordinator"]
 
 
-class PlacingQueue:
+class TrialQueue:
     """The order of the trials, as ids.
 
-    >>> queue = PlacingQueue()
-    >>> queue.mine("a"), queue.mine("b"), queue.crowded("a")
+    >>> queue = TrialQueue()
+    >>> queue.is_first("a"), queue.is_first("b"), queue.others_placed("a")
     (True, False, False)
     >>> queue.placed("a")
-    >>> queue.mine("b"), queue.crowded("b")
+    >>> queue.is_first("b"), queue.others_placed("b")
     (True, True)
     >>> queue.leave("a")
-    >>> queue.crowded("b")
+    >>> queue.others_placed("b")
     False
     """
 
     def __init__(self) -> None:
         self._waiting: list[str] = []
-        self._holding: set[str] = set()
+        self._placed: set[str] = set()
 
-    def mine(self, trial: str) -> bool:
-        """Whether `trial` is the one that may look for room; it gets in line where it is not."""
+    def is_first(self, trial: str) -> bool:
+        """Whether `trial` is the one that may look for room; it joins the end of the queue where it is not in it."""
         if trial not in self._waiting:
-            self._holding.discard(trial)
+            self._placed.discard(trial)
             self._waiting.append(trial)
         return self._waiting[0] == trial
 
     def placed(self, trial: str) -> None:
-        """`trial` has its place: the next one may look."""
+        """`trial` has its room: the next one may look."""
         if trial in self._waiting:
             self._waiting.remove(trial)
-            self._holding.add(trial)
+            self._placed.add(trial)
 
     def leave(self, trial: str) -> None:
         """`trial` neither waits for room nor holds any."""
-        self._holding.discard(trial)
+        self._placed.discard(trial)
         if trial in self._waiting:
             self._waiting.remove(trial)
 
-    def crowded(self, trial: str) -> bool:
+    def others_placed(self, trial: str) -> bool:
         """Whether others hold room."""
-        return bool(self._holding - {trial})
+        return bool(self._placed - {trial})
 
 
-class SweepBoard(PlacingQueue):
-    """The actor behind the handle."""
+class SweepCoordinator(TrialQueue):
+    """The actor behind the handle: the queue, tasks of trials, why attempts failed, whether the sweep stops."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._ends: str | None = None
+        self._stop_reason: str | None = None
         self._tasks: dict[str, list[Any]] = {}
         self._failures: dict[str, str] = {}
 
@@ -80,48 +80,47 @@ class SweepBoard(PlacingQueue):
         """Why the last attempt at a trial failed, as it said itself; None where it said nothing."""
         return self._failures.pop(trial, None)
 
-    def end(self, reason: str) -> None:
-        """The whole sweep ends."""
-        self._ends = self._ends or reason
+    def stop(self, reason: str) -> None:
+        """The whole sweep shall stop."""
+        self._stop_reason = self._stop_reason or reason
 
-    def ends(self) -> str | None:
-        """Why the whole sweep ends; None while it goes on."""
-        return self._ends
+    def stop_reason(self) -> str | None:
+        """Why the whole sweep stops; None while it goes on."""
+        return self._stop_reason
 
 
-class TrialTurns:
-    """One trial's `jobs.train.attempts.Turns`."""
+class TrialPlacement:
+    """One trial's `jobs.train.room.PlacementQueue`."""
 
-    def __init__(self, board: Any, trial: str) -> None:
-        self._board = board
+    def __init__(self, coordinator: Any, trial: str) -> None:
+        self._coordinator = coordinator
         self._trial = trial
-        self.has_place = False
-        """All workers run."""
+        self._is_placed = False
 
-    def mine(self) -> bool:
+    def is_first(self) -> bool:
         """Whether this trial may look for room."""
-        mine: bool = ray.get(self._board.mine.remote(self._trial))
-        return mine
+        is_first: bool = ray.get(self._coordinator.is_first.remote(self._trial))
+        return is_first
 
-    def crowded(self) -> bool:
+    def others_placed(self) -> bool:
         """Whether other trials hold room."""
-        crowded: bool = ray.get(self._board.crowded.remote(self._trial))
-        return crowded
+        others_placed: bool = ray.get(self._coordinator.others_placed.remote(self._trial))
+        return others_placed
 
     def placed(self) -> None:
         """All workers run; may be said again and again."""
-        if not self.has_place:
-            self.has_place = True
-            ray.get(self._board.placed.remote(self._trial))
+        if not self._is_placed:
+            self._is_placed = True
+            ray.get(self._coordinator.placed.remote(self._trial))
 
     def leave(self) -> None:
         """What the trial held is free."""
-        self.has_place = False
-        ray.get(self._board.leave.remote(self._trial))
+        self._is_placed = False
+        ray.get(self._coordinator.leave.remote(self._trial))
 
 
-def start_sweep_board() -> Any:
-    """A new board, on the driver's node; returns its handle."""
+def start_sweep_coordinator() -> Any:
+    """A new coordinator, on the driver's node; returns its handle."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    actor: Any = ray.remote(SweepBoard)
+    actor: Any = ray.remote(SweepCoordinator)
     return actor.options(num_cpus=0, scheduling_strategy=here).remote()

@@ -10,8 +10,7 @@ from safetensors import safe_open
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.storage import join
 from jobs.preprocess.manifests import manifest_of
-from jobs.recipe.paths import with_absolute_paths
-from jobs.recipe.schema import Recipe
+from jobs.recipe.schema import Recipe, with_absolute_paths
 from jobs.sweep.trials import TrialSpec
 from rm_core.evaluation.pairs import pair_table
 from rm_core.evaluation.results import EvaluationReport

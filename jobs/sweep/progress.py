@@ -24,7 +24,7 @@ class SweepProgress:
         recipes: of the trials, by id; a search adds to them.
         states: of the trials, by id, likewise.
         tracker: of the sweep's own MLflow run.
-        ends: why the sweep ends; None while it goes on.
+        stop_reason: why the sweep stops; None while it goes on.
     """
 
     def __init__(
@@ -34,14 +34,14 @@ class SweepProgress:
         recipes: Mapping[str, Recipe],
         states: Mapping[str, TrialState],
         tracker: Tracker,
-        ends: Callable[[], str | None],
+        stop_reason: Callable[[], str | None],
     ) -> None:
         self._recipe = recipe
         self._folder = folder
         self._recipes = recipes
         self._states = states
         self._tracker = tracker
-        self._ends = ends
+        self._stop_reason = stop_reason
         self._results: dict[str, Mapping[str, Any]] = {}
         self._advance: Advance = lambda done, note: None
 
@@ -62,15 +62,15 @@ class SweepProgress:
         self._tell()
 
     def ended(self, trial: str, result: Mapping[str, Any]) -> None:
-        """By itself, or because it was told to."""
+        """By itself, or because it was asked to."""
         state, reason = str(result.get("state", "ended")), str(result.get("reason", ""))
-        ends = self._ends()
+        stop_reason = self._stop_reason()
         if state == "ended" and self._folder.point_of(trial) is not None:  # it came to its own end meanwhile
             state = "finished"
         if state == "ended":
             stop_early = self._recipe.sweep.stop_early
             early = early_reason(result, None if stop_early is None else stop_early.reduction)
-            state, reason = ("stopped", early) if ends is None else ("pending", ends)
+            state, reason = ("stopped", early) if stop_reason is None else ("pending", stop_reason)
         self._set(trial, state, reason)
         self._close(trial)
         if state == "failed":
@@ -79,7 +79,7 @@ class SweepProgress:
             self._update()
 
     def interrupted(self) -> None:
-        """The whole sweep was told to end, and has: Tune says nothing of the trials that ran."""
+        """The whole sweep was asked to stop, and has: Tune says nothing of the trials that ran."""
         for trial in [trial for trial, state in self._states.items() if state.state == "running"]:
             self.ended(trial, self._results.get(trial, {}))
 
@@ -103,8 +103,8 @@ class SweepProgress:
         self._results.pop(trial, None)
         state = self._states[trial]
         point = self._folder.point_of(trial) if state.state == "finished" else None
-        told = state.reason if point is None else f"accuracy {point.accuracy:.3f}, log loss {point.log_loss:.3f}"
-        say(f"{state.spec.name} ({trial}) {state.state}: {told}")
+        outcome = state.reason if point is None else f"accuracy {point.accuracy:.3f}, log loss {point.log_loss:.3f}"
+        say(f"{state.spec.name} ({trial}) {state.state}: {outcome}")
 
     def _mark_failed(self, trial: str, reason: str) -> None:
         """In MLflow too, where the trial could not do it itself; it has no run where it failed before its training."""
@@ -140,17 +140,17 @@ def sweep_page(recipe: Recipe, folder: SweepFolder, states: Sequence[TrialState]
     """Parts of the description of the sweep's own run, by heading; its first lines are what the folded page shows."""
     config = recipe.sweep
     kinds = [state.state for state in states]
-    told = [f"**{kinds.count('finished')} of {len(kinds)} trials finished**"]
-    told += [f"{kinds.count(kind)} {kind}" for kind in ("running", "failed", "stopped") if kind in kinds]
+    summary = [f"**{kinds.count('finished')} of {len(kinds)} trials finished**"]
+    summary += [f"{kinds.count(kind)} {kind}" for kind in ("running", "failed", "stopped") if kind in kinds]
     _, rows = results_rows(recipe, folder, states)
     if rows and rows[0][2]:
-        told.append(f"best {config.metric}: {rows[0][2]}, by {rows[0][0]}, seed {rows[0][1]}")
+        summary.append(f"best {config.metric}: {rows[0][2]}, by {rows[0][0]}, seed {rows[0][1]}")
     axes = ", ".join(f"`{axis}`" for axis in [*config.parameters, *config.points])
     about = (
         f"Sweep of recipe `{recipe.name}`: {config.method} over {axes}; seeds {', '.join(map(str, config.seeds))}; "
         f"ranked by `{config.metric}`. Each trial is a run below this one.\n\nFiles: `{config.output}`."
     )
-    return {"": f"{_cell(' · '.join(told))}\n\n{about}", RESULTS: results_table(recipe, folder, states)}
+    return {"": f"{_cell(' · '.join(summary))}\n\n{about}", RESULTS: results_table(recipe, folder, states)}
 
 
 def results_rows(
@@ -161,17 +161,17 @@ def results_rows(
     values = {state.spec.id: folder.numbers_of(state.spec.id).get(config.metric) for state in states}
     sign = -1.0 if config.mode == "max" else 1.0
 
-    def place(state: TrialState) -> tuple[bool, float]:
+    def order(state: TrialState) -> tuple[bool, float]:
         value = values[state.spec.id]
         return value is None, 0.0 if value is None else sign * value
 
     rows = []
-    for state in sorted(states, key=place):
+    for state in sorted(states, key=order):
         spec, value = state.spec, values[state.spec.id]
         point = folder.point_of(spec.id) if state.state == "finished" else None
         numbers = ["" if value is None else f"{value:.4f}", "" if point is None else f"{point.log_loss:.4f}"]
-        told = f"{state.state}: {state.reason}" if state.reason else state.state
-        rows.append([spec.label, str(spec.seed), *numbers, told, settings_of(spec.overrides)])
+        summary = f"{state.state}: {state.reason}" if state.reason else state.state
+        rows.append([spec.label, str(spec.seed), *numbers, summary, settings_of(spec.overrides)])
     return ["trial", "seed", config.metric, "log loss", "state", "settings"], rows
 
 

@@ -48,7 +48,7 @@ def write_sweep_report(folder: str, tracker: Tracker | None) -> None:
         CorruptData: a file of the sweep is damaged.
     """
     results = read_sweep(folder)
-    files, description = render_report(results)
+    files, markdown = render_report(results)
     for name, content in files.items():
         write_atomic(join(folder, "report", name), content)
     if tracker is not None:
@@ -56,7 +56,7 @@ def write_sweep_report(folder: str, tracker: Tracker | None) -> None:
             for name, content in files.items():
                 Path(local, name).write_bytes(content)
             tracker.log_file(local, "report")
-        tracker.describe(description, "Results of the sweep")
+        tracker.describe(markdown, "Results of the sweep")
 
 
 def render_report(results: SweepResults) -> tuple[dict[str, bytes], str]:

@@ -93,16 +93,16 @@ def evaluation_of(folder: str, point: TrialPoint) -> str:
 
 
 def _read_trial(folder: str) -> TrialPoint | Unfinished:
-    reached, told = join(folder, "point.json"), join(folder, "trial.json")
-    if exists(reached):
+    point_file, trial_file = join(folder, "point.json"), join(folder, "trial.json")
+    if exists(point_file):
         try:
-            return TrialPoint.from_json(_json(reached))
+            return TrialPoint.from_json(_json(point_file))
         except (ValueError, TypeError) as error:
-            raise CorruptData(f"{reached!r} holds no point: {error}") from error
+            raise CorruptData(f"{point_file!r} holds no point: {error}") from error
     name = name_of(folder)
-    if not exists(told):
+    if not exists(trial_file):
         return Unfinished(id=name, label=name, seed=None, state="missing", reason="its folder has no trial.json")
-    trial = _json(told)
+    trial = _json(trial_file)
     state, reason = str(trial.get("state", "missing")), str(trial.get("reason") or "")
     if state == "finished":
         reason = reason or "its folder has no point.json"

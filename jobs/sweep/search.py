@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-import jobs.sweep.environment  # isort: skip  # noqa: F401  # before Ray Tune
-
 from ray.tune.search import Searcher
 
 from jobs.sweep.axes import Axis, Choices

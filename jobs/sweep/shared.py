@@ -25,7 +25,7 @@ from rm_core.model_folder.folder import is_complete
 from rm_core.planner.config import check_plan_config
 from rm_core.train_config.check import check_train_config
 
-__all__ = ["Placement", "Variants", "make_shared"]
+__all__ = ["TrialRecipes", "Variants", "make_shared"]
 
 Variants = Callable[[Mapping[str, Any]], Recipe]
 """``{config key: value}`` -> the recipe with these settings."""
@@ -34,7 +34,7 @@ _TOKENIZER_KEYS = ("tokenizer", "vocab_size", "max_training_records")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Placement:
+class TrialRecipes:
     """How a sweep makes the recipes of its trials."""
 
     base: Recipe
@@ -49,8 +49,8 @@ class Placement:
         """
         settings = spec.settings
         try:
-            places = self._places(self.variants(settings), spec)
-            recipe = self.variants({**places, **settings})
+            folders = self._folders(self.variants(settings), spec)
+            recipe = self.variants({**folders, **settings})
             check_train_config(recipe.train)
             check_plan_config(recipe.plan)
         except RecipeError as error:
@@ -58,45 +58,47 @@ class Placement:
         recipe.sweep = SweepConfig()
         return recipe
 
-    def _places(self, recipe: Recipe, spec: TrialSpec) -> dict[str, Any]:
+    def _folders(self, recipe: Recipe, spec: TrialSpec) -> dict[str, Any]:
         """Folders that are the trial's own, or shared with trials of the same settings."""
-        places: dict[str, Any] = {
+        folders: dict[str, Any] = {
             "train.output": self.folder.of_trial(spec.id, "train"),
             "evaluate.output": self.folder.of_trial(spec.id, "evaluate"),
         }
         model = _settings(recipe.init_model, without=("output",))
         if model != _settings(self.base.init_model, without=("output",)):
-            places["init_model.output"] = join(self.folder.url, "models", _hash(model))
+            folders["init_model.output"] = join(self.folder.url, "models", _hash(model))
         data = _data_settings(recipe)
         if data != _data_settings(self.base):
-            places["preprocess.output"] = join(self.folder.url, "data", _hash(data))
-        return places
+            folders["preprocess.output"] = join(self.folder.url, "data", _hash(data))
+        return folders
 
 
-def make_shared(placement: Placement, recipes: Sequence[Recipe]) -> None:
+def make_shared(trial_recipes: TrialRecipes, recipes: Sequence[Recipe]) -> None:
     """Write the backbones and prepare the data that `recipes` read; what is there already is left as it is.
 
     Raises:
         UserError, RunError: as of `basereward init-model` and `basereward preprocess`.
     """
     own = _first_of(recipes, lambda one: one.preprocess.output)
-    read = {place for recipe in recipes for place in (recipe.train.data, recipe.evaluate.data)}
+    read = {folder for recipe in recipes for folder in (recipe.train.data, recipe.evaluate.data)}
     users = list(recipes)
-    if placement.base.preprocess.output in read - own.keys():  # trials of other data are evaluated on the recipe's own
-        own[placement.base.preprocess.output] = placement.base
-        users.append(placement.base)
+    if (
+        trial_recipes.base.preprocess.output in read - own.keys()
+    ):  # trials of other data are evaluated on the recipe's own
+        own[trial_recipes.base.preprocess.output] = trial_recipes.base
+        users.append(trial_recipes.base)
     for output, recipe in _first_of(users, lambda one: one.init_model.output).items():
         if output in (recipe.train.model, recipe.preprocess.tokenizer) and not _is_published(output):
-            _make_model(placement, recipe)
+            _make_model(trial_recipes, recipe)
     for output, recipe in own.items():
         if output in read and recipe.preprocess.sources:
             preprocess.run(recipe)
 
 
-def _make_model(placement: Placement, recipe: Recipe) -> None:
+def _make_model(trial_recipes: TrialRecipes, recipe: Recipe) -> None:
     """A trained tokenizer is of the base recipe's texts, whatever data a trial trains on."""
     settings = asdict(recipe.init_model)
-    init_model.run(placement.variants({f"init_model.{key}": value for key, value in settings.items()}))
+    init_model.run(trial_recipes.variants({f"init_model.{key}": value for key, value in settings.items()}))
 
 
 def _is_published(folder: str) -> bool:
@@ -104,10 +106,10 @@ def _is_published(folder: str) -> bool:
     return exists(join(folder, "config.json")) and not is_complete(folder)
 
 
-def _first_of(recipes: Sequence[Recipe], place: Callable[[Recipe], str]) -> dict[str, Recipe]:
+def _first_of(recipes: Sequence[Recipe], folder_of: Callable[[Recipe], str]) -> dict[str, Recipe]:
     first: dict[str, Recipe] = {}
     for recipe in recipes:
-        first.setdefault(place(recipe), recipe)
+        first.setdefault(folder_of(recipe), recipe)
     return first
 
 

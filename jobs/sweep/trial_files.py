@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from data_pipeline.storage import exists, read_bytes, write_atomic
 
-__all__ = ["KEEP_S", "TrialLog", "WorkerHours"]
+__all__ = ["FLUSH_S", "TrialLog", "WorkerHours"]
 
-KEEP_S = 20.0
+FLUSH_S = 20.0
 """Both are written down so often."""
 
 
@@ -30,7 +30,7 @@ class WorkerHours:
         """So many workers have trained for so long."""
         self.hours += workers * seconds / 3600
 
-    def keep(self) -> None:
+    def flush(self) -> None:
         """Write them down."""
         write_atomic(self.url, json.dumps({"worker_hours": self.hours}).encode())
 
@@ -42,12 +42,12 @@ class TrialLog:
         self.text = io.StringIO()
         self._url = url
         self._before = read_bytes(url).decode() if exists(url) else ""
-        self._kept = 0
-        self._kept_s = time.monotonic()
+        self._flushed = 0
+        self._flushed_s = time.monotonic()
 
-    def keep(self, *, now: bool = False) -> None:
-        """Write it down where there is more, every `KEEP_S` or `now`."""
+    def flush(self, *, now: bool = False) -> None:
+        """Write it down where there is more, every `FLUSH_S` or `now`."""
         said = self.text.getvalue()
-        if len(said) > self._kept and (now or time.monotonic() - self._kept_s >= KEEP_S):
+        if len(said) > self._flushed and (now or time.monotonic() - self._flushed_s >= FLUSH_S):
             write_atomic(self._url, (self._before + said).encode())
-            self._kept, self._kept_s = len(said), time.monotonic()
+            self._flushed, self._flushed_s = len(said), time.monotonic()

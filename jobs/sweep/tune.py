@@ -1,4 +1,4 @@
-"""The door to Ray Tune: which trial is started next, which is ended early, and how often a failed one is tried again.
+"""The adapter to Ray Tune: which trial starts next, which is ended early, how often a failed one is tried again.
 
     Suggestions: unfinished trials first, then what Optuna picks -> Tune -> `jobs.sweep.trial.SweepTrial` actors
                       ^------------------ results ------------------'
@@ -11,8 +11,6 @@ import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-import jobs.sweep.environment  # isort: skip  # noqa: F401  # before Ray Tune
-
 import ray
 from ray import tune
 from ray.tune.experiment import Trial
@@ -20,7 +18,8 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialSch
 
 from jobs.recipe.sweep_config import StopEarlyConfig, SweepConfig
 from jobs.sweep.search import OfThisProcess, Suggestions
-from jobs.sweep.trial import SweepJob, SweepTrial
+from jobs.sweep.trial import SweepTrial
+from jobs.sweep.trial_work import SweepJob
 
 __all__ = ["Listener", "run_trials"]
 
@@ -29,7 +28,7 @@ NODE_SHARE = 0.001  # of the driver's node, so that trials run there; they take 
 
 
 class Listener(Protocol):
-    """Who is told what becomes of trials; `trial` is their id."""
+    """Receives what becomes of trials; `trial` is their id."""
 
     def started(self, trial: str) -> None:
         """An attempt begins."""
@@ -38,18 +37,18 @@ class Listener(Protocol):
         """There is a new result."""
 
     def ended(self, trial: str, result: Mapping[str, Any]) -> None:
-        """By itself, or because it was told to; `result` is the last one."""
+        """By itself, or because it was asked to; `result` is the last one."""
 
     def failed(self, trial: str, error: str, *, again: bool) -> None:
         """An attempt has failed; `again`: there is another one."""
 
 
 class _Callback(OfThisProcess, tune.Callback):
-    """Tune's words to ours."""
+    """Passes Tune's events on to the `Listener`."""
 
-    def __init__(self, listener: Listener, board: Any) -> None:
+    def __init__(self, listener: Listener, coordinator: Any) -> None:
         self._listener = listener
-        self._board = board
+        self._coordinator = coordinator
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_info: Any) -> None:
         self._listener.started(trial.config["trial"])
@@ -70,25 +69,25 @@ class _Callback(OfThisProcess, tune.Callback):
 
     def _failed(self, trial: Trial, *, again: bool) -> None:
         name = trial.config["trial"]
-        ray.get(self._board.leave.remote(name))
-        said = ray.get(self._board.failure.remote(name))
+        ray.get(self._coordinator.leave.remote(name))
+        said = ray.get(self._coordinator.failure.remote(name))
         self._listener.failed(name, said or "its process died", again=again)
 
 
-class _Ends(OfThisProcess, tune.Stopper):
-    """Ends all trials when there is a reason to."""
+class _Stopper(OfThisProcess, tune.Stopper):
+    """Stops all trials when there is a reason to."""
 
-    def __init__(self, ends: Callable[[], str | None], board: Any) -> None:
-        self._ends = ends
-        self._board = board
+    def __init__(self, stop_reason: Callable[[], str | None], coordinator: Any) -> None:
+        self._stop_reason = stop_reason
+        self._coordinator = coordinator
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        reason = self._ends()
+        reason = self._stop_reason()
         if reason is not None:
-            ray.get(self._board.end.remote(reason))
+            ray.get(self._coordinator.stop.remote(reason))
         return reason is not None
 
 
@@ -97,7 +96,7 @@ def run_trials(
     job: SweepJob,
     suggestions: Suggestions,
     listener: Listener,
-    ends: Callable[[], str | None],
+    stop_reason: Callable[[], str | None],
     *,
     num_trials: int,
     at_once: int,
@@ -106,9 +105,9 @@ def run_trials(
     """Run all trials that are suggested, each to its end; failed ones again, up to `config.max_failures` times.
 
     Args:
-        ends: why the whole sweep shall end now; None while it shall not.
+        stop_reason: why the whole sweep shall stop now; None while it shall not.
         num_trials: at most so many are suggested.
-        grace_s: how long a trial that was told to end has for its checkpoint.
+        grace_s: how long a trial that was asked to end has for its checkpoint.
     """
     os.environ["TUNE_FORCE_TRIAL_CLEANUP_S"] = str(int(grace_s) + 30)
     here = {"CPU": 0, f"node:{ray.util.get_node_ip_address()}": NODE_SHARE}
@@ -129,8 +128,8 @@ def run_trials(
                 name="sweep",
                 storage_path=folder,
                 verbose=0,
-                stop=_Ends(ends, job.board),
-                callbacks=[_Callback(listener, job.board)],
+                stop=_Stopper(stop_reason, job.coordinator),
+                callbacks=[_Callback(listener, job.coordinator)],
                 failure_config=tune.FailureConfig(max_failures=config.max_failures),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),

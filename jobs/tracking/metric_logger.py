@@ -1,7 +1,7 @@
 """Points of metrics on their way to MLflow: beside the training, through outages of the server, and never twice.
 
     log(step, values) -> waiting -> thread: points the store has are dropped -> batches -> MLflow
-                            | keep(), before a checkpoint
+                            | flush(), before a checkpoint
                             v
                      <output>/waiting_points.json -> the next attempt, or the driver at the end
 
@@ -28,11 +28,11 @@ from mlflow.exceptions import MlflowException
 from data_pipeline import storage
 from data_pipeline.errors import RunError
 
-__all__ = ["MetricLogger", "folder_of_node", "log_artifact", "send_all_kept", "send_kept"]
+__all__ = ["MetricLogger", "folder_of_node", "log_artifact", "send_all_waiting", "send_waiting"]
 
 METRICS_A_BATCH = 1000
 RETRY_S = 2.0
-KEPT_FILE = "waiting_points.json"
+WAITING_FILE = "waiting_points.json"
 NODES_FOLDER = "waiting"
 
 Point = tuple[str, float, int, int]
@@ -67,12 +67,12 @@ class MetricLogger:
         self._uri = uri
         self._client = MlflowClient(tracking_uri=uri)
         self._run_id = run_id
-        self._kept_url = None if folder is None else storage.join(folder, KEPT_FILE)
+        self._waiting_url = None if folder is None else storage.join(folder, WAITING_FILE)
         self._floor = -1 if last_step is None else last_step
         self._interval_s = interval_s
         self._patience_s = patience_s
         self._report = report
-        self._waiting: deque[Point] = deque(_read_kept(self._kept_url))
+        self._waiting: deque[Point] = deque(_read_waiting(self._waiting_url))
         self._last: dict[str, int] | None = None  # where each metric ends; asked for by the thread, before it sends
         self._down: str | None = None
         self._closing = threading.Event()
@@ -92,11 +92,11 @@ class MetricLogger:
                 raise ValueError(f"metric {name!r} has no group: write train/{name}, eval/{name} or system/{name}")
         self._waiting.extend((name, float(value), now_ms, step) for name, value in values.items())
 
-    def keep(self) -> None:
+    def flush(self) -> None:
         """Make sure that what was logged up to here outlives this process, as the checkpoint after it will."""
         points = list(self._waiting)
-        if points and self._kept_url is not None:
-            storage.write_atomic(self._kept_url, json.dumps(points).encode())
+        if points and self._waiting_url is not None:
+            storage.write_atomic(self._waiting_url, json.dumps(points).encode())
 
     def close(self) -> None:
         """Send what waits; what can't be sent in `patience_s` is kept for the next attempt.
@@ -108,13 +108,13 @@ class MetricLogger:
         self._wake.set()
         self._thread.join(self._patience_s)
         points = list(self._waiting)
-        if points and self._kept_url is None:
+        if points and self._waiting_url is None:
             raise RunError(f"{len(points)} points could not be sent to MLflow at {self._uri}: {self._down}")
         if points:
-            self.keep()
-            self._report(f"{len(points)} points wait in {self._kept_url} for MLflow")
-        elif self._kept_url is not None and storage.exists(self._kept_url):
-            storage.write_atomic(self._kept_url, b"[]")
+            self.flush()
+            self._report(f"{len(points)} points wait in {self._waiting_url} for MLflow")
+        elif self._waiting_url is not None and storage.exists(self._waiting_url):
+            storage.write_atomic(self._waiting_url, b"[]")
 
     def __enter__(self) -> Self:
         return self
@@ -169,18 +169,18 @@ class MetricLogger:
         self._down = None
 
 
-def send_kept(uri: str, run_id: str, folder: str, patience_s: float, report: Callable[[str], None]) -> None:
+def send_waiting(uri: str, run_id: str, folder: str, patience_s: float, report: Callable[[str], None]) -> None:
     """Send the points that a training left in `folder`.
 
     Raises:
         RunError: the store has not taken them in `patience_s`; they stay where they are.
     """
-    url = storage.join(folder, KEPT_FILE)
-    if not _read_kept(url):
+    url = storage.join(folder, WAITING_FILE)
+    if not _read_waiting(url):
         return
     logger = MetricLogger(uri, run_id, folder=folder, patience_s=patience_s, report=report)
     logger.close()
-    if _read_kept(url):
+    if _read_waiting(url):
         raise RunError(
             f"MLflow at {uri} has not answered for {patience_s:g} s: start it, and run the same command again to send "
             f"the points that wait in {url}"
@@ -192,11 +192,11 @@ def folder_of_node(output: str, address: str) -> str:
     return storage.join(output, NODES_FOLDER, address.replace(":", "-"))
 
 
-def send_all_kept(uri: str, run_id: str, output: str, patience_s: float, report: Callable[[str], None]) -> None:
-    """`send_kept` for `output` and for every node's folder in it."""
-    others = storage.list_files(storage.join(output, NODES_FOLDER, "*", KEPT_FILE))
+def send_all_waiting(uri: str, run_id: str, output: str, patience_s: float, report: Callable[[str], None]) -> None:
+    """`send_waiting` for `output` and for every node's folder in it."""
+    others = storage.list_files(storage.join(output, NODES_FOLDER, "*", WAITING_FILE))
     for folder in [output, *map(storage.parent_of, others)]:
-        send_kept(uri, run_id, folder, patience_s, report)
+        send_waiting(uri, run_id, folder, patience_s, report)
 
 
 def log_artifact(uri: str, run_id: str, path: str, folder: str, report: Callable[[str], None]) -> None:
@@ -207,7 +207,7 @@ def log_artifact(uri: str, run_id: str, path: str, folder: str, report: Callable
         report(f"{os.path.basename(path)} could not be kept with the run: {str(error).splitlines()[0]}")
 
 
-def _read_kept(url: str | None) -> list[Point]:
+def _read_waiting(url: str | None) -> list[Point]:
     if url is None or not storage.exists(url):
         return []
     return [(name, value, now_ms, step) for name, value, now_ms, step in json.loads(storage.read_bytes(url))]

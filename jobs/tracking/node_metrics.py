@@ -7,7 +7,6 @@ the whole seconds since the run began, so that no restart repeats one.
 """
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from typing import Any
 import psutil
 import pynvml
 
+from jobs.runtime.watcher import watching
 from jobs.tracking.metric_logger import MetricLogger
 
 __all__ = ["NodeMeter", "node_section", "sampled"]
@@ -92,20 +92,13 @@ def sampled(
     if interval_s <= 0:
         yield
         return
-    ended = threading.Event()
 
     def sample() -> None:
-        meter.read()  # psutil counts a thread's processor time from that thread's own call before
-        while not ended.wait(interval_s):
-            logger.log(max(0, int(time.time() - began_s)), _named(section, meter.read()))
+        logger.log(max(0, int(time.time() - began_s)), _named(section, meter.read()))
 
-    thread = threading.Thread(target=sample, name="system metrics", daemon=True)
-    thread.start()
-    try:
+    # psutil counts a thread's processor time from that thread's own call before: `begin` is the first.
+    with watching(sample, every_s=interval_s, name="system metrics", begin=meter.read):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def _named(section: str, values: Mapping[str, float]) -> dict[str, float]:

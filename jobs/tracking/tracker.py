@@ -1,6 +1,6 @@
-"""The driver's door to MLflow: one run, its parameters, tags, data, files and models.
+"""The driver's adapter to MLflow: one run, its parameters, tags, data, files and models.
 
-The driver makes one run, or takes up the one that ``<run_dir>/job_state.json`` names, and hands ``(uri, run_id)`` to
+The driver makes one run, or takes up the one that ``<run_dir>/job_state.json`` names, and gives ``(uri, run_id)`` to
 world rank 0, which logs points by step through `metric_logger`. Names are grouped: ``train/``, ``eval/``, ``system/``.
 """
 
@@ -8,7 +8,7 @@ import json
 import logging
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -20,8 +20,8 @@ from mlflow.exceptions import MlflowException
 
 from data_pipeline import storage
 from data_pipeline.errors import MissingInput, RunError
-from jobs.recipe.schema import TrackingConfig
-from jobs.tracking.description import with_part
+from jobs.recipe.schema import Recipe, TrackingConfig, to_flat_params, to_yaml
+from jobs.tracking.run_header import source_tags, with_part
 
 __all__ = ["ENDED_TAG", "UNREACHABLE", "Tracker", "absolute_uri"]
 
@@ -93,6 +93,17 @@ class Tracker:
         self.began_s = self._client.get_run(run_id).info.start_time / 1000
         """When the run was made, in seconds since 1970; restarts leave it."""
 
+    def log_recipe(self, recipe: Recipe, command: str, tags: Mapping[str, str], sections: Sequence[str] = ()) -> None:
+        """Log what runs: the recipe as parameters and as a file, `tags`, and MLflow's own of user, source and commit.
+
+        Args:
+            command: its name, such as ``train``.
+            sections: those of the recipe that become parameters; none: all.
+        """
+        self.log_params(to_flat_params(recipe, sections))
+        self.log_text(to_yaml(recipe), "config/recipe.yaml")
+        self.set_tags({"recipe": recipe.name, **source_tags(f"basereward {command} {recipe.name}"), **tags})
+
     def log_params(self, params: Mapping[str, str]) -> None:
         """Log the flat resolved config; a value that differs from an earlier attempt's becomes tag ``resumed.KEY``."""
         earlier = self._client.get_run(self.run_id).data.params
@@ -149,6 +160,10 @@ class Tracker:
         """Log one point of each metric, for example ``eval/accuracy``; points of a step that is there are left out."""
         with MetricLogger(self.uri, self.run_id, patience_s=120) as logger:
             logger.log(step, values)
+
+    def log_evaluation(self, numbers: Mapping[str, float]) -> None:
+        """Log the numbers of an evaluation below ``eval/``, for example ``accuracy`` or ``source/NAME/accuracy``."""
+        self.log_metrics({f"eval/{_in_its_section(name)}": value for name, value in numbers.items()})
 
     def metrics(self) -> dict[str, float]:
         """The newest value of each metric."""
@@ -238,6 +253,18 @@ class Tracker:
     def _write_state(self, **changes: str) -> None:
         state = self._read_state() | changes
         storage.write_atomic(self._state_url, json.dumps(state, indent=2, sort_keys=True).encode())
+
+
+def _in_its_section(name: str) -> str:
+    """A number's name in MLflow, whose pages make a section of each group: sources belong into one, members too.
+
+    >>> _in_its_section("source/captions/accuracy"), _in_its_section("member/large/accuracy")
+    ('by_source/captions', 'by_member/large')
+    >>> _in_its_section("accuracy")
+    'accuracy'
+    """
+    kind, _, rest = name.partition("/")
+    return f"by_{kind}/{rest.removesuffix('/accuracy')}" if rest else name
 
 
 def _shorten(value: str, limit: int) -> str:

@@ -8,175 +8,92 @@
 Ray Train's own restarts and resizes are not used: they know no node to avoid, and resize without a checkpoint.
 """
 
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
 
 import ray
 from ray.train.v2.api.exceptions import TrainingFailedError
 
-from cluster.capacity import Node, list_nodes, reserve, room_for
+from cluster.capacity import list_nodes, room_for
 from data_pipeline.errors import RunError
 from jobs.runtime.terminal import say
 from jobs.runtime.termination import Terminated
-from jobs.train.coordinator import BoardState
+from jobs.runtime.watcher import watching
+from jobs.train.coordinator import GroupState
 from jobs.train.failures import Budget, failure_of
 from jobs.train.group import GroupJob, needs_of_worker, run_group
+from jobs.train.room import NoQueue, PlacementQueue, wait_for_room
 
-__all__ = ["Turns", "run_attempts"]
+__all__ = ["run_attempts"]
 
-POLL_S = 0.5
-SETTLE_S = 5.0  # with fewer workers than wished: how long to wait for the others
 PLACING_S = 60.0  # a group that isn't placed in this time counted on a node that died meanwhile
 
 
-class Turns(Protocol):
-    """Several trainings on one cluster look for room one after the other, until the workers of each are placed."""
-
-    def mine(self) -> bool:
-        """Whether this training may look for room now; asked again and again, in which order it came."""
-
-    def crowded(self) -> bool:
-        """Whether others of them hold room, so that there will be more."""
-
-    def leave(self) -> None:
-        """The group has ended: its room is free."""
-
-
-class Alone:
-    """The `Turns` of a training that shares the cluster with none of ours."""
-
-    def mine(self) -> bool:
-        """It always may."""
-        return True
-
-    def crowded(self) -> bool:
-        """There are no others."""
-        return False
-
-    def leave(self) -> None:
-        """Nobody waits."""
-
-
 def run_attempts(
-    job: GroupJob, board: Any, num_steps: int, ends: Callable[[], str | None], turns: Turns | None = None
+    job: GroupJob,
+    coordinator: Any,
+    num_steps: int,
+    stop_reason: Callable[[], str | None],
+    queue: PlacementQueue | None = None,
 ) -> None:
     """Run groups until the training has done its `num_steps`.
 
     Args:
-        ends: why the training shall end; None while it shall not.
-        turns: where it shares the cluster with others of ours.
+        stop_reason: why the training shall stop; None while it shall not.
+        queue: where it shares the cluster with others of ours.
 
     Raises:
         RunError: a rank met an error that a restart cannot cure, a budget of failures is spent, or there is no room.
-        Terminated: the training was asked to end, and has done so after a checkpoint.
+        Terminated: the training was asked to stop, and has done so after a checkpoint.
     """
     budget = Budget(job.config.group)
-    while not _attempt(job, board, num_steps, budget, ends, turns or Alone()):
+    while not _attempt(job, coordinator, num_steps, budget, stop_reason, queue or NoQueue()):
         pass
 
 
 def _attempt(
-    job: GroupJob, board: Any, num_steps: int, budget: Budget, ends: Callable[[], str | None], turns: Turns
+    job: GroupJob,
+    coordinator: Any,
+    num_steps: int,
+    budget: Budget,
+    stop_reason: Callable[[], str | None],
+    queue: PlacementQueue,
 ) -> bool:
     """One group; returns whether the training is done."""
     avoid = [*job.config.group.exclude_nodes, *budget.excluded()]
     lost: TrainingFailedError | None = None
     try:
-        num_workers = _wait_for_room(job, avoid, ends, turns)
-        ray.get(board.new_attempt.remote(num_workers))
-        with _watch_cluster(job, board, num_workers, avoid):
-            run_group(job, board, num_workers, _ids(avoid), min(PLACING_S, job.config.group.start_timeout_s))
+        num_workers = wait_for_room(job, avoid, stop_reason, queue)
+        ray.get(coordinator.new_attempt.remote(num_workers))
+        with _watch_cluster(job, coordinator, num_workers, avoid):
+            run_group(job, coordinator, num_workers, _ids(avoid), min(PLACING_S, job.config.group.start_timeout_s))
     except TrainingFailedError as error:
         lost = error
     finally:
-        ray.get(board.no_group.remote())
-        turns.leave()
-    state: BoardState = ray.get(board.read.remote())
+        ray.get(coordinator.no_group.remote())
+        queue.leave()
+    state: GroupState = ray.get(coordinator.read.remote())
     if state.failure is not None:
         raise RunError(state.failure)
     if lost is None and state.steps_done >= num_steps:
-        ray.get(board.attempt_ended.remote("finished"))
+        ray.get(coordinator.attempt_ended.remote("finished"))
         return True
-    if state.ends is not None:
-        raise Terminated(state.ends)
-    why = state.pause if lost is None else _count(lost, state, budget)
-    ray.get(board.attempt_ended.remote(why or "stopped"))
+    if state.stop_reason is not None:
+        raise Terminated(state.stop_reason)
+    why = state.restart_reason if lost is None else _count(lost, state, budget)
+    ray.get(coordinator.attempt_ended.remote(why or "stopped"))
     return False
 
 
-def _count(lost: TrainingFailedError, state: BoardState, budget: Budget) -> str:
+def _count(lost: TrainingFailedError, state: GroupState, budget: Budget) -> str:
     """Spend the failure; returns what happened."""
     excluded = set(budget.excluded())
-    why = budget.spend(failure_of(lost), state.places)
+    why = budget.spend(failure_of(lost), state.locations)
     say(f"{why}: starting again")
     for node in set(budget.excluded()) - excluded:
         say(f"node {_address(node)} gets no worker any more: workers died on it {budget.deaths[node]} times")
     return why
-
-
-def _wait_for_room(job: GroupJob, avoid: Sequence[str], ends: Callable[[], str | None], turns: Turns) -> int:
-    """Wait until the group has room; returns the number of its workers."""
-    config, need = job.config, needs_of_worker(job)
-    fewest = config.group.min_workers or config.num_workers
-    start_s = time.monotonic()
-    enough_since_s: float | None = None
-    told = False
-    try:
-        while True:
-            if (reason := ends()) is not None:
-                raise Terminated(reason)
-            if not turns.mine():
-                time.sleep(POLL_S)
-                start_s = time.monotonic()
-                continue
-            nodes = list_nodes()
-            room, now_s = min(room_for(need, nodes, avoid), config.num_workers), time.monotonic()
-            enough_since_s = (enough_since_s or now_s) if room >= fewest else None
-            settled = enough_since_s is not None and now_s - enough_since_s >= SETTLE_S
-            if room == config.num_workers or settled:
-                if room < config.num_workers:
-                    say(f"going on with {room} of {config.num_workers} workers: {_missing(job, nodes, room, avoid)}")
-                return room
-            if turns.crowded():
-                start_s = now_s
-            if now_s - start_s >= config.group.start_timeout_s:
-                waited = f"after train.group.start_timeout_s={config.group.start_timeout_s:g} s"
-                raise RunError(f"no room for the group {waited}: {_missing(job, nodes, room, avoid)}")
-            if not told and now_s - start_s >= SETTLE_S:
-                told = True
-                reserve(need, config.num_workers)
-                say(f"waiting for room: {_missing(job, nodes, room, avoid)}")
-            time.sleep(POLL_S)
-    finally:
-        if told:
-            reserve(need, 0)
-
-
-def _missing(job: GroupJob, nodes: Sequence[Node], room: int, avoid: Sequence[str]) -> str:
-    """What there is and what is not, node by node."""
-    need = needs_of_worker(job)
-    wants = ", ".join(f"{amount:g} {name}" for name, amount in need.items() if not name.startswith("accelerator_type"))
-    kind = f" ({job.config.group.accelerator})" if job.config.group.accelerator else ""
-    return (
-        f"{job.config.num_workers} workers of {wants}{kind} each are wanted, there is room for {room}; nodes: "
-        + "; ".join(_described(node, need, avoid) for node in nodes if node.total or not node.alive)
-    )
-
-
-def _described(node: Node, need: dict[str, float], avoid: Sequence[str]) -> str:
-    if not node.alive:
-        return f"{node.address} is dead"
-    free = ", ".join(
-        f"{node.free.get(name, 0):g} of {node.total.get(name, 0):g} {name} free"
-        if not name.startswith("accelerator_type")
-        else ("" if name in node.total else f"no {name.partition(':')[2]}")
-        for name in need
-    ).strip(", ")
-    state = ", excluded" if {node.id, node.address} & set(avoid) else ", going away" if node.draining else ""
-    return f"{node.address} has {free}{state}"
 
 
 def _ids(avoid: Sequence[str]) -> list[str]:
@@ -188,33 +105,28 @@ def _address(node_id: str) -> str:
     return next((node.address for node in list_nodes() if node.id == node_id), node_id)
 
 
-@contextmanager
-def _watch_cluster(job: GroupJob, board: Any, num_workers: int, avoid: Sequence[str]) -> Iterator[None]:
-    """In the block, interrupt the group when one of its nodes is about to go, or when a larger one has room."""
-    ended = threading.Event()
+def _watch_cluster(
+    job: GroupJob, coordinator: Any, num_workers: int, avoid: Sequence[str]
+) -> AbstractContextManager[None]:
+    """In the block, restart the group when one of its nodes is about to go, or when a larger one has room."""
 
-    def watch() -> None:
-        while not ended.wait(job.config.group.watch_s):
-            if reason := _reason_to_move(job, ray.get(board.read.remote()), num_workers, avoid):
-                ray.get(board.interrupt.remote(reason))
-                say(f"{reason}: a checkpoint after this step, then on")
-                return
+    def look() -> bool:
+        reason = _reason_to_move(job, ray.get(coordinator.read.remote()), num_workers, avoid)
+        if reason is None:
+            return False
+        ray.get(coordinator.restart.remote(reason))
+        say(f"{reason}: a checkpoint after this step, then on")
+        return True
 
-    watcher = threading.Thread(target=watch, name="cluster", daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        watcher.join()
+    return watching(look, every_s=job.config.group.watch_s, name="cluster")
 
 
-def _reason_to_move(job: GroupJob, state: BoardState, num_workers: int, avoid: Sequence[str]) -> str | None:
-    if len(state.places) < num_workers or not state.resumed_from:  # it has not begun
+def _reason_to_move(job: GroupJob, state: GroupState, num_workers: int, avoid: Sequence[str]) -> str | None:
+    if len(state.locations) < num_workers or not state.resumed_from:  # it has not begun
         return None
     nodes = list_nodes()
     going = {node.id: node.address for node in nodes if node.draining}
-    if leaving := sorted({going[place.node] for place in state.places.values() if place.node in going}):
+    if leaving := sorted({going[one.node] for one in state.locations.values() if one.node in going}):
         return f"{', '.join(leaving)} is about to be taken away"
     more = room_for(needs_of_worker(job), nodes, avoid)
     if num_workers < job.config.num_workers and more > 0:

@@ -9,7 +9,7 @@ from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError, Work
 from ray.train.v2.api.exceptions import PreemptionError, TrainingFailedError, WorkerGroupError
 
 from data_pipeline.errors import RunError
-from jobs.train.coordinator import Place
+from jobs.train.coordinator import Location
 from rm_core.train_config.worker_group import WorkerGroupConfig
 
 __all__ = ["Budget", "Failure", "failure_of"]
@@ -56,22 +56,22 @@ class Budget:
     deaths: Counter[str] = field(default_factory=Counter)
     """By node id: attempts that a worker's death on this node ended."""
 
-    def spend(self, failure: Failure, places: Mapping[int, Place]) -> str:
+    def spend(self, failure: Failure, locations: Mapping[int, Location]) -> str:
         """Count one failure; returns what to tell the user.
 
         Args:
-            places: where each rank of the attempt ran.
+            locations: where each rank of the attempt ran.
 
         Raises:
             RunError: there are no more attempts for failures of this kind.
         """
         if failure.lost:
             self.losses += 1
-            self.deaths.update({places[rank].node for rank in failure.ranks if rank in places})
+            self.deaths.update({locations[rank].node for rank in failure.ranks if rank in locations})
         else:
             self.errors += 1
         count, most, key = self._count(lost=failure.lost)
-        said = f"{_who(failure, places)}: {failure.text}"
+        said = f"{_who(failure, locations)}: {failure.text}"
         if count > most:
             kind = "lost workers" if failure.lost else "failed in a worker's code"
             raise RunError(f"training {kind} {count} times, train.group.{key} is {most}; the last: {said}")
@@ -88,10 +88,10 @@ class Budget:
         return self.errors, self.config.max_failures, "max_failures"
 
 
-def _who(failure: Failure, places: Mapping[int, Place]) -> str:
+def _who(failure: Failure, locations: Mapping[int, Location]) -> str:
     if not failure.ranks:
         return "the group"
-    hosts = sorted({places[rank].address for rank in failure.ranks if rank in places})
+    hosts = sorted({locations[rank].address for rank in failure.ranks if rank in locations})
     ranks = ", ".join(map(str, failure.ranks))
     return f"rank{'s' if len(failure.ranks) > 1 else ''} {ranks}" + (f" on {', '.join(hosts)}" if hosts else "")
 

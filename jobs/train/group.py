@@ -1,6 +1,6 @@
-"""The door to Ray Train: one group of workers from its start to its end, and what each worker runs.
+"""The adapter to Ray Train: one group of workers from its start to its end, and what each worker runs.
 
-Whether and where there is another group after it is decided in `train_attempts`: a group here never restarts by itself.
+Whether and where there is another group after it is decided in `attempts`: a group here never restarts by itself.
 """
 
 import os
@@ -21,7 +21,7 @@ from ray.train.v2.api.config import FailureConfig, ScalingConfig  # ray.train's 
 from data_pipeline.errors import BaserewardError
 from jobs.tracking.metric_logger import MetricLogger, folder_of_node, log_artifact
 from jobs.tracking.node_metrics import NodeMeter, node_section, sampled
-from jobs.train.coordinator import Place, StopAsked
+from jobs.train.coordinator import Location, StopRequested
 from rm_core.train_config.config import TrainConfig
 
 __all__ = ["GroupJob", "needs_of_worker", "run_group"]
@@ -29,7 +29,7 @@ __all__ = ["GroupJob", "needs_of_worker", "run_group"]
 
 @dataclass(frozen=True, kw_only=True)
 class GroupJob:
-    """What every worker is told."""
+    """What every worker gets."""
 
     config: TrainConfig
     export_to: str
@@ -53,12 +53,12 @@ def needs_of_worker(job: GroupJob) -> dict[str, float]:
     return needs
 
 
-def run_group(job: GroupJob, board: Any, num_workers: int, avoid: Sequence[str], start_timeout_s: float) -> None:
+def run_group(job: GroupJob, coordinator: Any, num_workers: int, avoid: Sequence[str], start_timeout_s: float) -> None:
     """Run one group of `num_workers` until it ends.
 
     Args:
         avoid: ids of nodes that get no worker.
-        start_timeout_s: how long it may wait for its place.
+        start_timeout_s: how long it may wait for its room.
 
     Raises:
         TrainingFailedError: a worker failed or died, or the group could not be placed.
@@ -70,11 +70,11 @@ def run_group(job: GroupJob, board: Any, num_workers: int, avoid: Sequence[str],
         resources_per_worker=needs_of_worker(job),
         label_selector={"ray.io/node-id": f"!in({','.join(avoid)})"} if avoid else None,
     )
-    # Nothing is kept there: checkpoints are ours.
+    # Nothing is written there: checkpoints are ours.
     with tempfile.TemporaryDirectory(prefix="basereward-ray-train-") as folder:
         TorchTrainer(
             _worker,
-            train_loop_config={"job": job, "board": board},
+            train_loop_config={"job": job, "coordinator": coordinator},
             torch_config=TorchConfig(backend="nccl" if job.use_gpu else "gloo", timeout_s=_group_timeout_s(job.config)),
             scaling_config=scaling,
             run_config=RunConfig(
@@ -92,29 +92,29 @@ def _group_timeout_s(config: TrainConfig) -> int:
 
 def _worker(arguments: dict[str, Any]) -> None:
     """One worker: train, unless an earlier attempt failed for good."""
-    job, board = arguments["job"], arguments["board"]
+    job, coordinator = arguments["job"], arguments["coordinator"]
     context = ray.get_runtime_context()
-    place = Place(node=context.get_node_id(), address=ray.util.get_node_ip_address())
-    if ray.get(board.begin.remote(get_context().get_world_rank(), place)) is not None:
+    location = Location(node=context.get_node_id(), address=ray.util.get_node_ip_address())
+    if ray.get(coordinator.begin.remote(get_context().get_world_rank(), location)) is not None:
         return
     from rm_core.training.trainer import StopTraining
 
     try:
-        _train(job, board)
+        _train(job, coordinator)
     except StopTraining as stopped:
-        board.note.remote(f"stopped {stopped}, with a checkpoint")
+        coordinator.note.remote(f"stopped {stopped}, with a checkpoint")
     except BaserewardError as error:
         # A restart would meet it again: tell the driver, and let Ray end the other ranks.
-        ray.get(board.fail.remote(str(error)))
+        ray.get(coordinator.fail.remote(str(error)))
         raise
 
 
-def _train(job: GroupJob, board: Any) -> None:
+def _train(job: GroupJob, coordinator: Any) -> None:
     from rm_core.training.trainer import Hooks
     from rm_core.training.worker import train_rank
 
     def note(text: str) -> None:
-        board.note.remote(text)
+        coordinator.note.remote(text)
 
     def silent(*_: object) -> None:
         """World rank 0 speaks for all."""
@@ -122,12 +122,12 @@ def _train(job: GroupJob, board: Any) -> None:
     def artifact(path: str, folder: str) -> None:
         log_artifact(job.tracking_uri, job.run_id, path, folder, note)
 
-    stop = StopAsked(board)
+    stop = StopRequested(coordinator)
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # the logger itself tries again, and says so
     if get_context().get_world_rank() != 0:
         hooks = Hooks(begin=silent, log=silent, before_save=silent, stop=stop, note=note, artifact=artifact)
-        with _node_watched(job, note) as keep:
-            hooks = replace(hooks, before_save=keep)
+        with _node_watched(job, note) as flush:
+            hooks = replace(hooks, before_save=flush)
             train_rank(job.config, hooks, export_to=job.export_to, lineage=job.lineage)
         return
     with (
@@ -138,18 +138,18 @@ def _train(job: GroupJob, board: Any) -> None:
         def log(steps_done: int, metrics: Mapping[str, float]) -> None:
             logger.log(steps_done, metrics)
             if "train/loss" not in metrics:
-                board.advance.remote(steps_done, "step left out", None)
+                coordinator.advance.remote(steps_done, "step left out", None)
                 return
             note = f"loss {metrics['train/loss']:.3f}"
             if "train/accuracy" in metrics:  # there is none where people only saw ties
                 note += f", accuracy {metrics['train/accuracy']:.3f}"
             note += f", {metrics['system/comparisons_per_s']:.0f} comparisons/s"
-            board.advance.remote(steps_done, note, metrics["train/loss"])
+            coordinator.advance.remote(steps_done, note, metrics["train/loss"])
 
         hooks = Hooks(
-            begin=lambda steps: ray.get(board.started.remote(steps)),
+            begin=lambda steps: ray.get(coordinator.started.remote(steps)),
             log=log,
-            before_save=logger.keep,
+            before_save=logger.flush,
             stop=stop,
             note=note,
             artifact=artifact,
@@ -168,7 +168,7 @@ def _node_watched(job: GroupJob, note: Callable[[str], None]) -> Iterator[Callab
         return
     folder = folder_of_node(job.config.output, ray.util.get_node_ip_address())
     with MetricLogger(job.tracking_uri, job.run_id, folder=folder, report=note) as logger, _sampled(job, logger):
-        yield logger.keep
+        yield logger.flush
 
 
 def _sampled(job: GroupJob, logger: MetricLogger) -> AbstractContextManager[None]:

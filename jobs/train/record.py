@@ -1,19 +1,19 @@
 """The attempts at one training, from its first group of workers to its last: ``<output>/attempts.json``.
 
-    board, on the driver's node -> attempts of this driver ---.
+    coordinator, on the driver's node -> attempts of this driver ---.
     attempts.json, of earlier drivers ------------------------+-> attempts.json -> tags and page of the MLflow run
 
 A driver that is killed leaves what it wrote half a minute before, so that hours and cost are counted over all of them.
 """
 
 import json
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 
 from data_pipeline.storage import exists, join, read_bytes, write_atomic
+from jobs.runtime.watcher import watching
 
 __all__ = ["Attempt", "TrainingRecord"]
 
@@ -27,9 +27,9 @@ class Attempt:
     """One group of workers."""
 
     began_s: float
-    """Seconds since 1970, when its place was there."""
+    """Seconds since 1970, when it had room."""
     seconds: float = 0.0
-    """From its place to its end, start-up too: what a cloud charges for."""
+    """From then to its end, start-up too: what a cloud charges for."""
     workers: int = 0
     gpu_type: str = ""
     """As Ray calls it; every worker has one. Empty: on CPUs."""
@@ -66,26 +66,15 @@ class TrainingRecord:
         """In the order in which they began."""
         return [*self._earlier, *self._own]
 
-    @contextmanager
-    def kept(self, read: Callable[[], Sequence[Attempt]]) -> Iterator[None]:
+    def updated(self, read: Callable[[], Sequence[Attempt]]) -> AbstractContextManager[None]:
         """In the block, write the attempts of this driver, as `read` returns them, every half minute and at its end."""
-        ended = threading.Event()
 
-        def keep() -> None:
-            last = False
-            while not last:
-                last = ended.wait(WRITE_S)
-                now_s = time.time()
-                self._own = [one if one.ended else replace(one, seconds=now_s - one.began_s) for one in read()]
-                self.write()
+        def update() -> None:
+            now_s = time.time()
+            self._own = [one if one.ended else replace(one, seconds=now_s - one.began_s) for one in read()]
+            self.write()
 
-        thread = threading.Thread(target=keep, name="attempts", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+        return watching(update, every_s=WRITE_S, name="attempts", at_end=True)
 
     def end(self, reason: str) -> None:
         """The last attempt has ended because of `reason`, if nothing else is known."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.cli.commands import VERBS
+from jobs.cli.commands import COMMANDS
 from jobs.recipe.load import packaged_recipes
 from jobs.recipe.schema import SECTIONS
 
@@ -29,9 +29,9 @@ def user_text() -> str:
     return "\n".join(page.read_text(encoding="utf-8") for page in pages)
 
 
-@pytest.mark.parametrize("verb", sorted(VERBS))
-def test_every_verb_is_documented(verb: str, user_text: str) -> None:
-    assert f"basereward {verb}" in user_text
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_is_documented(command: str, user_text: str) -> None:
+    assert f"basereward {command}" in user_text
 
 
 @pytest.mark.parametrize("recipe", packaged_recipes())
@@ -52,10 +52,10 @@ def test_relative_links_resolve(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
-def test_commands_name_existing_verbs(page: Path) -> None:
+def test_code_blocks_name_existing_commands(page: Path) -> None:
     blocks = CODE_BLOCK.findall(page.read_text(encoding="utf-8"))
-    named = {verb for block in blocks for verb in COMMAND.findall(block)}
-    assert {verb for verb in named if not verb.startswith("-")} - VERBS.keys() == set()
+    named = {command for block in blocks for command in COMMAND.findall(block)}
+    assert {command for command in named if not command.startswith("-")} - COMMANDS.keys() == set()
 
 
 def test_no_path_of_one_machine() -> None:

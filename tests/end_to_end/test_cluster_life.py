@@ -18,13 +18,13 @@ from postgres_server import postgres_programs
 
 pytestmark = pytest.mark.drill
 
-# A job that says whether a verb of ours would take GPUs, and wants so many nodes with four of them each.
+# A job that says whether a command of ours would take GPUs, and wants so many nodes with four of them each.
 WIDE = """
 import sys
 from pathlib import Path
 from cluster.package import pack
 from cluster.submission.job import Submission, new_id
-from jobs.submit.sending import send
+from jobs.submit.send_and_follow import send
 job = '''
 import sys
 import ray

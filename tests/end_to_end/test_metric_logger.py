@@ -15,7 +15,7 @@ from workplace import NUM_STEPS, Workplace
 
 from data_pipeline.errors import RunError
 from jobs.recipe.schema import TrackingConfig
-from jobs.tracking.metric_logger import KEPT_FILE, MetricLogger, send_kept
+from jobs.tracking.metric_logger import WAITING_FILE, MetricLogger, send_waiting
 from jobs.tracking.tracker import Tracker
 
 
@@ -45,7 +45,7 @@ def test_points_of_an_outage_arrive_when_the_server_is_back(
         start_s = time.monotonic()
         for step in range(2, 500):
             logger.log(step, {"train/loss": 1 / step})
-            logger.keep()
+            logger.flush()
         assert time.monotonic() - start_s < 10, "the training waits for the server"
         while not said:
             time.sleep(0.02)
@@ -62,15 +62,15 @@ def test_points_that_wait_at_the_end_are_kept_and_sent_by_the_next(tmp_path: Pat
         for step in range(1, 6):
             logger.log(step, {"train/loss": 1 / step})
             if step == 4:
-                logger.keep()
-    assert len(json.loads((tmp_path / "out" / KEPT_FILE).read_text())) == 5
-    with pytest.raises(RunError, match=f"has not answered for 0.1 s.*{KEPT_FILE}"):
-        send_kept(away, tracker.run_id, folder, 0.1, print)
+                logger.flush()
+    assert len(json.loads((tmp_path / "out" / WAITING_FILE).read_text())) == 5
+    with pytest.raises(RunError, match=f"has not answered for 0.1 s.*{WAITING_FILE}"):
+        send_waiting(away, tracker.run_id, folder, 0.1, print)
     with MetricLogger(tracker.uri, tracker.run_id, folder=folder) as logger:  # a restart, from the checkpoint of step 3
         for step in range(4, 8):
             logger.log(step, {"train/loss": 1 / step})
     assert points_of(tracker.uri, tracker.run_id, "train/loss") == [(step, 1 / step) for step in range(1, 8)]
-    send_kept(tracker.uri, tracker.run_id, folder, 0.1, print)
+    send_waiting(tracker.uri, tracker.run_id, folder, 0.1, print)
     with pytest.raises(RunError, match="1 points could not be sent"), MetricLogger(away, "r", patience_s=0.1) as logger:
         logger.log(1, {"train/loss": 1.0})
 
@@ -86,10 +86,10 @@ def test_a_server_that_takes_the_call_and_says_nothing_holds_nobody_up(tmp_path:
             for step in range(2, 2001):
                 logger.log(step, {"train/loss": 1 / step})
                 if step % 500 == 0:
-                    logger.keep()
+                    logger.flush()
             assert select.select([silent], [], [], 0)[0] == [], "somebody asked again: the first request is over"
         held.close()
-    send_kept(tracker.uri, tracker.run_id, folder, 60, print)
+    send_waiting(tracker.uri, tracker.run_id, folder, 60, print)
     assert points_of(tracker.uri, tracker.run_id, "train/loss") == [(step, 1 / step) for step in range(1, 2001)]
 
 

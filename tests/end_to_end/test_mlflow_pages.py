@@ -1,4 +1,4 @@
-"""What a person sees: MLflow's pages of our runs in a real browser, and the verb that opens them."""
+"""What a person sees: MLflow's pages of our runs in a real browser, and the command that opens them."""
 
 import re
 import sys

@@ -51,14 +51,13 @@ elif what == "wait":
 sys.exit(int(rest[-1]))
 """
 
-# What the person's machine runs: the product's own functions, with the probe in place of a verb.
+# What the person's machine runs: the product's own functions, with the probe in place of a command.
 SEND = """
 import sys
 from pathlib import Path
 from cluster.package import pack
 from cluster.submission.job import Submission, new_id
-from jobs.submit.following import follow_to_its_end
-from jobs.submit.sending import send
+from jobs.submit.send_and_follow import follow_to_its_end, send
 code = pack(["cluster"], {"probe.py": Path("probe.py").read_text()}, Path("packages"))
 retries, *words = sys.argv[1:]
 one = Submission(id=new_id("probe", words), words=("probe", *words), package=str(code.file), env=("PROBE_PASSWORD",))
@@ -142,7 +141,7 @@ def ids_in(printed: str) -> list[str]:
     return re.findall(r"^submitted (\S+) to", printed, re.MULTILINE)
 
 
-def test_a_verb_runs_there_and_its_exit_code_is_ours(place: Place) -> None:
+def test_a_command_runs_there_and_its_exit_code_is_ours(place: Place) -> None:
     recipe = str(Workplace(place.folder / "mine").recipe)
     printed = place.cli("submit", "--wait", "init-model", recipe)
     assert "data_pipeline, rm_core, cluster, jobs and the recipe" in printed

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from data_pipeline.errors import MissingInput
 from jobs.recipe.schema import Recipe, TrackingConfig
 from jobs.tracking import runs
-from jobs.tracking.metric_logger import MetricLogger, folder_of_node, send_all_kept
+from jobs.tracking.metric_logger import MetricLogger, folder_of_node, send_all_waiting
 from jobs.tracking.node_metrics import NodeMeter, node_section, sampled
 from jobs.tracking.store import read_runs
 from jobs.tracking.tracker import Tracker, absolute_uri
@@ -193,5 +193,5 @@ def test_points_of_every_node_that_wait_are_sent_at_the_end(store: Path, tmp_pat
         folder = folder_of_node(str(tmp_path / "out"), address)
         with MetricLogger(away, tracker.run_id, folder=folder, patience_s=0.1) as logger:
             logger.log(3, {name: 50.0})
-    send_all_kept(tracker.uri, tracker.run_id, str(tmp_path / "out"), 10, print)
+    send_all_waiting(tracker.uri, tracker.run_id, str(tmp_path / "out"), 10, print)
     assert tracker.metrics() == {"system/node_10.0.0.7/cpu_percent": 50.0, "system/node_fd00--8/x": 50.0}

@@ -16,8 +16,7 @@ from data_pipeline.config import PreprocessConfig
 from data_pipeline.encoding.tokenizer import train_tokenizer
 from data_pipeline.pipeline import prepare
 from jobs.recipe.load import load_recipe
-from jobs.recipe.paths import with_absolute_paths
-from jobs.recipe.schema import Recipe
+from jobs.recipe.schema import Recipe, with_absolute_paths
 
 ROWS_PER_UNIT = 12
 
@@ -44,18 +43,18 @@ class PicturePairs(Workplace):
         self.recipe.write_text(yaml.safe_dump(recipe), encoding="utf8")
 
     def start(self, verb: str, *overrides: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
-        """The verb in a process of its own, with variables of its own."""
+        """The command in a process of its own, with variables of its own."""
         return subprocess.Popen(
             self.command(verb, *overrides), cwd=self.folder, env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 
     def load(self, *overrides: str) -> Recipe:
-        """The recipe, for a verb that runs in this process."""
+        """The recipe, for a command that runs in this process."""
         return load_recipe(str(self.recipe), list(overrides))
 
     def config(self, *overrides: str) -> PreprocessConfig:
-        """The section of preprocessing as the verb itself uses it."""
+        """The section of preprocessing as the command itself uses it."""
         return with_absolute_paths(self.load(*overrides).preprocess, "data_root", "output", "tokenizer")
 
     def undisturbed(self) -> dict[str, bytes]:

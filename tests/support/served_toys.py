@@ -1,21 +1,19 @@
 """Reward models with random weights as a training would have left them: an export, and a logged model of a run."""
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 
 from data_pipeline.dataset.manifest import Manifest
 from data_pipeline.encoding.tokenizer import load_tokenizer
 from jobs.recipe.schema import TrackingConfig
-from jobs.registry.pyfunc_model import add_served_files, one_model
+from jobs.registry.pyfunc_model import log_trained_model
 from jobs.tracking.tracker import Tracker
 from rm_core.model.backbone import new_backbone
 from rm_core.model.config import HeadConfig
 from rm_core.model.reward_model import RewardModel
 from rm_core.model.shape_config import backbone_config
 from rm_core.model_folder.folder import save_reward_model
-from rm_core.serving.served_model import Reading
 
 
 def write_export(folder: Path, shape: str, seed: int, tokenizer: Path, lineage: dict[str, str] | None = None) -> str:
@@ -37,8 +35,6 @@ def log_training(store: Path, folder: Path, shape: str, seed: int, tokenizer: Pa
     manifest = Manifest.read(str(shards))
     lineage = {"mlflow_run_id": tracker.run_id, "recipe": folder.name, "data_fingerprint": manifest.fingerprint}
     export = write_export(folder / "export", shape, seed, tokenizer, lineage)
-    with TemporaryDirectory() as beside:
-        add_served_files(beside, one_model(folder.name, export, Reading.of_manifest(manifest.config)))
-        tracker.log_model(export, name=folder.name, step=seed, beside=beside)
+    log_trained_model(tracker, export, name=folder.name, step=seed, manifest=manifest)
     tracker.finish()
     return tracker.run_id

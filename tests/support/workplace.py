@@ -44,14 +44,14 @@ class Workplace:
         return [sys.executable, "-m", "jobs.cli.main", verb, str(self.recipe), *overrides]
 
     def start(self, verb: str, *overrides: str) -> subprocess.Popen[str]:
-        """The verb in a process of its own."""
+        """The command in a process of its own."""
         return subprocess.Popen(
             self.command(verb, *overrides), cwd=self.folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 
     def run(self, verb: str, *overrides: str, code: int = 0) -> str:
-        """What the verb printed; it must end with exit code `code`."""
+        """What the command printed; it must end with exit code `code`."""
         process = self.start(verb, *overrides)
         output, _ = process.communicate(timeout=400)
         assert process.returncode == code, output

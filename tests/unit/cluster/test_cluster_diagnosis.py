@@ -33,7 +33,7 @@ def test_nodes_that_are_well_have_nothing_wrong() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "message"),
     [
         ({"facts": None, "silence": "timed out"}, "does not answer: timed out"),
         ({"gpus": (H100,) * 7}, "7 GPUs of 8 wanted"),
@@ -50,8 +50,8 @@ def test_nodes_that_are_well_have_nothing_wrong() -> None:
         ({"storage_problem": "AccessDenied"}, "S3 is not reached: AccessDenied"),
     ],
 )
-def test_each_fault_is_named_with_its_node_and_a_cure(changed: dict[str, Any], told: str) -> None:
-    found = [one for one in diagnose([node(), node("10.0.0.9", **changed)], WANTED) if told in one.wrong]
+def test_each_fault_is_named_with_its_node_and_a_cure(changed: dict[str, Any], message: str) -> None:
+    found = [one for one in diagnose([node(), node("10.0.0.9", **changed)], WANTED) if message in one.wrong]
     assert [one.node for one in found] == ["10.0.0.9"]
     assert found[0].cure
 

@@ -1,4 +1,4 @@
-"""Whether a verb's workers take GPUs: what the cluster has, may grow to, and what the recipe says."""
+"""Whether a command's workers take GPUs: what the cluster has, may grow to, and what the recipe says."""
 
 from typing import Any
 

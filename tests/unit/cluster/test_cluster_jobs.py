@@ -192,7 +192,7 @@ def test_another_version_ends_the_job_with_2(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "told"),
+    ("address", "message"),
     [
         ("ray://head:10001", "is no address of a Jobs API"),
         ("head:6379", "6379 is the port of Ray's nodes"),
@@ -200,16 +200,16 @@ def test_another_version_ends_the_job_with_2(tmp_path: Path) -> None:
         ("head:port", "address"),
     ],
 )
-def test_addresses_that_are_none(address: str, told: str) -> None:
-    with pytest.raises(Refused, match=told) as caught:
+def test_addresses_that_are_none(address: str, message: str) -> None:
+    with pytest.raises(Refused, match=message) as caught:
         api_url(address)
     assert "word@" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("arguments", "message"),
     [
-        ([], "submit needs a verb with a recipe, got none"),
+        ([], "submit needs a command with a recipe, got none"),
         (["data"], "got 'data'"),
         (["train"], "submit train needs a recipe"),
         (["train", "demo"], "run_dir=runs/demo starts from a folder of this machine"),
@@ -233,11 +233,11 @@ def test_addresses_that_are_none(address: str, told: str) -> None:
     ],
 )
 def test_what_is_refused_before_anything_is_sent(
-    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["submit", *words]) == 2
+    assert main(["submit", *arguments]) == 2
     printed = capsys.readouterr().err
-    assert told in printed and printed.count("\n") == 1 and "word@" not in printed
+    assert message in printed and printed.count("\n") == 1 and "word@" not in printed
 
 
 def test_code_on_s3_is_what_ray_unpacks_on_a_node(

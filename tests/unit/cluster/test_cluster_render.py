@@ -76,7 +76,7 @@ def test_ray_up_holds_no_token(read: Outputs, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "message"),
     [
         ({"ssh": {"user": "ubuntu", "key_name": None}}, "ssh.key_name is null"),
         ({"schema_version": 2}, "schema_version is 2"),
@@ -85,12 +85,12 @@ def test_ray_up_holds_no_token(read: Outputs, tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_rendered_is_one_line(
-    changed: dict[str, Any], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    changed: dict[str, Any], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write_outputs(tmp_path / "outputs.json", **changed)
     assert main(["cluster", "render", "ray-up", "--from-terraform", path, f"output={tmp_path}/x"]) == 2
     printed = capsys.readouterr().err
-    assert told in printed and printed.count("\n") == 1
+    assert message in printed and printed.count("\n") == 1
     assert not (tmp_path / "x").exists()
 
 
@@ -238,9 +238,9 @@ def test_the_batch_script_passes_on_a_signal_and_the_exit_code(read: Outputs, tm
     }  # fmt: skip
     done = subprocess.run(["bash", str(script), "train.seed=5"], env=env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 143, done.stderr
-    told = (tmp_path / "log").read_text()
-    assert "python -m jobs train mine.yaml --address auto train.seed=5" in told
-    assert "checkpoint" in told and "scontrol requeue 7" in told
+    log = (tmp_path / "log").read_text()
+    assert "python -m jobs train mine.yaml --address auto train.seed=5" in log
+    assert "checkpoint" in log and "scontrol requeue 7" in log
     assert not list(tmp_path.glob(".basereward-token-*"))
 
 

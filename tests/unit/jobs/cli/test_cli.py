@@ -12,8 +12,8 @@ from prepared_toys import mixed_toy, write_toy
 
 from data_pipeline.errors import CorruptData, MissingInput
 from jobs.cli import main as cli
-from jobs.cli.command import Group, Verb
-from jobs.cli.commands import VERBS
+from jobs.cli.command import CommandGroup, RecipeCommand
+from jobs.cli.commands import COMMANDS
 from jobs.recipe.load import packaged_recipes
 from jobs.recipe.schema import Recipe
 
@@ -26,14 +26,16 @@ def recipe_file(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def verb(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Recipe], None]], None]:
-    """Make a function the verb ``train``."""
+def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Recipe], None]], None]:
+    """Make a function the command ``train``."""
 
     def install(function: Callable[[Recipe], None]) -> None:
-        module = ModuleType("a_verb_of_this_test")
+        module = ModuleType("a_command_of_this_test")
         module.run = function  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, module.__name__, module)
-        monkeypatch.setitem(VERBS, "train", Verb("train", "a_verb_of_this_test:run", "basereward train demo"))
+        monkeypatch.setitem(
+            COMMANDS, "train", RecipeCommand("train", "a_command_of_this_test:run", "basereward train demo")
+        )
 
     return install
 
@@ -45,18 +47,18 @@ def raising(error: BaseException) -> Callable[[Recipe], None]:
     return run
 
 
-@pytest.mark.parametrize("verb_name", sorted(VERBS))
-def test_help_shows_an_example(verb_name: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_help_shows_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        cli.main([verb_name, "--help"])
+        cli.main([name, "--help"])
     assert caught.value.code == 0
-    assert f"example: basereward {verb_name}" in capsys.readouterr().out
+    assert f"example: basereward {name}" in capsys.readouterr().out
 
 
-def test_no_verb_shows_all_verbs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_command_shows_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 2
     out = capsys.readouterr().out
-    assert all(name in out for name in VERBS)
+    assert all(name in out for name in COMMANDS)
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,11 +74,11 @@ def test_missing_recipe_lists_the_packaged_ones(capsys: pytest.CaptureFixture[st
     assert err.count("\n") == 1
 
 
-def test_the_verb_gets_recipe_overrides_and_address(
-    verb: Callable[[Callable[[Recipe], None]], None], recipe_file: str
+def test_the_command_gets_recipe_overrides_and_address(
+    command: Callable[[Callable[[Recipe], None]], None], recipe_file: str
 ) -> None:
     seen: list[Recipe] = []
-    verb(seen.append)
+    command(seen.append)
     assert cli.main(["train", recipe_file, "train.seed=5", "--address", "10.0.0.5:6379", "run_dir=out"]) == 0
     assert (seen[0].train.seed, seen[0].cluster.address, seen[0].run_dir) == (5, "10.0.0.5:6379", "out")
 
@@ -86,13 +88,13 @@ def test_the_verb_gets_recipe_overrides_and_address(
     [(MissingInput("no file 'x'"), 2), (CorruptData("shard x differs"), 1), (KeyboardInterrupt(), 130)],
 )
 def test_exit_codes_with_one_line(
-    verb: Callable[[Callable[[Recipe], None]], None],
+    command: Callable[[Callable[[Recipe], None]], None],
     recipe_file: str,
     capsys: pytest.CaptureFixture[str],
     error: BaseException,
     code: int,
 ) -> None:
-    verb(raising(error))
+    command(raising(error))
     assert cli.main(["train", recipe_file]) == code
     err = capsys.readouterr().err
     assert err.startswith("basereward: ")
@@ -101,9 +103,9 @@ def test_exit_codes_with_one_line(
 
 
 def test_unexpected_failure_is_shown_in_full(
-    verb: Callable[[Callable[[Recipe], None]], None], recipe_file: str, capsys: pytest.CaptureFixture[str]
+    command: Callable[[Callable[[Recipe], None]], None], recipe_file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    verb(raising(KeyError("surprise")))
+    command(raising(KeyError("surprise")))
     assert cli.main(["train", recipe_file]) == 1
     err = capsys.readouterr().err
     assert "Traceback" in err
@@ -111,15 +113,15 @@ def test_unexpected_failure_is_shown_in_full(
 
 
 def test_debug_shows_the_traceback(
-    verb: Callable[[Callable[[Recipe], None]], None], recipe_file: str, capsys: pytest.CaptureFixture[str]
+    command: Callable[[Callable[[Recipe], None]], None], recipe_file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    verb(raising(MissingInput("no file 'x'")))
+    command(raising(MissingInput("no file 'x'")))
     assert cli.main(["train", recipe_file, "--debug"]) == 2
     assert "Traceback" in capsys.readouterr().err
 
 
 def test_sigterm_unwinds_and_exits_143(
-    verb: Callable[[Callable[[Recipe], None]], None], recipe_file: str, capsys: pytest.CaptureFixture[str]
+    command: Callable[[Callable[[Recipe], None]], None], recipe_file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     closed: list[str] = []
 
@@ -129,7 +131,7 @@ def test_sigterm_unwinds_and_exits_143(
         finally:
             closed.append(recipe.name)
 
-    verb(run)
+    command(run)
     before = signal.getsignal(signal.SIGTERM)
     assert cli.main(["train", recipe_file]) == 143
     assert closed == ["small"]
@@ -144,27 +146,27 @@ def test_unknown_arguments_exit_2(argv: list[str]) -> None:
     assert caught.value.code == 2
 
 
-def actions() -> list[tuple[str, str]]:
-    groups = [(name, verb) for name, verb in VERBS.items() if isinstance(verb, Group)]
-    return [(name, action) for name, group in groups for action in group.actions]
+def members() -> list[tuple[str, str]]:
+    groups = [(name, command) for name, command in COMMANDS.items() if isinstance(command, CommandGroup)]
+    return [(name, command) for name, group in groups for command in group.commands]
 
 
-@pytest.mark.parametrize(("group", "action"), actions())
-def test_help_of_an_action_shows_an_example(group: str, action: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("group", "command"), members())
+def test_help_of_a_group_member_shows_an_example(group: str, command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        cli.main([group, action, "--help"])
+        cli.main([group, command, "--help"])
     assert caught.value.code == 0
-    assert f"example: basereward {group} {action}" in capsys.readouterr().out
+    assert f"example: basereward {group} {command}" in capsys.readouterr().out
 
 
-def test_a_group_without_action_shows_its_actions(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_group_without_a_command_shows_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["data"]) == 2
     out = capsys.readouterr().out
     assert all(word in out for word in ("show", "diff", "verify"))
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("arguments", "message"),
     [
         (["show"], "needs FOLDER, got none"),
         (["show", "a", "b"], "needs FOLDER, got 'a', 'b'"),
@@ -176,13 +178,17 @@ def test_a_group_without_action_shows_its_actions(capsys: pytest.CaptureFixture[
         (["verify", "nowhere"], "no prepared data in 'nowhere'"),
     ],
 )
-def test_wrong_arguments_of_an_action(
-    words: list[str], told: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_wrong_arguments_of_a_plain_command(
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["data", *words]) == 2
+    assert cli.main(["data", *arguments]) == 2
     err = capsys.readouterr().err
-    assert told in err
+    assert message in err
     assert err.count("\n") == 1
 
 

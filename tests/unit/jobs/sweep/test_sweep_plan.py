@@ -14,7 +14,7 @@ from jobs.recipe.load import load_recipe
 from jobs.recipe.schema import Recipe
 from jobs.recipe.sweep_config import SweepConfig
 from jobs.sweep.folder import SweepFolder, TrialState
-from jobs.sweep.shared import Placement
+from jobs.sweep.shared import TrialRecipes
 from jobs.sweep.trials import TrialSpec, expand
 
 SOURCES = [{"name": "one", "path": "one.jsonl"}, {"name": "two", "path": "two.jsonl"}]
@@ -31,8 +31,9 @@ def placed(tmp_path: Path, parameters: Mapping[str, Any], **sections: Any) -> tu
     """The recipe of a sweep, and those of its trials."""
     name = written(tmp_path, sweep={"parameters": parameters}, **sections)
     base = load_recipe(name)
-    placement = Placement(base=base, variants=partial(load_recipe, name, []), folder=SweepFolder(base.sweep.output))
-    return base, [placement.recipe_of(spec) for spec in expand(base.sweep)]
+    folder = SweepFolder(base.sweep.output)
+    trial_recipes = TrialRecipes(base=base, variants=partial(load_recipe, name, []), folder=folder)
+    return base, [trial_recipes.recipe_of(spec) for spec in expand(base.sweep)]
 
 
 def test_trials_have_folders_of_their_own_and_share_model_and_data(tmp_path: Path) -> None:
@@ -114,7 +115,7 @@ def test_a_dry_run_of_a_search_shows_its_axes(tmp_path: Path, capsys: pytest.Cap
     assert "silu, tanh" in printed and "7 to do, 0 done" in printed
 
 
-def test_a_flag_belongs_to_its_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_flag_belongs_to_its_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["train", written(tmp_path), "--dry-run"])
     assert "unknown arguments: --dry-run" in capsys.readouterr().err

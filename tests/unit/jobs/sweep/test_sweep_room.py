@@ -6,7 +6,7 @@ import pytest
 
 from cluster.capacity import Node
 from jobs.runtime.termination import Terminated
-from jobs.sweep import trial
+from jobs.sweep import trial_work
 
 NEED = {"CPU": 1.0}
 
@@ -17,10 +17,10 @@ class Cluster:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, grows: bool = True) -> None:
         self.asked: list[int] = []
         self._grows = grows
-        monkeypatch.setattr(trial, "ASK_S", 0.0)
-        monkeypatch.setattr(trial, "POLL_S", 0.0)
-        monkeypatch.setattr(trial, "reserve", lambda _need, count: self.asked.append(count))
-        monkeypatch.setattr(trial, "list_nodes", self.nodes)
+        monkeypatch.setattr(trial_work, "ASK_S", 0.0)
+        monkeypatch.setattr(trial_work, "POLL_S", 0.0)
+        monkeypatch.setattr(trial_work, "reserve", lambda _need, count: self.asked.append(count))
+        monkeypatch.setattr(trial_work, "list_nodes", self.nodes)
 
     def nodes(self) -> list[Node]:
         if not (self._grows and self.asked):
@@ -28,22 +28,22 @@ class Cluster:
         return [Node(id="1", address="a", alive=True, draining=False, total={"CPU": 4}, free={"CPU": 4})]
 
 
-def waiting(turns: list[bool], ends: str | None = None) -> trial.SweepTrial:
-    made: trial.SweepTrial = object.__new__(trial.SweepTrial)
-    made._turns = SimpleNamespace(mine=lambda: turns.pop(0) if turns else True)  # type: ignore[assignment]
-    made._ends = ends
+def waiting(queue: list[bool], stop_reason: str | None = None) -> trial_work.TrialWork:
+    made: trial_work.TrialWork = object.__new__(trial_work.TrialWork)
+    made._queue = SimpleNamespace(is_first=lambda: queue.pop(0) if queue else True)  # type: ignore[assignment]
+    made.stop_reason = stop_reason
     return made
 
 
 def test_room_is_asked_for_in_its_turn_and_the_wish_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Cluster(monkeypatch)
-    turns = [False, False]
-    assert waiting(turns)._room(NEED) == 4
-    assert cluster.asked == [1, 0] and turns == []
+    queue = [False, False]
+    assert waiting(queue)._wait_for_room(NEED) == 4
+    assert cluster.asked == [1, 0] and queue == []
 
 
-def test_a_trial_that_is_told_to_end_leaves_no_wish(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_that_is_asked_to_stop_leaves_no_wish(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Cluster(monkeypatch, grows=False)
     with pytest.raises(Terminated):
-        waiting([True], ends="SIGTERM")._room(NEED)
+        waiting([True], stop_reason="SIGTERM")._wait_for_room(NEED)
     assert cluster.asked == [1, 0]

@@ -86,13 +86,13 @@ def test_the_cluster_in_words() -> None:
 def test_attempts_are_kept_over_drivers(tmp_path: Path) -> None:
     record = TrainingRecord(str(tmp_path))
     running = Attempt(began_s=time.time() - 90, workers=2, gpu_type="H100", last_step=7)
-    with record.kept(lambda: [running]):
+    with record.updated(lambda: [running]):
         pass
     kept = json.loads((tmp_path / "attempts.json").read_text())
     assert kept[0]["seconds"] >= 90 and kept[0]["gpu_type"] == "H100" and kept[0]["ended"] == ""
     after = TrainingRecord(str(tmp_path))  # the driver was killed before it could say why
     assert [one.ended for one in after.attempts] == ["the driver was killed"]
-    with after.kept(lambda: [Attempt(began_s=time.time(), first_step=5)]):
+    with after.updated(lambda: [Attempt(began_s=time.time(), first_step=5)]):
         pass
     after.end("SIGTERM")
     after.end("too late")

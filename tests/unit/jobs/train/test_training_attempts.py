@@ -8,13 +8,13 @@ from ray.train.v2.api.preemption import PreemptionInfo
 
 from cluster.capacity import Node, room_for
 from data_pipeline.errors import RecipeError, RunError
-from jobs.train.coordinator import Board, Place
+from jobs.train.coordinator import Coordinator, Location
 from jobs.train.failures import Budget, Failure, failure_of
 from rm_core.train_config.check import check_train_config
 from rm_core.train_config.config import TrainConfig
 from rm_core.train_config.worker_group import WorkerGroupConfig
 
-PLACES = {0: Place(node="n0", address="10.0.0.1"), 1: Place(node="n1", address="10.0.0.2")}
+LOCATIONS = {0: Location(node="n0", address="10.0.0.1"), 1: Location(node="n1", address="10.0.0.2")}
 DEATH = Failure(lost=True, ranks=(1,), text="its process died")
 ERROR = Failure(lost=False, ranks=(0,), text="ZeroDivisionError: division by zero")
 
@@ -42,23 +42,23 @@ def test_a_node_taken_away_and_a_group_that_was_not_placed_are_losses() -> None:
 
 def test_losses_and_errors_have_budgets_of_their_own() -> None:
     budget = Budget(WorkerGroupConfig(max_failures=1, max_lost_workers=2))
-    assert "train.group.max_lost_workers: 1 of 2" in budget.spend(DEATH, PLACES)
-    assert budget.spend(ERROR, PLACES) == (
+    assert "train.group.max_lost_workers: 1 of 2" in budget.spend(DEATH, LOCATIONS)
+    assert budget.spend(ERROR, LOCATIONS) == (
         "rank 0 on 10.0.0.1: ZeroDivisionError: division by zero (train.group.max_failures: 1 of 1)"
     )
-    assert "train.group.max_lost_workers: 2 of 2" in budget.spend(DEATH, PLACES)
+    assert "train.group.max_lost_workers: 2 of 2" in budget.spend(DEATH, LOCATIONS)
     with pytest.raises(RunError, match=r"lost workers 3 times, train\.group\.max_lost_workers is 2; .*10\.0\.0\.2"):
-        budget.spend(DEATH, PLACES)
+        budget.spend(DEATH, LOCATIONS)
     with pytest.raises(RunError, match=r"code 2 times, train\.group\.max_failures is 1; .*ZeroDivisionError"):
-        budget.spend(ERROR, PLACES)
+        budget.spend(ERROR, LOCATIONS)
 
 
 def test_a_node_is_excluded_after_so_many_deaths_of_workers_on_it() -> None:
     budget = Budget(WorkerGroupConfig(exclude_node_after=2))
-    budget.spend(DEATH, PLACES)
-    budget.spend(ERROR, PLACES)
+    budget.spend(DEATH, LOCATIONS)
+    budget.spend(ERROR, LOCATIONS)
     assert budget.excluded() == []
-    budget.spend(DEATH, PLACES)
+    budget.spend(DEATH, LOCATIONS)
     assert budget.excluded() == ["n1"]
     assert Budget(WorkerGroupConfig(exclude_node_after=0), deaths=budget.deaths).excluded() == []
 
@@ -78,20 +78,20 @@ def test_room_is_what_living_staying_wanted_nodes_have_free() -> None:
     assert room_for(need | {"accelerator_type:H100": 0.001}, nodes) == 0
 
 
-def test_a_board_keeps_what_is_said_over_attempts_but_not_where_they_ran() -> None:
-    board = Board()
-    board.new_attempt(2)
-    assert board.begin(0, PLACES[0]) is None
-    board.interrupt("a node goes")
-    board.interrupt("there is room")
-    assert board.stops() and board.read().pause == "a node goes"
-    board.new_attempt(2)
-    assert not board.stops() and not board.read().places
-    board.end("SIGTERM")
-    board.new_attempt(2)
-    assert board.stops()
-    board.fail("for good")
-    assert board.begin(0, PLACES[0]) == "for good"
+def test_the_coordinator_keeps_what_is_said_over_attempts_but_not_where_they_ran() -> None:
+    coordinator = Coordinator()
+    coordinator.new_attempt(2)
+    assert coordinator.begin(0, LOCATIONS[0]) is None
+    coordinator.restart("a node goes")
+    coordinator.restart("there is room")
+    assert coordinator.should_stop() and coordinator.read().restart_reason == "a node goes"
+    coordinator.new_attempt(2)
+    assert not coordinator.should_stop() and not coordinator.read().locations
+    coordinator.stop("SIGTERM")
+    coordinator.new_attempt(2)
+    assert coordinator.should_stop()
+    coordinator.fail("for good")
+    assert coordinator.begin(0, LOCATIONS[0]) == "for good"
 
 
 @pytest.mark.parametrize(

@@ -1,76 +1,74 @@
-"""What MLflow and the user are told of an ensemble: a run with report and numbers, a version with its lineage."""
+"""What came of an ensemble: a report in its folder, a run and a version with lineage in MLflow, headlines."""
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from data_pipeline.dataset.prepared import PreparedData
-from data_pipeline.storage import join
+from data_pipeline.storage import join, write_atomic
 from jobs.ensemble.members import FoundMember
 from jobs.ensemble.parts import Parts
-from jobs.pages.ensemble_report import PAGE, PICTURE
-from jobs.recipe.schema import Recipe, to_flat_params, to_yaml
-from jobs.registry.registry import CANDIDATE, ModelRegistry, RegisteredVersion
-from jobs.runtime.source_version import source_tags
+from jobs.ensemble.prepare import STATE_FILE, EnsembleTask
+from jobs.ensemble.run import Fitted
+from jobs.pages.ensemble_report import PAGE, PICTURE, write_ensemble_report
+from jobs.recipe.schema import Recipe
+from jobs.registry.registry import CANDIDATE, RegisteredVersion
 from jobs.runtime.terminal import table
 from jobs.tracking.tracker import Tracker
-from rm_core.ensembles.ensemble import Ensemble
-from rm_core.ensembles.judgement import Judgement
-from rm_core.ensembles.table import ScoreTable
 
-__all__ = ["REPORT", "Fitted", "facts_of", "show", "track"]
+__all__ = ["publish"]
 
 REPORT = "ensemble_report.json"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fitted:
-    """What came of the members' rewards."""
+def publish(task: EnsembleTask, fitted: Fitted, folder: str) -> None:
+    """Write the report, log a run, register the model as the candidate, remember it, and show it.
 
-    ensemble: Ensemble
-    fitted_on: ScoreTable
-    judged_on: ScoreTable
-    judgement: Judgement
+    Args:
+        folder: the model.
+    """
+    output = task.recipe.ensemble.output
+    facts, title = facts_of(task, fitted.parts), f"Ensemble {task.recipe.ensemble.register_as}"
+    write_ensemble_report(output, fitted.ensemble, fitted.judgement, title=title, facts=facts)
+    text = json.dumps({"title": title, "facts": facts} | fitted.judgement.to_json(), indent=2, ensure_ascii=False)
+    write_atomic(join(output, REPORT), f"{text}\n".encode())
+    version = track(task, fitted, folder)
+    state = {"identity": task.identity, "address": version.address}
+    write_atomic(join(output, STATE_FILE), json.dumps(state).encode())
+    show(task.recipe, fitted, version)
 
 
-def facts_of(recipe: Recipe, data: PreparedData, members: Sequence[FoundMember], parts: Parts) -> dict[str, str]:
+def facts_of(task: EnsembleTask, parts: Parts) -> dict[str, str]:
     """What the report says was put together."""
-    config = recipe.ensemble
+    config = task.recipe.ensemble
     facts = {
         "rule": config.rule + (f", penalty {config.penalty:g}" if config.rule == "cautious" else ""),
         "data": f"{config.data}, split {config.split}",
-        "data fingerprint": data.manifest.fingerprint,
+        "data fingerprint": task.data.manifest.fingerprint,
         "fitted on": f"{int((~parts.judged).sum()):,} Comparisons",
         "judged on": f"{int(parts.judged.sum()):,} others, a share of {config.judge_share:g} of the groups, "
         f"seed {config.seed}",
     }
-    for member in members:
+    for member in task.members:
         said = [member.served.model, *(f"{key} {value}" for key, value in member.served.lineage.items())]
         facts[f"member {member.served.name}"] = ", ".join(said)
     return facts
 
 
-def track(
-    recipe: Recipe, data: PreparedData, members: Sequence[FoundMember], fitted: Fitted, folder: str, identity: str,
-    registry: ModelRegistry,
-) -> RegisteredVersion:  # fmt: skip
+def track(task: EnsembleTask, fitted: Fitted, folder: str) -> RegisteredVersion:
     """Log a run, and register its model as the candidate.
 
-    Args:
-        folder: the model.
-        identity: another ensemble in the same output folder has another one, and another run.
+    Another ensemble in the same output folder has another identity, and another run.
     """
-    config = recipe.ensemble
-    run_dir = join(config.output, "runs", identity[:12])
-    tracker = Tracker(recipe.tracking, run_dir=run_dir, run_name=f"ensemble {config.register_as}")
+    config, registry = task.recipe.ensemble, task.registry
+    run_dir = join(config.output, "runs", task.identity[:12])
+    tracker = Tracker(task.recipe.tracking, run_dir=run_dir, run_name=f"ensemble {config.register_as}")
     try:
-        _log_run(recipe, data, members, fitted, tracker)
+        _log_run(task, fitted, tracker)
         model_id = tracker.log_model(folder, name=config.register_as, step=0)
         logged = registry.resolve(f"models:/{model_id}")
         version = registry.version_of(config.register_as, logged) or registry.register(
-            config.register_as, logged, tags=_version_tags(recipe, data, members, fitted),
-            description=description(recipe, fitted),
+            config.register_as, logged, tags=_version_tags(task, fitted),
+            description=description(task.recipe, fitted),
         )  # fmt: skip
         registry.set_alias(version, CANDIDATE)
     except BaseException as error:
@@ -80,49 +78,34 @@ def track(
     return version
 
 
-def _log_run(
-    recipe: Recipe, data: PreparedData, members: Sequence[FoundMember], fitted: Fitted, tracker: Tracker
-) -> None:
+def _log_run(task: EnsembleTask, fitted: Fitted, tracker: Tracker) -> None:
     """Settings, lineage, numbers and report."""
-    tracker.log_params(to_flat_params(recipe, ["ensemble"]))
-    tracker.log_text(to_yaml(recipe), "config/recipe.yaml")
-    fingerprint = data.manifest.fingerprint
-    tags = {"recipe": recipe.name, "data_fingerprint": fingerprint} | _lineage_tags(members)
-    tracker.set_tags(tags | source_tags(f"basereward ensemble {recipe.name}"))
+    recipe, fingerprint = task.recipe, task.data.manifest.fingerprint
+    tags = {"data_fingerprint": fingerprint} | _lineage_tags(task.members)
+    tracker.log_recipe(recipe, "ensemble", tags, ["ensemble"])
     counts = {"fitted": len(fitted.fitted_on.labels), "judged": len(fitted.judged_on.labels)}
     tracker.log_dataset(
         name=recipe.name, fingerprint=fingerprint, source=recipe.ensemble.data, profile=counts, context="evaluation"
     )
-    numbers = fitted.judgement.numbers()
-    tracker.log_metrics({f"eval/{_grouped(name)}": value for name, value in numbers.items()})
+    tracker.log_evaluation(fitted.judgement.numbers())
     for name in (PAGE, PICTURE, REPORT):
         tracker.log_file(join(recipe.ensemble.output, name), "ensemble")
     tracker.describe(description(recipe, fitted))
 
 
-def _version_tags(recipe: Recipe, data: PreparedData, members: Sequence[FoundMember], fitted: Fitted) -> dict[str, str]:
+def _version_tags(task: EnsembleTask, fitted: Fitted) -> dict[str, str]:
     """What the version's page shows beside its members."""
     return {
         "kind": "ensemble",
-        "rule": recipe.ensemble.rule,
-        "data_fingerprint": data.manifest.fingerprint,
+        "rule": task.recipe.ensemble.rule,
+        "data_fingerprint": task.data.manifest.fingerprint,
         "judged": str(len(fitted.judged_on.labels)),
         "accuracy": f"{fitted.judgement.ensemble.report.overall.accuracy.value:.4f}",
-    } | _lineage_tags(members)
+    } | _lineage_tags(task.members)
 
 
 def _lineage_tags(members: Sequence[FoundMember]) -> dict[str, str]:
     return {f"member.{one.served.name}": json.dumps(lineage_of(one)) for one in members}
-
-
-def _grouped(name: str) -> str:
-    """A number's name in MLflow, whose pages make a section of each group: sources belong into one, members too.
-
-    >>> _grouped("source/captions/accuracy"), _grouped("member/large/accuracy"), _grouped("accuracy")
-    ('by_source/captions', 'by_member/large', 'accuracy')
-    """
-    kind, _, rest = name.partition("/")
-    return f"by_{kind}/{rest.removesuffix('/accuracy')}" if rest else name
 
 
 def lineage_of(member: FoundMember) -> dict[str, Any]:
@@ -134,12 +117,12 @@ def description(recipe: Recipe, fitted: Fitted) -> str:
     """What the pages of the run and of the version say at their heads, in Markdown."""
     judgement = fitted.judgement
     ours = judgement.ensemble
-    told = (
+    summary = (
         f"Ensemble of {len(judgement.members)} by rule `{recipe.ensemble.rule}`, fitted on "
         f"{fitted.ensemble.num_comparisons:,} Comparisons of `{recipe.ensemble.data}`, judged on "
         f"{ours.report.num_comparisons:,} others. Calibration error {ours.after.error:.3f}."
     )
-    lines = [told, "", "| | pair accuracy | interval |", "| --- | ---: | ---: |"]
+    lines = [summary, "", "| | pair accuracy | interval |", "| --- | ---: | ---: |"]
     for name, one in {"ensemble": ours, **judgement.members}.items():
         accuracy = one.report.overall.accuracy
         lines.append(f"| {name} | {accuracy.value:.3f} | {accuracy.interval.low:.3f} to {accuracy.interval.high:.3f} |")

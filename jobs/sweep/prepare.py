@@ -1,20 +1,24 @@
-"""The trials of a sweep before any of them runs: which there are, each with its recipe and its state."""
+"""Before the trials of a sweep run: which there are, each with its recipe and its state; the sweep's own MLflow run."""
 
 from dataclasses import dataclass, replace
 
 from data_pipeline.dataset.manifest import Manifest
 from data_pipeline.errors import RecipeError
+from data_pipeline.storage import absolute
 from jobs.preprocess.manifests import manifest_of
-from jobs.recipe.paths import with_absolute_paths
-from jobs.recipe.schema import Recipe
+from jobs.recipe.schema import Recipe, with_absolute_paths
+from jobs.recipe.sweep_config import check_sweep_config
 from jobs.sweep.axes import axes_of
-from jobs.sweep.folder import TrialState
+from jobs.sweep.folder import SweepFolder, TrialState
+from jobs.sweep.planned import show_plan, show_search
+from jobs.sweep.progress import sweep_page
 from jobs.sweep.search import Search
-from jobs.sweep.shared import Placement
+from jobs.sweep.shared import TrialRecipes, Variants
 from jobs.sweep.trials import TrialSpec, expand, fits
+from jobs.tracking.tracker import Tracker
 from jobs.train.state import claim_output
 
-__all__ = ["Sweep"]
+__all__ = ["Sweep", "prepare", "show", "start_tracking", "write_state"]
 
 
 @dataclass(kw_only=True)
@@ -22,10 +26,10 @@ class Sweep:
     """One sweep: its trials, their recipes and states."""
 
     recipe: Recipe
-    placement: Placement
+    trial_recipes: TrialRecipes
 
     def __post_init__(self) -> None:
-        self.folder = self.placement.folder
+        self.folder = self.trial_recipes.folder
         self.states: dict[str, TrialState] = {}
         self.recipes: dict[str, Recipe] = {}
         self.search: Search | None = None
@@ -56,7 +60,7 @@ class Sweep:
 
     def add(self, spec: TrialSpec, known: TrialState | None = None) -> None:
         """One more trial."""
-        recipe = self.placement.recipe_of(spec)
+        recipe = self.trial_recipes.recipe_of(spec)
         self.recipes[spec.id] = recipe
         self.states[spec.id] = TrialState(spec=spec) if known is None else replace(known, spec=spec)
 
@@ -88,3 +92,43 @@ class Sweep:
                 raise RecipeError(
                     f"trial {state.spec.name!r} finished with other settings: {error}; or choose another sweep.output"
                 ) from error
+
+
+def prepare(recipe: Recipe, variants: Variants) -> Sweep:
+    """The sweep of `recipe`, checked, with what its folder has of an earlier run.
+
+    Args:
+        variants: makes the recipe with other settings.
+
+    Raises:
+        UserError: the sweep, or the recipe of one of its trials, is wrong.
+    """
+    check_sweep_config(recipe.sweep)
+    folder = SweepFolder(absolute(recipe.sweep.output))
+    sweep = Sweep(recipe=recipe, trial_recipes=TrialRecipes(base=recipe, variants=variants, folder=folder))
+    sweep.plan(folder.states())
+    return sweep
+
+
+def show(sweep: Sweep) -> None:
+    """The plan for the terminal."""
+    if sweep.search is not None:
+        show_search(sweep.recipe, sweep.search.axes, list(sweep.states.values()))
+    else:
+        show_plan(sweep.recipe, sweep.recipes, list(sweep.states.values()))
+
+
+def start_tracking(sweep: Sweep) -> Tracker:
+    """The sweep's own MLflow run: made by the first attempt, taken up by later ones."""
+    recipe = sweep.recipe
+    tracker = Tracker(recipe.tracking, run_dir=sweep.folder.url, run_name=f"sweep {recipe.name}")
+    tracker.log_recipe(recipe, "sweep", {"sweep": recipe.name})
+    write_state(sweep, tracker)
+    return tracker
+
+
+def write_state(sweep: Sweep, tracker: Tracker) -> None:
+    """Write what the sweep is and has to its folder and its MLflow run."""
+    states = list(sweep.states.values())
+    sweep.folder.write_sweep(sweep.recipe, [state.spec for state in states], tracker.run_id)
+    tracker.write_page(sweep_page(sweep.recipe, sweep.folder, states), {})

@@ -1,26 +1,59 @@
-"""Following a job: its log here, its exit code ours, and another attempt where it was interrupted."""
+"""Sending a job to a cluster and following it: its log here, its exit code ours, another attempt where it was cut off.
+
+`cluster_errors` makes the errors of `cluster` those of the command line.
+"""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cluster.errors import ClusterUnavailable
-from cluster.submission.job import Submission, next_attempt
-from data_pipeline.errors import RunError
+from cluster.errors import ClusterError, ClusterUnavailable, LauncherFailed, Refused
+from cluster.submission.job import Submission, next_attempt, write_record
+from data_pipeline.errors import MissingInput, RunError, UserError
 from jobs.runtime.terminal import say
 from jobs.runtime.termination import Terminated
-from jobs.submit.sending import cluster_errors, send
 
 if TYPE_CHECKING:
     from cluster.submission.jobs_api import JobState
 
-__all__ = ["follow", "follow_to_its_end"]
+__all__ = ["COMMAND_KEY", "cluster_errors", "follow", "follow_to_its_end", "send"]
+
+COMMAND_KEY = "verb"
+"""Of a job's metadata on the cluster, where jobs of earlier versions have it too: the command that runs."""
 
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 
 
+def send(submission: Submission, address: str | None) -> None:
+    """Hand a submission to the cluster, remember it, and say how to go on with it."""
+    from cluster.submission.jobs_api import JobsApi
+
+    api = JobsApi(address)
+    write_record(submission, api.url)  # before it is sent: a lost answer then loses no job
+    api.submit(submission)
+    sealed = f", with {', '.join(submission.env)} sealed" if submission.env else ""
+    say(f"submitted {submission.id} to {api.url}{sealed}")
+    say(f"  follow: basereward jobs logs -f {submission.id}")
+    say(f"  stop:   basereward jobs stop {submission.id}")
+
+
+@contextmanager
+def cluster_errors() -> Iterator[None]:
+    """Errors of `cluster` as the command line reports them."""
+    try:
+        yield
+    except Refused as error:
+        raise UserError(str(error)) from error
+    except LauncherFailed as error:
+        raise RunError(str(error)) from error
+    except ClusterError as error:
+        raise MissingInput(str(error)) from error
+
+
 def follow_to_its_end(submission: Submission, address: str | None, *, retries: int) -> int:
-    """Follow a job until it has ended for good; returns its exit code, or 130 or 143 where we were told to end."""
+    """Follow a job until it has ended for good; returns its exit code, or 130 or 143 where we were asked to end."""
     from cluster.submission.waiting import Ending, how_it_ended
 
     left = retries

@@ -1,0 +1,92 @@
+"""What came of an evaluation: a report in its folder, numbers and charts in MLflow, headlines in the terminal."""
+
+import os
+
+from data_pipeline.storage import exists, join, parent_of
+from jobs.evaluate.prepare import Evaluation
+from jobs.pages.evaluation_report import write_report
+from jobs.pages.plots.run import bars_png
+from jobs.recipe.schema import Recipe
+from jobs.runtime.terminal import table
+from jobs.tracking.tracker import Tracker
+from rm_core.evaluation.results import EvaluationReport, Group
+from rm_core.scoring.scored_file import SCORED_FILE
+
+__all__ = ["publish"]
+
+ACCURACY_PLOT = "plots/accuracy.png"
+
+
+def publish(evaluation: Evaluation, report: EvaluationReport) -> None:
+    """Write the report, log it, and show the headline numbers."""
+    recipe, config = evaluation.recipe, evaluation.config
+    facts = {
+        "model": recipe.evaluate.model,
+        "recipe of the model": str(evaluation.lineage.get("recipe", "unknown")),
+        "data": f"{recipe.evaluate.data}, split {config.split}",
+        "data fingerprint": evaluation.data.manifest.fingerprint,
+    }
+    write_report(config.output, report, title=f"Evaluation of {recipe.name}", facts=facts)
+    track(evaluation, report)
+    show(recipe, report)
+
+
+def track(evaluation: Evaluation, report: EvaluationReport) -> None:
+    """Log numbers and files to the model's training run, or to a run of this evaluation's own."""
+    recipe, config, data = evaluation.recipe, evaluation.config, evaluation.data
+    of_training = parent_of(config.model)
+    own_run = not exists(join(of_training, "job_state.json"))
+    tracker = Tracker(recipe.tracking, run_dir=config.output if own_run else of_training, run_name=recipe.name)
+    tracker.log_evaluation(report.numbers())
+    for name in ("report.json", "report.html", SCORED_FILE):
+        tracker.log_file(os.path.join(config.output, name), "evaluation")
+    title = f"{recipe.name}, split {config.split}"
+    tracker.log_bytes(bars_png(title, {name: _bar(group) for name, group in groups_of(report).items()}), ACCURACY_PLOT)
+    tracker.log_dataset(
+        name=f"{recipe.name} {config.split}",
+        fingerprint=data.manifest.fingerprint,
+        source=config.data,
+        profile={"split": config.split, "comparisons": report.num_comparisons, "address": data.manifest.address},
+        context="evaluation",
+    )
+    tracker.describe(results_table(report), f"Split {config.split} of {recipe.evaluate.data}")
+    tracker.finish()
+
+
+def groups_of(report: EvaluationReport) -> dict[str, Group]:
+    """What the accuracy is asked of: all, each modality, each source."""
+    groups = {"all": report.overall, **{f"{name} only": group for name, group in report.by_modality.items()}}
+    return groups | dict(report.by_source)
+
+
+def _bar(group: Group) -> tuple[float, float, float, float]:
+    accuracy = group.accuracy
+    return accuracy.value, accuracy.interval.low, accuracy.interval.high, group.length_only.value
+
+
+def results_table(report: EvaluationReport) -> str:
+    """Accuracies for the run's page, in Markdown."""
+    groups = groups_of(report)
+    lines = ["| Comparisons | | pair accuracy | interval | longer one wins |", "| --- | ---: | ---: | ---: | ---: |"]
+    for name, group in groups.items():
+        accuracy = group.accuracy
+        interval = f"{accuracy.interval.low:.3f} to {accuracy.interval.high:.3f}"
+        cells = [name, f"{accuracy.num_comparisons:,}", f"{accuracy.value:.3f}", interval]
+        lines.append(f"| {' | '.join(cells)} | {group.length_only.value:.3f} |")
+    return "\n".join(lines)
+
+
+def show(recipe: Recipe, report: EvaluationReport) -> None:
+    """The headline numbers for the terminal."""
+    overall = report.overall.accuracy
+    interval = f"{overall.interval.low:.3f} to {overall.interval.high:.3f}"
+    rows = [
+        ("Comparisons", f"{report.num_comparisons:,}"),
+        ("pair accuracy", f"{overall.value:.3f}  ({interval})"),
+        ("length-only baseline", f"{report.overall.length_only.value:.3f}"),
+    ]
+    if report.blank_images is not None:
+        rows.append(("image part", f"{report.blank_images.real.value:.3f}"))
+        rows.append(("image part, images blanked", f"{report.blank_images.blank.value:.3f}"))
+    rows.append(("report", os.path.join(recipe.evaluate.output, "report.html")))
+    table(f"Evaluation of {recipe.name}, split {recipe.evaluate.split}", rows)

@@ -1,0 +1,152 @@
+"""Before a training runs: recipe, data and model are checked, the folder claimed, the MLflow run made or taken up."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from cluster.session import ClusterInfo
+from data_pipeline.dataset.prepared import PreparedData
+from data_pipeline.storage import is_local, join, read_bytes
+from jobs.pages.data_page import page_of
+from jobs.preprocess.manifests import manifest_of
+from jobs.recipe.schema import Recipe, with_absolute_paths
+from jobs.tracking.tracker import Tracker
+from jobs.train.progress import Watch
+from jobs.train.record import TrainingRecord
+from jobs.train.room import PlacementQueue
+from jobs.train.run_page import RunPage
+from jobs.train.state import claim_output, is_logged
+from rm_core.model_folder.folder import is_complete, verify_folder
+from rm_core.train_config.check import check_train_config
+from rm_core.train_config.config import TrainConfig
+from rm_core.training.data_plan import make_plan
+
+__all__ = ["ParentJob", "Training", "prepare"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParentJob:
+    """What a larger job gives to a training that is part of it."""
+
+    cluster: ClusterInfo
+    """The cluster, which the job has open."""
+    run_id: str
+    """The job's MLflow run."""
+    run_name: str
+    """Of the training's own MLflow run."""
+    watch: Watch
+    """Looks at the training in place of a progress bar."""
+    queue: PlacementQueue
+    """Of the job's trainings."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """More tags of the training's MLflow run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A training that may run: checked, with a folder and an MLflow run."""
+
+    recipe: Recipe
+    config: TrainConfig
+    """The recipe's, with absolute paths; `data` is the address of a manifest."""
+    data: PreparedData
+    num_steps: int
+    tracker: Tracker
+    record: TrainingRecord
+    parent: ParentJob | None
+
+    @property
+    def export_folder(self) -> str:
+        """Where the finished model goes."""
+        return join(self.config.output, "export")
+
+    def write_page(self, state: str, reason: str = "", metrics: Mapping[str, float] | None = None) -> None:
+        """Write the run's page in MLflow.
+
+        Args:
+            state: running, finished, failed or killed.
+            reason: why it ended, where it did not finish.
+            metrics: the newest of each, of a training that has ended.
+        """
+        page = RunPage(
+            recipe=self.recipe,
+            manifest=self.data.manifest,
+            output=self.config.output,
+            num_steps=self.num_steps,
+            attempts=self.record.attempts,
+            metrics=metrics or {},
+            state=state,
+            reason=reason,
+        )
+        self.tracker.write_page(page.parts(), page.tags() | self.record.cluster)
+
+
+def prepare(recipe: Recipe, parent: ParentJob | None = None) -> Training | None:
+    """Check and claim everything that `recipe.train` needs; None where the training is finished already.
+
+    Raises:
+        UserError: a recipe value, the data or the model folder is wrong, or the output holds another training.
+        RunError: MLflow can't be reached.
+    """
+    config = checked_config(recipe)
+    data = PreparedData.open(config.data)
+    _, plan = make_plan(config, data)
+    claim_output(config, data.manifest.fingerprint)
+    if is_complete(join(config.output, "export")) and is_logged(config):
+        return None
+    training = Training(
+        recipe=recipe,
+        config=config,
+        data=data,
+        num_steps=plan.num_steps,
+        tracker=start_tracking(recipe, config, data, parent),
+        record=TrainingRecord(config.output),
+        parent=parent,
+    )
+    training.write_page("running")
+    return training
+
+
+def checked_config(recipe: Recipe) -> TrainConfig:
+    """`recipe.train` with absolute paths and the manifest of its data."""
+    config = with_absolute_paths(recipe.train, "model", "data", "output", "cache_dir")
+    check_train_config(config)
+    # A folder of another make has no checksums to compare with; a remote one is checked by each node that copies it.
+    if is_local(config.model) and is_complete(config.model):
+        verify_folder(config.model)
+    return replace(config, data=manifest_of(recipe, config.data))
+
+
+def start_tracking(recipe: Recipe, config: TrainConfig, data: PreparedData, parent: ParentJob | None) -> Tracker:
+    """The training's MLflow run: made by the first attempt, taken up by later ones."""
+    tracker = Tracker(
+        recipe.tracking,
+        run_dir=config.output,
+        run_name=parent.run_name if parent else recipe.name,
+        parent=parent.run_id if parent else None,
+    )
+    manifest = data.manifest
+    tags = {"data_fingerprint": manifest.fingerprint, "data_manifest": manifest.address}
+    tracker.log_recipe(recipe, "train", tags | dict(parent.tags if parent else {}))
+    tracker.log_dataset(
+        name=recipe.name,
+        fingerprint=manifest.fingerprint,
+        source=config.data,
+        profile=profile(data),
+        context="training",
+    )
+    tracker.log_text_once("data/manifest.json", lambda: read_bytes(config.data).decode())
+    tracker.log_text_once("data/data.html", lambda: page_of(config.data))
+    return tracker
+
+
+def profile(data: PreparedData) -> dict[str, object]:
+    """What MLflow shows of the data beside its name: counts, and what an epoch shows of every source."""
+    counts = data.manifest.counts
+    return {
+        "address": data.manifest.address,
+        "seen": counts.seen,
+        "kept": counts.kept,
+        "refused": counts.refused_by_reason,
+        "splits": counts.by_split,
+        "epoch": {name: source.shown for name, source in counts.by_source.items()},
+    }

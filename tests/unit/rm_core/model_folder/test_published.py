@@ -44,11 +44,11 @@ def test_a_published_model_takes_the_place_of_the_one_before(
     for seed in (3, 4):
         expected = write(tmp_path / "draft", seed)
         if seed == 3:
-            (tmp_path / "draft" / "left.txt").write_text("of the first")
+            (tmp_path / "draft" / "requirements.txt").write_text("of the first")
         publish(str(tmp_path / "draft"), url)
         assert not (tmp_path / "draft").exists() and is_complete(url)
         assert rm_core.load(url).score([ITEM]) == [pytest.approx(expected, abs=1e-5)]
-    assert not storage.exists(f"{url}/left.txt")
+    assert not storage.exists(f"{url}/requirements.txt")
     copy = local_model(url)
     assert (copy == url) != remote
     before = os.stat(copy).st_ctime_ns

@@ -13,7 +13,7 @@ renamed, on s3 an object appears only when its upload is complete.
 """
 
 from data_pipeline.storage.archives import archive_digest, archive_of, is_archive
-from data_pipeline.storage.cache import ShardCache, cache_folder
+from data_pipeline.storage.cache import ShardCache, cache_folder, private_folder
 from data_pipeline.storage.checked_json import from_checked_json, to_checked_json
 from data_pipeline.storage.files import (
     exists,
@@ -50,6 +50,7 @@ __all__ = [
     "open_input",
     "open_seekable",
     "parent_of",
+    "private_folder",
     "read_bytes",
     "sha256_of",
     "size_of",

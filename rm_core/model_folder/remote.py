@@ -20,6 +20,7 @@ from data_pipeline.storage import (
     list_files,
     name_of,
     open_input,
+    private_folder,
     read_bytes,
     sha256_of,
     upload,
@@ -55,7 +56,7 @@ def local_model(url: str) -> str:
     """
     if not is_local(url) and not exists(join(url, MARKER)):
         raise MissingInput(f"{url!r} has no {MARKER}: there is no model, or its upload was cut off; export it again")
-    return _local(url, os.path.join(tempfile.gettempdir(), f"basereward-models-{os.getuid()}"))
+    return _local(url, private_folder("models"))
 
 
 def local_backbone(url: str, cache_dir: str) -> str:
@@ -115,7 +116,8 @@ def _local(url: str, below: str) -> str:
         return url
     copies = Path(below)
     copies.mkdir(mode=0o700, exist_ok=True, parents=True)
-    version = _version(url)
+    told = _told(url)
+    version = hashlib.sha256(url.encode() + told).hexdigest()[:32]
     copy = copies / version
     with FileLock(copies / f"{version}.lock"):
         if not copy.exists():
@@ -123,16 +125,17 @@ def _local(url: str, below: str) -> str:
                 draft = Path(name, "model")
                 _download(url, draft)
                 os.replace(draft, copy)
+        marker = copy / MARKER
+        if marker.exists() and marker.read_bytes() != told:
+            raise CorruptData(f"{str(copy)!r} is not the copy of {url!r} that it should be: remove that folder")
     return str(copy)
 
 
-def _version(url: str) -> str:
-    """Names what lies at `url`: by its marker, which lists checksums, or by what the store says of its files."""
+def _told(url: str) -> bytes:
+    """What tells one model at `url` from another: its marker, which lists checksums, or the store's own marks."""
     if exists(join(url, MARKER)):
-        told = read_bytes(join(url, MARKER))
-    else:
-        told = json.dumps([[name_of(file), identity_of(file)] for file in list_files(url)]).encode()
-    return hashlib.sha256(url.encode() + told).hexdigest()[:32]
+        return read_bytes(join(url, MARKER))
+    return json.dumps([[name_of(file), identity_of(file)] for file in list_files(url)]).encode()
 
 
 def _download(url: str, folder: Path) -> None:

@@ -58,6 +58,7 @@ def to_unranked(record: Mapping[str, Any], source: SourceConfig, row: int) -> Co
         RecordError: as `to_comparison`, without unparsable_label.
     """
     names = source.fields
+    record = fields.without_nulls(record)
     media = list(fields.media_of(record.get(names.image), names.image, row))
     prompt = _prompt(record, names.prompt, len(media), row)
     responses = tuple(Response(parts, rank=0) for parts in _answers(record, names, media, row))

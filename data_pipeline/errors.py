@@ -12,6 +12,8 @@
 `ValueError` is for wrong arguments to a library function, `assert` for our own mistakes.
 """
 
+import re
+
 __all__ = [
     "BaserewardError",
     "CorruptData",
@@ -22,6 +24,9 @@ __all__ = [
     "RunError",
     "UserError",
 ]
+
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 class BaserewardError(Exception):
@@ -61,6 +66,8 @@ class RecordError(BaserewardError):
     """
 
     def __init__(self, reason: str, detail: str = "") -> None:
+        # Where an object lies in memory differs in every run, and a quarantine must not.
+        detail = _ADDRESS.sub("", detail)
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail

@@ -18,7 +18,7 @@ import PIL.Image
 
 from data_pipeline.errors import RecordError
 
-__all__ = ["decode_rgb", "opened", "resized_rgb", "smart_resize"]
+__all__ = ["decode_rgb", "kind_of", "opened", "resized_rgb", "smart_resize"]
 
 _FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "QOI", "TIFF", "WEBP")
 # Pillow's names; JPEG stands for MPO too, PNG for APNG, PPM for PBM and PGM.
@@ -34,6 +34,13 @@ _UPRIGHT = {
     7: PIL.Image.Transpose.TRANSVERSE,
     8: PIL.Image.Transpose.ROTATE_90,
 }
+_KINDS = (
+    (b"<!doctype html", "an HTML page"), (b"<html", "an HTML page"), (b"<svg", "an SVG drawing"), (b"<?xml", "XML"),
+    (b"%pdf", "a PDF document"), (b"pk\x03\x04", "a ZIP archive"), (b"\x1f\x8b", "a gzip file"), (b"{", "JSON"),
+    (b"[", "JSON"), (b"version https://git-lfs", "a Git LFS pointer, not the file"),
+    (b"\xff\xd8\xff", "the beginning of a JPEG"), (b"\x89png", "the beginning of a PNG"),
+)  # fmt: skip
+"""Beginnings in lower case."""
 _BOMB = (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning)
 # What Pillow's parsers raise on bytes that are no image, or break off, or lie about their structure. Its AVIF codec
 # reports damage by RuntimeError. MemoryError is not among them: whether it happens depends on the machine.
@@ -105,8 +112,34 @@ def opened(data: bytes) -> Iterator[PIL.Image.Image]:
             yield image
     except _BOMB as error:
         raise RecordError("media_too_large", str(error)) from error
+    except PIL.UnidentifiedImageError as error:  # its own text has a memory address, another one in every run
+        raise RecordError(
+            "broken_image", f"{len(data)} bytes: no picture of a format that is read, but {kind_of(data)}"
+        ) from error
     except _BROKEN as error:
         raise RecordError("broken_image", f"{len(data)} bytes: {type(error).__name__}: {error}") from error
+
+
+def kind_of(data: bytes) -> str:
+    """What bytes look like that are no picture, for the person who has to find the right file.
+
+    >>> kind_of(b"<!DOCTYPE html><title>404</title>"), kind_of(b"")
+    ('an HTML page', 'nothing at all')
+    """
+    if not data:
+        return "nothing at all"
+    if data[4:8] == b"ftyp":
+        brand = data[8:12]
+        return "a HEIC picture" if brand[:3] in (b"hei", b"hev", b"mif", b"msf") else "a video in MP4"
+    start = data[:512].lstrip().lower()
+    for beginning, kind in _KINDS:
+        if start.startswith(beginning):
+            return "an SVG drawing" if kind == "XML" and b"<svg" in data[:4096].lower() else kind
+    try:
+        data[:512].decode("ascii")
+    except UnicodeDecodeError:
+        return f"unknown bytes that begin with {data[:8].hex()}"
+    return f"text that begins with {data[:40].decode('ascii')!r}"
 
 
 @cache

@@ -38,6 +38,7 @@ from data_pipeline.sources.adapters import (
     vlfeedback,
     wildvision,
 )
+from data_pipeline.sources.parsing import fields
 
 __all__ = ["SHAPES", "Adapter", "adapter_of"]
 
@@ -82,13 +83,14 @@ SHAPES: dict[str, Adapter] = {
 
 
 def adapter_of(shape: str) -> Adapter:
-    """The adapter of a record shape.
+    """The adapter of a record shape; fields that are null are absent for it.
 
     Raises:
         MissingInput: there is no such shape; the message names the nearest.
     """
     if shape in SHAPES:
-        return SHAPES[shape]
+        adapter = SHAPES[shape]
+        return lambda record, source, row: adapter(fields.without_nulls(record), source, row)
     near = difflib.get_close_matches(shape, SHAPES, n=1)
     hint = f"did you mean {near[0]!r}?" if near else "use jsonl with a field map for a set of your own"
     raise MissingInput(f"unknown record shape {shape!r}: {hint} (known: {', '.join(SHAPES)})")

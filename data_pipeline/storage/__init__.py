@@ -4,6 +4,7 @@
     ranges    bytes by range                   archives  paths into .zip, .tar and .tar.gz (members, zips, tars)
     files     reading and listing              writing   whole files or none
     web       media from allowed web hosts     cache     local copies of remote shards
+    checked_json   JSON files with the checksum of their own content
 
 A path without a scheme is local and relative to the working folder. ``s3://`` reads its keys and its endpoint from the
 usual AWS variables, ``hf://`` is the Hugging Face hub at a pinned commit. A path may lead into an archive, local or
@@ -12,7 +13,8 @@ renamed, on s3 an object appears only when its upload is complete.
 """
 
 from data_pipeline.storage.archives import archive_digest, archive_of, is_archive
-from data_pipeline.storage.cache import ShardCache, cache_folder
+from data_pipeline.storage.cache import ShardCache, cache_folder, private_folder
+from data_pipeline.storage.checked_json import from_checked_json, to_checked_json
 from data_pipeline.storage.files import (
     exists,
     is_local,
@@ -38,6 +40,7 @@ __all__ = [
     "delete_folder",
     "exists",
     "fetch",
+    "from_checked_json",
     "is_archive",
     "is_local",
     "join",
@@ -48,10 +51,12 @@ __all__ = [
     "open_input",
     "open_seekable",
     "parent_of",
+    "private_folder",
     "read_bytes",
     "read_each",
     "sha256_of",
     "size_of",
+    "to_checked_json",
     "upload",
     "write_atomic",
 ]

@@ -17,6 +17,7 @@ import logging
 import os
 import queue
 import secrets
+import stat
 import tempfile
 import threading
 import time
@@ -30,7 +31,7 @@ from data_pipeline.storage.files import open_input
 from data_pipeline.storage.paths import has_scheme
 from data_pipeline.storage.writing import disk_room
 
-__all__ = ["CACHE_ENV", "ShardCache", "cache_folder"]
+__all__ = ["CACHE_ENV", "ShardCache", "cache_folder", "private_folder"]
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,25 @@ def cache_folder(told: str) -> str:
     for named in filter(None, os.environ.get(CACHE_ENV, "").split(os.pathsep)):
         if os.access(named, os.W_OK):
             return named
-    return os.path.join(tempfile.gettempdir(), f"basereward-cache-{os.getuid()}")
+    return private_folder("cache")
+
+
+def private_folder(name: str) -> str:
+    """A folder of this user alone below the folder for temporary files, where everybody may write.
+
+    Raises:
+        RecipeError: somebody else made it, or may write there: what lies in it could be anybody's.
+    """
+    path = os.path.join(tempfile.gettempdir(), f"basereward-{name}-{os.getuid()}")
+    with suppress(FileExistsError):
+        os.mkdir(path, mode=0o700)
+    found = os.lstat(path)  # a link of somebody else's may point to a folder of ours
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+        raise RecipeError(
+            f"{path!r} is not a folder of user {os.getuid()} alone (owner {found.st_uid}, mode "
+            f"{stat.S_IMODE(found.st_mode):03o}): remove it, or name another folder with TMPDIR"
+        )
+    return path
 
 
 class ShardCache:

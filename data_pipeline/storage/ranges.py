@@ -38,6 +38,8 @@ class LocalSource:
 
     def read_at(self, offset: int, count: int) -> bytes:
         """Exactly `count` bytes from `offset`; fewer only at the end of the file."""
+        if offset < 0:
+            raise CorruptData(f"{self.name!r}: a part of it should begin at byte {offset}, before the file")
         parts = []
         while count > 0 and (part := os.pread(self._fd, count, offset)):
             parts.append(part)
@@ -65,6 +67,8 @@ class RemoteSource:
 
     def read_at(self, offset: int, count: int) -> bytes:
         """Exactly `count` bytes from `offset`; fewer only at the end of the file."""
+        if offset < 0:
+            raise CorruptData(f"{self.name!r}: a part of it should begin at byte {offset}, before the file")
         end = min(offset + count, self.size)
         if offset >= end:
             return b""

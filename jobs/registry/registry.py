@@ -25,6 +25,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.file_utils import local_file_uri_to_path
 
 from data_pipeline.errors import MissingInput, RunError
+from data_pipeline.storage import private_folder
 from jobs.tracking.tracker import MAX_TAG_CHARS, MODEL_VERSIONS_TAG, absolute_uri
 
 __all__ = ["CANDIDATE", "CHAMPION", "PREVIOUS", "ModelRegistry", "RegisteredVersion", "is_address"]
@@ -115,8 +116,7 @@ class ModelRegistry:
             if not os.path.isdir(folder):
                 raise MissingInput(f"{model.address}: its files are not at {folder}")
             return folder
-        shared = Path(tempfile.gettempdir(), f"basereward-models-{os.getuid()}")
-        parent = Path(copies) if copies else shared
+        parent = Path(copies or private_folder("models"))
         parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         copy = parent / f"mlflow-{hashlib.sha256(model.location.encode()).hexdigest()[:32]}"
         if not copy.exists():

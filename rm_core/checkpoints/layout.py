@@ -1,18 +1,18 @@
 """Names and JSON of a checkpoint folder."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from data_pipeline.errors import CorruptData
-from data_pipeline.storage import join
+from data_pipeline.storage import from_checked_json, join, to_checked_json
 
 __all__ = ["DATA", "MARKER", "RECORD", "Marker", "PartRecord", "parsed", "part_stem", "step_folder", "to_bytes"]
 
 MARKER = "COMPLETE.json"
 DATA, RECORD = ".safetensors", ".json"
-FORMAT = 1
+FORMAT = 2
+"""1 had no checksum of the marker itself, so that a changed bit in it passed unnoticed."""
 
 T = TypeVar("T", "Marker", "PartRecord")
 
@@ -58,20 +58,20 @@ def part_stem(rank: int, world_size: int) -> str:
 
 
 def to_bytes(value: Marker | PartRecord) -> bytes:
-    """As JSON; floats come back bit for bit."""
-    return (json.dumps(asdict(value), indent=1, sort_keys=True) + "\n").encode()
+    """As JSON with its own checksum; floats come back bit for bit."""
+    return to_checked_json(asdict(value))
 
 
 def parsed(kind: type[T], text: bytes, url: str) -> T:
     """The marker or record in `text`.
 
     Raises:
-        CorruptData: it is not one, or one of another format.
+        CorruptData: it is damaged, not one, or one of another format.
     """
+    fields = from_checked_json(text, url)
     try:
-        fields = json.loads(text)
         value = kind(**fields)
-    except (ValueError, TypeError) as error:
+    except TypeError as error:
         raise CorruptData(f"{url!r} is not what a checkpoint wrote: {error}") from error
     if isinstance(value, Marker) and value.format != FORMAT:
         raise CorruptData(f"{url!r} has format {value.format}, this version reads {FORMAT}")

@@ -14,7 +14,7 @@ from rm_core.model.families import Family, family_of
 # Its bars over files would tear the terminal's own progress bar.
 disable_progress_bar()
 
-__all__ = ["DTYPES", "load_backbone", "new_backbone"]
+__all__ = ["DTYPES", "load_backbone", "new_backbone", "read_config"]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -24,14 +24,16 @@ def load_backbone(folder: str, *, dtype: torch.dtype) -> PreTrainedModel:
 
     Raises:
         MissingInput: no ``config.json`` there.
-        RecipeError: a backbone of a family that is not known, or one whose layers do not attend to the whole text.
+        RecipeError: a backbone of a family that is not known, one whose layers do not attend to the whole text, or one
+            with an adapter beside it.
         CorruptData: weights are missing, which Transformers would fill with random numbers.
     """
     if not os.path.isfile(os.path.join(folder, "config.json")):
         raise MissingInput(
             f"{folder!r} holds no config.json: name a Qwen2.5-VL folder, or make one with `basereward init-model`"
         )
-    config: Any = AutoConfig.from_pretrained(folder, local_files_only=True)
+    _check_no_adapter(folder)
+    config = read_config(folder)
     family = family_of(config.model_type)
     _check_layers(family.text_config(config))
     # Transformers types neither the loading info nor `to` as they are.
@@ -41,6 +43,7 @@ def load_backbone(folder: str, *, dtype: torch.dtype) -> PreTrainedModel:
         dtype=dtype,
         use_safetensors=True,
         local_files_only=True,
+        trust_remote_code=False,
         output_loading_info=True,
         attn_implementation=_attention(family),
     )
@@ -50,6 +53,30 @@ def load_backbone(folder: str, *, dtype: torch.dtype) -> PreTrainedModel:
     family.prepare(backbone)
     loaded: PreTrainedModel = backbone
     return loaded
+
+
+def read_config(folder: str) -> Any:
+    """The Transformers config in the local `folder`. Code that lies there is never run, and nobody is asked to.
+
+    Raises:
+        RecipeError: no JSON, or an architecture that Transformers does not know by itself.
+    """
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (ValueError, KeyError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise RecipeError(
+            f"{folder!r}: Transformers does not read its config.json without code of others: {reason}"
+        ) from error
+
+
+def _check_no_adapter(folder: str) -> None:
+    """Transformers loads a PEFT adapter that lies beside the weights, or names other weights, without being asked."""
+    if found := sorted(name for name in os.listdir(folder) if name.startswith("adapter_")):
+        raise RecipeError(
+            f"{folder!r} holds an adapter ({', '.join(found)}), which changes the weights: merge it into the model "
+            "(PEFT's merge_and_unload) and name the merged folder, or move these files elsewhere"
+        )
 
 
 def new_backbone(config: Any, *, seed: int, dtype: torch.dtype) -> PreTrainedModel:

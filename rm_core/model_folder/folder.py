@@ -19,12 +19,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from data_pipeline.errors import CorruptData, MissingInput
-from data_pipeline.storage import exists, join, sha256_of, write_atomic
+from data_pipeline.storage import exists, join, read_bytes, sha256_of, to_checked_json, write_atomic
 from rm_core.model.backbone import load_backbone
 from rm_core.model.config import HeadConfig
 from rm_core.model.families import family_of
 from rm_core.model.reward_model import RewardModel
-from rm_core.model_folder.remote import MARKER, local_model
+from rm_core.model_folder.remote import MARKER, local_model, read_marker
 from rm_core.model_folder.weight_files import write_backbone
 
 __all__ = [
@@ -41,7 +41,8 @@ __all__ = [
     "verify_folder",
 ]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""1 had no checksum of ``model.json`` itself; such folders are still read."""
 PROCESSOR_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -51,6 +52,11 @@ PROCESSOR_FILES = (
     "merges.txt",
 )
 _HEAD_WEIGHTS, _HEAD_CONFIG = "reward_head.safetensors", "reward_head.json"
+_FILES_OF_MLFLOW = frozenset(
+    ("MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt", "input_example.json",
+     "serving_input_example.json", "registered_model_meta", "ensemble.json")
+)  # fmt: skip
+"""What a registered model has beside the export; nothing of it changes rewards."""
 
 
 def save_reward_model(
@@ -92,10 +98,16 @@ def _without_head(weights: Iterable[tuple[str, Tensor]], head: dict[str, Tensor]
 
 
 def finish_folder(folder: str, lineage: Mapping[str, Any]) -> None:
-    """Write the marker that makes the folder complete: every file with its checksum."""
+    """Write the marker that makes the folder complete: every file with its checksum.
+
+    Files get the folder's own permissions: safetensors writes files that nobody else may read.
+    """
+    mode = os.stat(folder).st_mode & 0o666
+    for name in os.listdir(folder):
+        os.chmod(os.path.join(folder, name), mode)
     files = {name: sha256_of(os.path.join(folder, name)) for name in sorted(os.listdir(folder)) if name != MARKER}
     marker = {"format_version": FORMAT_VERSION, "files": files, "lineage": dict(lineage)}
-    write_atomic(os.path.join(folder, MARKER), _json(marker))
+    write_atomic(os.path.join(folder, MARKER), to_checked_json(marker))
 
 
 def is_complete(folder: str) -> bool:
@@ -135,14 +147,23 @@ def load_reward_model(folder: str, *, dtype: torch.dtype = torch.float32) -> Rew
 def verify_folder(folder: str) -> dict[str, Any]:
     """Check every file against the marker's checksum; returns the lineage.
 
+    A file that the marker does not list is refused as well: Transformers would read an adapter, another index of
+    weights or a generation config that lies beside the model, and the rewards would change.
+
     Raises:
-        CorruptData: not complete, or a file differs.
+        CorruptData: not complete, the marker is damaged, a file differs, or there is one too many.
     """
     marker = _marker(folder)
     for name, expected in marker["files"].items():
         path = os.path.join(folder, name)
         if not os.path.isfile(path) or sha256_of(path) != expected:
             raise CorruptData(f"{path!r} is missing or differs from the checksum in {MARKER}")
+    known = {*marker["files"], MARKER, *_FILES_OF_MLFLOW}
+    if more := [name for name in sorted(os.listdir(folder)) if name not in known and not name.startswith(".")]:
+        raise CorruptData(
+            f"{folder!r} has files that its {MARKER} does not list: {', '.join(more[:5])}; they may change what it "
+            "computes: move them elsewhere"
+        )
     lineage: dict[str, Any] = marker["lineage"]
     return lineage
 
@@ -191,9 +212,7 @@ def model_type_of(folder: str) -> str:
 def _marker(folder: str) -> dict[str, Any]:
     if not is_complete(folder):
         raise CorruptData(f"{folder!r} has no {MARKER}: its export was cut off; export it again")
-    with open(os.path.join(folder, MARKER), encoding="utf8") as file:
-        marker: dict[str, Any] = json.load(file)
-    return marker
+    return read_marker(read_bytes(join(folder, MARKER)), join(folder, MARKER))
 
 
 def _json(value: object) -> bytes:

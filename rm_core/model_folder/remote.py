@@ -9,24 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from transformers import AutoConfig
 
 from data_pipeline.errors import CorruptData, MissingInput
 from data_pipeline.storage import (
     delete_folder,
     exists,
+    from_checked_json,
     is_local,
     join,
     list_files,
     name_of,
     open_input,
+    private_folder,
     read_bytes,
     sha256_of,
     upload,
 )
 from data_pipeline.storage.remote import identity_of
+from rm_core.model.backbone import read_config
 
-__all__ = ["MARKER", "backbone_settings", "local_backbone", "local_model", "publish"]
+__all__ = ["MARKER", "backbone_settings", "local_backbone", "local_model", "publish", "read_marker"]
 
 MARKER = "model.json"
 """Written last: a folder without it is no model."""
@@ -54,7 +56,7 @@ def local_model(url: str) -> str:
     """
     if not is_local(url) and not exists(join(url, MARKER)):
         raise MissingInput(f"{url!r} has no {MARKER}: there is no model, or its upload was cut off; export it again")
-    return _local(url, os.path.join(tempfile.gettempdir(), f"basereward-models-{os.getuid()}"))
+    return _local(url, private_folder("models"))
 
 
 def local_backbone(url: str, cache_dir: str) -> str:
@@ -79,14 +81,33 @@ def backbone_settings(url: str, cure: str) -> Any:
 
     Raises:
         MissingInput: no ``config.json`` there.
+        RecipeError: of an architecture that Transformers does not know.
     """
     if not exists(join(url, SETTINGS)):
         raise MissingInput(f"train.model={url!r} holds no {SETTINGS}: {cure}")
     if is_local(url):
-        return AutoConfig.from_pretrained(url, local_files_only=True)
+        return read_config(url)
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, SETTINGS).write_bytes(read_bytes(join(url, SETTINGS)))
-        return AutoConfig.from_pretrained(folder, local_files_only=True)
+        return read_config(folder)
+
+
+def read_marker(data: bytes, url: str) -> dict[str, Any]:
+    """The fields of a model's marker, which has ``files`` and ``lineage``; `url` is for messages.
+
+    Raises:
+        CorruptData: it is damaged, or no marker of a model.
+    """
+    try:
+        first = json.loads(data)
+        fields = first if first.get("format_version") == 1 else from_checked_json(data, url)
+        if not isinstance(fields["files"], dict) or not isinstance(fields["lineage"], dict):
+            raise TypeError("files and lineage are objects")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorruptData(
+            f"{url!r} is damaged ({type(error).__name__}: {error}): export or copy the model again"
+        ) from error
+    return fields
 
 
 def _local(url: str, below: str) -> str:
@@ -95,7 +116,8 @@ def _local(url: str, below: str) -> str:
         return url
     copies = Path(below)
     copies.mkdir(mode=0o700, exist_ok=True, parents=True)
-    version = _version(url)
+    identity = _identity(url)
+    version = hashlib.sha256(url.encode() + identity).hexdigest()[:32]
     copy = copies / version
     with FileLock(copies / f"{version}.lock"):
         if not copy.exists():
@@ -103,16 +125,17 @@ def _local(url: str, below: str) -> str:
                 draft = Path(name, "model")
                 _download(url, draft)
                 os.replace(draft, copy)
+        marker = copy / MARKER
+        if marker.exists() and marker.read_bytes() != identity:
+            raise CorruptData(f"{str(copy)!r} is not the copy of {url!r} that it should be: remove that folder")
     return str(copy)
 
 
-def _version(url: str) -> str:
-    """Names what lies at `url`: by its marker, which lists checksums, or by what the store says of its files."""
+def _identity(url: str) -> bytes:
+    """What tells one model at `url` from another: its marker, which lists checksums, or the store's own marks."""
     if exists(join(url, MARKER)):
-        identity = read_bytes(join(url, MARKER))
-    else:
-        identity = json.dumps([[name_of(file), identity_of(file)] for file in list_files(url)]).encode()
-    return hashlib.sha256(url.encode() + identity).hexdigest()[:32]
+        return read_bytes(join(url, MARKER))
+    return json.dumps([[name_of(file), identity_of(file)] for file in list_files(url)]).encode()
 
 
 def _download(url: str, folder: Path) -> None:
@@ -121,6 +144,7 @@ def _download(url: str, folder: Path) -> None:
         with open_input(file) as source, open(folder / name_of(file), "wb") as target:
             shutil.copyfileobj(source, target, _CHUNK_BYTES)
     marker = folder / MARKER
-    for name, expected in (json.loads(marker.read_bytes())["files"] if marker.exists() else {}).items():
+    files = read_marker(marker.read_bytes(), join(url, MARKER))["files"] if marker.exists() else {}
+    for name, expected in files.items():
         if not (folder / name).is_file() or sha256_of(str(folder / name)) != expected:
             raise CorruptData(f"{join(url, name)!r} is missing or differs from the checksum in {MARKER}: copy it again")

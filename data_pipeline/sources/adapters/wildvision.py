@@ -84,7 +84,7 @@ def votes_to_comparisons(record: Mapping[str, Any], source: SourceConfig, row: i
     games = fields.require(record, "games", row)
     if not isinstance(games, list) or not games or not all(isinstance(game, Mapping) for game in games):
         raise fields.wrong_type("games", row, "a list of objects", games)
-    scored = [(place, game, _score(game, row)) for place, game in enumerate(games)]
+    scored = [(place, game, _score(game)) for place, game in enumerate(games)]
     name = fields.id_of(record, "question_id", row)
     made = [
         _game(game, f"{name}:{place}" if len(games) > 1 else name, score, source, row)
@@ -97,8 +97,8 @@ def votes_to_comparisons(record: Mapping[str, Any], source: SourceConfig, row: i
     return made
 
 
-def _score(game: Mapping[str, Any], row: int) -> tuple[float, float] | None:
-    value = fields.require(game, "score", row)
+def _score(game: Mapping[str, Any]) -> tuple[float, float] | None:
+    value = game.get("score")
     return _SCORES.get(value.strip()) if isinstance(value, str) else None
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ __all__ = [
     "require",
     "split_at_tags",
     "text",
+    "without_nulls",
     "wrong_type",
 ]
 
@@ -33,6 +35,29 @@ def require(record: Mapping[str, Any], field: str, row: int) -> Any:
     if field not in record:
         raise RecordError("missing_field", f"{field} in row {row} of {sorted(record)}")
     return record[field]
+
+
+def without_nulls(value: Any) -> Any:
+    """The record without fields that are null, at every depth: null is absent.
+
+    Parquet writes every column of a table into every row, null where it does not apply, and so do data frames.
+
+    >>> without_nulls({"chosen": "A", "responses": None, "items": [{"score": None, "rank": 0}]})
+    {'chosen': 'A', 'items': [{'rank': 0}]}
+    """
+    whole: list[Any] = [None]
+    waiting: list[tuple[Any, Any, Any]] = [(whole, 0, value)]  # trees of messages are deeper than Python's calls
+    while waiting:
+        into, key, found = waiting.pop()
+        if isinstance(found, Mapping):
+            into[key] = dict.fromkeys(name for name, one in found.items() if one is not None)
+            waiting += [(into[key], name, found[name]) for name in into[key]]
+        elif isinstance(found, list):
+            into[key] = [None] * len(found)
+            waiting += [(into[key], place, one) for place, one in enumerate(found)]
+        else:
+            into[key] = found
+    return whole[0]
 
 
 def text(record: Mapping[str, Any], field: str, row: int) -> str:
@@ -76,12 +101,16 @@ def objects(value: object, field: str, row: int, expected: str = "a list of obje
 def id_of(record: Mapping[str, Any], field: str, row: int) -> str:
     """The record's own id as text; the row number where it has none.
 
+    A whole number as a float is an id too: a table with a missing id keeps its integers so, 7 as 7.0.
+
     Raises:
         RecordError: the id is neither text nor an integer (``"wrong_field_type"``).
     """
     value = record.get(field)
-    if value is None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return str(row)
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise wrong_type(field, row, "a string or an integer", value)
     return str(value)

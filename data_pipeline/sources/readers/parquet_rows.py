@@ -24,7 +24,7 @@ def count_parquet(url: str) -> int:
     with storage.open_seekable(url) as source:
         try:
             return int(pq.read_metadata(source).num_rows)
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, OSError) as error:
             raise _broken(url, error) from error
 
 
@@ -41,7 +41,10 @@ def read_parquet(url: str, start: int, count: int | None) -> Iterator[tuple[int,
                     if first < stop and first + rows > start:
                         yield from _read_group(file, group, first, start, stop)
                     first += rows
-        except (pa.ArrowInvalid, OSError) as error:  # a damaged page is an OSError
+        except (
+            pa.ArrowException,
+            OSError,
+        ) as error:  # a damaged page is an OSError
             raise _broken(url, error) from error
 
 

@@ -11,6 +11,7 @@ import pytest
 from data_pipeline.config import FieldMap, SourceConfig
 from data_pipeline.errors import MissingInput, RecordError
 from data_pipeline.records.comparison import Comparison, ImageSlot, MediaRef, Turn
+from data_pipeline.sources.adapters.jsonl import to_unranked
 from data_pipeline.sources.readers.files import read_rows
 from data_pipeline.sources.registry import SHAPES, adapter_of
 
@@ -115,7 +116,7 @@ PAIR = {"prompt": "q", "chosen": "a", "rejected": "b"}
     ("change", "reason", "detail"),
     [
         ({"prompt": 5}, "wrong_field_type", "prompt in row 3: expected a string or a list of turns, got int 5"),
-        ({"rejected": None}, "wrong_field_type", "rejected in row 3"),
+        ({"rejected": None}, "missing_field", "rejected in row 3"),
         ({"chosen": {"from": "gpt"}}, "wrong_field_type", "chosen in row 3"),
         ({"id": 1.5}, "wrong_field_type", "id in row 3"),
         ({"image": 5}, "wrong_field_type", "image in row 3"),
@@ -174,7 +175,7 @@ def test_rlaif_v() -> None:
 
 
 def test_rlaif_v_needs_its_image() -> None:
-    assert reason_of("rlaif_v", {**RLAIF_V, "image": None}).reason == "missing_media"
+    assert reason_of("rlaif_v", {**RLAIF_V, "image": None}).reason == "missing_field"
     without = {name: value for name, value in RLAIF_V.items() if name != "image"}
     assert reason_of("rlaif_v", without).detail.startswith("image in row 3 of ['chosen'")
 
@@ -308,3 +309,34 @@ def test_real_sets(path: str, shape: str, fields: FieldMap, counts: dict[str, in
         except RecordError as error:
             found[error.reason] += 1
     assert dict(found) == counts
+
+
+# --- null is absent --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("record", "answers"),
+    [
+        ({"prompt": "P", "chosen": "A", "rejected": "B", "responses": None, "image": None}, ["A", "B"]),
+        ({"prompt": "P", "chosen": None, "rejected": None,
+          "responses": [{"text": "A", "score": None, "rank": 0, "image": None}, {"text": "B", "rank": 1}]},
+         ["A", "B"]),
+        ({"prompt": [{"role": "user", "content": [{"type": "text", "text": "P", "image": None}], "name": None}],
+          "chosen": "A", "rejected": "B"}, ["A", "B"]),
+    ],
+)  # fmt: skip
+def test_a_field_that_is_null_is_absent_as_parquet_has_to_write_it(record: dict[str, Any], answers: list[str]) -> None:
+    made = convert("jsonl", record)
+    assert texts(made) == answers and ranks(made) == [0, 1]
+    assert to_unranked(record, SourceConfig(name="mine", path="x"), 0).prompt == made.prompt
+
+
+@pytest.mark.parametrize(("value", "known"), [(1.0, "1"), (float("nan"), "3"), (None, "3"), (-2.0, "-2"), (7, "7")])
+def test_an_id_that_a_data_frame_made_a_float_is_an_id(value: object, known: str) -> None:
+    assert convert("jsonl", {"id": value, "prompt": "P", "chosen": "A", "rejected": "B"}).id == known
+
+
+@pytest.mark.parametrize("value", [1.5, True, [1], float("inf")])
+def test_an_id_that_is_none_is_refused(value: object) -> None:
+    error = reason_of("jsonl", {"id": value, "prompt": "P", "chosen": "A", "rejected": "B"})
+    assert error.reason == "wrong_field_type"

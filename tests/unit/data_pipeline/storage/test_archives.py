@@ -213,6 +213,16 @@ def test_members_that_lie_are_errors(tmp_path: Path) -> None:
     check((20, "<I", 50_000), "should end behind the end")
 
 
+def test_a_member_that_begins_before_the_archive_is_an_error(tmp_path: Path) -> None:
+    """One byte of the end record: zipfile then places every member so many bytes too early."""
+    path, blob = zip_of(tmp_path, b"some text " * 20)
+    end = blob.rindex(b"PK\x05\x06")
+    struct.pack_into("<I", blob, end + 16, struct.unpack_from("<I", blob, end + 16)[0] + 50)
+    path.write_bytes(blob)
+    with pytest.raises(CorruptData, match="before the file"):
+        storage.read_bytes(f"{path}/m")
+
+
 def test_damaged_bytes_are_errors(tmp_path: Path) -> None:
     path, blob = zip_of(tmp_path, os.urandom(5000))
     blob[300:320] = bytes(20)

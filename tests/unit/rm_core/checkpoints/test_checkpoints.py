@@ -17,9 +17,10 @@ from s3_server import S3Server, forget_file_systems, s3_server
 from torch import Tensor
 
 from data_pipeline.errors import CorruptData, RunError
-from data_pipeline.storage import list_files
+from data_pipeline.storage import from_checked_json, list_files, to_checked_json
 from rm_core.checkpoints import Checkpoint, CheckpointSaver, CheckpointStore, Retention, Snapshot, resume_newest
 from rm_core.checkpoints.fragments import Fragment, even_share
+from rm_core.checkpoints.layout import Marker, parsed
 
 __all__ = ["s3_server"]
 
@@ -175,7 +176,7 @@ def alter_record(folder: Path) -> None:
 
 def rename(folder: Path) -> None:
     marker = folder / "COMPLETE.json"
-    marker.write_text(json.dumps(json.loads(marker.read_text()) | {"step": 9}))
+    marker.write_bytes(to_checked_json(from_checked_json(marker.read_bytes(), "marker") | {"step": 9}))
 
 
 DAMAGES: list[tuple[Callable[[Path], Any], str]] = [
@@ -185,8 +186,8 @@ DAMAGES: list[tuple[Callable[[Path], Any], str]] = [
     (alter_record, "holds other bytes than were written"),
     (lambda folder: (folder / "rank-00001-of-00002.json").unlink(), "is gone from a complete checkpoint"),
     (lambda folder: (folder / "rank-00000-of-00002.safetensors").unlink(), "is gone from a complete checkpoint"),
-    (lambda folder: (folder / "COMPLETE.json").write_text("{"), "is not what a checkpoint wrote"),
-    (lambda folder: (folder / "COMPLETE.json").write_text("[]"), "is not what a checkpoint wrote"),
+    (lambda folder: (folder / "COMPLETE.json").write_text("{"), "is damaged"),
+    (lambda folder: (folder / "COMPLETE.json").write_text("[]"), "is damaged"),
     (rename, "is of step 9"),
 ]
 
@@ -202,6 +203,33 @@ def test_a_damaged_one_is_passed_over_for_the_one_before_and_named(
     assert len(said) == 1 and said[0].startswith("the checkpoint of step 2 is passed over: ")
     with pytest.raises(CorruptData, match=why), opened(url, 2) as checkpoint:
         checkpoint.verify()
+
+
+def test_a_changed_bit_in_a_marker_is_noticed(url: str) -> None:
+    """Every single bit of it: a step, an update count or a key that differs would change how the training goes on."""
+    write(url, 1)
+    path = Path(url) / "step-00000001" / "COMPLETE.json"
+    good = path.read_bytes()
+    expected = parsed(Marker, good, str(path))
+    unnoticed = []
+    for place in range(len(good) * 8):
+        changed = bytearray(good)
+        changed[place // 8] ^= 1 << place % 8
+        try:
+            found = parsed(Marker, bytes(changed), str(path))
+        except CorruptData:
+            continue
+        if found != expected:
+            unnoticed.append(place)
+    assert not unnoticed
+
+
+def test_a_marker_without_a_checksum_is_refused(url: str) -> None:
+    write(url, 1, 2)
+    path = Path(url) / "step-00000002" / "COMPLETE.json"
+    path.write_text(json.dumps(from_checked_json(path.read_bytes(), "marker")))
+    step, said = resume(url)
+    assert step == 1 and "has no checksum" in said[0]
 
 
 def test_nothing_that_can_be_read_is_an_error_and_no_new_beginning(url: str) -> None:

@@ -1,6 +1,8 @@
 """A reward model survives its folder: saved, checked, reloaded in a fresh process, same rewards."""
 
 import json
+import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +16,11 @@ import rm_core
 from data_pipeline.config import EncodeConfig
 from data_pipeline.encoding.tokenizer import train_tokenizer
 from data_pipeline.errors import CorruptData, MissingInput, RecipeError
+from data_pipeline.storage import from_checked_json
 from rm_core.batches.packed import collate
-from rm_core.model.backbone import load_backbone
+from rm_core.model.backbone import load_backbone, read_config
 from rm_core.model.config import HeadConfig, InitModelConfig
-from rm_core.model_folder.folder import load_reward_model, save_reward_model
+from rm_core.model_folder.folder import load_reward_model, save_reward_model, verify_folder
 from rm_core.model_folder.initialise import initialise_model
 from rm_core.packing.plan import PackBudget
 from rm_core.scoring.scorer import Scorer
@@ -81,6 +84,81 @@ def test_a_changed_byte_is_caught(folder: Path, tmp_path: Path) -> None:
     (copy / "model.json").unlink()
     with pytest.raises(CorruptData, match="cut off"):
         load_reward_model(str(copy))
+
+
+def copy_of(folder: Path, copy: Path) -> Path:
+    shutil.copytree(folder, copy)
+    return copy
+
+
+def test_a_changed_bit_in_the_marker_is_caught(folder: Path, tmp_path: Path) -> None:
+    """Also in the lineage, of which no other file depends."""
+    copy = copy_of(folder, tmp_path / "copy")
+    marker = copy / "model.json"
+    good = marker.read_bytes()
+    for place in range(0, len(good) * 8, 7):
+        changed = bytearray(good)
+        changed[place // 8] ^= 1 << place % 8
+        marker.write_bytes(changed)
+        try:
+            found = verify_folder(str(copy))
+        except CorruptData:
+            continue
+        assert found == verify_folder(str(folder)), changed[place // 8 - 9 : place // 8 + 9]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format_version": 1, "files": []}', "null"])
+def test_a_marker_that_is_none_is_named(folder: Path, tmp_path: Path, text: str) -> None:
+    copy = copy_of(folder, tmp_path / "copy")
+    (copy / "model.json").write_text(text)
+    with pytest.raises(CorruptData, match=r"model\.json"):
+        load_reward_model(str(copy))
+
+
+def test_the_marker_of_the_first_format_is_still_read(folder: Path, tmp_path: Path) -> None:
+    copy = copy_of(folder, tmp_path / "copy")
+    marker = from_checked_json((copy / "model.json").read_bytes(), "model.json") | {"format_version": 1}
+    (copy / "model.json").write_text(json.dumps(marker))
+    load_reward_model(str(copy))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "model.safetensors.index.json",
+        "pytorch_model.bin",
+        "evil.py",
+    ],
+)
+def test_a_file_that_the_marker_does_not_list_is_refused(folder: Path, tmp_path: Path, name: str) -> None:
+    copy = copy_of(folder, tmp_path / "copy")
+    (copy / name).write_text("{}")
+    with pytest.raises(CorruptData, match=f"does not list: {name}"):
+        load_reward_model(str(copy))
+
+
+def test_an_adapter_beside_a_backbone_is_refused(folder: Path, tmp_path: Path) -> None:
+    copy = copy_of(folder, tmp_path / "copy")
+    (copy / "adapter_config.json").write_text("{}")
+    with pytest.raises(RecipeError, match="holds an adapter"):
+        load_backbone(str(copy), dtype=torch.float32)
+
+
+def test_code_beside_a_backbone_is_neither_run_nor_asked_for(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    config = {"model_type": "evil", "auto_map": {"AutoConfig": "evil.C"}, "architectures": ["C"]}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "evil.py").write_text(f"open({str(ran)!r}, 'w')")
+    for read in (read_config, lambda folder: load_backbone(folder, dtype=torch.float32)):
+        with pytest.raises(RecipeError, match=r"config\.json"):
+            read(str(tmp_path))
+    assert not ran.exists()
+
+
+def test_whoever_may_enter_the_folder_may_read_the_weights(folder: Path) -> None:
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {folder.stat().st_mode & 0o666}
 
 
 def test_a_folder_without_a_head_or_a_backbone_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Reward models in an object store: complete or absent, and scored from there as from a disk."""
 
 import os
+import shutil
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,7 +13,8 @@ from toys import ROW_FORMAT, toy_comparison, toy_image, toy_reward_model
 
 import rm_core
 from data_pipeline import storage
-from data_pipeline.errors import CorruptData, MissingInput
+from data_pipeline.errors import CorruptData, MissingInput, RecipeError
+from data_pipeline.storage import private_folder
 from rm_core.batches.packed import collate
 from rm_core.model_folder.folder import is_complete, load_reward_model, save_reward_model, verify_folder
 from rm_core.model_folder.remote import MARKER, backbone_settings, local_backbone, local_model, publish
@@ -44,11 +47,11 @@ def test_a_published_model_takes_the_place_of_the_one_before(
     for seed in (3, 4):
         expected = write(tmp_path / "draft", seed)
         if seed == 3:
-            (tmp_path / "draft" / "left.txt").write_text("of the first")
+            (tmp_path / "draft" / "requirements.txt").write_text("of the first")
         publish(str(tmp_path / "draft"), url)
         assert not (tmp_path / "draft").exists() and is_complete(url)
         assert rm_core.load(url).score([ITEM]) == [pytest.approx(expected, abs=1e-5)]
-    assert not storage.exists(f"{url}/left.txt")
+    assert not storage.exists(f"{url}/requirements.txt")
     copy = local_model(url)
     assert (copy == url) != remote
     before = os.stat(copy).st_ctime_ns
@@ -91,6 +94,38 @@ def test_a_backbone_as_a_hub_has_it_is_copied_once_to_a_node(s3_server: S3Server
     storage.upload(str(weights), f"{url}/{weights.name}")
     S3FileSystem.clear_instance_cache()  # as another process sees it
     assert Path(local_backbone(url, cache), weights.name).read_bytes() == changed
+
+
+@pytest.mark.parametrize("how", ["mode", "link"])
+def test_a_cache_that_others_may_write_to_is_refused(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    path = tmp_path / f"basereward-models-{os.getuid()}"
+    if how == "mode":
+        path.mkdir()
+        path.chmod(0o770)
+    else:
+        (tmp_path / "own").mkdir(mode=0o700)
+        path.symlink_to(tmp_path / "own")
+    with pytest.raises(RecipeError, match="is not a folder of user"):
+        private_folder("models")
+    path.unlink() if how == "link" else path.chmod(0o700)
+    assert private_folder("models") == private_folder("models") == str(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o700
+
+
+def test_a_copy_that_is_another_model_is_refused(
+    s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole by its own marker, and not what lies at the address."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    url = f"s3://{s3_server.bucket}/{tmp_path.name}/export"
+    write(tmp_path / "draft", 3)
+    publish(str(tmp_path / "draft"), url)
+    copy = Path(local_model(url))
+    shutil.rmtree(copy)
+    write(copy, 4)
+    with pytest.raises(CorruptData, match="is not the copy of"):
+        local_model(url)
 
 
 def test_a_damaged_copy_is_no_model(s3_server: S3Server, tmp_path: Path) -> None:

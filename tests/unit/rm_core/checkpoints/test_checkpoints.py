@@ -7,6 +7,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -288,43 +289,44 @@ def test_what_stays(url: str, keep: Retention, left: list[int]) -> None:
     assert len(list(Path(url).iterdir())) == len(left)
 
 
-@pytest.fixture
-def small_files() -> Iterator[Callable[[int], None]]:
-    """No file may grow beyond so many bytes: the system refuses as a full disk does, to this process only."""
+@contextmanager
+def small_files(num_bytes: int) -> Iterator[None]:
+    """No file of this process may grow beyond it: the system refuses as a full disk does.
+
+    It ends inside the test, before pytest writes its result: the output may go to a file, too.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    signal.signal(signal.SIGXFSZ, handler)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_a_disk_that_refuses_costs_checkpoints_and_training_goes_on(
-    url: str, small_files: Callable[[int], None]
-) -> None:
+def test_a_disk_that_refuses_costs_checkpoints_and_training_goes_on(url: str) -> None:
     ranks = write(url, 1)
-    small_files(64)
-    assert ranks.save(2) == [] and ranks.save(3) == []  # settles 2
-    assert any("checkpoint of step 2 failed on rank 0" in text for text in ranks.said)
-    assert {saver.failures for saver in ranks.savers} == {1}
-    assert all(saver._part_done.wait(60) for saver in ranks.savers)  # 3 has failed before there is room again
-    small_files(1 << 30)
+    with small_files(64):
+        assert ranks.save(2) == [] and ranks.save(3) == []  # settles 2
+        assert any("checkpoint of step 2 failed on rank 0" in text for text in ranks.said)
+        assert {saver.failures for saver in ranks.savers} == {1}
+        assert all(saver._part_done.wait(60) for saver in ranks.savers)  # 3 has failed before there is room again
     assert [type(error) for error in ranks.save(4)] == []  # settles 3
     assert ranks.close() == []
     assert CheckpointStore(url).complete_steps() == [1, 4]
     assert sorted(path.name for path in Path(url).iterdir()) == ["step-00000001", "step-00000004"]
 
 
-def test_failures_in_a_row_end_the_training_and_so_does_a_last_one(
-    url: str, small_files: Callable[[int], None]
-) -> None:
+def test_failures_in_a_row_end_the_training_and_so_does_a_last_one(url: str) -> None:
     ranks = Ranks(url, 2)
-    small_files(64)
-    assert ranks.save(1) == [] and ranks.save(2) == [] and ranks.save(3) == []
-    errors = ranks.save(4)
+    with small_files(64):
+        assert ranks.save(1) == [] and ranks.save(2) == [] and ranks.save(3) == []
+        errors = ranks.save(4)
+        last = Ranks(url, 1)
+        assert last.save(5) == []
+        (error,) = last.close()
     assert len(errors) == 2 and all("3 checkpoints in a row failed" in str(error) for error in errors)
-    last = Ranks(url, 1)
-    assert last.save(5) == []
-    (error,) = last.close()
     assert "the checkpoint of step 5 failed" in str(error)
 
 

@@ -25,7 +25,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.file_utils import local_file_uri_to_path
 
 from data_pipeline.errors import MissingInput, RunError
-from jobs.tracking.tracker import MAX_TAG_CHARS, MODEL_VERSIONS_TAG, absolute_uri
+from jobs.tracking.run_writer import MAX_TAG_CHARS
+from jobs.tracking.tracker import MODEL_VERSIONS_TAG, absolute_uri
 
 __all__ = ["CANDIDATE", "CHAMPION", "PREVIOUS", "ModelRegistry", "RegisteredVersion", "is_address"]
 

@@ -13,5 +13,5 @@ docs/data.md shows a record of each shape.
 Row numbers count from 0; in JSON lines they are line numbers less one, blank lines included.
 
 Whether a Comparison is worth keeping (empty answers, all ties, ...) is asked later, of all shapes alike, by
-`records.checks`.
+`data_pipeline.records.checks`.
 """

@@ -6,5 +6,5 @@
     signals       Comparison -> TextSignals: what filters will ask of its texts
     failures      units that kept failing: UnitFailure, put aside for the next run
 
-`pipeline` calls `planning`, then `units` for whatever is missing.
+`data_pipeline.pipeline` calls `planning`, then `units` for whatever is missing.
 """

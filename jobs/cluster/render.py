@@ -1,5 +1,6 @@
 """`basereward cluster render KIND --from-terraform outputs.json`: the files of a launcher, written and checked."""
 
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -45,35 +46,34 @@ def render(
         if kind == "ray-up":
             from cluster.render import ray_up
 
+            image_tag = None if image == "none" else tag
             files = ray_up.render(
-                outputs,
-                image_tag=None if image == "none" else tag,
-                ssh_key=ssh_key,
-                idle_timeout_minutes=idle_minutes,
-                token=token,
-            )
-        elif kind == "kuberay":
-            from cluster.render import kuberay
-
-            chosen = _group(outputs, group)
-            files = kuberay.render(
-                outputs, image_tag=tag, group=chosen, nodes=nodes or chosen.max_nodes, serve=_text(serve)
+                outputs, image_tag=image_tag, ssh_key=ssh_key, idle_timeout_minutes=idle_minutes, token=token
             )
         else:
-            from cluster.render import slurm
-
             chosen = _group(outputs, group)
-            files = slurm.render(
-                outputs, group=chosen, nodes=nodes or chosen.max_nodes, time=time, partition=partition, recipe=recipe
-            )
-    folder = Path(output)
+            num_nodes = nodes or chosen.max_nodes
+            if kind == "kuberay":
+                from cluster.render import kuberay
+
+                files = kuberay.render(outputs, image_tag=tag, group=chosen, nodes=num_nodes, serve=_text(serve))
+            else:
+                from cluster.render import slurm
+
+                files = slurm.render(
+                    outputs, group=chosen, nodes=num_nodes, time=time, partition=partition, recipe=recipe
+                )
+    _write(files, Path(output))
+    for line in _prices(outputs):
+        say(line)
+    return 0
+
+
+def _write(files: Mapping[str, str], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
         say(f"wrote {folder / name}")
-    for line in _prices(outputs):
-        say(line)
-    return 0
 
 
 def _group(outputs: Outputs, name: str | None) -> WorkerGroup:

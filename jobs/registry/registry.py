@@ -26,7 +26,8 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 
 from data_pipeline.errors import MissingInput, RunError
 from data_pipeline.storage import private_folder
-from jobs.tracking.tracker import MAX_TAG_CHARS, MODEL_VERSIONS_TAG, absolute_uri
+from jobs.tracking.run_writer import MAX_TAG_CHARS
+from jobs.tracking.tracker import MODEL_VERSIONS_TAG, absolute_uri
 
 __all__ = ["CANDIDATE", "CHAMPION", "PREVIOUS", "ModelRegistry", "RegisteredVersion", "is_address"]
 

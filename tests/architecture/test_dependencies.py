@@ -13,7 +13,6 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("data_pipeline", "rm_core", "cluster", "jobs")
 NOT_IMPORTED = {
     "huggingface-hub": "fsspec loads it by name for hf://",
-    "jinja2": "Transformers needs it for chat templates and only recommends it",
     "s3fs": "fsspec loads it by name for s3://",
 }
 """Declared, and loaded by another library."""

@@ -75,20 +75,20 @@ class Place:
         path.write_text(yaml.safe_dump(recipe), encoding="utf8")
         return path
 
-    def run(self, verb: str, *words: str, code: int = 0) -> str:
+    def run(self, command: str, *words: str, code: int = 0) -> str:
         """In a process of its own."""
         done = subprocess.run(
-            [sys.executable, "-m", "jobs.cli.main", *verb.split(), *words], cwd=self.workplace.folder,
+            [sys.executable, "-m", "jobs.cli.main", *command.split(), *words], cwd=self.workplace.folder,
             env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=580,
         )  # fmt: skip
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    def run_here(self, verb: str, *words: str, code: int = 0) -> str:
+    def run_here(self, command: str, *words: str, code: int = 0) -> str:
         """What needs no Ray, in this process."""
         told = io.StringIO()
         with redirect_stdout(told), redirect_stderr(told):
-            assert main([*verb.split(), *words]) == code, told.getvalue()
+            assert main([*command.split(), *words]) == code, told.getvalue()
         return told.getvalue()
 
 

@@ -42,10 +42,10 @@ class PicturePairs(Workplace):
         self.recipe = folder / "recipe.yaml"
         self.recipe.write_text(yaml.safe_dump(recipe), encoding="utf8")
 
-    def start(self, verb: str, *overrides: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    def start(self, name: str, *overrides: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
         """The command in a process of its own, with variables of its own."""
         return subprocess.Popen(
-            self.command(verb, *overrides), cwd=self.folder, env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
+            self.command(name, *overrides), cwd=self.folder, env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 

@@ -40,19 +40,19 @@ class Workplace:
         self.recipe = folder / "recipe.yaml"
         self.recipe.write_text(yaml.safe_dump(recipe), encoding="utf8")
 
-    def command(self, verb: str, *overrides: str) -> list[str]:
-        return [sys.executable, "-m", "jobs.cli.main", verb, str(self.recipe), *overrides]
+    def command(self, name: str, *overrides: str) -> list[str]:
+        return [sys.executable, "-m", "jobs.cli.main", name, str(self.recipe), *overrides]
 
-    def start(self, verb: str, *overrides: str) -> subprocess.Popen[str]:
+    def start(self, name: str, *overrides: str) -> subprocess.Popen[str]:
         """The command in a process of its own."""
         return subprocess.Popen(
-            self.command(verb, *overrides), cwd=self.folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            self.command(name, *overrides), cwd=self.folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 
-    def run(self, verb: str, *overrides: str, code: int = 0) -> str:
+    def run(self, name: str, *overrides: str, code: int = 0) -> str:
         """What the command printed; it must end with exit code `code`."""
-        process = self.start(verb, *overrides)
+        process = self.start(name, *overrides)
         output, _ = process.communicate(timeout=400)
         assert process.returncode == code, output
         return output

@@ -1,0 +1,160 @@
+"""What is written to one MLflow run whose id is known: parameters, tags, description, data, numbers and files."""
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+from jobs.tracking.metric_logger import MetricLogger  # isort: skip  # first: it sets what mlflow reads when it is imported
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Param
+
+from data_pipeline.errors import MissingInput
+from jobs.recipe.schema import Recipe, to_flat_params, to_yaml
+from jobs.tracking.run_header import source_tags, with_part
+
+__all__ = ["MAX_TAG_CHARS", "RunWriter"]
+
+MAX_PARAM_CHARS = 6000  # of a parameter's value
+MAX_TAG_CHARS = 8000
+MAX_DIGEST_CHARS = 36
+PARAMS_A_BATCH = 100
+
+
+class RunWriter:
+    """One run of the store at `uri`; who makes it or finds it sets `run_id`."""
+
+    run_id: str
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self._client = MlflowClient(tracking_uri=uri)
+
+    def log_recipe(self, recipe: Recipe, command: str, tags: Mapping[str, str], sections: Sequence[str] = ()) -> None:
+        """Log what runs: the recipe as parameters and as a file, `tags`, and MLflow's own of user, source and commit.
+
+        Args:
+            command: its name, such as ``train``.
+            sections: those of the recipe that become parameters; none: all.
+        """
+        self.log_params(to_flat_params(recipe, sections))
+        self.log_text(to_yaml(recipe), "config/recipe.yaml")
+        self.set_tags({"recipe": recipe.name, **source_tags(f"basereward {command} {recipe.name}"), **tags})
+
+    def log_params(self, params: Mapping[str, str]) -> None:
+        """Log the flat resolved config; a value that differs from an earlier attempt's becomes tag ``resumed.KEY``."""
+        earlier = self._client.get_run(self.run_id).data.params
+        values = {key: _shorten(value, MAX_PARAM_CHARS) for key, value in params.items()}
+        fresh = iter([Param(key, value) for key, value in values.items() if key not in earlier])
+        while batch := list(islice(fresh, PARAMS_A_BATCH)):
+            self._client.log_batch(self.run_id, params=batch)
+        self.set_tags({f"resumed.{key}": value for key, value in values.items() if earlier.get(key, value) != value})
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags, for example ``recipe``, ``git_commit``, ``data_fingerprint``; the newest value counts."""
+        for key, value in tags.items():
+            self._client.set_tag(self.run_id, key, _shorten(value, MAX_TAG_CHARS))
+
+    def describe(self, text: str, heading: str = "") -> None:
+        """Write the description at the head of the run's page, in Markdown.
+
+        Args:
+            text: takes the place of what stood there.
+            heading: below it; the description's other parts stay. Without one: its first part.
+        """
+        self.write_page({heading: text}, {})
+
+    def write_page(self, parts: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        """Write several parts of the description by their heading, and tags beside it."""
+        key = "mlflow.note.content"
+        text = self._client.get_run(self.run_id).data.tags.get(key, "")
+        for heading, part in parts.items():
+            text = with_part(text, heading, part)
+        self.set_tags({key: text, **tags})
+
+    def log_dataset(
+        self, *, name: str, fingerprint: str, source: str, profile: Mapping[str, object], context: str
+    ) -> None:
+        """Make prepared data an input of the run.
+
+        Args:
+            name: what the UI shows.
+            fingerprint: the manifest's sha256; MLflow keeps its first 36 characters as the digest.
+            source: the folder of the data.
+            profile: counts, shown as JSON.
+            context: what it is used for: ``training`` or ``evaluation``.
+        """
+        dataset = Dataset(
+            name=name,
+            digest=fingerprint[:MAX_DIGEST_CHARS],
+            source_type="local" if "://" not in source else source.partition("://")[0],
+            source=json.dumps({"uri": source}),
+            profile=json.dumps(profile, sort_keys=True),
+        )
+        self._client.log_inputs(self.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
+
+    def log_metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Log one point of each metric, for example ``eval/accuracy``; points of a step that is there are left out."""
+        with MetricLogger(self.uri, self.run_id, patience_s=120) as logger:
+            logger.log(step, values)
+
+    def log_evaluation(self, numbers: Mapping[str, float]) -> None:
+        """Log the numbers of an evaluation below ``eval/``, for example ``accuracy`` or ``source/NAME/accuracy``."""
+        self.log_metrics({f"eval/{_in_its_section(name)}": value for name, value in numbers.items()})
+
+    def metrics(self) -> dict[str, float]:
+        """The newest value of each metric."""
+        return dict(self._client.get_run(self.run_id).data.metrics)
+
+    def points(self, name: str) -> list[tuple[int, float]]:
+        """(step, value) of every point of a metric, in their order; none where there is no such metric."""
+        return [(point.step, point.value) for point in self._client.get_metric_history(self.run_id, name)]
+
+    def log_bytes(self, data: bytes, name: str) -> None:
+        """Write `data` to artifact `name`, for example ``plots/training.png``."""
+        folder, _, file = name.rpartition("/")
+        with tempfile.TemporaryDirectory(prefix="basereward-artifact-") as place:
+            path = Path(place, file)
+            path.write_bytes(data)
+            self._client.log_artifact(self.run_id, str(path), folder or None)
+
+    def log_file(self, path: str | Path, folder: str | None = None) -> None:
+        """Copy a local file, or everything in a local folder, to the run's artifacts below `folder`.
+
+        Raises:
+            MissingInput: there is nothing at `path`.
+        """
+        if not Path(path).exists():
+            raise MissingInput(f"no file or folder {str(path)!r} to log to MLflow: the step that writes it has not run")
+        if Path(path).is_dir():
+            self._client.log_artifacts(self.run_id, str(path), folder)
+        else:
+            self._client.log_artifact(self.run_id, str(path), folder)
+
+    def log_text(self, text: str, name: str) -> None:
+        """Write `text` to artifact `name`, for example ``config/recipe.yaml``."""
+        self._client.log_text(self.run_id, text, name)
+
+    def log_text_once(self, name: str, text: Callable[[], str]) -> None:
+        """Write what `text` returns to artifact `name`; an artifact that an earlier attempt wrote is left as it is."""
+        folder = name.rpartition("/")[0]
+        if all(entry.path != name for entry in self._client.list_artifacts(self.run_id, folder or None)):
+            self._client.log_text(self.run_id, text(), name)
+
+
+def _in_its_section(name: str) -> str:
+    """A number's name in MLflow, whose pages make a section of each group: sources belong into one, members too.
+
+    >>> _in_its_section("source/captions/accuracy"), _in_its_section("member/large/accuracy")
+    ('by_source/captions', 'by_member/large')
+    >>> _in_its_section("accuracy")
+    'accuracy'
+    """
+    kind, _, rest = name.partition("/")
+    return f"by_{kind}/{rest.removesuffix('/accuracy')}" if rest else name
+
+
+def _shorten(value: str, limit: int) -> str:
+    return value if len(value) <= limit else value[: limit - 1] + "…"

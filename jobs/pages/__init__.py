@@ -4,7 +4,7 @@
             -> plots (Matplotlib)  -> Svg for the page, PNG for files and MLflow
             -> templates/*.html.j2 -> one page, by `environment`, where Jinja escapes everything but the Svg
 
-data_page          prepared data                  -> data.html       (data_views, sample_views)
+data_page          prepared data                  -> data.html       (data_*, sample_views)
 evaluation_report  an EvaluationReport            -> report.html, report.json
 compare_page       two models                     -> compare.html
 ensemble_report    a fitted ensemble, judged      -> ensemble.html, ensemble.png

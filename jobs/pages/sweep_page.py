@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from jobs.pages import sweep_views as views
 from jobs.pages.environment import render
 from jobs.pages.paper_view import PaperView
+from jobs.pages.sweep_law_views import law_rows
 from jobs.pages.sweep_pictures import Picture
 from jobs.pages.sweep_words import headline, law_words
 from rm_core.evaluation.paired import PairedComparison
@@ -43,7 +44,7 @@ def render_page(
         pictures=[one for one in pictures if not one.is_wide],
         ranking_columns=views.ranking_columns(items),
         ranking=views.ranking_rows(analysis, items),
-        laws=views.law_rows(analysis.fits),
+        laws=law_rows(analysis.fits),
         law_words=[law_words(fit) for fit in analysis.fits],
         paper=paper,
         sources=sources,

@@ -5,19 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jobs.pages.formats import count, number, p_value, score
-from jobs.pages.sweep_words import estimate, mean_words, noise_words
+from jobs.pages.sweep_words import mean_words, noise_words
 from jobs.pages.views import Card, Row
 from rm_core.evaluation.paired import PairedComparison
-from rm_core.scaling.analysis import Analysis, Fit
+from rm_core.scaling.analysis import Analysis
 from rm_core.scaling.points import TrialPoint
-from rm_core.scaling.power_law import NoFit, PowerLaw
 from rm_core.scaling.seeds import Place
 
 __all__ = [
     "Absent",
-    "LawView",
     "SourceView",
-    "law_rows",
     "point_columns",
     "point_rows",
     "ranking_columns",
@@ -35,20 +32,6 @@ class Absent:
     seed: str
     state: str
     reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class LawView:
-    """One form of a law for one line of points."""
-
-    name: str
-    form: str
-    is_best: bool
-    """Whether it is the form with the lower criterion."""
-    cells: Sequence[str]
-    """Its numbers; empty where there is no law."""
-    reason: str
-    """Why there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,32 +89,6 @@ def _ranking_row(index: int, place: Place, items: Mapping[str, PairedComparison]
         cells += ["", "", ""]
     cells.append(noise_words(place, items) if index else "best")
     return Row(name=place.label, cells=cells, style="" if index else "best")
-
-
-def law_rows(fits: Sequence[Fit]) -> list[LawView]:
-    """Both forms of the law for each line of points, or why there is none."""
-    rows = []
-    for fit in fits:
-        name = f"{fit.quantity.name} by {fit.measure.name}" + (f", {fit.series.name}" if fit.series.name else "")
-        for law, form in ((fit.plain, "a x⁻ᵇ"), (fit.with_floor, "c + a x⁻ᵇ")):
-            no_law = isinstance(law, NoFit)
-            cells = [] if isinstance(law, NoFit) else _law_cells(law)
-            reason = law.reason if isinstance(law, NoFit) else ""
-            is_best = not no_law and law is fit.best
-            rows.append(LawView(name=name, form=form, is_best=is_best, cells=cells, reason=reason))
-    return rows
-
-
-def _law_cells(law: PowerLaw) -> list[str]:
-    return [
-        estimate(law.exponent),
-        estimate(law.scale),
-        count(law.centre),
-        "none" if law.floor is None else estimate(law.floor),
-        f"× {law.factor(10):.3g}",
-        "" if law.misfit is None else p_value(law.misfit),
-        "" if math.isinf(law.score) else f"{law.score:.1f}",
-    ]
 
 
 def source_rows(analysis: Analysis) -> tuple[list[str], list[SourceView]]:

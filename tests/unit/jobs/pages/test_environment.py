@@ -31,6 +31,11 @@ def drawing(name: str = "toy", label: str = "pairs") -> Svg:
         return to_svg(figure, name)
 
 
+def product_files() -> list[Path]:
+    packages = ("data_pipeline", "rm_core", "cluster", "jobs")
+    return sorted(file for package in packages for file in (ROOT / package).rglob("*.py"))
+
+
 def docstrings(tree: ast.Module) -> set[int]:
     """The places of strings that stand alone: docstrings of modules, classes, functions and fields."""
     return {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
@@ -38,15 +43,19 @@ def docstrings(tree: ast.Module) -> set[int]:
 
 def test_no_python_file_writes_html() -> None:
     found = []
-    for package in ("data_pipeline", "rm_core", "cluster", "jobs"):
-        for file in sorted((ROOT / package).rglob("*.py")):
-            tree = ast.parse(file.read_text(encoding="utf-8"))
-            texts = docstrings(tree)
-            for node in ast.walk(tree):
-                text = node.value if isinstance(node, ast.Constant) and id(node) not in texts else None
-                if isinstance(text, str) and _TAG.search(text):
-                    found.append(f"{file.relative_to(ROOT)}: {text[:60]!r}")
+    for file in product_files():
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        texts = docstrings(tree)
+        for node in ast.walk(tree):
+            text = node.value if isinstance(node, ast.Constant) and id(node) not in texts else None
+            if isinstance(text, str) and _TAG.search(text):
+                found.append(f"{file.relative_to(ROOT)}: {text[:60]!r}")
     assert found == []
+
+
+def test_only_this_room_draws() -> None:
+    drawing_files = [file for file in product_files() if "matplotlib" in file.read_text(encoding="utf-8")]
+    assert {file.relative_to(ROOT).parts[:2] for file in drawing_files} == {("jobs", "pages")}
 
 
 def test_only_our_own_drawings_are_not_escaped() -> None:

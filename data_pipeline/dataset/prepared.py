@@ -88,10 +88,10 @@ class PreparedData:
         """The rows of the kept Comparisons, in `ROWS_SCHEMA`. A copy where any was refused: plan with `all_rows`."""
         return self.all_rows if len(self) == len(self.all_rows) else self.all_rows.take(pa.array(self._kept))
 
-    def places(self, indices: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int32]:
-        """Rows of `all_rows` of some Comparisons."""
-        places: npt.NDArray[np.int32] = self._kept[indices]
-        return places
+    def row_indices(self, indices: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int32]:
+        """Rows of `all_rows` where some Comparisons stand: int32 [N]."""
+        rows: npt.NDArray[np.int32] = self._kept[indices]
+        return rows
 
     def split_indices(self, split: str) -> npt.NDArray[np.int64]:
         """Indices of the Comparisons of "train" or "heldout", ascending: int64 [N]."""
@@ -101,7 +101,7 @@ class PreparedData:
     def epoch_indices(self, split: str) -> npt.NDArray[np.int64]:
         """Indices that an epoch of the split shows, ascending, each as often as filtering repeats it: int64 [N]."""
         indices = self.split_indices(split)
-        return np.repeat(indices, _one_chunk(self.all_rows["repeats"]).to_numpy()[self.places(indices)])
+        return np.repeat(indices, _one_chunk(self.all_rows["repeats"]).to_numpy()[self.row_indices(indices)])
 
     def encoded(self, index: int) -> EncodedComparison:
         """Comparison `index` as tokens, with its images' stored bytes.
@@ -109,10 +109,10 @@ class PreparedData:
         Raises:
             CorruptData: its shard is not the one that was written.
         """
-        place = self._place_of(index)
-        inside = slice(self._length_offsets[place], self._length_offsets[place + 1])
-        cut = Cut(int(self._dropped_turns[place]), tuple(self._lengths[inside].tolist()))
-        return self._reader(int(self._shard[place])).encoded(int(self._row[place]), cut, self._split_of(place))
+        planned = self._planned_row(index)
+        inside = slice(self._length_offsets[planned], self._length_offsets[planned + 1])
+        cut = Cut(int(self._dropped_turns[planned]), tuple(self._lengths[inside].tolist()))
+        return self._reader(int(self._shard[planned])).encoded(int(self._row[planned]), cut, self._split_of(planned))
 
     def comparison(self, index: int) -> Comparison:
         """Comparison `index` as texts and image bytes, nothing cut, for reports.
@@ -120,8 +120,8 @@ class PreparedData:
         Raises:
             CorruptData: its shard is not the one that was written.
         """
-        place = self._place_of(index)
-        return self._reader(int(self._shard[place])).comparison(int(self._row[place]), self._split_of(place))
+        planned = self._planned_row(index)
+        return self._reader(int(self._shard[planned])).comparison(int(self._row[planned]), self._split_of(planned))
 
     def whole(self, index: int) -> EncodedComparison:
         """Comparison `index` as tokens, nothing cut, for reports.
@@ -129,16 +129,16 @@ class PreparedData:
         Raises:
             CorruptData: its shard is not the one that was written.
         """
-        place = self._place_of(index)
-        num_responses = int(self._length_offsets[place + 1] - self._length_offsets[place])
+        planned = self._planned_row(index)
+        num_responses = int(self._length_offsets[planned + 1] - self._length_offsets[planned])
         uncut = Cut(0, (sys.maxsize,) * num_responses)
-        return self._reader(int(self._shard[place])).encoded(int(self._row[place]), uncut, self._split_of(place))
+        return self._reader(int(self._shard[planned])).encoded(int(self._row[planned]), uncut, self._split_of(planned))
 
     def prefetch(self, indices: npt.NDArray[np.integer[Any]]) -> None:
         """Begin to copy the remote shards of some Comparisons into the cache; nothing to do without one."""
         if self._cache is None or storage.is_local(self.folder):
             return
-        for shard in dict.fromkeys(self._shard[self.places(indices)].tolist()):
+        for shard in dict.fromkeys(self._shard[self.row_indices(indices)].tolist()):
             for url, size, sha256 in self.manifest.shards[shard].files(self.folder):
                 self._cache.prefetch(url, size, sha256)
 
@@ -152,13 +152,13 @@ class PreparedData:
             for url, _, sha256 in shard.files(self.folder):
                 read_table(url, sha256)
 
-    def _place_of(self, index: int) -> int:
+    def _planned_row(self, index: int) -> int:
         if not 0 <= index < len(self):
             raise IndexError(f"Comparison {index} of {len(self)}")
         return int(self._kept[index])
 
-    def _split_of(self, place: int) -> str:
-        return str(self._split[place].as_py())
+    def _split_of(self, planned: int) -> str:
+        return str(self._split[planned].as_py())
 
     def _open_shard(self, shard: int) -> ShardReader:
         comparisons, images = (self._table(shard, *file) for file in self.manifest.shards[shard].files(self.folder))

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from data_pipeline.config import PreprocessConfig
 from data_pipeline.errors import RecipeError
-from data_pipeline.filtering.columns import Ints, codes, lists, numbers, places
+from data_pipeline.filtering.columns import Ints, codes, indices_in, lists, numbers
 from data_pipeline.filtering.contamination import BenchmarkIndex, overlaps
 from data_pipeline.filtering.mixture import check_mixture, over_caps, repeats
 from data_pipeline.filtering.near_duplicates import near_duplicates
@@ -110,9 +110,9 @@ def canonical_order(table: pa.Table, source_names: list[str]) -> Ints:
     the first row.
     """
     keys, _ = codes(table["content_key"])
-    split = places(table["own_split"], pa.array(["heldout", "train", ""]))
+    split = indices_in(table["own_split"], pa.array(["heldout", "train", ""]))
     repeat = -numbers(table["file_repeat"])
-    return np.lexsort((repeat, split, keys, places(table["source"], pa.array(source_names, pa.string()))))
+    return np.lexsort((repeat, split, keys, indices_in(table["source"], pa.array(source_names, pa.string()))))
 
 
 def _firsts(table: pa.Table, order: Ints) -> Ints:

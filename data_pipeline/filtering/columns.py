@@ -19,10 +19,10 @@ __all__ = [
     "chunks_of_lists",
     "coded_lists",
     "codes",
+    "indices_in",
     "lists",
     "minhashes",
     "numbers",
-    "places",
     "shares",
 ]
 
@@ -80,20 +80,20 @@ def lists(column: pa.ChunkedArray) -> Lists:
 
 
 def coded_lists(column: pa.ChunkedArray) -> tuple[Lists, pa.StringArray]:
-    """A column of lists of strings as lists of places, and the sorted distinct strings they lead to."""
+    """A column of lists of strings as lists of codes, and the sorted distinct strings they lead to."""
     values, names = codes(_flat(column))
     return Lists(values, _starts(column)), names
 
 
 def codes(column: pa.ChunkedArray) -> tuple[Ints, pa.StringArray]:
-    """A column of strings as (int64 [N] places, the sorted distinct strings): smaller string, smaller number."""
+    """A column of strings as (int64 [N] codes, the sorted distinct strings): smaller string, smaller number."""
     names = pc.unique(column)
     names = names.take(pc.sort_indices(names))
-    return places(column, names), names
+    return indices_in(column, names), names
 
 
-def places(column: pa.ChunkedArray, names: pa.StringArray) -> Ints:
-    """int64 [N] place of each string in `names`; -1 where it is not among them."""
+def indices_in(column: pa.ChunkedArray, names: pa.StringArray) -> Ints:
+    """int64 [N] index of each string in `names`; -1 where it is not among them."""
     found = pc.fill_null(pc.index_in(column, value_set=names), -1)
     return np.asarray(found.to_numpy(), dtype=np.int64)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipeline.config import DecontaminateConfig
-from data_pipeline.filtering.columns import Ints, chunks_of_lists, coded_lists, codes, lists, places
+from data_pipeline.filtering.columns import Ints, chunks_of_lists, coded_lists, codes, indices_in, lists
 from data_pipeline.filtering.images import similar_hashes
 from data_pipeline.hashing import U64
 
@@ -180,7 +180,7 @@ def _parts(owners: Ints, spans: Ints) -> list[Ints]:
 
 
 def _same_prompts(table: pa.Table, index: BenchmarkIndex) -> Ints:
-    place = places(table["prompt_key"], index.prompt_keys)
+    place = indices_in(table["prompt_key"], index.prompt_keys)
     bare = lists(table["image_hashes"]).counts == 0
     found = np.full(len(place), -1, dtype=np.int64)
     hit = bare & (place >= 0)
@@ -193,7 +193,7 @@ def _same_images(table: pa.Table, index: BenchmarkIndex, distance: int) -> Ints:
     keys, names = coded_lists(table["image_keys"])
     hashes = lists(table["image_hashes"])
     item_of_key = np.full(len(names), -1, dtype=np.int64)
-    known = places(pa.chunked_array([names]), index.image_keys)
+    known = indices_in(pa.chunked_array([names]), index.image_keys)
     item_of_key[known >= 0] = index.image_key_items[known[known >= 0]]
     distinct, inverse = np.unique(hashes.values, return_inverse=True)
     similar = similar_hashes(distinct, index.image_hashes, distance)

@@ -42,8 +42,8 @@ def split_again(
     """
     keys = content_keys(data, indices)
     signals = _signals(data, keys)
-    place = pc.index_in(keys, signals["content_key"].combine_chunks()).to_numpy()
-    table = signals.take(pa.array(place))
+    rows = pc.index_in(keys, signals["content_key"].combine_chunks()).to_numpy()
+    table = signals.take(pa.array(rows))
     own_seed = int.from_bytes(hashlib.blake2b(f"second split {seed}".encode(), digest_size=6).digest())
     config = SplitConfig(heldout_fraction=share, seed=own_seed)
     splits = assign_splits(
@@ -54,7 +54,7 @@ def split_again(
 
 def content_keys(data: PreparedData, indices: npt.NDArray[np.int64]) -> pa.StringArray:
     """The hash of each Comparison's prompt, images and ranked responses; no two kept ones have the same."""
-    column = data.all_rows["content_key"].take(pa.array(data.places(indices)))
+    column = data.all_rows["content_key"].take(pa.array(data.row_indices(indices)))
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 

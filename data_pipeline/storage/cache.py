@@ -47,12 +47,12 @@ _PART = ".part"
 _Shard = tuple[str, int, str]  # url, bytes, sha256
 
 
-def cache_folder(told: str) -> str:
-    """The folder for copies on this machine: `told`, unless that is in an object store, as the default is where a whole
-    run is; then the one that `CACHE_ENV` names, or one in the folder for temporary files.
+def cache_folder(configured: str) -> str:
+    """The folder for copies on this machine: `configured`, unless that is in an object store, as the default is where a
+    whole run is; then the one that `CACHE_ENV` names, or one in the folder for temporary files.
     """
-    if not has_scheme(told):
-        return told
+    if not has_scheme(configured):
+        return configured
     for named in filter(None, os.environ.get(CACHE_ENV, "").split(os.pathsep)):
         if os.access(named, os.W_OK):
             return named

@@ -3,8 +3,8 @@
     record -> adapter -> Comparisons -> extremes -> check -> images and videos -> tokens -> BuiltRow
                      any RecordError on the way refuses the item, with its reason
 
-A benchmark's items are built by `BenchmarkRowBuilder`: prompts and image hashes only, since their images
-may not be shipped.
+A benchmark's items are built by `BenchmarkRowBuilder`: prompts and image hashes only, since their images may not be
+shipped.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -103,7 +103,7 @@ def parts_of(config: EnsembleConfig, data: PreparedData, keys: Sequence[str]) ->
 
 
 def _parts(data: PreparedData, indices: npt.NDArray[np.int64], judged: Bools) -> Parts:
-    rows = data.all_rows.take(pa.array(data.places(indices)))
+    rows = data.all_rows.take(pa.array(data.row_indices(indices)))
     return Parts(
         keys=content_keys(data, indices),
         sources=rows["source"].to_pylist(),

@@ -54,7 +54,9 @@ def assumed_workload(config: PlanConfig, backbone: Any) -> Workload:
 def workload_of_data(data: PreparedData, backbone: Any) -> Workload:
     """Comparisons of the training split as an epoch shows them."""
     index = data.epoch_indices("train")
-    table = PlanningTable.from_rows(data.all_rows, index, places=data.places(index), cost_model=cost_model(backbone))
+    table = PlanningTable.from_rows(
+        data.all_rows, index, places=data.row_indices(index), cost_model=cost_model(backbone)
+    )
     return Workload(
         comparisons=len(table),
         tokens=float(table.num_tokens.mean()),

@@ -41,7 +41,9 @@ def make_plan(config: TrainConfig, data: PreparedData) -> tuple[PlanningTable, S
     """
     backbone = backbone_settings(config.model, "make a folder with `basereward init-model`")
     index = data.epoch_indices("train")
-    table = PlanningTable.from_rows(data.all_rows, index, places=data.places(index), cost_model=cost_model(backbone))
+    table = PlanningTable.from_rows(
+        data.all_rows, index, places=data.row_indices(index), cost_model=cost_model(backbone)
+    )
     stages = config.stages or [StageConfig(epochs=config.epochs, steps=config.max_steps)]
     plan = StagedPlan([_stage(config, table, number, stage) for number, stage in enumerate(stages)])
     if not family_of(backbone.model_type).has_vision:

@@ -9,8 +9,8 @@ The prompt is what stands before the last ``\n\nAssistant:``, the answer what fo
 
 Awkward, counted in the harmless-base test part (2,312 records): 5 differ before the last turn (refused,
 ``prompts_differ``: there is no common prompt to judge under); 8 have one speaker twice in a row (kept as two turns);
-4 have an empty last answer (refused later, by cleaning); one leading space a turn belongs to the format, not to the
-text. The text itself may offend.
+4 have an empty last answer (refused later, by `records.checks`); one leading space a turn belongs to the format, not
+to the text. The text itself may offend.
 """
 
 import re

@@ -6,7 +6,7 @@
      "chosen_reason": "...", "rejected_reason": "...", "margin": 1.5}
     {"id": "v1_2", "video": "video/v1", "prompt": "What happens?", "chosen": "...", "rejected": "...", "is_tie": false}
 
-``chosen`` is the better answer; with ``is_tie`` both have rank 0, so that cleaning refuses the pair
+``chosen`` is the better answer; with ``is_tie`` both have rank 0, so that `records.checks` refuses the pair
 (``no_preference``). A ``margin``, where there is one, becomes the difference of the scores.
 
 Awkward: a video names a folder of frames, not a file, and its records have no ``image`` at all, or, in tables of both

@@ -12,7 +12,7 @@ is the first, 1 the second, 2 a tie. JudgeBench: ``A>B`` or ``B>A``. AlpacaEval:
 1.5 is a tie and so is 0, null means that the judge gave no verdict (refused, ``unparsable_label``).
 
 Awkward: AlpacaEval keeps a reference model on one side, so that "the second wins" holds for most records; some of its
-answers are empty or equal (refused later, by cleaning).
+answers are empty or equal (refused later, by `records.checks`).
 """
 
 from collections.abc import Callable, Mapping

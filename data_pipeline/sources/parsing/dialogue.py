@@ -11,7 +11,7 @@ __all__ = ["shared_prompt", "split_answer", "turns_of"]
 
 
 def turns_of(value: object, field: str, row: int) -> tuple[Turn, ...]:
-    """The turns of ``[{"role": "user", "content": "Hi"}, ...]``; roles are checked later, by cleaning.
+    """The turns of ``[{"role": "user", "content": "Hi"}, ...]``; roles are checked later, by `records.checks`.
 
     Raises:
         RecordError: missing_field or wrong_field_type; the detail names the turn, as in ``chosen[2].content``.

@@ -47,7 +47,7 @@ def one_question(
 def spoken_turns(value: object, field: str, row: int) -> tuple[Turn, ...]:
     """The turns of ``[{"from": "human", "value": "Hi"}, ...]`` or of ``[{"role", "content"}, ...]``; text only.
 
-    "human" is the user and "gpt" the assistant; other roles are checked later, by cleaning.
+    "human" is the user and "gpt" the assistant; other roles are checked later, by `records.checks`.
 
     Raises:
         RecordError: missing_field or wrong_field_type; the detail names the turn, as in ``conversations[2]``.

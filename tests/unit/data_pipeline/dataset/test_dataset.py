@@ -198,7 +198,7 @@ def test_refused_rows_are_left_out_and_repeats_are_counted(folder: str) -> None:
     assert data.split_indices("train").tolist() == [0, 2, 3]
     assert data.split_indices("heldout").tolist() == [1]
     assert data.epoch_indices("train").tolist() == [0, 2, 2, 2]
-    assert data.places(np.array([1, 2])).tolist() == [2, 3]
+    assert data.row_indices(np.array([1, 2])).tolist() == [2, 3]
     assert data.encoded(1).split == data.comparison(1).split == "heldout"
     with pytest.raises(IndexError, match="4 of 4"):
         data.encoded(4)

@@ -32,7 +32,7 @@ class Prepared:
     def epoch_indices(self, _split: str) -> np.ndarray:
         return np.arange(12)
 
-    def places(self, index: np.ndarray) -> np.ndarray:
+    def row_indices(self, index: np.ndarray) -> np.ndarray:
         return index
 
 

@@ -15,6 +15,7 @@ DOORS = {
         "jobs/tracking/artifacts.py",
         "jobs/tracking/store.py",
         "jobs/registry/pyfunc_model.py",
+        "jobs/tracking/run_writer.py",
         "jobs/tracking/tracker.py",
     },
     "fsspec": {"data_pipeline/storage/remote.py"},

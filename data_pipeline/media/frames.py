@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from data_pipeline import storage
 from data_pipeline.config import MediaConfig
 from data_pipeline.errors import MissingInput, RecordError
-from data_pipeline.media.reading import url_below
 from data_pipeline.records.comparison import MediaRef
+from data_pipeline.storage import url_below
 
 __all__ = ["SampledFrames", "frames_of", "sampled"]
 

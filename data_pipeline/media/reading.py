@@ -4,9 +4,8 @@
     MediaRef(path="images/a.jpg")   a file below the media root: a folder, an s3 prefix or an archive
     MediaRef(path="https://...")    fetched only where the recipe allows the host
 
-A path is taken by letter: nothing is decoded, expanded or corrected. Below a local root links are resolved first and
-the result must still lie below it; in an archive a member is looked up by its exact name in the archive's own index.
-Reading one never yields more bytes than the index says.
+`storage.url_below` keeps paths below their root. In an archive a member is looked up by its exact name in the archive's
+own index; reading one never yields more bytes than the index says.
 """
 
 import errno
@@ -17,11 +16,11 @@ from data_pipeline import storage
 from data_pipeline.config import MediaConfig
 from data_pipeline.errors import CorruptData, MissingInput, RecordError
 from data_pipeline.records.comparison import MediaRef
+from data_pipeline.storage.confined import shown
 
-__all__ = ["read_media", "url_below"]
+__all__ = ["read_media"]
 
 _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES}
-_SHOWN_CHARS = 200
 
 
 def read_media(ref: MediaRef, root: str, config: MediaConfig) -> bytes:
@@ -42,57 +41,26 @@ def read_media(ref: MediaRef, root: str, config: MediaConfig) -> bytes:
         raise RecordError("missing_media", "the record names no file and brings no bytes")
     if "://" in ref.path:
         return _bounded(_fetched(ref.path, config), limit)
-    url = url_below(ref.path, root)
+    url = storage.url_below(ref.path, root)
     if ref.path.endswith("/"):
-        raise RecordError("missing_media", f"{_shown(ref.path)} is the name of a folder")
+        raise RecordError("missing_media", f"{shown(ref.path)} is the name of a folder")
     if storage.is_local(url):
         _check_regular(url, ref.path)
     try:
         _check_size(storage.size_of(url), limit)
         return _bounded(storage.read_bytes(url), limit)
     except (MissingInput, PermissionError) as error:
-        raise RecordError("missing_media", f"{_shown(ref.path)} below the media root: {error}") from error
+        raise RecordError("missing_media", f"{shown(ref.path)} below the media root: {error}") from error
     except CorruptData as error:
-        raise RecordError("broken_image", f"{_shown(ref.path)}: {error}") from error
-
-
-def url_below(path: str, root: str) -> str:
-    """Where `path` lies below `root`; below a local root with all links resolved. It need not be there.
-
-    Raises:
-        RecordError: remote_media, unsafe_path.
-    """
-    scheme, mark, _ = path.partition("://")
-    if mark:
-        reason = "unsafe_path" if scheme.lower() == "file" else "remote_media"
-        raise RecordError(reason, f"{_shown(path)}: only paths below the media root are read")
-    names = path.replace("\\", "/").split("/")
-    if names[0] == "" or names[0].endswith(":") or ".." in names:
-        raise RecordError("unsafe_path", f"{_shown(path)}: absolute, or with '..'")
-    if "\0" in path or not _is_text(path):
-        raise RecordError("unsafe_path", f"{_shown(path)}: no valid file name")
-    url = storage.join(root, path)
-    if not _is_folder(root):
-        if "::" in path:  # fsspec reads it as a chain of file systems
-            raise RecordError("unsafe_path", f"{_shown(path)}: '::' in a path below {root!r}")
-        return url
-    real_root, real = os.path.realpath(root), os.path.realpath(url)
-    if os.path.commonpath([real_root, real]) != real_root:
-        raise RecordError("unsafe_path", f"{_shown(path)} leads out of the media root through a link")
-    return real
-
-
-def _is_folder(root: str) -> bool:
-    """Whether `root` can have links in it: neither remote nor an archive, nor in one."""
-    return storage.is_local(root) and not storage.is_archive(root)
+        raise RecordError("broken_image", f"{shown(ref.path)}: {error}") from error
 
 
 def _fetched(url: str, config: MediaConfig) -> bytes:
     scheme = url.partition("://")[0].lower()
     if scheme == "file":
-        raise RecordError("unsafe_path", f"{_shown(url)}: only paths below the media root are read")
+        raise RecordError("unsafe_path", f"{shown(url)}: only paths below the media root are read")
     if scheme not in ("http", "https") or not config.allowed_hosts:
-        raise RecordError("remote_media", f"{_shown(url)}: media.allowed_hosts is {config.allowed_hosts}")
+        raise RecordError("remote_media", f"{shown(url)}: media.allowed_hosts is {config.allowed_hosts}")
     return storage.fetch(
         url,
         allowed_hosts=config.allowed_hosts,
@@ -109,12 +77,12 @@ def _check_regular(real: str, path: str) -> None:
         if error.errno not in _ABSENT:
             raise
         hint = "; it has backslashes, and names are taken by letter" if "\\" in path else ""
-        detail = f"no file {_shown(path)} below the media root: {error.strerror}{hint}"
+        detail = f"no file {shown(path)} below the media root: {error.strerror}{hint}"
         raise RecordError("missing_media", detail) from error
     if stat.S_ISDIR(mode):
-        raise RecordError("missing_media", f"{_shown(path)} is a folder")
+        raise RecordError("missing_media", f"{shown(path)} is a folder")
     if not stat.S_ISREG(mode):
-        raise RecordError("unsafe_path", f"{_shown(path)} is no regular file ({stat.filemode(mode)})")
+        raise RecordError("unsafe_path", f"{shown(path)} is no regular file ({stat.filemode(mode)})")
 
 
 def _bounded(data: bytes, limit: int) -> bytes:
@@ -127,15 +95,3 @@ def _check_size(size: int, limit: int) -> None:
         raise RecordError("media_too_large", f"{size} bytes or more, limit max_source_bytes={limit}")
     if size == 0:
         raise RecordError("broken_image", "the file is empty")
-
-
-def _is_text(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _shown(path: str) -> str:
-    return repr(path[:_SHOWN_CHARS])

@@ -4,6 +4,7 @@
     ranges    bytes by range                   archives  paths into .zip, .tar and .tar.gz (members, zips, tars)
     files     reading and listing              writing   whole files or none
     web       media from allowed web hosts     cache     local copies of remote shards
+    confined  paths that data gives, kept below a root
     checked_json   JSON files with the checksum of their own content
 
 A path without a scheme is local and relative to the working folder. ``s3://`` reads its keys and its endpoint from the
@@ -15,6 +16,7 @@ renamed, on s3 an object appears only when its upload is complete.
 from data_pipeline.storage.archives import archive_digest, archive_of, is_archive
 from data_pipeline.storage.cache import ShardCache, cache_folder, private_folder
 from data_pipeline.storage.checked_json import from_checked_json, to_checked_json
+from data_pipeline.storage.confined import url_below
 from data_pipeline.storage.files import (
     exists,
     is_local,
@@ -58,5 +60,6 @@ __all__ = [
     "size_of",
     "to_checked_json",
     "upload",
+    "url_below",
     "write_atomic",
 ]

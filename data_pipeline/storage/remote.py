@@ -17,13 +17,15 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 
 from data_pipeline.errors import MissingInput, RecipeError, RunError
 
-__all__ = ["ATTEMPTS", "filesystem_of", "identity_of", "named", "remote_call"]
+__all__ = ["ATTEMPTS", "SCHEMES", "filesystem_of", "identity_of", "named", "remote_call"]
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 4
 """How often a remote action is tried in all."""
+SCHEMES = frozenset(("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "file", "memory"))
+"""Of stores; other file systems of fsspec (ftp, webhdfs, ssh, ...) would let an address reach anything."""
 _FIRST_PAUSE_S = 0.5
 _PINNED_HUB_PATH = re.compile(r"hf://(?:(?:datasets|spaces)/)?[^/@]+/[^/@]+@[0-9a-f]{40}(?:/|$)")
 _ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
@@ -42,6 +44,11 @@ def filesystem_of(url: str) -> tuple[Any, str]:
     """
     if "::" in url or url.startswith(("http://", "https://")):
         raise RecipeError(f"{url!r} is no place for files: use a local path, s3://bucket/key or hf://datasets/...")
+    scheme = url.partition("://")[0]
+    if scheme not in SCHEMES:
+        raise MissingInput(
+            f"{url!r}: {scheme!r} is no store that is read; use a local path, s3://bucket/key or hf://..."
+        )
     pinned = url.startswith("hf://")
     if pinned and not _PINNED_HUB_PATH.match(url):
         raise RecipeError(
@@ -50,7 +57,7 @@ def filesystem_of(url: str) -> tuple[Any, str]:
         )
     try:
         filesystem, path = fsspec.core.url_to_fs(url, **({} if pinned else {"use_listings_cache": False}))
-    except ValueError as error:
+    except (ValueError, ImportError) as error:
         raise MissingInput(f"cannot read {url!r}: {error}; use a local path or s3://bucket/key") from error
     return filesystem, str(path)
 

@@ -9,6 +9,7 @@ settings, media and token settings, the tokenizer. No setting of a filter is in 
 import hashlib
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -37,6 +38,7 @@ __all__ = [
     "scan_file",
 ]
 
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _TRANSFORM_KEYS = ("shape", "fields", "score_field", "responses")
 """What of a source decides what its adapter gives; the name is in every row."""
 
@@ -183,6 +185,11 @@ def check_config(config: PreprocessConfig) -> None:
         raise RecipeError(f"preprocess.sources has {repeated[0]!r} twice: give each source its own name")
     for source in all_sources(config):
         adapter_of(source.shape)
+        if not _NAME.fullmatch(source.name):
+            raise RecipeError(
+                f"preprocess.sources: the name {source.name!r} is no name that a metric can have: use letters, "
+                "digits, '_', '-' and '.', at most 100 of them"
+            )
 
 
 def _inputs_of_unit(

@@ -24,6 +24,7 @@ from omegaconf.errors import (
     InterpolationResolutionError,
     MissingMandatoryValue,
     OmegaConfBaseException,
+    UnsupportedInterpolationType,
 )
 
 from data_pipeline.bounds import check_bounds
@@ -35,6 +36,11 @@ from rm_core.ensembles.config import MemberConfig
 __all__ = ["load_recipe", "packaged_recipes", "required"]
 
 _SUFFIXES = (".yaml", ".yml")
+
+# A recipe may come from somebody else: it takes values from its own keys only, ``${data_root}``. OmegaConf's functions
+# would read variables of whoever runs it (``${oc.env:AWS_SECRET_ACCESS_KEY}``), which then stand in addresses and logs.
+for _function in ("oc.create", "oc.decode", "oc.deprecated", "oc.dict.keys", "oc.dict.values", "oc.env", "oc.select"):
+    OmegaConf.clear_resolver(_function)
 
 
 def packaged_recipes() -> list[str]:
@@ -67,6 +73,9 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), settings: Mapp
         _set(config, key, value, f"{key}: {value}")
     try:
         recipe = OmegaConf.to_object(config)
+    except UnsupportedInterpolationType as error:
+        cure = "a recipe takes values from its own keys only, such as ${data_root}: write the value, or give key=value"
+        raise RecipeError(f"{source}: {_one_line(error)}; {cure}") from error
     except OmegaConfBaseException as error:
         raise RecipeError(f"{source}: {_one_line(error)}") from error
     assert isinstance(recipe, Recipe)

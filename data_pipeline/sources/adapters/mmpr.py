@@ -22,7 +22,7 @@ from typing import Any
 
 from data_pipeline import storage
 from data_pipeline.config import SourceConfig
-from data_pipeline.errors import MissingInput, RecipeError
+from data_pipeline.errors import MissingInput, RecipeError, RecordError
 from data_pipeline.records.comparison import Comparison
 from data_pipeline.sources.parsing import fields, image_turns
 from data_pipeline.sources.readers.files import SourceFile
@@ -47,12 +47,13 @@ def to_comparison(record: Mapping[str, Any], source: SourceConfig, row: int) -> 
 
 
 def files_in_meta(url: str) -> list[SourceFile]:
-    """The files that a ``meta.json`` lists, in its order; its paths start from its folder unless absolute.
+    """The files that a ``meta.json`` lists, in its order; its paths start from its folder and may not leave it.
 
     ``annotations/a.jsonl`` that is not there is looked for in ``annotations.zip``, and so are folders of images.
 
     Raises:
-        MissingInput: it is no such index, an entry lacks a field, or names an annotation file that is not there.
+        MissingInput: it is no such index, an entry lacks a field, names an annotation file that is not there, or a
+            path that leads out of the folder.
         RecipeError: a ``repeat_time`` is no positive number.
     """
     try:
@@ -70,6 +71,10 @@ def _file_of(name: str, entry: object, url: str) -> SourceFile:
     for field in ("root", "annotation"):
         if not isinstance(entry.get(field), str):
             raise MissingInput(f"{url}: {name!r} has no {field} that is a path, only {sorted(entry)}")
+        try:
+            storage.url_below(entry[field], storage.parent_of(url))
+        except RecordError as error:
+            raise MissingInput(f"{url}: the {field} of {name!r} is not followed: {error.detail}") from error
     folder = storage.parent_of(url)
     annotation, root = (_found(folder, entry[field]) for field in ("annotation", "root"))
     if annotation is None:

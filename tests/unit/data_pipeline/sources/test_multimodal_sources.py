@@ -166,23 +166,37 @@ def write_meta(folder: Path, meta: object) -> str:
 
 def test_mmpr_meta_lists_files(tmp_path: Path) -> None:
     folder = tmp_path / "MMPR"
-    elsewhere = tmp_path / "b.jsonl"
-    elsewhere.write_text("", encoding="utf8")
     url = write_meta(
         folder,
         {
             "a": {"root": "images/a", "annotation": "annotations/a.jsonl", "repeat_time": 2, "length": 1},
-            "b": {"root": "/pictures", "annotation": str(elsewhere), "repeat_time": 0.5, "data_augment": False},
+            "b": {"root": "pictures", "annotation": "annotations/b.jsonl", "repeat_time": 0.5, "data_augment": False},
             "c": {"root": "MMPR/images/c", "annotation": "MMPR/annotations/a.jsonl"},
         },
     )
+    (folder / "annotations" / "b.jsonl").write_text("", encoding="utf8")
     assert files_in_meta(url) == [
         SourceFile(f"{folder}/annotations/a.jsonl", f"{folder}/images/a", 2.0),
-        SourceFile(str(elsewhere), "/pictures", 0.5),
+        SourceFile(f"{folder}/annotations/b.jsonl", f"{folder}/pictures", 0.5),
         SourceFile(f"{folder}/annotations/a.jsonl", f"{folder}/images/c", 1.0),
     ]
     source = SourceConfig(name="mine", path="MMPR/meta.json", shape="mmpr")
     assert [file.repeat for file in inputs_of(source, str(tmp_path))] == [2.0, 0.5, 1.0]
+
+
+@pytest.mark.parametrize("field", ["root", "annotation"])
+@pytest.mark.parametrize(
+    "path",
+    ["/etc", "../../secret", "images/../../secret", "webhdfs://127.0.0.1:9702/", "ftp://127.0.0.1/a", "s3://private/a",
+     "file:///etc/passwd", "C:\\a", "a\\..\\..\\b", "out/a"],
+)  # fmt: skip
+def test_an_index_that_names_places_outside_its_folder_is_not_followed(tmp_path: Path, field: str, path: str) -> None:
+    folder = tmp_path / "MMPR"
+    entry = {"root": "images/a", "annotation": "annotations/a.jsonl"} | {field: path}
+    url = write_meta(folder, {"a": entry})
+    (folder / "out").symlink_to(tmp_path)
+    with pytest.raises(MissingInput, match=f"the {field} of 'a' is not followed"):
+        files_in_meta(url)
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,7 @@ class Flaky(MemoryFileSystem):
 def flaky(monkeypatch: pytest.MonkeyPatch) -> type[Flaky]:
     fsspec.register_implementation("flaky", Flaky, clobber=True)
     monkeypatch.setattr(remote, "_FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(remote, "SCHEMES", remote.SCHEMES | {"flaky"})
     Flaky.failures = []
     return Flaky
 
@@ -227,3 +228,12 @@ def test_many_small_files_are_read_in_their_order(base: str) -> None:
     assert storage.read_each(storage.size_of, urls) == list(range(40))
     with pytest.raises(MissingInput, match="gone"):
         storage.read_each(storage.size_of, [*urls, storage.join(base, "gone.txt")])
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://127.0.0.1/a", "webhdfs://127.0.0.1:9702/a", "ssh://host/a", "dbfs://x/a", "x://a"]
+)
+def test_other_file_systems_are_not_asked(url: str) -> None:
+    for action in (storage.read_bytes, storage.list_files, storage.exists):
+        with pytest.raises(MissingInput, match="is no store that is read"):
+            action(url)

@@ -223,3 +223,21 @@ def test_required() -> None:
     assert required("a", "score.input", "x") == "a"
     with pytest.raises(RecipeError, match=r"score\.input is not set: add score\.input=mine\.jsonl"):
         required(None, "score.input", "mine.jsonl")
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["${oc.env:AWS_SECRET_ACCESS_KEY}", "http://host/${oc.env:HOME,x}", "${oc.decode:'[1]'}", "${oc.select:run_dir}",
+     "${oc.create:{a: 1}}", "${env:HOME}"],
+)  # fmt: skip
+@pytest.mark.parametrize("where", ["file", "override"])
+def test_a_recipe_reads_no_variables_of_whoever_runs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, where: str
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "topsecretkey")
+    path = tmp_path / "stranger.yaml"
+    path.write_text(f'tracking: {{uri: "{value}"}}\n' if where == "file" else "{}\n")
+    # In an override braces are YAML's, which refuses some of these before they are resolved.
+    with pytest.raises(RecipeError, match="from its own keys only" if where == "file" else "") as caught:
+        load_recipe(str(path), [] if where == "file" else [f"tracking.uri={value}"])
+    assert "topsecretkey" not in str(caught.value)

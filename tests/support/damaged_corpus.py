@@ -118,8 +118,8 @@ def _write_parquet(folder: Path) -> Iterator[Expectation]:
         ("path to nowhere", {"image": {"bytes": None, "path": "a.png"}}, "missing_media"),
         ("path outside", {"image": {"bytes": None, "path": "../a.png"}}, "unsafe_path"),
         ("no image", {"image": None}, KEPT),
-        ("prompt is null", {"prompt": None}, "wrong_field_type"),
-        ("answer is null", {"chosen": None}, "wrong_field_type"),
+        ("prompt is null", {"prompt": None}, "missing_field"),
+        ("answer is null", {"chosen": None}, "missing_field"),
     ]
     path = "records/rows.parquet"
     rows = [pair(f"row {case}", image=None) | fields for case, fields, _ in cases]

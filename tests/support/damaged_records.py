@@ -73,7 +73,8 @@ def _odd_fields() -> Iterator[Case]:
         del record[field]
         yield f"no {field}", json.dumps(record).encode(), "missing_field"
         for value in (None, 5, True, {"text": "x"}, ["x"]):
-            yield json_case(f"{field} is {value}", "wrong_field_type", **{field: value})
+            outcome = "missing_field" if value is None else "wrong_field_type"
+            yield json_case(f"{field} is {value}", outcome, **{field: value})
     for blank in ("", " ", "\n\t\u00a0\u3000"):
         yield json_case(f"prompt {blank!r}", "empty_prompt", prompt=blank)
         yield json_case(f"chosen {blank!r}", "empty_response", chosen=blank)
@@ -100,7 +101,7 @@ def _odd_responses() -> Iterator[Case]:
         ("infinity", float("inf"), "unparsable_label"),
         ("a huge integer", 10**400, "unparsable_label"),
         ("text", "4.5", "wrong_field_type"),
-        ("null", None, "wrong_field_type"),
+        ("null", None, "missing_field"),
         ("true", True, "wrong_field_type"),
         ("a list", [1], "wrong_field_type"),
         ("a negative number", -3, KEPT),
@@ -112,7 +113,7 @@ def _odd_responses() -> Iterator[Case]:
     yield _scored("no responses", "fewer_than_two_responses", [])
     yield _scored("one response", "fewer_than_two_responses", two[:1])
     yield _scored("responses are text", "wrong_field_type", "Yes.")
-    yield _scored("responses are null", "wrong_field_type", None)
+    yield _scored("responses are null", "missing_field", None)
     yield _scored("a response is a list", "wrong_field_type", [[], []])
     yield _scored("a response is null", "wrong_field_type", [None, None])
     yield _scored("a text is a number", "wrong_field_type", [{"text": 1, "score": 1}, {"text": 2, "score": 2}])
@@ -129,7 +130,7 @@ def _odd_turns() -> Iterator[Case]:
         ("without content", [{"role": "user"}], "missing_field"),
         ("text", ["Hello?"], "wrong_field_type"),
         ("null", [None], "wrong_field_type"),
-        ("with content null", [{"role": "user", "content": None}], "wrong_field_type"),
+        ("with content null", [{"role": "user", "content": None}], "missing_field"),
         ("with sound", [{"role": "user", "content": [{"type": "sound"}]}], "wrong_field_type"),
         ("with an image that is not there", [{"role": "user", "content": [{"type": "image"}]}], "image_slot_mismatch"),
         ("many", [user, {"role": "assistant", "content": "Yes?"}] * 40 + [user], KEPT),

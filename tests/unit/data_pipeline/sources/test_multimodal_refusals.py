@@ -53,7 +53,7 @@ from multimodal_records import R1_JUDGED, RECORDS
         ("wildvision_battles", ["winner"], "model_c", "unparsable_label", "winner in row 3 is 'model_c'"),
         ("wildvision_battles", ["conversation_b"], KeyError, "missing_field", "conversation_b in row 3"),
         ("wildvision_votes", ["games"], [], "wrong_field_type", "games in row 3"),
-        ("wildvision_votes", ["games", 0, "score"], KeyError, "missing_field", "score in row 3"),
+        ("wildvision_votes", ["games", 0, "score"], KeyError, "unparsable_label", "games.score in row 3"),
         ("wildvision_votes", ["games", 0, "user_prompt"], [], "missing_media", "user_prompt.image in row 3"),
         ("mdpo", ["prompt"], ["USER: a"], "wrong_field_type", "prompt in row 3"),
         ("mdpo", ["img_path"], KeyError, "missing_field", "img_path in row 3"),

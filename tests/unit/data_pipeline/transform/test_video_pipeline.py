@@ -170,9 +170,9 @@ def test_the_settings_of_videos_decide_what_is_made(config: PreprocessConfig) ->
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ({"videos": "film"}, "media.videos='film' must be video or frames"),
+        ({"videos": "film"}, "media.videos='film' must be one of video, frames"),
         ({"frames_per_second": 0.0}, "media.frames_per_second=0.0 must be above 0"),
-        ({"frames_per_second": float("inf")}, "media.frames_per_second=inf must be above 0, and finite"),
+        ({"frames_per_second": float("inf")}, "media.frames_per_second=inf must be a finite number, above 0"),
         ({"frames_per_second": float("nan")}, "media.frames_per_second=nan"),
     ],
 )

@@ -6,5 +6,6 @@ package      names of packages + recipe text -> one zip, with the same bytes for
 submission   that zip and a command -> a job of a cluster, sent, followed and read from outside
 render       Terraform's outputs -> files of a launcher: Ray's own on EC2, KubeRay, Slurm
 nodes        on one node: facts -> what is wrong and the cure; fetching the cluster's token
-auth         where tokens are; errors: what all of them raise
+auth         where the cluster's token is kept
+errors       the exceptions of all of them
 """

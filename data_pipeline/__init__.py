@@ -3,7 +3,7 @@
 Transforming, by work unit (a range of rows of one file), in any order and in any number of processes::
 
     file --sources.readers---------> raw record          one dict a row
-         --sources.adapters--------> Comparison          one adapter a record shape; several of a tree
+         --sources.adapters--------> Comparison          one adapter a record shape; a tree gives several
          --records.checks----------> Comparison          or RecordError: refused, with its reason
          --media-------------------> Image, Video        bytes that decode, bounded in size; frames of videos
          --encoding.Encoder--------> EncodedComparison   whole tokens of [prompt | response 1 | ... | response K]
@@ -19,8 +19,8 @@ Filtering, once, over the signals of all units; opens no shard and no image::
 
 The rooms, each of which imports only those below it:
 
-    synthetic    a made-up preference set, for demos and tests
-    pipeline     the order of the steps: plan, run what is missing, filter; who runs it is an argument
+    synthetic    a synthetic preference set, for demos and tests
+    pipeline     the order of the steps: plan, run what is missing, filter; the workers are an argument
     inspection   looking at prepared data: summary, samples, differences, checksums
     filtering    signals of all rows -> which are used, how often, in which split; the manifest
     transform    recipe -> work units -> shards and signals
@@ -30,10 +30,10 @@ The rooms, each of which imports only those below it:
     sources      files -> records -> Comparisons
     records      Comparison, and what makes one worth keeping
     storage      the only room that touches files, wherever they lie
-    config, hashing, errors
+    config, bounds, hashing, errors
 
 A work unit is a pure function of its rows, the settings of transforming and the tokenizer, and its files are named by a
-hash of these: units may run anywhere and more than once, and another filter or source does none of them again. Nothing
+hash of these: units may run anywhere and more than once, and another filter or source repeats none of them. Nothing
 here knows tensors or clusters.
 
     >>> from data_pipeline.config import PreprocessConfig, SourceConfig

@@ -1,4 +1,4 @@
-"""What a field of a config may hold, said where the field is declared, and the one check of it.
+"""What a field of a config may hold: declared beside the field, and checked by one function.
 
     learning_rate: float = bounded(1e-5, above=0)
     layers: int = bounded(2, at_least=1, at_most=5)

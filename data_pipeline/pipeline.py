@@ -1,10 +1,10 @@
-"""The whole of preprocessing, in the order of its steps; where scans and units run, the caller says.
+"""All steps of preprocessing, in their order; the caller decides where scans and work units run.
 
     check the config -> list input files -> scan each -> cut work units -> is the output finished?
-        -> which units did an earlier run do? -> run the others -> did any fail? -> filter and write the manifest
+        -> which units did an earlier run finish? -> run the others -> did any fail? -> filter and write the manifest
 
-`Workers` do the two steps that read raw files. `ThisProcess` does them here, one after the other; `jobs.preprocess`
-gives them to Ray. Units may run anywhere and in any order: the output is the same to the byte.
+`Workers` run the two steps that read raw files. `ThisProcess` runs them here, one after the other; `jobs.preprocess`
+runs them on Ray. Units may run anywhere and in any order: the output is the same to the byte.
 """
 
 from collections.abc import Generator, Sequence
@@ -43,12 +43,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome(Generic[Item, Result]):
-    """What came of one item that workers were given.
+    """The outcome of one item that workers were given.
 
     Attributes:
         result: what the function returned; None where it failed.
         failure: the traceback of the last attempt; None where it succeeded.
-        attempts: how often the function was called for it, calls that a dying process cut short left out.
+        attempts: how often the function was called for it; a call that a dying process cut short does not count.
     """
 
     item: Item
@@ -73,19 +73,19 @@ class Plan:
 
 
 class Workers(Protocol):
-    """Where files are scanned and units are run. Outcomes come in any order; closing a generator ends what it began."""
+    """Where files are scanned and units are run. Outcomes come in any order; closing a generator stops its work."""
 
     def scan(self, files: Sequence[InputRef], config: PreprocessConfig) -> Generator[Outcome[InputRef, FileScan]]:
         """`scan_file` of each file."""
 
     def run(self, plan: Plan, config: PreprocessConfig) -> Generator[Outcome[WorkUnit, Any]]:
-        """`run_unit` of each missing unit; asked also where none is missing. The results are for the workers' own use:
-        what counts is on disk.
+        """`run_unit` of each missing unit; also called where none is missing. Nothing here reads the results: the files
+        on disk count.
         """
 
 
 class ThisProcess:
-    """`Workers` without any: one file and one unit after the other, here. The first error is raised as it is."""
+    """`Workers` in this process: one file and one unit after the other. The first error is raised unchanged."""
 
     def scan(self, files: Sequence[InputRef], config: PreprocessConfig) -> Generator[Outcome[InputRef, FileScan]]:
         """Scan the files in their order."""
@@ -100,7 +100,7 @@ class ThisProcess:
 
 @dataclass(frozen=True, kw_only=True)
 class Preparation:
-    """A complete output: its manifest, and what was done for it. `plan` is None where it was finished already."""
+    """A complete output: its manifest, and the plan of this run; None where the output was finished already."""
 
     manifest: Manifest
     plan: Plan | None
@@ -116,7 +116,7 @@ def prepare(config: PreprocessConfig) -> Manifest:
 
 
 def run_pipeline(config: PreprocessConfig, workers: Workers) -> Preparation:
-    """Preprocess `config.sources` to `config.output`; what is there already is not done again.
+    """Preprocess `config.sources` to `config.output`; work that is finished already is not repeated.
 
     Raises:
         UserError: a value is out of range, or a source, tokenizer or shape is not there.
@@ -168,7 +168,7 @@ def _find_done(units: Sequence[WorkUnit], config: PreprocessConfig) -> dict[str,
 
 
 def _run_missing(plan: Plan, config: PreprocessConfig, workers: Workers) -> list[UnitFailure]:
-    """Run the missing units; those that failed are put aside, and the others go on."""
+    """Run the missing units; a failure is recorded, and the others go on."""
     failed: list[UnitFailure] = []
     with closing(workers.run(plan, config)) as outcomes:
         for outcome in outcomes:

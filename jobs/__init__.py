@@ -11,17 +11,20 @@ What `basereward COMMAND RECIPE key=value` does, in order::
 Rooms import only from rooms below them; import-linter checks the order::
 
     cli                          the command line
-    demo                         init-model to score, on synthetic data
-    sweep, ensemble              many trainings as one study; many models as one
+    demo                         demo: init-model to score, on synthetic data
+    sweep                        sweep: many trainings as one study
+    ensemble                     ensemble, promote: many models as one
     evaluate                     evaluate, score, compare
     train                        train
-    plan, preprocess, init_model plan; preprocess, data show|diff|verify; init-model
+    plan                         plan
+    preprocess                   preprocess, data show|diff|verify
+    init_model                   init-model
     cluster, submit              cluster render|up|status|down|doctor; submit, jobs
-    registry                     models, and what `mlflow.pyfunc` loads
+    registry                     models list|register, and what `mlflow.pyfunc` loads
     pages                        HTML pages and charts of all commands
-    tracking                     MLflow: what all commands write there; runs, ui
+    tracking                     runs, ui, and what all commands write to MLflow
     runtime                      Ray session, terminal, SIGTERM, watcher thread
-    recipe                       what a recipe says; the packaged ones
+    recipe                       the settings of a recipe; the packaged recipes
 
 Errors of the caller end with exit code 2 and one line, errors of a run with exit code 1.
 """

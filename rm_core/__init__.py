@@ -15,11 +15,11 @@ The rooms in the order of the data; each imports only from rooms above it, and `
       -> ScoredComparison         scoring/       a model folder as a function of Comparisons: `Scorer`
       -> EvaluationReport         evaluation/    accuracies with intervals, curves, two models compared
       -> Analysis                 scaling/       the points of a sweep: ranking, power laws
-      -> Ensemble, Decision       ensembles/     several models as one; may it take the champion's place
+      -> Ensemble, Decision       ensembles/     several models as one; whether it may replace the champion
       -> rewards                  serving/       what a registered model is made of, and scoring with it
 
-Nothing here imports ray or mlflow: what a trainer needs of them (log, say) is an argument. Pages and plots are drawn by
-the jobs that write them.
+Nothing here imports ray or mlflow: what a trainer needs of them, such as logging, is an argument. Pages and plots are
+drawn in `jobs`.
 """
 
 from typing import TYPE_CHECKING

@@ -2,5 +2,5 @@
 
 here          sealing: variables; package: code -> job.Submission -> jobs_api.JobsApi.submit
 on the head   job_entry checks versions, opens the variables and becomes the command
-here          waiting.watch follows the job, and reads how it ended
+here          waiting.watch follows the job, and returns how it ended
 """

@@ -3,6 +3,6 @@
 tokenizer   text ---------------> token ids, from tokenizer.json alone
 spans       Image, Video -------> EncodedImage, EncodedVideo: their size, and how many tokens each takes
 encoder     Comparison, media --> EncodedComparison (whole) and Segments (where it may be cut)
-truncate    lengths ------------> Cut: which turns and ends of responses go; filtering asks, the shard reader cuts
+truncate    lengths ------------> Cut: turns and ends of responses to cut; filtering decides, the shard reader cuts
 template    the same chat format as a Jinja template, for whoever loads the model folder with transformers
 """

@@ -1,4 +1,4 @@
-"""Looking at prepared data, without training on it: what is in a folder, what changed between two, is it whole.
+"""Reports on prepared data: what is in a folder, what changed between two, and whether all files are intact.
 
     folder or manifest --places-----> Place            a folder, or one manifest of it
     manifest, rows, quarantine

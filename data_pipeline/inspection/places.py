@@ -1,4 +1,4 @@
-"""A place that a person names, a folder or one of its manifests, as prepared data with all its rows."""
+"""The folder or manifest that a person names, as prepared data with all its rows."""
 
 import json
 from dataclasses import dataclass

@@ -3,7 +3,7 @@
     inputs      SourceConfig -> SourceFile: the files of a source; an index file is followed
     readers     SourceFile --read_rows--> (row number, raw dict)
     registry    shape -> adapter: `SHAPES` is the one table of record shapes
-    adapters    (raw dict, SourceConfig, row) -> Comparison, several of a tree, or RecordError with a countable reason
+    adapters    (raw dict, SourceConfig, row) -> Comparison, several for a tree, or RecordError with its reason
     parsing     what adapters share: checked fields, dialogues, images among turns, ratings, judges' prompts
 
 Readers know files (.jsonl, .json, .csv, .tsv, each also .gz, and .parquet; one module a kind) and nothing of

@@ -1,11 +1,11 @@
 """The only package that touches files: local paths, ``s3://`` and ``hf://`` and archives behind the same functions.
 
-    paths     paths as text                    remote    fsspec, and what is tried again
+    paths     paths as text                    remote    fsspec, and which failures are retried
     ranges    bytes by range                   archives  paths into .zip, .tar and .tar.gz (members, zips, tars)
     files     reading and listing              writing   whole files or none
     web       media from allowed web hosts     cache     local copies of remote shards
-    confined  paths that data gives, kept below a root
-    checked_json   JSON files with the checksum of their own content
+    confined  paths in the data, kept below a root
+    checked_json   JSON files that hold the checksum of their own content
 
 A path without a scheme is local and relative to the working folder. ``s3://`` reads its keys and its endpoint from the
 usual AWS variables, ``hf://`` is the Hugging Face hub at a pinned commit. A path may lead into an archive, local or

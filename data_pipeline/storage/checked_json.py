@@ -1,4 +1,4 @@
-"""JSON files that prove themselves: the checksum of the content stands in the file.
+"""JSON files that hold the checksum of their own content.
 
 A marker (``manifest.json``, ``COMPLETE.json``, ``model.json``) vouches for other files by their checksums, so a changed
 bit in the marker itself would go unnoticed: one digit of a step, one letter of a key. `to_checked_json` writes the

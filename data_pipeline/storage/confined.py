@@ -1,4 +1,4 @@
-"""Paths that data gives (a record, an index file of a set) stay below their root: the one function that says so.
+"""Paths that data gives (a record, an index file of a set) stay below their root: the one function that checks it.
 
 A path is taken by letter: nothing is decoded, expanded or corrected. Below a local root links are resolved first and
 the result must still lie below it.

@@ -4,7 +4,7 @@
     units         WorkUnit -> UnitRecord: rows of one file to shards and signals; `units/<address>.json` is written last
     row_builder   one raw record -> BuiltRow, or RecordError: adapter, checks, media, tokens
     signals       Comparison -> TextSignals: what filters will ask of its texts
-    failures      units that kept failing: UnitFailure, put aside for the next run
+    failures      units that failed in every attempt: UnitFailure, left to the next run
 
 `data_pipeline.pipeline` calls `planning`, then `units` for whatever is missing.
 """

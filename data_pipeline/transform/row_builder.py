@@ -1,4 +1,4 @@
-"""One raw record to what a shard and the table of signals need of it; everything that costs something, and no rule.
+"""One raw record to its row of a shard and its signals: all expensive steps, and no filter.
 
     record -> adapter -> Comparisons -> extremes -> check -> images and videos -> tokens -> BuiltRow
                      any RecordError on the way refuses the item, with its reason

@@ -2,7 +2,7 @@
 
     main                              parse, load the recipe, call the command, turn errors into exit codes
     parser                            grammar and help, made from the table
-    commands                          the one table of commands; two long entries stand beside it:
+    commands                          the one table of commands; long entries have files of their own:
       cluster_commands, job_commands    cluster and its commands; submit, and jobs and its commands
     command                           the kinds of commands, and how a plain one reads its arguments
 

@@ -1,7 +1,7 @@
 """The kinds of commands; `jobs.cli.commands` has the table of them.
 
-RecipeCommand   basereward NAME RECIPE [key=value ...]          its function gets a checked Recipe
-PlainCommand    basereward NAME POSITIONAL ... [key=value ...]  its function gets these, and returns the exit code
+RecipeCommand   basereward NAME RECIPE [key=value ...]          its function gets the checked Recipe
+PlainCommand    basereward NAME POSITIONAL ... [key=value ...]  its function gets the arguments, returns the exit code
 CommandGroup    basereward GROUP NAME ...                       several plain commands
 """
 
@@ -46,18 +46,18 @@ class RecipeCommand:
 
 @dataclass(frozen=True)
 class Option:
-    """A ``key=value``; the default's type is the value's, None stands for a text that may be missing."""
+    """A ``key=value``; the value has the type of its default, and None is the default of a text that may be missing."""
 
     default: Value
     help: str
     bounds: Bounds = UNBOUNDED
-    """What a number may be."""
+    """The bounds of a number."""
 
     def read(self, name: str, text: str) -> Value:
         """The value in `text`.
 
         Raises:
-            RecipeError: it should be a whole number, and is not, or one out of bounds.
+            RecipeError: the option is a number, and `text` is no whole number or is out of bounds.
         """
         if not isinstance(self.default, int):
             return text
@@ -106,7 +106,7 @@ class PlainCommand:
     wants_recipe_commands: bool = False
     """The function also gets ``recipe_commands``: name of every `RecipeCommand` -> its default recipe, or None."""
     exit_failed: int = EXIT_FAILED
-    """The exit code where something went wrong that the caller may not be able to fix."""
+    """The exit code of a failure that the caller may not be able to fix."""
 
     def usage(self, name: str) -> str:
         """How to write it: ``basereward data show FOLDER [output=...] [--debug]``."""
@@ -123,7 +123,7 @@ class PlainCommand:
             flags: values of flags by their names.
 
         Raises:
-            RecipeError: too few or too many positional arguments, or an option that there is not.
+            RecipeError: too few or too many positional arguments, or an unknown option.
         """
         function: Callable[..., int] = _imported(self.target)
         given = {key.replace("-", "_"): value for key, value in flags.items()}

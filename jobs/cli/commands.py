@@ -1,6 +1,6 @@
-"""The one table of commands: all that `basereward` can do, with the function that does it, imported only then.
+"""The one table of commands: each with the function that runs it, which is imported only when the command is called.
 
-The long entries of two groups stand in files of their own beside it: `cluster_commands` and `job_commands`.
+The long entries have files of their own: `cluster_commands` and `job_commands`.
 """
 
 from data_pipeline.bounds import Bounds

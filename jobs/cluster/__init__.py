@@ -1,6 +1,6 @@
-"""`basereward cluster`: a cluster's files, its life, and what is wrong with it; the work is in the package `cluster`.
+"""`basereward cluster`: write a cluster's files, start, show, stop and check it; the package `cluster` does the work.
 
 render            Terraform's outputs -> files of a launcher
 life              up, status, down
-doctor            a task on every node looks at it; allreduce_probe: how fast the network between them is
+doctor            runs a task on every node that checks it; allreduce_probe: how fast the network between them is
 """

@@ -1,4 +1,4 @@
-"""What came of an ensemble: a report in its folder, a run and a version with lineage in MLflow, headlines."""
+"""Publish an ensemble: a report in its folder, a run and a version with lineage in MLflow, headlines."""
 
 import json
 from collections.abc import Sequence

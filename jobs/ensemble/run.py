@@ -1,4 +1,4 @@
-"""Models are put together: rewards are collected, fitted on one part, judged on the other; a model is written."""
+"""Combine models: collect rewards, fit on one part, judge on the other, and write the ensemble."""
 
 import shutil
 from collections.abc import Sequence

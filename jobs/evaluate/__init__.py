@@ -1,9 +1,9 @@
-"""Rewards of held-out Comparisons (`evaluate`), of own records (`score`), and of two models side by side (`compare`).
+"""Rewards of held-out Comparisons (`evaluate`) and of your own records (`score`), and two models compared (`compare`).
 
 evaluate          the command: prepare -> score the split -> publish
 prepare           model verified, data opened
 publish           report, MLflow, terminal
 score             JSON lines in, the same lines with rewards out
-scoring_actors    what both score by: one process a GPU, or one a CPU
+scoring_actors    score for both commands: one process a GPU, or one a CPU
 compare           reads what two evaluations wrote
 """

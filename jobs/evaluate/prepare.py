@@ -20,7 +20,7 @@ class Evaluation:
 
     recipe: Recipe
     config: EvaluateConfig
-    """The recipe's, with absolute paths; `data` is the address of a manifest."""
+    """The recipe's, with absolute paths; `data` is the path of a manifest."""
     data: PreparedData
     lineage: Mapping[str, Any]
     """What the model says of its origin."""

@@ -1,4 +1,4 @@
-"""What came of an evaluation: a report in its folder, numbers and charts in MLflow, headlines in the terminal."""
+"""Publish an evaluation: a report in its folder, numbers and charts in MLflow, headlines in the terminal."""
 
 import os
 

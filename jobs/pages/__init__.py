@@ -1,4 +1,4 @@
-"""Everything that people look at: HTML pages and pictures. Nothing is computed here; numbers come in, files go out.
+"""HTML pages and plots. They show numbers that are computed elsewhere.
 
     numbers -> views (texts of cards and rows)
             -> plots (Matplotlib)  -> Svg for the page, PNG for files and MLflow

@@ -1,4 +1,4 @@
-"""The Jinja environment of all pages: everything that a template is given is escaped, but for our own drawings."""
+"""The Jinja environment of all pages: it escapes every value that a template gets, except our own SVG plots."""
 
 from functools import cache
 
@@ -16,7 +16,7 @@ def render(template: str, **values: object) -> str:
 
     Args:
         template: its file in ``templates``.
-        values: what it shows; a name that it uses and does not get is an error.
+        values: what it shows; a name that the template uses and that is not given is an error.
     """
     return _environment().get_template(template).render(values)
 

@@ -1,4 +1,4 @@
-"""What a worker process does for one work unit: the unit, and beside it a log of where and how it was done.
+"""Run one work unit in a worker process, and log where it ran and how long it took.
 
 Runs in Ray's worker processes and imports nothing heavy. Logs are no part of the output: they hold hosts and times.
 """
@@ -21,7 +21,7 @@ __all__ = ["UnitReport", "logged_unit", "peak_memory"]
 
 @dataclass(frozen=True, kw_only=True)
 class UnitReport:
-    """What the driver hears of a unit that was done.
+    """What the driver gets of a finished unit.
 
     Attributes:
         host: name of the machine that did it.

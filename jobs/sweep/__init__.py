@@ -1,12 +1,17 @@
-"""`basereward sweep`: many trainings as one study; `sweep` is the command.
+"""`basereward sweep`: many trainings as one study.
 
-    axes -> trials (points x seeds) -> trial_recipes (recipe and folders of each; shared data and models, made once)
-      -> state (what is to do), planned (GPUs, hours, cost) -> search (Optuna) -> tune (the adapter to Ray Tune)
-      -> trial, trial_work (one training each) -> point (its numbers) -> results
-      -> report, paper_section and paper_table (the paper's table beside ours)
+sweep       the command: prepare -> run -> report -> publish
+prepare     axes -> trials (points x seeds) -> shared: recipe and folders of each trial; what several trials read
+            planned: GPUs, hours and cost of each trial
+run         search: the next trial, listed or picked by Optuna -> tune: the adapter to Ray Tune
+            -> trial, trial_work: one training and its evaluation -> point: the numbers of a finished trial
+            placement: which trial may take free workers; progress: states, written and shown meanwhile
+report      results: the finished trials, read from the folder -> page, plots and table
+            paper_section, paper_table: a table of the paper beside the sweep's numbers
+publish     results in the terminal, and the state of the sweep's MLflow run
+folder      all files of a sweep, which a resumed one reads; trial_files: those of a running trial
 
-`folder` and `trial_files` are what a resumed sweep reads, `placement` is who looks for room, `progress` what is shown
-meanwhile. Ray Tune and Ray Train read the environment when they are imported: it is set here, before any module.
+Ray Tune and Ray Train read the environment when they are imported: it is set here, before any module.
 """
 
 import logging

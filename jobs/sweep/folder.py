@@ -1,13 +1,13 @@
-"""What a sweep knows of itself, in its folder, local or ``s3://``: a restart reads it and goes on.
+"""The files of a sweep in its folder, local or ``s3://``: a restart reads them and goes on.
 
 sweep.json                     name, method, axes, metric, the parent run
 trials/ID/trial.json           what the trial is, its state and its MLflow run
 trials/ID/train, evaluate      as `basereward train` and `basereward evaluate` write them
 trials/ID/numbers.json         the main numbers of its evaluation
 trials/ID/point.json           written last: a trial with it is finished
-trials/ID/log.txt              what it said
+trials/ID/log.txt              its log
 models/, data/                 what several trials share
-report/                        what the sweep found
+report/                        the sweep's report
 """
 
 import json

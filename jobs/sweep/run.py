@@ -1,4 +1,4 @@
-"""A prepared sweep runs: shared data and models are made once, then Ray Tune runs what is not finished."""
+"""Run a prepared sweep: make shared data and models once, then let Ray Tune run the trials that are not finished."""
 
 import os
 from collections.abc import Sequence

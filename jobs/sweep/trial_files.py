@@ -1,4 +1,4 @@
-"""What a trial of a sweep keeps in its folder while it runs: the hours its workers took, and what it said."""
+"""What a trial of a sweep keeps in its folder while it runs: the hours its workers took, and its log."""
 
 import io
 import json

@@ -1,10 +1,10 @@
-"""`basereward train`: one group of workers after the other, until the model is exported and in MLflow.
+"""`basereward train`: groups of workers, one after the other, until the model is exported and logged to MLflow.
 
 train       the command: prepare -> run -> publish
 prepare     recipe, data and model checked; state: the folder belongs to one training; the MLflow run
-run         attempts: whether there is another group -> room: where it fits -> group: the adapter to Ray Train, and each
-            worker; coordinator: what driver and workers tell each other; failures: what a lost group died of
-            progress: what the person at the terminal sees
+run         attempts: a loop over groups -> room: waits for free nodes -> group: the adapter to Ray Train, and the code
+            of each worker; coordinator: an actor that passes messages between driver and workers
+            failures: why a group ended early; progress: bar and notes in the terminal
 publish     model, metrics, page -> MLflow
-record      attempts, how long they took; run_page: what the run's page says of them
+record      attempts and how long they took; run_page: their description on the run's page
 """

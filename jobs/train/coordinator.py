@@ -1,4 +1,4 @@
-"""How far the group is, and what it shall do: a small Ray actor between the driver and its workers.
+"""A small Ray actor between the driver and its workers: how far the group is, and whether it shall stop.
 
 workers -> where they run, steps done, notes for the user                                       -> driver
 driver  -> stop after the next step (SIGTERM), or restart elsewhere (a node goes, or more came) -> workers

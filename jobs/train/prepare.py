@@ -1,4 +1,4 @@
-"""Before a training runs: recipe, data and model are checked, the folder claimed, the MLflow run made or taken up."""
+"""Before a training runs: recipe, data and model are checked, the folder claimed, the MLflow run created or resumed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -32,11 +32,11 @@ class ParentJob:
     run_id: str
     """The job's MLflow run."""
     run_name: str
-    """Of the training's own MLflow run."""
+    """The name of the training's own MLflow run."""
     watch: Watch
-    """Looks at the training in place of a progress bar."""
+    """Follows the training, in place of a progress bar."""
     queue: PlacementQueue
-    """Of the job's trainings."""
+    """In which the job's trainings wait for free workers."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """More tags of the training's MLflow run."""
 
@@ -47,7 +47,7 @@ class Training:
 
     recipe: Recipe
     config: TrainConfig
-    """The recipe's, with absolute paths; `data` is the address of a manifest."""
+    """The recipe's, with absolute paths; `data` is the path of a manifest."""
     data: PreparedData
     num_steps: int
     tracker: Tracker
@@ -110,14 +110,14 @@ def checked_config(recipe: Recipe) -> TrainConfig:
     """`recipe.train` with absolute paths and the manifest of its data."""
     config = with_absolute_paths(recipe.train, "model", "data", "output", "cache_dir")
     check_train_config(config)
-    # A folder of another make has no checksums to compare with; a remote one is checked by each node that copies it.
+    # A folder that another tool wrote has no checksums to compare; each node checks a remote one when it copies it.
     if is_local(config.model) and is_complete(config.model):
         verify_folder(config.model)
     return replace(config, data=manifest_of(recipe, config.data))
 
 
 def start_tracking(recipe: Recipe, config: TrainConfig, data: PreparedData, parent: ParentJob | None) -> Tracker:
-    """The training's MLflow run: made by the first attempt, taken up by later ones."""
+    """The training's MLflow run: the first attempt creates it, later ones resume it."""
     tracker = Tracker(
         recipe.tracking,
         run_dir=config.output,
@@ -140,7 +140,7 @@ def start_tracking(recipe: Recipe, config: TrainConfig, data: PreparedData, pare
 
 
 def profile(data: PreparedData) -> dict[str, object]:
-    """What MLflow shows of the data beside its name: counts, and what an epoch shows of every source."""
+    """The data's profile in MLflow: counts, and how many Comparisons of every source an epoch shows."""
     counts = data.manifest.counts
     return {
         "address": data.manifest.address,

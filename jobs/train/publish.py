@@ -1,4 +1,4 @@
-"""After a training: the exported model, the last points of metrics, curves and page go to MLflow; or why it ended."""
+"""After a training: exported model, last points of metrics, curves and page go to MLflow, or why it failed."""
 
 from data_pipeline.storage import join
 from jobs.pages.plots.run import CURVES, curves_png
@@ -12,7 +12,7 @@ __all__ = ["end_run", "publish", "publish_failure"]
 
 
 def publish(training: Training) -> None:
-    """Hand the finished training to MLflow, and say where it is.
+    """Log the finished training to MLflow, and print where its model is.
 
     Raises:
         RunError: MLflow does not answer; the same command tries again.
@@ -32,7 +32,7 @@ def publish(training: Training) -> None:
 
 
 def publish_failure(training: Training, error: BaseException) -> None:
-    """Mark the run as failed or killed; where MLflow doesn't answer, the training's own error is what counts."""
+    """Mark the run as failed or killed; if MLflow doesn't answer, the training's own error is still the one raised."""
     tracker, state, reason = training.tracker, state_of(error), reason_of(error)
     training.record.end(reason)
     try:
@@ -44,12 +44,12 @@ def publish_failure(training: Training, error: BaseException) -> None:
 
 
 def end_run(tracker: Tracker, error: BaseException) -> None:
-    """Say in MLflow that `error` ended a run that is no training's."""
+    """End a run that is no training's, such as a sweep's, with the state and reason of `error`."""
     tracker.finish(state_of(error).upper(), reason_of(error))
 
 
 def state_of(error: BaseException) -> str:
-    """How MLflow calls a run that `error` ended: killed or failed."""
+    """The state of a run that `error` ended: killed or failed."""
     return "killed" if was_terminated() or not isinstance(error, Exception) else "failed"
 
 

@@ -1,4 +1,4 @@
-"""Room for the next group: waited for in the queue of all trainings on the cluster; what is missing is said."""
+"""Wait for room for the next group, in the queue of all trainings on the cluster, and print what is missing."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""A prepared training runs: a cluster is opened, and groups of workers train on it until the model is exported."""
+"""Run a prepared training: open a cluster, and let groups of workers train on it until the model is exported."""
 
 from dataclasses import replace
 
@@ -23,12 +23,12 @@ __all__ = ["run_groups"]
 
 
 def run_groups(training: Training) -> None:
-    """Run one group of workers after the other until the model is exported; nothing where it is already.
+    """Run one group of workers after the other until the model is exported; do nothing if it is exported already.
 
     Raises:
         UserError: the cluster is too small, or can't be reached.
         RunError: the training failed, more often than `train.group` allows.
-        Terminated: it was asked to stop, and has done so after a checkpoint.
+        Terminated: the training was asked to stop, and stopped after a checkpoint.
     """
     if is_complete(training.export_folder):
         return
@@ -40,7 +40,7 @@ def run_groups(training: Training) -> None:
         job = group_job(training, cluster)
 
         def attempts() -> list[Attempt]:
-            """Those of this driver; the cluster may have grown for them."""
+            """The attempts of this driver, with the GPU type of the cluster, which may have grown for them."""
             nodes = list_nodes()
             record.cluster = cluster_tags(nodes)
             gpu_type = gpu_type_of(nodes, config.group.accelerator) if job.use_gpu else ""
@@ -52,7 +52,7 @@ def run_groups(training: Training) -> None:
 
 
 def group_job(training: Training, cluster: ClusterInfo) -> GroupJob:
-    """What every worker gets; the lineage is what the exported model says of its origin."""
+    """What every worker gets; the exported model keeps the lineage as the record of its origin."""
     recipe, config, tracker = training.recipe, training.config, training.tracker
     asks_for_gpus = recipe.cluster.device is not Device.cpu and config.group.accelerator is not None
     return GroupJob(

@@ -4,13 +4,13 @@
       -> ScoreTable    the same responses in the same order for all members, labels compared (`table`)
       -> Ensemble      each member's scale and weight, the rule, a temperature: plain numbers (`fit`, `ensemble`)
       -> Combined      one reward a response, and how far the members are apart (`combine`)
-      -> Calibration   is a margin of it a probability, what is left when doubtful ones are set aside (`calibration`)
+      -> Calibration   whether a margin is a probability; accuracy without the doubtful pairs (`calibration`)
       -> Judgement     all of it on other Comparisons, beside members and other rules (`judgement`)
-      -> Decision      may it take the champion's place (`gate`)
+      -> Decision      whether it may replace the champion (`gate`)
 
 `averaging` makes one model of members of one shape instead; `config` is what a recipe may say.
 
-Members may have different backbones and sizes; text-only ones are asked about Comparisons without images alone.
+Members may have different backbones and sizes; text-only members score only Comparisons without images.
 Rewards of different models have different scales, so each is standardised by its held-out rewards first.
 
     >>> import numpy as np

@@ -2,7 +2,7 @@
 
 `config`                 what a recipe may say: head, adapters, a random-weight model
 `shapes`, `shape_config` the sizes by name -> Transformers' config of a backbone
-`families`               what a backbone has to give; Qwen2-VL, Qwen2.5-VL, Qwen2, Qwen3
+`families`               what a backbone has to provide; Qwen2-VL, Qwen2.5-VL, Qwen2, Qwen3
 `backbone`               loads a folder's weights, with `attention` in place: Comparisons of a row, and responses of
                          one Comparison, do not see each other
 `vision_tower`, `decoder` run the two halves of a backbone over one packed row

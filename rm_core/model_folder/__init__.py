@@ -1,4 +1,4 @@
-"""A model as a folder, local or on s3: complete or absent, and found to score as the trained engine did.
+"""A model as a folder, local or on s3: complete or absent, and verified to score as the trained engine did.
 
 `initialise`      a random-weight backbone with tokenizer and processor
 `folder`          saves a reward model and loads it: config, `weight_files`, head, and last ``model.json``

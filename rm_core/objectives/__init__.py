@@ -1,4 +1,4 @@
-"""Objectives: what rewards of one packed row cost, given what people said about its responses.
+"""Objectives: the loss of one packed row's rewards, given people's judgements of its responses.
 
     head output [R] or [R, 2], `Labels`
       -> float32, by length    terms.py          r / log(tokens + 1), where asked for

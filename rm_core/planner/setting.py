@@ -1,4 +1,4 @@
-"""What of a recipe decides memory and time: the part that proposals change."""
+"""The settings of a recipe that decide memory and time; proposals change them."""
 
 from dataclasses import dataclass
 from typing import Self

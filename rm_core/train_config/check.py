@@ -1,4 +1,4 @@
-"""What of `train` cannot be, before a cluster is asked for."""
+"""Checks of the section `train`, before a cluster is requested."""
 
 from data_pipeline.bounds import check_bounds
 from data_pipeline.errors import RecipeError

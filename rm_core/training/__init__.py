@@ -7,10 +7,10 @@
     `audit`         whether a step changed all weights that should train and no others (`fingerprint`)
     `checkpointing` the engine's shards (`sharded_state`, `master_weights`) and the loop's position, to and from
                     `rm_core.checkpoints`
-    `health`        what each step and each window is looked at for
+    `health`        checks of each step and of each window of steps
     `observers`     where the time goes
     `watchdog`      ends a group that hangs, and says where
-    `export`        weights of all ranks -> a model folder that a fresh process has verified, with its README
+    `export`        weights of all ranks -> a model folder that a fresh process has verified, with a model card
 
-Ray and MLflow are not known here: `Hooks` of the trainer are arguments.
+Nothing here imports Ray or MLflow: the trainer gets `Hooks` as an argument.
 """

@@ -1,6 +1,6 @@
 """The training loop of one rank: rows of a step -> gradient -> step -> checks -> metrics -> checkpoint.
 
-What happens to metrics is not decided here: `Hooks` are handed in.
+`Hooks`, an argument, decide what happens to metrics.
 """
 
 import math
@@ -34,16 +34,16 @@ class StopTraining(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Hooks:
-    """What the trainer hands out."""
+    """Functions that the trainer calls: logging, stopping and saving are decided outside."""
 
     begin: Callable[[int], None]
     """(steps done), on every rank once the loop begins: 0, or those of the checkpoint."""
     log: Callable[[int, Mapping[str, float]], None]
     """(steps done, metrics by grouped name), on world rank 0 every `log_every` steps."""
     before_save: Callable[[], None]
-    """On every rank before a checkpoint is begun: what was logged up to here has to last as it does."""
+    """On every rank before a checkpoint begins: what was logged so far has to last as the checkpoint does."""
     stop: Callable[[], bool]
-    """Asked once a step on every rank, and answers at once: whether the training shall end after it."""
+    """Called once a step on every rank: whether the training shall end after this step. It must not wait."""
     note: Callable[[str], None]
     """(text), on any rank: what a person should know, such as a checkpoint that could not be read."""
     artifact: Callable[[str, str], None] = lambda path, folder: None
@@ -58,9 +58,9 @@ class Trainer:
         loader: this rank's packed rows.
         checkpoints: where the state goes and comes from.
         num_steps: optimiser steps of the whole plan.
-        stage_starts: steps at which other groups of weights may begin to train: the audit of weights begins anew.
-        watchdog: is told where this rank is.
-        planned: what the planner says of memory, for a comparison where it runs out.
+        stage_starts: steps at which other groups of weights may begin to train; a new audit of weights begins there.
+        watchdog: gets the step, row and phase of this rank.
+        planned: the planner's estimate of memory, shown when memory runs out; None: on a CPU.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Trainer:
         self._since_save = Window(self._accumulator.names, engine.device)
         self._steps_done = 0
         self.last_metrics: Mapping[str, float] = {}
-        """Of the last window."""
+        """The metrics of the last window."""
 
     def run(self) -> None:
         """Train to the end of the plan; the last step always writes a checkpoint.
@@ -141,7 +141,7 @@ class Trainer:
             raise StopTraining(f"after step {self._steps_done} of {self._num_steps}")
 
     def _take(self, step: RankStep, rows: Iterator[PackedBatch]) -> tuple[StepSums, float]:
-        """The step's gradient and the step itself: its sums, and the norm of the gradient."""
+        """Accumulate the gradient and take the step; returns the step's sums and the norm of the gradient."""
         try:
             sums = self._accumulator.run(step, rows, stop=self._hooks.stop())
             return sums, self._engine.step()
@@ -165,7 +165,7 @@ class Trainer:
         return WeightAudit(self._model.named_parameters(), self._engine.masters, group, self._engine.device)
 
     def _audit(self, audit: WeightAudit, sums: StepSums, rates: Mapping[str, float], grad_norm: float) -> None:
-        """Have the weights looked at that this step has to have moved, if it was one with a gradient at all."""
+        """Check that this step moved the weights that it should, unless it had no gradient at all."""
         nothing_to_learn = sums["pairs"] == 0 and grad_norm == 0
         if audit.done or nothing_to_learn:
             return
@@ -212,4 +212,4 @@ class Trainer:
 
 
 def _silent(_text: str) -> None:
-    """World rank 0 speaks for all."""
+    """Drop a note on ranks above 0: world rank 0 reports for all."""

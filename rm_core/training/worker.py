@@ -78,10 +78,10 @@ def train_rank(config: TrainConfig, hooks: Hooks, *, export_to: str, lineage: Ma
 
 
 def _planned_memory(config: TrainConfig) -> Memory | None:
-    """What the training needs of this GPU, by the planner; None on a CPU.
+    """The memory of this GPU that the training needs, as the planner estimates; None on a CPU.
 
     Raises:
-        RecipeError: it does not fit; says which changes do.
+        RecipeError: it does not fit; the message names changes that make it fit.
     """
     if not torch.cuda.is_available():
         return None
@@ -93,8 +93,8 @@ def _planned_memory(config: TrainConfig) -> Memory | None:
 
 
 def build_model(config: TrainConfig) -> RewardModel:
-    """The model to start from: an exported reward model, or a backbone with a new head. What the recipe freezes is
-    frozen, and adapters stand where it asks for them.
+    """The model to start from: an exported reward model, or a backbone with a new head. Weights that the
+    recipe freezes are frozen, and adapters are added where it asks for them.
     """
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
     if has_head(config.model):

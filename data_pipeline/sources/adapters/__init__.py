@@ -1,1 +1,1 @@
-"""One module a public record shape: a raw record -> one Comparison, or several of a tree."""
+"""One module a public record shape: a raw record -> one Comparison, or several for a tree."""

@@ -1,4 +1,4 @@
-"""All pictures, drawn with Matplotlib: `style` and `ticks` are how they look, `svg` puts one into a page.
+"""All plots, drawn with Matplotlib: `style` and `ticks` give them one look, `svg` puts one into a page.
 
 evaluation, comparison, data, ensemble  numbers -> Svg, inlined in a page
 sweep_laws, sweep_study                 points -> Figure, as Svg in the page and as PNG beside it

@@ -1,4 +1,4 @@
-"""What several plots of a sweep share: marks of runs and of means, and words on axes."""
+"""What several plots of a sweep share: markers of runs and of means, and labels of axes."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

@@ -6,7 +6,7 @@ never by a matrix over the row, and each kernel reads it in its own way:
 
     `sdpa`    any device: two calls a Comparison, PyTorch's own kernels
     `flex`    GPUs: FlexAttention over a block mask made from the layout, compiled once for all lengths
-    `varlen`  GPUs: FlashAttention over sequences, each response with its prefix's keys before it
+    `varlen`  GPUs: the kernel named "flash", FlashAttention over sequences, each response with its prefix's keys first
 
 `interface` registers the name and counts what ran, `kernels` chooses, `vision` is the tower's attention, frame by frame
 or window by window.

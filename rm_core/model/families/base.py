@@ -1,4 +1,4 @@
-"""What the reward model asks of a backbone.
+"""What the reward model needs of a backbone.
 
 To add a family: one file with a subclass of `Family`, its name in `registry.FAMILIES`, and its name in the list of
 ``tests/unit/rm_core/model/test_packed_equality.py``, which holds it to be equal to Transformers' own forward pass.

@@ -1,9 +1,9 @@
-"""Whether a training is well: what each step and each window of steps is looked at for.
+"""The health of a training: checks of each step and of each window of steps.
 
 `skipping`       a step whose loss or gradient is not finite changes nothing; too many in a row end the training
 `agreement`      all ranks hold the same weights, rates and position
-`window_checks`  rewards leave the scale they had at first; a rank waits for its rows
-`memory`         a row did not fit: what was held, what to change
+`window_checks`  whether rewards left the scale they had at first, and whether a rank waits for its rows
+`memory`         explains a row that did not fit: what memory held, and what to change
 """
 
 from rm_core.training.health.agreement import check_agreement

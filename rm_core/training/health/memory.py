@@ -1,4 +1,4 @@
-"""A row that did not fit into memory, in words."""
+"""Explain in words why a row did not fit into memory."""
 
 import torch
 

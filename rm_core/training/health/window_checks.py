@@ -1,4 +1,4 @@
-"""What each window of steps is looked at for.
+"""Checks of each window of steps.
 
 Rewards may leave the scale that they had at first, as a learning rate too high makes them do; a rank may wait for its
 rows, as too few loader workers make it do.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_before_delay, wait_exponential
 
-from data_pipeline.errors import RecordError
+from data_pipeline.errors import RecordError, RunError
 
 if TYPE_CHECKING:  # httpx2 loads in 0.2 s, and most recipes allow no host
     import ssl
@@ -91,8 +91,12 @@ async def _follow(url: str, allowed_hosts: Collection[str], max_bytes: int) -> b
     import httpx2
 
     here = _address(url, url)
-    # No timeouts of the client's own: `_within` bounds everything at once.
-    async with httpx2.AsyncClient(headers=_HEADERS, timeout=None, verify=_trusted()) as client:
+    try:
+        # No timeouts of the client's own: `_within` bounds everything at once.
+        client = httpx2.AsyncClient(headers=_HEADERS, timeout=None, verify=_trusted())
+    except (ImportError, ValueError) as error:  # of a proxy that the environment names
+        raise RunError(f"cannot fetch from the web: {error}; correct or unset ALL_PROXY and its like") from error
+    async with client:
         for _ in range(_MAX_REDIRECTS + 1):
             _check_host(here, url, allowed_hosts)
             try:

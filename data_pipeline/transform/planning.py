@@ -38,7 +38,7 @@ __all__ = [
     "scan_file",
 ]
 
-_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_. -]{0,98}[A-Za-z0-9_.-])?")
+_NAME = re.compile(r"(?!\.+$)[\w.:-](?:[\w. :-]{0,98}[\w.:-])?")
 _TRANSFORM_KEYS = ("shape", "fields", "score_field", "responses")
 """What of a source decides what its adapter gives; the name is in every row."""
 
@@ -185,7 +185,7 @@ def check_config(config: PreprocessConfig) -> None:
         raise RecipeError(f"preprocess.sources has {repeated[0]!r} twice: give each source its own name")
     for source in all_sources(config):
         adapter_of(source.shape)
-        if not _NAME.fullmatch(source.name):
+        if source in config.sources and not _NAME.fullmatch(source.name):
             raise RecipeError(
                 f"preprocess.sources: the name {source.name!r} is no name that a metric can have: use letters, "
                 "digits, '_', '-', '.' and spaces inside, at most 100 of them"

@@ -9,6 +9,7 @@ Every mistake in a recipe is a `RecipeError` or `MissingInput` of one line: the 
 """
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -24,7 +25,6 @@ from omegaconf.errors import (
     InterpolationResolutionError,
     MissingMandatoryValue,
     OmegaConfBaseException,
-    UnsupportedInterpolationType,
 )
 
 from data_pipeline.bounds import check_bounds
@@ -36,11 +36,8 @@ from rm_core.ensembles.config import MemberConfig
 __all__ = ["load_recipe", "packaged_recipes", "required"]
 
 _SUFFIXES = (".yaml", ".yml")
-
-# A recipe may come from somebody else: it takes values from its own keys only, ``${data_root}``. OmegaConf's functions
-# would read variables of whoever runs it (``${oc.env:AWS_SECRET_ACCESS_KEY}``), which then stand in addresses and logs.
-for _function in ("oc.create", "oc.decode", "oc.deprecated", "oc.dict.keys", "oc.dict.values", "oc.env", "oc.select"):
-    OmegaConf.clear_resolver(_function)
+_KEY = re.compile(r"\$\{[^${}:]*\}")
+"""The value of another key, by OmegaConf: ``${run_dir}``."""
 
 
 def packaged_recipes() -> list[str]:
@@ -71,16 +68,43 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), settings: Mapp
         _apply(config, override)
     for key, value in (settings or {}).items():
         _set(config, key, value, f"{key}: {value}")
+    _check_calls_nothing(OmegaConf.to_container(config, resolve=False), source)
     try:
         recipe = OmegaConf.to_object(config)
-    except UnsupportedInterpolationType as error:
-        cure = "a recipe takes values from its own keys only, such as ${data_root}: write the value, or give key=value"
-        raise RecipeError(f"{source}: {_one_line(error)}; {cure}") from error
     except OmegaConfBaseException as error:
         raise RecipeError(f"{source}: {_one_line(error)}") from error
     assert isinstance(recipe, Recipe)
     check_bounds(recipe)
     return recipe
+
+
+def _check_calls_nothing(value: object, source: str, key: str = "") -> None:
+    """A recipe may come from somebody else: it takes values from its own keys only, such as ``${data_root}``.
+
+    OmegaConf's functions would read variables of whoever runs it (``${oc.env:AWS_SECRET_ACCESS_KEY}``), which would
+    then stand in addresses and logs.
+
+    Raises:
+        RecipeError: a value holds ``${NAME:...}``.
+    """
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            _check_calls_nothing(inner, source, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            _check_calls_nothing(inner, source, f"{key}.{index}")
+    elif isinstance(value, str) and _calls(value):
+        raise RecipeError(
+            f"{source}: {key}={value!r} calls a function: a recipe takes values from its own keys only, such as "
+            "${data_root}; write the value, or give it as key=value"
+        )
+
+
+def _calls(text: str) -> bool:
+    """Whether anything but keys is left in ``${...}``, also behind a key inside it: ``${${name}:HOME}``."""
+    while (plain := _KEY.sub("", text)) != text:
+        text = plain
+    return "${" in text
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[str | None, list[str]]:

@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
@@ -42,7 +42,9 @@ def write_part(
         except SafetensorError as error:  # what the system said is in its text only
             kind = NoSpace if "os error 28" in str(error) or "os error 122" in str(error) else RunError
             raise kind(f"cannot write {stem + DATA!r}: {error}; make room on that disk") from error
-        os.chmod(draft, os.stat(os.path.dirname(draft)).st_mode & 0o666)  # safetensors lets nobody else read it
+        if is_local(stem):  # a draft for a remote store lies where everybody may look
+            with suppress(PermissionError):  # some shared disks know no modes
+                os.chmod(draft, os.stat(os.path.dirname(draft)).st_mode & 0o644)  # safetensors lets nobody else read it
         record = PartRecord(
             attempt=attempt, rank=rank, bytes=os.path.getsize(draft), sha256=sha256_of(draft), fragments=fragments
         )

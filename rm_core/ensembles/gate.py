@@ -62,7 +62,10 @@ class Decision:
 
     def to_json(self) -> dict[str, Any]:
         """As dicts, lists and numbers."""
-        return {"passed": self.passed} | asdict(self)
+        fields = asdict(self)
+        for check in fields["checks"]:
+            check["told"] = check.pop("text")  # the key of files that are there already
+        return {"passed": self.passed} | fields
 
 
 def decide(candidate: Standing, champion: Standing | None, config: GateConfig, *, seed: int = 0) -> Decision:

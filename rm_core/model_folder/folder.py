@@ -10,7 +10,9 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -54,7 +56,7 @@ PROCESSOR_FILES = (
 _HEAD_WEIGHTS, _HEAD_CONFIG = "reward_head.safetensors", "reward_head.json"
 _FILES_OF_MLFLOW = frozenset(
     ("MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt", "input_example.json",
-     "serving_input_example.json", "registered_model_meta", "ensemble.json")
+     "serving_input_example.json", "registered_model_meta", "ensemble.json", "judged.parquet")
 )  # fmt: skip
 """What a registered model has beside the export; nothing of it changes rewards."""
 
@@ -100,11 +102,12 @@ def _without_head(weights: Iterable[tuple[str, Tensor]], head: dict[str, Tensor]
 def finish_folder(folder: str, lineage: Mapping[str, Any]) -> None:
     """Write the marker that makes the folder complete: every file with its checksum.
 
-    Files get the folder's own permissions: safetensors writes files that nobody else may read.
+    Weights may be read by whoever may enter the folder: safetensors writes files that nobody else may read.
     """
-    mode = os.stat(folder).st_mode & 0o666
-    for name in os.listdir(folder):
-        os.chmod(os.path.join(folder, name), mode)
+    mode = os.stat(folder).st_mode & 0o644
+    for path in Path(folder).glob("*.safetensors"):
+        with suppress(PermissionError):  # some shared disks know no modes
+            path.chmod(mode)
     files = {name: sha256_of(os.path.join(folder, name)) for name in sorted(os.listdir(folder)) if name != MARKER}
     marker = {"format_version": FORMAT_VERSION, "files": files, "lineage": dict(lineage)}
     write_atomic(os.path.join(folder, MARKER), to_checked_json(marker))

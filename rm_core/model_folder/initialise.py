@@ -1,5 +1,6 @@
 """Write a random-weight backbone folder: weights, tokenizer, processor. For tests, demos and scaling studies."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -58,6 +59,12 @@ def write_processor_files(folder: str, encode: EncodeConfig) -> None:
     # The variant that needs no torchvision; the file names the class of both.
     images = Qwen2VLImageProcessorPil(min_pixels=encode.min_pixels, max_pixels=encode.max_pixels)
     images.save_pretrained(folder)
+    # Written beside `size`, as the published folders have them: other programs read the limits under these names.
+    path = os.path.join(folder, "preprocessor_config.json")
+    with open(path, encoding="utf8") as file:
+        written = json.load(file)
+    more = {"min_pixels": encode.min_pixels, "max_pixels": encode.max_pixels, "processor_class": "Qwen2_5_VLProcessor"}
+    storage.write_atomic(path, f"{json.dumps(written | more, indent=2, sort_keys=True)}\n".encode())
     storage.write_atomic(storage.join(folder, "chat_template.jinja"), chat_template(encode.system_prompt).encode())
 
 

@@ -56,7 +56,7 @@ def local_model(url: str) -> str:
     """
     if not is_local(url) and not exists(join(url, MARKER)):
         raise MissingInput(f"{url!r} has no {MARKER}: there is no model, or its upload was cut off; export it again")
-    return _local(url, private_folder("models"))
+    return url if is_local(url) else _local(url, private_folder("models"))
 
 
 def local_backbone(url: str, cache_dir: str) -> str:

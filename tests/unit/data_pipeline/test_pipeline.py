@@ -398,8 +398,14 @@ def test_pictures_in_archives(config: PreprocessConfig, tmp_path: Path) -> None:
         plan_units(replace(packed, sources=[replace(zipped, media_root="packed.tar.gz/images")]))
 
 
-@pytest.mark.parametrize("name", ["set/a", "a<b", "a|b", 'a"b', "a b ", "", ".a", "ä", "x" * 101, "a\nb", "\x1b[2J"])
+@pytest.mark.parametrize("name", ["set/a", "a<b", "a|b", 'a"b', "a b ", "", "..", "x" * 101, "a\nb", "\x1b[2J"])
 def test_a_source_has_a_name_that_a_metric_can_have(name: str) -> None:
     config = PreprocessConfig(sources=[SourceConfig(name=name, path="a.jsonl")])
     with pytest.raises(RecipeError, match="no name that a metric can have"):
         prepare(config)
+
+
+@pytest.mark.parametrize("name", ["mine", "rlaif-v", "two words", "数据", "ä", "a:b", ".a", "x" * 100])
+def test_a_source_may_be_called_in_any_language(name: str) -> None:
+    with pytest.raises(MissingInput, match="has no files"):
+        prepare(PreprocessConfig(sources=[SourceConfig(name=name, path="gone.jsonl")], data_root="nowhere"))

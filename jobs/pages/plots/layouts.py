@@ -37,7 +37,7 @@ def new_plane(
     for axis in (axes.xaxis, axes.yaxis):
         ticks.linear(axis, words=ticks.whole_percent if as_percent else number, whole=whole)
     axes.grid(axis="x", visible=False)
-    axes.yaxis.set_label_coords(-46 / _PLANE_INNER, 0.5)
+    axes.yaxis.set_label_coords(-42 / _PLANE_INNER, 0.5)
     return figure, axes
 
 

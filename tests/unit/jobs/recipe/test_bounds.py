@@ -11,7 +11,7 @@ import pytest
 
 from data_pipeline.bounds import Bounds, bounds_of, check_bounds
 from data_pipeline.errors import RecipeError
-from jobs.recipe.load import load_recipe, packaged_recipes
+from jobs.recipe.load import load_recipe
 from jobs.recipe.schema import Recipe
 
 OPEN_WORDS = {
@@ -150,11 +150,6 @@ def test_null_is_refused_where_it_means_nothing(one: Declared) -> None:
 @pytest.mark.parametrize("kind", dict.fromkeys(one.kind for one in ALL))
 def test_defaults_are_within_bounds(kind: type) -> None:
     check_bounds(example(kind))
-
-
-@pytest.mark.parametrize("name", packaged_recipes())
-def test_packaged_recipes_are_within_bounds(name: str) -> None:
-    check_bounds(load_recipe(name))
 
 
 @pytest.mark.parametrize(

@@ -129,8 +129,10 @@ def kind_of(data: bytes) -> str:
     if not data:
         return "nothing at all"
     if data[4:8] == b"ftyp":
-        brand = data[8:12]
-        return "a HEIC picture" if brand[:3] in (b"hei", b"hev", b"mif", b"msf") else "a video in MP4"
+        brand = data[8:11]
+        if brand == b"avi":
+            return "an AVIF picture that is cut or damaged"
+        return "a HEIC picture" if brand in (b"hei", b"hev", b"mif", b"msf") else "a video in MP4"
     start = data[:512].lstrip().lower()
     for beginning, kind in _KINDS:
         if start.startswith(beginning):

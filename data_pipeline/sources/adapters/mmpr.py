@@ -68,29 +68,35 @@ def files_in_meta(url: str) -> list[SourceFile]:
 def _file_of(name: str, entry: object, url: str) -> SourceFile:
     if not isinstance(entry, Mapping):
         raise MissingInput(f"{url}: {name!r} is {type(entry).__name__}, expected an object with root and annotation")
+    folder = storage.parent_of(url)
     for field in ("root", "annotation"):
         if not isinstance(entry.get(field), str):
             raise MissingInput(f"{url}: {name!r} has no {field} that is a path, only {sorted(entry)}")
         try:
-            storage.url_below(entry[field], storage.parent_of(url))
+            for path in (entry[field], _without_name(folder, entry[field])):
+                storage.url_below(path, folder)
         except RecordError as error:
             raise MissingInput(f"{url}: the {field} of {name!r} is not followed: {error.detail}") from error
-    folder = storage.parent_of(url)
     annotation, root = (_found(folder, entry[field]) for field in ("annotation", "root"))
     if annotation is None:
         missing = storage.join(folder, entry["annotation"])
         raise MissingInput(f"{url}: {name!r} names {missing!r}, which is not there: fetch it, or correct it")
     # Images that are not there are refused one by one: an index may list more than was fetched.
-    root = root or storage.join(folder, entry["root"].removeprefix(f"{storage.name_of(folder)}/"))
+    root = root or storage.join(folder, _without_name(folder, entry["root"]))
     return SourceFile(annotation, root, _repeat(name, entry.get("repeat_time", 1), url))
 
 
 def _found(folder: str, path: str) -> str | None:
     """The place of a file or folder that the index of `folder` names; None: nowhere."""
-    inside = path.removeprefix(f"{storage.name_of(folder)}/")
+    inside = _without_name(folder, path)
     archive = f"{inside.split('/')[0]}.zip"
     places = [storage.join(folder, path), storage.join(folder, inside), storage.join(folder, archive, inside)]
     return next((place for place in places if storage.exists(place)), None)
+
+
+def _without_name(folder: str, path: str) -> str:
+    """`path` from inside `folder`, where it begins with the folder's own name, as the published indices do."""
+    return path.removeprefix(f"{storage.name_of(folder)}/")
 
 
 def _repeat(name: str, value: Any, url: str) -> float:

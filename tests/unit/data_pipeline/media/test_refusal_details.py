@@ -25,6 +25,7 @@ def detail_of(data: bytes) -> str:
         (b"\n<!DOCTYPE html><html><title>404</title>", "an HTML page"),
         (b"<HTML><body>moved</body>", "an HTML page"),
         (HEIC, "a HEIC picture"),
+        (b"\x00\x00\x00\x20ftypavif\x00\x00\x00\x00", "an AVIF picture that is cut"),
         (b"\x00\x00\x00\x20ftypisom\x00\x00\x02\x00", "a video in MP4"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
         (b"<?xml version='1.0'?>\n<svg/>", "an SVG drawing"),

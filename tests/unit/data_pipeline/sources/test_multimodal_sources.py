@@ -188,7 +188,7 @@ def test_mmpr_meta_lists_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "path",
     ["/etc", "../../secret", "images/../../secret", "webhdfs://127.0.0.1:9702/", "ftp://127.0.0.1/a", "s3://private/a",
-     "file:///etc/passwd", "C:\\a", "a\\..\\..\\b", "out/a"],
+     "file:///etc/passwd", "C:\\a", "a\\..\\..\\b", "out/a", "MMPR/out/a"],
 )  # fmt: skip
 def test_an_index_that_names_places_outside_its_folder_is_not_followed(tmp_path: Path, field: str, path: str) -> None:
     folder = tmp_path / "MMPR"

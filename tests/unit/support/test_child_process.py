@@ -7,9 +7,7 @@ from collections.abc import Iterator
 import pytest
 from child_process import interrupt, start
 
-WAITS = (
-    "import time\nprint('waits', flush=True)\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('ended')"
-)
+WAITS = "import time\ntry:\n    print('waits', flush=True)\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('ended')"
 
 
 @pytest.fixture

@@ -7,7 +7,14 @@ from collections.abc import Iterator
 import pytest
 from child_process import interrupt, start
 
-WAITS = "import time\ntry:\n    print('waits', flush=True)\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('ended')"
+WAITS = """
+import time
+try:
+    print('waits', flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    print('ended')
+"""
 
 
 @pytest.fixture

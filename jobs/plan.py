@@ -23,10 +23,9 @@ from rm_core.planner.memory import (
     largest_token_budget,
     memory_of,
 )
-from rm_core.planner.propose import SMALLEST_ROW, refuse
+from rm_core.planner.propose import GPU_COUNTS, SMALLEST_ROW, best_setting, num_steps, refuse
 from rm_core.planner.roofline import Time, time_of
 from rm_core.planner.setting import Row, Setting
-from rm_core.planner.sweep import GPU_COUNTS, best_setting, num_steps
 from rm_core.planner.workload import Workload, assumed_workload, workload_of_data
 from rm_core.train_config.check import check_train_config
 from rm_core.train_config.config import TrainConfig

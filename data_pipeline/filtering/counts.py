@@ -12,7 +12,7 @@ from data_pipeline.config import PreprocessConfig
 from data_pipeline.dataset.manifest import BenchmarkCounts, Counts, SourceCounts
 from data_pipeline.errors import RunError
 from data_pipeline.filtering.apply import FilterResult
-from data_pipeline.filtering.gather import BenchmarkRows, DoneUnit, Gathered
+from data_pipeline.filtering.finish import BenchmarkRows, DoneUnit, Gathered
 from data_pipeline.transform.units import Refusal
 
 __all__ = ["count", "count_benchmarks", "quarantine_lines"]

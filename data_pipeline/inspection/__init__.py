@@ -8,7 +8,7 @@
                        --diff-------> DataDiff         what changed, in words and numbers (pure)
     manifest           --verify-----> CheckedFile      every file against its checksum
 
-Beside them: `quarantine` (refused items, read and counted), `reasons` (a sentence about each reason of refusal) and
+Beside them: `quarantine` (refused items, read and counted, and a sentence about each reason) and
 `histogram` (the distributions of a summary).
 `jobs.pages.data_page` writes summary and samples as one page.
 """

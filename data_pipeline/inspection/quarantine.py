@@ -1,4 +1,4 @@
-"""What was refused, counted from the quarantine's own lines, and a few of them to look at."""
+"""What was refused: counted from the quarantine's own lines, a few of them to look at, and what each reason means."""
 
 import json
 from collections import Counter
@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from data_pipeline.errors import CorruptData
 
-__all__ = ["Refused", "RefusedItem", "read_quarantine"]
+__all__ = ["MEANINGS", "Refused", "RefusedItem", "meaning_of", "read_quarantine"]
+
 
 EXAMPLES_A_REASON = 5
 
@@ -75,3 +76,49 @@ def _keep(examples: list[RefusedItem], item: RefusedItem) -> None:
         if sources.count(sources[place]) > 1:
             examples[place] = item
             return
+
+
+MEANINGS: dict[str, str] = {
+    "broken_image": "The image file doesn't decode.",
+    "contaminated": "A benchmark has the prompt, or an image.",
+    "duplicate": "The same prompt, images and ranked responses came before.",
+    "empty_prompt": "The prompt has neither text nor image.",
+    "empty_response": "A response has neither text nor image.",
+    "extreme_aspect_ratio": "One side of the image is more than 200 times the other.",
+    "fewer_than_two_responses": "There is nothing to compare with.",
+    "frames_differ": "The frames of a video are not all of one size.",
+    "identical_after_truncation": "Two responses of different rank are alike once they are cut to the token limit.",
+    "identical_responses": "All responses are alike, or two alike ones have different ranks.",
+    "image_slot_mismatch": "The text names an image that is not there, or leaves one out.",
+    "invalid_text": "A text holds half a character, which UTF-8 can't.",
+    "language": "The language is none that rules.languages keeps.",
+    "malformed_dialogue": "The turns of a dialogue can't be told apart, or are in no order of a dialogue.",
+    "malformed_record": "The record can't be read, or doesn't have the fields of its shape.",
+    "media_too_large": "A media file is larger than the recipe allows.",
+    "missing_field": "A field that the shape needs is not there.",
+    "missing_media": "A media file that the record names is not there.",
+    "near_duplicate": "Nearly the same prompt, images and responses came before.",
+    "no_answers_found": "A judge's prompt doesn't show where its two answers begin and end.",
+    "no_comparison": "The record holds no two ranked responses.",
+    "no_preference": "All responses tie.",
+    "over_cap": "The source has more training Comparisons than its cap.",
+    "prompt_too_long": "The prompt has more characters than rules.max_prompt_chars.",
+    "prompts_differ": "The responses of the record answer different prompts.",
+    "remote_media": "The image is an address that the recipe doesn't allow to be fetched, or fetching it failed.",
+    "response_too_long": "A response has more characters than rules.max_response_chars.",
+    "response_too_short": "A response has fewer characters than rules.min_response_chars.",
+    "split_leak": "The record is fixed to train, but shares an image or prompt with held-out ones.",
+    "too_long": "Prompt and longest response don't fit the token limit, whatever may be cut.",
+    "unknown_role": "A turn is of no known role.",
+    "unknown_split": "The record names a split that is neither train nor heldout.",
+    "unparsable_label": "The preference can't be read as ranks or finite scores.",
+    "unsafe_path": "A media path leads out of the media root.",
+    "unsupported_media": "The record needs sound or a video file, which aren't read.",
+    "video_file": "A video is a file; only folders of frames are read.",
+    "wrong_field_type": "A field holds something else than the shape says.",
+}
+
+
+def meaning_of(reason: str) -> str:
+    """The sentence; a reason of a newer or an own adapter says that it has none."""
+    return MEANINGS.get(reason, "A reason without description here: see its details.")

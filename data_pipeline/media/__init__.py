@@ -1,19 +1,17 @@
 """Image references to verified bytes, and bytes to pixels.
 
 MediaRef --frames_of-----> SampledFrames   a video is a folder of frames
-         --reading-------> bytes           below the media root, from an archive, or fetched where allowed
-         --bounds--------> the same        no decompression bomb, by its headers
+         --reading-------> bytes           below the media root, from an archive, or fetched where allowed; by its
+                                           headers no decompression bomb
          --load_image----> Image           bytes that decode, sha256, upright size, perceptual hash
          --load_video----> Video           its sampled frames, all of one size, and the seconds between them
          --stored_bytes--> bytes           the file as found, or resized pixels, losslessly
          --resized_rgb---> uint8 [H, W, 3] what the model sees
 """
 
-from data_pipeline.media.frames import SampledFrames, frames_of
-from data_pipeline.media.loading import Image, load_image, stored_bytes
-from data_pipeline.media.perceptual import hash_distance, perceptual_hash
+from data_pipeline.media.frames import SampledFrames, Video, frames_of, load_video, video_key
+from data_pipeline.media.loading import Image, hash_distance, load_image, perceptual_hash, stored_bytes
 from data_pipeline.media.pixels import decode_rgb, resized_rgb, smart_resize
-from data_pipeline.media.videos import Video, load_video, video_key
 
 __all__ = [
     "Image",

@@ -6,19 +6,33 @@
 
 `storage.url_below` keeps paths below their root. In an archive a member is looked up by its exact name in the archive's
 own index; reading one never yields more bytes than the index says.
+
+Decompression bombs stop here: before anything is decoded, `check_declared_size` asks how large a file says it will
+become. A header may lie in several places, so each place that makes a decoder allocate or work is looked at:
+
+    ICO         every embedded PNG or bitmap, which the directory can call 16 x 16
+    TIFF        the tile size, which may exceed the picture
+    JPEG 2000   the code stream's own size and tile size, beside the one of its container
+    JPEG        the number of scans: a progressive file can ask for thousands of passes over the picture
 """
 
 import errno
 import os
 import stat
+import struct
+
+import PIL.Image
+import PIL.ImageFile
 
 from data_pipeline import storage
 from data_pipeline.config import MediaConfig
 from data_pipeline.errors import CorruptData, MissingInput, RecordError
+from data_pipeline.media.pixels import opened
 from data_pipeline.records.comparison import MediaRef
 from data_pipeline.storage.confined import shown
 
-__all__ = ["read_media"]
+__all__ = ["check_declared_size", "read_media"]
+
 
 _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES}
 
@@ -95,3 +109,85 @@ def _check_size(size: int, limit: int) -> None:
         raise RecordError("media_too_large", f"{size} bytes or more, limit max_source_bytes={limit}")
     if size == 0:
         raise RecordError("broken_image", "the file is empty")
+
+
+Size = tuple[int, int]
+
+_ICON_MAGIC = b"\0\0\1\0"
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+_CODESTREAM_MAGIC = b"\xff\x4f\xff\x51"  # start of code stream, then the SIZ marker
+_SCAN_MARKER = b"\xff\xda"  # cannot occur inside a scan's coded data
+_MAX_SCANS = 100  # a progressive JPEG has about 10; an embedded thumbnail adds its own
+_TIFF_HEIGHT, _TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT = 257, 322, 323  # tags
+
+
+def check_declared_size(data: bytes, max_pixels: int) -> None:
+    """Refuse what would decode to more than `max_pixels` pixels, or in more than 100 passes.
+
+    Raises:
+        RecordError: ``"media_too_large"``; ``"broken_image"`` where the header cannot be read.
+    """
+    _check_sizes(_icon_sizes(data), max_pixels)  # before Pillow sees it: it decodes an icon while opening it
+    with opened(data) as image:
+        _check_sizes([image.size, *_hidden_sizes(image, data)], max_pixels)
+        _check_strips(image)
+        scans = data.count(_SCAN_MARKER) if image.format in ("JPEG", "MPO") else 0
+    if scans > _MAX_SCANS:
+        raise RecordError("media_too_large", f"a JPEG of {scans} scans, limit {_MAX_SCANS}")
+
+
+def _check_sizes(sizes: list[Size], max_pixels: int) -> None:
+    for width, height in sizes:
+        if width * height > max_pixels:
+            raise RecordError(
+                "media_too_large", f"{width} x {height} = {width * height} pixels, limit max_source_pixels={max_pixels}"
+            )
+
+
+def _hidden_sizes(image: PIL.Image.Image, data: bytes) -> list[Size]:
+    if image.format == "TIFF":
+        tags = image.getexif()
+        return [(int(tags.get(_TIFF_TILE_WIDTH, 0)), int(tags.get(_TIFF_TILE_HEIGHT, 0)))]
+    if image.format == "JPEG2000":
+        return _codestream_sizes(data)
+    return []
+
+
+def _check_strips(image: PIL.Image.Image) -> None:
+    """Pillow leaves rows black for which an uncompressed TIFF has no strip."""
+    if image.format != "TIFF" or not isinstance(image, PIL.ImageFile.ImageFile):
+        return
+    height = int(image.getexif().get(_TIFF_HEIGHT, 0))
+    covered = max((tile.extents[3] for tile in image.tile if tile.extents is not None), default=0)
+    if covered < height:
+        raise RecordError("broken_image", f"a TIFF of {height} rows with pixels for {covered} of them")
+
+
+def _codestream_sizes(data: bytes) -> list[Size]:
+    """Grid and tile sizes of every SIZ segment: length, capabilities, X, Y, X and Y offset, tile X, tile Y."""
+    sizes: list[Size] = []
+    start = data.find(_CODESTREAM_MAGIC)
+    while start >= 0:
+        segment = data[start + 8 : start + 32]
+        if len(segment) == 24:
+            x, y, x_offset, y_offset, tile_x, tile_y = struct.unpack(">6I", segment)
+            # Writers may round a tile up beyond the picture; only its part inside is decoded.
+            sizes += [(x - x_offset, y - y_offset), (min(tile_x, x), min(tile_y, y))]
+        start = data.find(_CODESTREAM_MAGIC, start + 4)
+    return sizes
+
+
+def _icon_sizes(data: bytes) -> list[Size]:
+    """The size that each image in an ICO file claims for itself; the directory's own numbers end at 256."""
+    if not data.startswith(_ICON_MAGIC):
+        return []
+    sizes: list[Size] = []
+    for entry in range(int.from_bytes(data[4:6], "little")):
+        start = int.from_bytes(data[6 + 16 * entry + 12 : 6 + 16 * entry + 16], "little")
+        header = data[start : start + 24]
+        if len(header) == 24 and header.startswith(_PNG_MAGIC):
+            sizes.append(struct.unpack(">2I", header[16:24]))
+        elif len(header) == 24:
+            width, height = struct.unpack("<2i", header[4:12])
+            sizes.append((abs(width), abs(height)))
+    return sizes

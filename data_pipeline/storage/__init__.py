@@ -2,10 +2,9 @@
 
     paths     paths as text                    remote    fsspec, and which failures are retried
     ranges    bytes by range                   archives  paths into .zip, .tar and .tar.gz (members, zips, tars)
-    files     reading and listing              writing   whole files or none
+    files     reading and listing              writing   whole files or none; JSON that holds its own checksum
     web       media from allowed web hosts     cache     local copies of remote shards
     confined  paths in the data, kept below a root
-    checked_json   JSON files that hold the checksum of their own content
 
 A path without a scheme is local and relative to the working folder. ``s3://`` reads its keys and its endpoint from the
 usual AWS variables, ``hf://`` is the Hugging Face hub at a pinned commit. A path may lead into an archive, local or
@@ -15,7 +14,6 @@ renamed, on s3 an object appears only when its upload is complete.
 
 from data_pipeline.storage.archives import archive_digest, archive_of, is_archive
 from data_pipeline.storage.cache import ShardCache, cache_folder, private_folder
-from data_pipeline.storage.checked_json import from_checked_json, to_checked_json
 from data_pipeline.storage.confined import url_below
 from data_pipeline.storage.files import (
     exists,
@@ -31,7 +29,14 @@ from data_pipeline.storage.files import (
 )
 from data_pipeline.storage.paths import absolute, join, name_of, parent_of
 from data_pipeline.storage.web import fetch
-from data_pipeline.storage.writing import delete_folder, make_parent, upload, write_atomic
+from data_pipeline.storage.writing import (
+    delete_folder,
+    from_checked_json,
+    make_parent,
+    to_checked_json,
+    upload,
+    write_atomic,
+)
 
 __all__ = [
     "ShardCache",

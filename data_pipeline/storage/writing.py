@@ -1,19 +1,36 @@
-"""Writing files so that no reader, and no crash, ever sees half of one."""
+"""Writing files so that no reader, and no crash, ever sees half of one, and JSON that holds its own checksum.
+
+A marker (``manifest.json``, ``COMPLETE.json``, ``model.json``) vouches for other files by their checksums, so a changed
+bit in the marker itself would go unnoticed: one digit of a step, one letter of a key. `to_checked_json` writes the
+fields with a checksum over all of them; `from_checked_json` refuses what does not match.
+"""
 
 import errno
+import hashlib
+import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from data_pipeline.errors import NoSpace, RecipeError
+from data_pipeline.errors import CorruptData, NoSpace, RecipeError
 from data_pipeline.storage.archives import locate
 from data_pipeline.storage.paths import has_scheme, name_of, parent_of
 from data_pipeline.storage.remote import filesystem_of, remote_call
 
-__all__ = ["delete_folder", "disk_room", "make_parent", "upload", "write_atomic"]
+__all__ = [
+    "CHECKSUM",
+    "delete_folder",
+    "disk_room",
+    "from_checked_json",
+    "make_parent",
+    "to_checked_json",
+    "upload",
+    "write_atomic",
+]
 
 
 def make_parent(url: str) -> None:
@@ -98,3 +115,43 @@ def delete_folder(url: str, *, first: str) -> None:
     (Path(url) / first).unlink(missing_ok=True)
     if os.path.isdir(url):
         shutil.rmtree(url)
+
+
+CHECKSUM = "checksum"
+
+
+def to_checked_json(fields: Mapping[str, Any]) -> bytes:
+    """`fields` as readable JSON with their checksum; floats come back bit for bit.
+
+    >>> from_checked_json(to_checked_json({"step": 36}), "COMPLETE.json")
+    {'step': 36}
+    """
+    assert CHECKSUM not in fields
+    checked = {**fields, CHECKSUM: _checksum(fields)}
+    return (json.dumps(checked, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def from_checked_json(data: bytes, url: str) -> dict[str, Any]:
+    """The fields in `data`; `url` is for messages.
+
+    Raises:
+        CorruptData: it is no JSON object, has no checksum, or the fields differ from it.
+    """
+    try:
+        fields = json.loads(data)
+    except ValueError as error:
+        raise CorruptData(f"{url!r} is damaged: {error}") from error
+    if not isinstance(fields, dict):
+        raise CorruptData(f"{url!r} is damaged: it holds no JSON object")
+    written = fields.pop(CHECKSUM, None)
+    if written is None:
+        raise CorruptData(f"{url!r} has no {CHECKSUM}: it is damaged, or an earlier version wrote it")
+    if written != _checksum(fields):
+        raise CorruptData(f"{url!r} is damaged: its content differs from its {CHECKSUM}")
+    return fields
+
+
+def _checksum(fields: Mapping[str, Any]) -> str:
+    """sha256 of the fields as JSON without spaces, keys sorted: the same before writing and after reading."""
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

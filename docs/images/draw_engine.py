@@ -45,12 +45,11 @@ from svg_canvas import (
 )  # fmt: skip
 
 from data_pipeline.encoding.encoder import EncodedComparison, EncodedVideo
-from rm_core.batches.layout import Block, BlockLayout
-from rm_core.batches.packed import PackedBatch, collate
+from rm_core.batches.packed import Block, BlockLayout, PackedBatch, collate
 from rm_core.batches.pixels import PATCH_DIM
 from rm_core.batches.positions import comparison_positions
 from rm_core.model.attention.flex import BLOCK, token_bounds
-from rm_core.packing.cost import attention_pairs
+from rm_core.packing.balance import attention_pairs
 
 __all__ = ["pictures"]
 

@@ -9,7 +9,7 @@ import torch
 from svg_canvas import PROMPT, RESPONSES, Matrix, runs
 
 from data_pipeline.encoding.encoder import EncodedComparison, EncodedImage, EncodedVideo, VisionSpan
-from rm_core.batches.layout import Block, BlockLayout, block_mask
+from rm_core.batches.packed import Block, BlockLayout, block_mask
 from rm_core.batches.positions import RowFormat
 from rm_core.model.attention import sdpa
 from rm_core.model.attention.flex import BLOCK, block_mask_of

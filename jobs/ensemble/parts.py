@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.errors import RunError
 from data_pipeline.filtering.columns import shares
-from data_pipeline.filtering.second_split import content_keys, split_again
+from data_pipeline.filtering.split import content_keys, split_again
 from rm_core.ensembles.config import EnsembleConfig
 from rm_core.scoring.scored import ScoredComparison
 

@@ -12,9 +12,8 @@ from jobs.ensemble.prepare import EnsembleTask
 from jobs.ensemble.scores import score_members
 from jobs.registry.pyfunc_model import add_served_files
 from rm_core.ensembles.averaging import average_weights
-from rm_core.ensembles.combine import Rule
 from rm_core.ensembles.config import AVERAGE
-from rm_core.ensembles.ensemble import Ensemble
+from rm_core.ensembles.ensemble import Ensemble, Rule
 from rm_core.ensembles.fit import fit
 from rm_core.ensembles.judgement import Judgement, judge, rewards_of, scored_by
 from rm_core.ensembles.table import ScoreTable, score_table

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from cluster.session import ClusterInfo
 from data_pipeline.dataset.layout import kept_manifest_url
 from data_pipeline.errors import RunError
-from data_pipeline.filtering.second_split import content_keys
+from data_pipeline.filtering.split import content_keys
 from data_pipeline.storage import join, parent_of
 from jobs.ensemble.members import FoundMember
 from jobs.ensemble.parts import Parts

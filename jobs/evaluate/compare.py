@@ -11,10 +11,9 @@ from data_pipeline.errors import MissingInput, RecipeError
 from data_pipeline.storage import exists, join, write_atomic
 from jobs.pages.compare_page import render_comparison, verdict
 from jobs.runtime.terminal import columns, say
-from jobs.tracking.artifacts import download, find_run
-from rm_core.evaluation.matching import match
+from jobs.tracking.store import download, find_run
+from rm_core.evaluation.matching import ItemDifference, largest_differences, match
 from rm_core.evaluation.paired import PairedComparison, PairedGroup, compare_paired
-from rm_core.evaluation.paired_items import ItemDifference, largest_differences
 from rm_core.scoring.scored import ScoredComparison
 from rm_core.scoring.scored_file import SCORED_FILE, read_scored
 

@@ -1,6 +1,6 @@
 """HTML pages and plots. They show numbers that are computed elsewhere.
 
-    numbers -> views (texts of cards and rows)
+    numbers -> texts of cards and rows, by `formats`
             -> plots (Matplotlib)  -> Svg for the page, PNG for files and MLflow
             -> templates/*.html.j2 -> one page, by `environment`, where Jinja escapes everything but the Svg
 
@@ -8,9 +8,9 @@ data_page          prepared data                  -> data.html       (data_*, sa
 evaluation_report  an EvaluationReport            -> report.html, report.json
 compare_page       two models                     -> compare.html
 ensemble_report    a fitted ensemble, judged      -> ensemble.html, ensemble.png
-sweep_page         a sweep's analysis             -> index.html      (sweep_*, paper_view)
+sweep_page         a sweep's analysis             -> index.html      (sweep_*)
 plots.run          a training and its evaluation  -> PNG in their MLflow runs
 
-`formats` writes numbers for all of them. A page needs no other file and no network, and the same numbers give the same
+A page needs no other file and no network, and the same numbers give the same
 bytes. To add a page: a template that extends ``base.html.j2``, and a module that calls `environment.render`.
 """

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 from jobs.pages.environment import render
-from jobs.pages.formats import p_value, signed
+from jobs.pages.formats import Card, Row, p_value, signed
 from jobs.pages.plots.comparison import difference_by_group
-from jobs.pages.views import Card, Row
+from rm_core.evaluation.matching import ItemDifference
 from rm_core.evaluation.paired import PairedComparison, PairedGroup
-from rm_core.evaluation.paired_items import ItemDifference
 
 __all__ = ["render_comparison", "verdict"]
 

@@ -9,7 +9,7 @@ from data_pipeline.inspection.places import Place, read_place
 from data_pipeline.inspection.quarantine import Refused
 from data_pipeline.inspection.samples import MAX_SAMPLES, Sample, choose, read_samples
 from data_pipeline.inspection.summary import DataSummary, summarise
-from jobs.pages import data_size_views as sizes
+from jobs.pages import data_views as sizes
 from jobs.pages import data_views as views
 from jobs.pages.environment import render
 from jobs.pages.plots.data import histogram_bars, stacked_bars

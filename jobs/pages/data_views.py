@@ -1,27 +1,31 @@
-"""What the page about prepared data shows, as cards and rows of tables."""
+"""What the page about prepared data shows, as cards, bars and rows of tables."""
 
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from data_pipeline.dataset.manifest import Manifest
-from data_pipeline.inspection.reasons import meaning_of
+from data_pipeline.inspection.histogram import Distribution
+from data_pipeline.inspection.quarantine import meaning_of
 from data_pipeline.inspection.summary import DataSummary, SourceSummary
-from jobs.pages.formats import compact, share
+from jobs.pages.formats import Card, Row, compact, number, share
 from jobs.pages.plots import style
 from jobs.pages.plots.data import Bar
-from jobs.pages.views import Card, Row
 
 __all__ = [
     "ReasonView",
+    "budget_rows",
     "config_text",
     "count_bars",
     "count_rows",
+    "distribution_note",
     "lineage_facts",
     "mixture_rows",
     "reason_rows",
     "summary_cards",
+    "token_bars",
 ]
+
 
 _SPLITS = ("train", "heldout")
 _MAX_CONFIG_CHARS = 60_000
@@ -140,3 +144,42 @@ def config_text(manifest: Manifest) -> str:
     if len(config) > _MAX_CONFIG_CHARS:
         return f"{config[:_MAX_CONFIG_CHARS]}\n… the rest is in the manifest"
     return config
+
+
+def token_bars(summary: DataSummary) -> dict[str, list[Bar]]:
+    """Tokens of an epoch with shared prompts, and with one row a response."""
+    budgets = summary.budgets
+    text = budgets.tokens - budgets.vision_tokens
+    return {
+        "each prompt once": [(style.MARK, "text", text), (style.OTHER, "images", budgets.vision_tokens)],
+        "one row a response": [(style.HELD_OUT, "all", budgets.tokens_apart)],
+    }
+
+
+def budget_rows(summary: DataSummary) -> list[Row]:
+    """The same as numbers."""
+    budgets = summary.budgets
+    values = {
+        "each prompt once a Comparison, as packed rows do": budgets.tokens,
+        "of these, image tokens": budgets.vision_tokens,
+        "one row a response, each with its own prompt": budgets.tokens_apart,
+    }
+    first = "100.0 %"
+    return [
+        Row(name=name, cells=(f"{value:,}", share(value, budgets.tokens) if index else first))
+        for index, (name, value) in enumerate(values.items())
+    ]
+
+
+def distribution_note(one: Distribution) -> str:
+    """The numbers a person asks for first."""
+    if not one.count:
+        return f"no {one.of}"
+    largest = "longest" if one.unit == "tokens" else "most"
+    note = f"median {number(one.median)}, mean {number(round(one.mean, 2))}, 95 % up to {number(one.p95)}"
+    note += f", {largest} {one.most:,} {one.unit}"
+    if one.histogram.above:
+        note += f"; {one.histogram.above:,} beyond the axis"
+    if one.limit is not None:
+        note += f"; limit {one.limit:,}"
+    return note

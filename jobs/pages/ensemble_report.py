@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from data_pipeline.storage import join, write_atomic
 from jobs.pages.environment import render
-from jobs.pages.formats import interval, number, percent
+from jobs.pages.formats import Card, Row, interval, number, percent
 from jobs.pages.plots import evaluation as plots
 from jobs.pages.plots.ensemble import judgement_png, risk_curves
-from jobs.pages.views import Card, Row
 from rm_core.ensembles.ensemble import Ensemble
 from rm_core.ensembles.judgement import Judged, Judgement
 from rm_core.evaluation.results import EvaluationReport

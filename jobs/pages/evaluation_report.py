@@ -6,9 +6,8 @@ from dataclasses import replace
 
 from data_pipeline.storage import join, write_atomic
 from jobs.pages.environment import render
-from jobs.pages.formats import interval, number, percent
+from jobs.pages.formats import Card, Row, interval, number, percent
 from jobs.pages.plots import evaluation as plots
-from jobs.pages.views import Card, Row
 from rm_core.evaluation.results import Accuracy, EvaluationReport, Group
 
 __all__ = ["render_html", "write_report"]

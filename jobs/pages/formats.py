@@ -1,11 +1,15 @@
-"""How numbers and texts are written for people: on pages (as Jinja filters), in plots, tables and summaries."""
+"""How numbers and texts are written for people: on pages (Jinja filters, cards, rows), in plots, tables, summaries."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rm_core.evaluation.intervals import Interval
 
 __all__ = [
+    "Card",
+    "Row",
     "byte_size",
     "compact",
     "count",
@@ -94,3 +98,26 @@ def _scaled(value: float, units: tuple[tuple[float, str], ...]) -> str:
 def shortened(text: str, limit: int = 34) -> str:
     """At most `limit` characters."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """One headline number."""
+
+    name: str
+    value: str
+    note: str
+    style: str = ""
+    """A class of the style sheet: "first", "good" or "bad"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of a table."""
+
+    name: str
+    """Its heading, in the first column."""
+    cells: Sequence[str]
+    """The other columns."""
+    style: str = ""
+    """A class of the style sheet: "total" or "best"."""

@@ -1,17 +1,60 @@
-"""A sweep's report as one HTML page that needs no other file: the pictures are inside it."""
+"""A sweep's report as one HTML page that needs no other file: the pictures are inside it, and a table of the paper."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from jobs.pages import sweep_views as views
 from jobs.pages.environment import render
-from jobs.pages.paper_view import PaperView
-from jobs.pages.sweep_law_views import law_rows
 from jobs.pages.sweep_pictures import Picture
-from jobs.pages.sweep_words import headline, law_words
+from jobs.pages.sweep_words import headline, law_rows, law_words
 from rm_core.evaluation.paired import PairedComparison
 from rm_core.scaling.analysis import Analysis
 
-__all__ = ["render_page"]
+__all__ = ["PaperCell", "PaperRowView", "PaperView", "render_page"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperCell:
+    """One number of the paper."""
+
+    text: str
+    """Empty where the paper prints none."""
+    footnotes: str
+    """The numbers of its footnotes, with commas."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperRowView:
+    """One model of the paper, and what the sweep measured for it."""
+
+    name: Sequence[str]
+    """A part for each of the table's `row_names`."""
+    is_chosen: bool
+    """Whether the paper went on with it."""
+    cells: Sequence[PaperCell]
+    ours: Sequence[str] | None
+    """In percent, in the paper's columns and those of `PaperView.sources`; an empty text was not measured. None where
+    no trial repeats the row."""
+    num_seeds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperView:
+    """The whole table."""
+
+    title: str
+    source: str
+    """Such as "Table 2"."""
+    about: str
+    row_names: Sequence[str]
+    headings: Sequence[tuple[str, int]]
+    """Those above the columns, and how many each spans."""
+    columns: Sequence[str]
+    sources: Sequence[str]
+    """Further columns: sources of our evaluation that are none of the paper's."""
+    rows: Sequence[PaperRowView]
+    footnotes: Sequence[str]
+    """In the order of their numbers."""
 
 
 def render_page(

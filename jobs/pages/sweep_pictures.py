@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from jobs.pages.plots.layouts import last_part
 from jobs.pages.plots.style import plot_style, to_png
 from jobs.pages.plots.svg import Svg, to_svg
 from jobs.pages.plots.sweep_grid import grid_figure
 from jobs.pages.plots.sweep_laws import scaling_figure
-from jobs.pages.plots.sweep_parts import last_part
 from jobs.pages.plots.sweep_study import axis_figure, cost_figure, ranking_figure
 from rm_core.scaling.analysis import Analysis
 

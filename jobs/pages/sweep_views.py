@@ -4,13 +4,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from jobs.pages.formats import count, number, p_value, score
+from jobs.pages.formats import Card, Row, count, number, p_value, score
 from jobs.pages.sweep_words import mean_words, noise_words
-from jobs.pages.views import Card, Row
 from rm_core.evaluation.paired import PairedComparison
 from rm_core.scaling.analysis import Analysis
-from rm_core.scaling.points import TrialPoint
 from rm_core.scaling.seeds import Place
+from rm_core.scaling.series import TrialPoint
 
 __all__ = [
     "Absent",

@@ -1,14 +1,17 @@
 """What an analysis says, in words and cells: for the page, the terminal and the run's description."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from jobs.pages.formats import p_value, score
+from jobs.pages.formats import count, p_value, score
 from rm_core.evaluation.paired import PairedComparison
 from rm_core.scaling.analysis import Analysis, Fit
 from rm_core.scaling.power_law import Estimate, NoFit, PowerLaw
 from rm_core.scaling.seeds import Place, SeedMean
 
-__all__ = ["estimate", "headline", "law_words", "mean_words", "noise_words"]
+__all__ = ["LawView", "estimate", "headline", "law_rows", "law_words", "mean_words", "noise_words"]
+
 
 Items = Mapping[str, PairedComparison]
 """Label -> the best label's models against its own, on the same held-out Comparisons."""
@@ -75,3 +78,43 @@ def law_words(fit: Fit) -> str:
 def _factor(law: PowerLaw) -> str:
     low, high = sorted(10**-end for end in (law.exponent.low, law.exponent.high))
     return f"{law.factor(10):.3g} ({low:.3g} to {high:.3g})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LawView:
+    """One form of a law for one line of points."""
+
+    name: str
+    form: str
+    is_best: bool
+    """Whether it is the form with the lower criterion."""
+    cells: Sequence[str]
+    """Its numbers; empty where there is no law."""
+    reason: str
+    """Why there is none."""
+
+
+def law_rows(fits: Sequence[Fit]) -> list[LawView]:
+    """Both forms of the law for each line of points, or why there is none."""
+    rows = []
+    for fit in fits:
+        name = f"{fit.quantity.name} by {fit.measure.name}" + (f", {fit.series.name}" if fit.series.name else "")
+        for law, form in ((fit.plain, "a x⁻ᵇ"), (fit.with_floor, "c + a x⁻ᵇ")):
+            no_law = isinstance(law, NoFit)
+            cells = [] if isinstance(law, NoFit) else _law_cells(law)
+            reason = law.reason if isinstance(law, NoFit) else ""
+            is_best = not no_law and law is fit.best
+            rows.append(LawView(name=name, form=form, is_best=is_best, cells=cells, reason=reason))
+    return rows
+
+
+def _law_cells(law: PowerLaw) -> list[str]:
+    return [
+        estimate(law.exponent),
+        estimate(law.scale),
+        count(law.centre),
+        "none" if law.floor is None else estimate(law.floor),
+        f"× {law.factor(10):.3g}",
+        "" if law.misfit is None else p_value(law.misfit),
+        "" if math.isinf(law.score) else f"{law.score:.1f}",
+    ]

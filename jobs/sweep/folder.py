@@ -18,7 +18,7 @@ from typing import Any
 from data_pipeline.storage import exists, join, list_folders, name_of, read_bytes, write_atomic
 from jobs.recipe.schema import Recipe
 from jobs.sweep.trials import TrialSpec, axis_labels
-from rm_core.scaling.points import TrialPoint
+from rm_core.scaling.series import TrialPoint
 
 __all__ = ["SweepFolder", "TrialState"]
 

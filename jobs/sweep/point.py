@@ -16,7 +16,7 @@ from rm_core.evaluation.pairs import pair_table
 from rm_core.evaluation.results import EvaluationReport
 from rm_core.model_folder.remote import local_model
 from rm_core.planner.gpus import gpu_of
-from rm_core.scaling.points import TrialPoint
+from rm_core.scaling.series import TrialPoint
 from rm_core.scoring.scored_file import SCORED_FILE, read_scored
 from rm_core.training.data_plan import make_plan
 

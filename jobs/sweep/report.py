@@ -23,7 +23,7 @@ from jobs.tracking.tracker import Tracker
 from rm_core.evaluation.matching import match
 from rm_core.evaluation.paired import PairedComparison, compare_paired_seeds
 from rm_core.scaling.analysis import Analysis, analyse
-from rm_core.scaling.points import TrialPoint
+from rm_core.scaling.series import TrialPoint
 from rm_core.scoring.scored import ScoredComparison
 from rm_core.scoring.scored_file import SCORED_FILE, read_scored
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from data_pipeline.errors import CorruptData, MissingInput, RecipeError
 from data_pipeline.storage import exists, join, list_folders, name_of, read_bytes
-from rm_core.scaling.points import TrialPoint
+from rm_core.scaling.series import TrialPoint
 
 __all__ = ["SweepResults", "Unfinished", "evaluation_of", "read_sweep"]
 

@@ -1,19 +1,21 @@
-"""What MLflow knows of the runs of an experiment, for the terminal; nothing is written."""
+"""What MLflow knows of the runs of an experiment: found by id or name, listed, and their files; nothing is written."""
 
 import time
 from dataclasses import dataclass
 
 from jobs.tracking.metric_logger import MetricLogger  # isort: skip  # noqa: F401  # it sets what mlflow reads at its import
+from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
 from mlflow.exceptions import MlflowException
 
-from data_pipeline.errors import MissingInput, RunError
+from data_pipeline.errors import MissingInput, RunError, UserError
 from jobs.recipe.schema import TrackingConfig
 from jobs.tracking.tracker import ENDED_TAG, absolute_uri
 
-__all__ = ["RunRow", "experiment_id", "metrics_of", "read_runs"]
+__all__ = ["FoundRun", "RunRow", "download", "experiment_id", "find_run", "metrics_of", "read_runs"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,3 +92,69 @@ def _row(run: Run) -> RunRow:
         seconds=ended_s - run.info.start_time / 1000,
         metrics=dict(run.data.metrics),
     )
+
+
+_LISTED = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundRun:
+    """A run that is there."""
+
+    run_id: str
+    name: str
+
+    @property
+    def title(self) -> str:
+        """What to call it beside another of the same name."""
+        return f"{self.name} ({self.run_id[:8]})"
+
+
+def find_run(uri: str, wanted: str) -> FoundRun:
+    """The run whose id begins with `wanted`, or whose name it is, in any experiment of the store.
+
+    Raises:
+        MissingInput: there is none.
+        UserError: there are several.
+        RunError: the store can't be reached.
+    """
+    client = MlflowClient(tracking_uri=absolute_uri(uri))
+    try:
+        experiments = [one.experiment_id for one in client.search_experiments()]
+        runs: dict[str, Run] = {}
+        if "'" not in wanted and "%" not in wanted:  # no id has one, and no filter could hold it
+            for filter_string in (f"attributes.run_id LIKE '{wanted}%'", f"attributes.run_name = '{wanted}'"):
+                for run in client.search_runs(experiments, filter_string, order_by=["start_time DESC"]):
+                    runs[run.info.run_id] = run
+    except MlflowException as error:
+        raise RunError(f"tracking.uri={uri}: {str(error).splitlines()[0]}") from error
+    found = [FoundRun(run_id=run.info.run_id, name=run.info.run_name) for run in runs.values()]
+    if not found:
+        raise MissingInput(
+            f"{wanted!r} is no folder with scored.parquet, and no run of {uri} has such a name, or an id that begins "
+            "so: `basereward runs` lists them"
+        )
+    if len(found) > 1:
+        listed = ", ".join(one.title for one in found[:_LISTED]) + (", ..." if len(found) > _LISTED else "")
+        raise UserError(f"{wanted!r} is said of {len(found)} runs of {uri}: {listed}; give more of the id")
+    return found[0]
+
+
+def download(uri: str, run: FoundRun, artifact: str, folder: str) -> str:
+    """Copy one file of a run's artifacts into the local `folder`; returns its path.
+
+    Raises:
+        MissingInput: the run has no such file.
+        RunError: the store can't be reached.
+    """
+    client = MlflowClient(tracking_uri=absolute_uri(uri))
+    MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)  # one small file; the bar would stand in the user's output
+    try:
+        parent = str(Path(artifact).parent)
+        if all(entry.path != artifact for entry in client.list_artifacts(run.run_id, parent)):
+            raise MissingInput(
+                f"run {run.title} has no {artifact}: `basereward evaluate` logs it to the training's run"
+            )
+        return str(client.download_artifacts(run.run_id, artifact, folder))
+    except MlflowException as error:
+        raise RunError(f"tracking.uri={uri}: {str(error).splitlines()[0]}") from error

@@ -10,7 +10,7 @@ from ray.train.v2.api.exceptions import PreemptionError, TrainingFailedError, Wo
 
 from data_pipeline.errors import RunError
 from jobs.train.coordinator import Location
-from rm_core.train_config.worker_group import WorkerGroupConfig
+from rm_core.train_config.config import WorkerGroupConfig
 
 __all__ = ["Budget", "Failure", "failure_of"]
 

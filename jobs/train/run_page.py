@@ -13,7 +13,7 @@ from cluster.capacity import Node
 from data_pipeline.dataset.manifest import Manifest
 from jobs.recipe.schema import Recipe
 from jobs.runtime.terminal import duration
-from jobs.tracking.run_header import ATTEMPTS, GOING_ON
+from jobs.tracking.run_writer import ATTEMPTS, GOING_ON
 from jobs.train.record import Attempt
 from rm_core.planner.config import PlanConfig
 from rm_core.planner.gpus import GPUS

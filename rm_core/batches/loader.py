@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from rm_core.batches.decoding import Comparisons, Decoder
 from rm_core.batches.packed import PackedBatch
 from rm_core.batches.positions import RowFormat
-from rm_core.packing.plan import Pack, Plan, StepPlan
+from rm_core.packing.plan import Pack, Plan, StagedPlan, StepPlan
 from rm_core.packing.sizes import PlanningTable
-from rm_core.packing.staged_plan import StagedPlan
 
 __all__ = ["Comparisons", "PackLoader", "RankStep"]
 

@@ -1,6 +1,9 @@
 """`PackedBatch`: one row of whole Comparisons as tensors, and the one function that makes it.
 
 Legend: T tokens of the row, V image tokens, P vision patches, I distinct images, R responses.
+
+A `BlockLayout` says where the Comparisons of a packed row stand, and who may attend to whom. A row is a sequence of
+Comparisons, each laid out as [prefix | response 1 | ... | response K].
 """
 
 from collections.abc import Sequence
@@ -14,11 +17,48 @@ from torch import Tensor
 from data_pipeline.encoding.encoder import EncodedComparison
 from data_pipeline.errors import RunError
 from rm_core.batches.labels import Labels, labels_of
-from rm_core.batches.layout import Block, BlockLayout
 from rm_core.batches.pixels import ImageLoader, distinct_images, patches_of
 from rm_core.batches.positions import RowFormat, comparison_positions
 
-__all__ = ["PackedBatch", "collate"]
+__all__ = ["Block", "BlockLayout", "PackedBatch", "block_mask", "collate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Where one Comparison stands in the row, in tokens."""
+
+    start: int
+    prefix_length: int
+    response_lengths: tuple[int, ...]
+
+    @property
+    def length(self) -> int:
+        return self.prefix_length + sum(self.response_lengths)
+
+    @property
+    def stop(self) -> int:
+        return self.start + self.length
+
+
+@dataclass(frozen=True, slots=True)
+class BlockLayout:
+    """The blocks of a row in order, covering it without gaps: the description of its attention mask."""
+
+    blocks: tuple[Block, ...]
+
+    @property
+    def num_tokens(self) -> int:
+        return self.blocks[-1].stop if self.blocks else 0
+
+
+def block_mask(block: Block, device: torch.device) -> Tensor:
+    """The rule as a matrix: causal, and (key in the prefix, or key in the query's own response)."""
+    lengths = torch.tensor((block.prefix_length, *block.response_lengths), device=device)
+    segment = torch.repeat_interleave(torch.arange(len(lengths), device=device), lengths)
+    token = torch.arange(block.length, device=device)
+    causal = token[:, None] >= token[None, :]
+    return causal & ((segment[None, :] == 0) | (segment[:, None] == segment[None, :]))
+
 
 _NONE = np.zeros(0, dtype=np.int32)
 

@@ -1,6 +1,6 @@
 """Checkpoints of a training: complete or absent, local or on s3, readable by any number of ranks.
 
-    each rank   fragments of the training state -> copy in memory -> `saver` thread -> `parts`: data file, then record
+    each rank   fragments of the training state -> copy in memory -> `saver` thread -> a part: data file, then record
     rank 0      all records of this attempt are there -> `Marker`, written last -> `Retention` deletes older ones
     later       `store` lists what is complete -> `reader` joins ranges out of the parts -> `resume_newest`: of
                 those that all ranks can read

@@ -18,8 +18,17 @@ from torch import Tensor
 from data_pipeline.errors import BaserewardError, CorruptData, MissingInput, NoSpace, RunError
 from data_pipeline.storage import delete_folder, join, list_files, read_bytes, sha256_of, write_atomic
 from rm_core.checkpoints.fragments import Fragment
-from rm_core.checkpoints.layout import MARKER, RECORD, Marker, PartRecord, parsed, part_stem, step_folder, to_bytes
-from rm_core.checkpoints.parts import write_part
+from rm_core.checkpoints.layout import (
+    MARKER,
+    RECORD,
+    Marker,
+    PartRecord,
+    parsed,
+    part_stem,
+    step_folder,
+    to_bytes,
+    write_part,
+)
 from rm_core.checkpoints.store import CheckpointStore, Retention
 
 __all__ = ["CheckpointSaver", "Snapshot"]

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rm_core.ensembles.calibration import calibrate
 from rm_core.ensembles.config import GateConfig
+from rm_core.ensembles.fit import calibrate
 from rm_core.evaluation.paired import PairedComparison, compare_paired
 from rm_core.evaluation.pairs import pair_table
 from rm_core.scoring.scored import ScoredComparison

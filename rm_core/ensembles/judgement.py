@@ -9,17 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from data_pipeline.errors import RunError
-from rm_core.ensembles.calibration import (
+from rm_core.ensembles.ensemble import RULES, Ensemble
+from rm_core.ensembles.fit import (
     Calibration,
     RiskCoverage,
     best_temperature,
     calibrate,
+    fit,
     pair_spread,
     risk_coverage,
 )
-from rm_core.ensembles.combine import RULES
-from rm_core.ensembles.ensemble import Ensemble
-from rm_core.ensembles.fit import fit
 from rm_core.ensembles.table import ScoreTable
 from rm_core.evaluation.curves import CalibrationBin, calibration
 from rm_core.evaluation.intervals import Resampling

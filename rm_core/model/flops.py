@@ -16,7 +16,7 @@ from typing import Any, Self
 import torch
 
 from rm_core.model.families import family_of
-from rm_core.packing.cost import CostModel, attention_pairs
+from rm_core.packing.balance import CostModel, attention_pairs
 
 __all__ = ["Flops", "TextFlops", "VisionFlops", "cost_model", "peak_flops"]
 
@@ -153,8 +153,8 @@ class Flops:
             prefix: tokens of the prompt, image tokens included.
             responses: tokens of each response.
             grids: its distinct images and videos.
-            pooled_last_layer: the last layer's MLP runs for one token a response, as `rm_core.model.decoder` does it
-                where pooling is "last"; False: for all tokens.
+            pooled_last_layer: the last layer's MLP runs for one token a response, as `rm_core.model.decoder` does
+                it where pooling is "last"; False: for all tokens.
         """
         tokens = prefix + sum(responses)
         last = len(responses) if pooled_last_layer else tokens

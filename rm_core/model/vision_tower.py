@@ -1,23 +1,63 @@
 """The vision tower of Qwen2-VL and Qwen2.5-VL over the distinct images of a packed row.
 
-Transformers' own modules, called in their own order, with one difference: windows of one length attend in one call
-(`attention.vision`), and every index is made on the CPU from the grids, so that a GPU never waits for Python.
+Transformers' own modules, called in their own order, with one difference: sequences (windows, frames) of one length
+attend in one call, and every index is made on the CPU from the grids, so that a GPU never waits for Python.
+Transformers calls its attention once a window: a picture of 448 x 448 pixels has 16 windows, a row of a GPU hundreds,
+times the tower's layers.
 
-Legend: P patches, V tokens that come out (P / 4), E hidden size of the language model.
+Legend: P patches, V tokens that come out (P / 4), E hidden size of the language model, H heads, D head dimension.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch.nn.functional import linear, scaled_dot_product_attention
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb_vision
 from transformers.vision_utils import get_vision_cu_seqlens, get_vision_position_ids, get_vision_window_index
 
-from rm_core.model.attention.vision import Chunks
+__all__ = ["Chunks", "PatchProduct", "run_vision_tower", "use_patch_product"]
 
-__all__ = ["PatchProduct", "run_vision_tower", "use_patch_product"]
+
+class Chunks:
+    """Sequences that stand one behind the other and attend to themselves only, grouped by length.
+
+    Args:
+        lengths: of each, in order; they cover the row's patches.
+    """
+
+    def __init__(self, lengths: Sequence[int], device: torch.device) -> None:
+        indices: dict[int, list[Tensor]] = {}
+        start = 0
+        for length in lengths:
+            indices.setdefault(length, []).append(torch.arange(start, start + length))
+            start += length
+        self._lengths = list(indices)
+        self._gathered: list[Tensor] = []
+        self._back: Tensor | None = None
+        if len(indices) > 1:
+            gathered = [torch.cat(group) for group in indices.values()]
+            self._back = torch.argsort(torch.cat(gathered)).to(device, non_blocking=True)
+            self._gathered = [group.to(device, non_blocking=True) for group in gathered]
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """[P, H, D] from query, key and value [P, H, D]."""
+        if self._back is None:
+            return _attend(query, key, value, self._lengths[0], scale)
+        groups = [
+            _attend(query[index], key[index], value[index], length, scale)
+            for length, index in zip(self._lengths, self._gathered, strict=True)
+        ]
+        return torch.cat(groups)[self._back]
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, length: int, scale: float) -> Tensor:
+    """Attention of sequences of one length, standing one behind the other."""
+    shape = (-1, length, *query.shape[1:])
+    queries, keys, values = (part.view(shape).transpose(1, 2) for part in (query, key, value))
+    return scaled_dot_product_attention(queries, keys, values, scale=scale).transpose(1, 2).flatten(0, 1)
+
 
 RunLayer = Callable[[int, Callable[..., Tensor], Tensor], Tensor]
 """(index of the layer, layer, its input) -> its output: recomputed in the backward pass, or not."""

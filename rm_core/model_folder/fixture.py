@@ -15,8 +15,7 @@ from torch import Tensor
 
 from data_pipeline.errors import MissingInput
 from rm_core.batches.labels import Labels
-from rm_core.batches.layout import Block, BlockLayout
-from rm_core.batches.packed import PackedBatch
+from rm_core.batches.packed import Block, BlockLayout, PackedBatch
 from rm_core.model.backbone import DTYPES
 
 __all__ = ["FIXTURE", "Fixture", "read_fixture", "write_fixture"]

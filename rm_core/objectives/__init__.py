@@ -3,9 +3,9 @@
     head output [R] or [R, 2], `Labels`
       -> float32, by length    terms.py          r / log(tokens + 1), where asked for
       -> indices [2, N]        matches.py        ordered pairs, or all matches where ties or soft labels count
-      -> costs                 pairwise.py       Bradley-Terry, margins, soft labels; probit of Gaussian outputs
+      -> costs                 pairwise.py       Bradley-Terry, margins, soft labels; probit of Gaussian outputs;
+                                                 with ties: Rao-Kupper, Davidson
                                listwise.py       Plackett-Luce, top-1
-                               ties.py           Rao-Kupper, Davidson
                                terms.py          sums of pairs, mean of the step, squares of rewards
       -> `Judged`              objective.py      named `Term`s: sum, unit, count
 

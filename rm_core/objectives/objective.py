@@ -17,9 +17,8 @@ from rm_core.objectives.matches import (
     score_shares,
     vote_shares,
 )
-from rm_core.objectives.pairwise import means, soft_cost, win_cost
+from rm_core.objectives.pairwise import davidson, means, rao_kupper, soft_cost, win_cost
 from rm_core.objectives.terms import Judged, Term, Unit, batch_zero, length_normalised, squared_rewards, squared_sums
-from rm_core.objectives.ties import davidson, rao_kupper
 
 __all__ = ["Objective"]
 

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from rm_core.objectives.pairwise import standard_gap
-from rm_core.objectives.ties import log_tie_constant
+from rm_core.objectives.pairwise import log_tie_constant, standard_gap
 
 __all__ = ["Outcome", "davidson_probabilities", "rao_kupper_probabilities", "win_probability"]
 

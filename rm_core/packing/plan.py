@@ -7,10 +7,18 @@
 Nothing before the last arrow knows the number of ranks, so a run that resumes on another number of workers sees the
 same Comparisons in the same steps. Nothing reads data, and nothing is kept but the planning table: any step of a table
 of any size is planned on its own, many steps at once.
+
+A `StagedPlan` has several stages, one after the other, each over a part of the same planning table:
+
+    stage 1: Comparisons with images   steps 0 ... a - 1
+    stage 2: text only                 steps a ... b - 1
+
+To the loader it is one plan: steps are counted through, and rows are those of the whole table.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -23,7 +31,8 @@ from rm_core.packing.first_fit import Pack, PackBudget, Packs, pack_steps
 from rm_core.packing.order import shuffled_places
 from rm_core.packing.sizes import PlanningTable, StepCounts
 
-__all__ = ["Pack", "PackBudget", "Plan", "StepPlan", "StepPlans", "pack_first_fit"]
+__all__ = ["Pack", "PackBudget", "Plan", "Stage", "StagedPlan", "StepPlan", "StepPlans", "pack_first_fit"]
+
 
 _CHUNK = 1 << 17
 """Comparisons planned together: some ten milliseconds and megabytes."""
@@ -148,3 +157,63 @@ def pack_first_fit(rows: Sequence[int], table: PlanningTable, budget: PackBudget
     packs = pack_steps(tokens, table.num_patches[chosen], budget)
     costs = packs.sums(table.cost[chosen].ravel())
     return list(StepPlans(0, chosen, packs, costs, table.counts(chosen)).packs_of(0))
+
+
+Integers = npt.NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One part of a training.
+
+    Attributes:
+        name: for metrics and messages.
+        plan: over the stage's own table.
+        indices: int [N], row of the whole table of each row of the stage's.
+    """
+
+    name: str
+    plan: Plan
+    indices: Integers
+
+
+class StagedPlan:
+    """Stages in a row; pure, like each of their plans.
+
+    Args:
+        stages: at least one.
+    """
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        self.stages = tuple(stages)
+        self._starts = np.cumsum([0, *(stage.plan.num_steps for stage in stages)]).tolist()
+        self.num_steps = int(self._starts[-1])
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """The first step of each stage."""
+        return tuple(self._starts[:-1])
+
+    def stage_of(self, index: int) -> tuple[int, int]:
+        """(number of the stage that step `index` belongs to, its offset in that stage)."""
+        number = min(bisect_right(self._starts, index) - 1, len(self.stages) - 1)
+        return number, index - self._starts[number]
+
+    def step(self, index: int) -> StepPlan:
+        """Step `index`, 0 <= index < num_steps; `epoch` counts passes of its stage."""
+        number, offset = self.stage_of(index)
+        stage = self.stages[number]
+        step = stage.plan.step(offset)
+        packs = tuple(_moved(pack, stage.indices) for pack in step.packs)
+        return replace(step, index=index, rows=tuple(stage.indices[list(step.rows)].tolist()), packs=packs)
+
+    def schedule(self, step: StepPlan, world_size: int) -> list[list[Pack]]:
+        """The packs of `step` rank by rank, as `Plan.schedule`."""
+        number, offset = self.stage_of(step.index)
+        stage = self.stages[number]
+        schedule = stage.plan.schedule(stage.plan.step(offset), world_size)
+        return [[_moved(pack, stage.indices) for pack in rank_packs] for rank_packs in schedule]
+
+
+def _moved(pack: Pack, indices: Integers) -> Pack:
+    return replace(pack, rows=tuple(indices[list(pack.rows)].tolist()) if pack.rows else ())

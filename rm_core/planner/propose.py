@@ -1,22 +1,28 @@
-"""What does not fit is refused, with changes that do: each of them was planned like the recipe itself.
+"""What does not fit is refused, with changes that do; and sizes over numbers of GPUs, each with its fastest setting.
 
-One key is changed, or where that is not enough two, then three; what costs the least speed comes first.
+Every proposed change was planned like the recipe itself. One key is changed, or where that is not enough two, then
+three; what costs the least speed comes first.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations, product
 from typing import Any
 
 from data_pipeline.errors import RecipeError
 from rm_core.planner.architecture import Architecture, architecture_of, config_of_train
+from rm_core.planner.config import PlanConfig
 from rm_core.planner.gpus import GPUS, Gpu
 from rm_core.planner.memory import Memory, largest_patch_budget, largest_token_budget, memory_of
+from rm_core.planner.roofline import Time, time_of
 from rm_core.planner.setting import Row, Setting
+from rm_core.planner.workload import Workload
 from rm_core.train_config.check import check_train_config
 from rm_core.train_config.config import TrainConfig
 
-__all__ = ["check_fits", "overrides", "proposals", "refuse"]
+__all__ = ["GPU_COUNTS", "Cell", "best_setting", "check_fits", "num_steps", "overrides", "proposals", "refuse"]
+
 
 SMALLEST_ROW = Row(tokens=2048, patches=4096)
 """Less is no proposal where the largest Comparison is not known: it would not fit into a row."""
@@ -164,3 +170,54 @@ def _with_smaller_row(
         one = replace(one, token_budget=min(largest_token_budget(arch, one, gpu), one.token_budget))
     enough = one.token_budget >= smallest.tokens and one.patch_budget >= smallest.patches
     return one if enough and memory_of(arch, one).fits(gpu) else None
+
+
+GPU_COUNTS = (8, 16, 32, 64, 128, 256)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The fastest setting of one size on so many GPUs."""
+
+    setting: Setting
+    time: Time
+
+    @property
+    def words(self) -> str:
+        """``ZeRO-2, full, 8,192 tokens``."""
+        offload = " offload" * self.setting.offload_optimizer
+        return f"ZeRO-{self.setting.stage}{offload}, {self.setting.recompute}, {self.setting.token_budget:,} tokens"
+
+
+def num_steps(setting: Setting, comparisons: float, *, epochs: float = 1.0) -> int:
+    """Optimiser steps of so many passes."""
+    return max(1, math.ceil(epochs * comparisons / setting.global_batch))
+
+
+def best_setting(
+    arch: Architecture, setting: Setting, workload: Workload, gpu: Gpu, config: PlanConfig, *, epochs: float = 1.0
+) -> Cell | None:
+    """Of stages 2 and 3, with and without offload, and all kinds of recomputation the fastest that fits.
+
+    The row is `setting`'s, or the largest that fits where that is smaller. None: nothing fits.
+    """
+    steps = num_steps(setting, workload.comparisons, epochs=epochs)
+    cells = [
+        Cell(one, time_of(arch, one, workload, gpu, config, steps=steps))
+        for one in _candidates(arch, setting, gpu, max(SMALLEST_ROW.tokens, workload.largest_tokens))
+    ]
+    return min(cells, key=lambda cell: cell.time.step_s, default=None)
+
+
+def _candidates(arch: Architecture, setting: Setting, gpu: Gpu, smallest: int) -> Iterator[Setting]:
+    stages: Sequence[tuple[int, bool]] = ((2, False), (3, False), (2, True), (3, True))
+    for stage, offload in stages:
+        for recompute in ("none", "selective", "full"):
+            one = replace(
+                setting, stage=stage, offload_optimizer=offload, offload_parameters=False, recompute=recompute
+            )
+            if not memory_of(arch, one).fits(gpu):
+                tokens = largest_token_budget(arch, one, gpu)
+                one = replace(one, token_budget=min(tokens, one.token_budget))
+            if one.token_budget >= smallest:
+                yield one

@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rm_core.scaling.points import TrialPoint
 from rm_core.scaling.power_law import NoFit, PowerLaw, fit_power_law
 from rm_core.scaling.seeds import Place, rank
-from rm_core.scaling.series import MEASURES, Measure, Series, by_label, series_of, varies
+from rm_core.scaling.series import MEASURES, Measure, Series, TrialPoint, by_label, series_of, varies
 
 __all__ = ["QUANTITIES", "Analysis", "Fit", "Quantity", "analyse"]
 

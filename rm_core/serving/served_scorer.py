@@ -14,7 +14,7 @@ from data_pipeline.encoding.tokenizer import load_tokenizer
 from data_pipeline.errors import RecordError, UserError
 from data_pipeline.media import Image, load_image
 from data_pipeline.records.comparison import Comparison
-from rm_core.ensembles.combine import Combined
+from rm_core.ensembles.ensemble import Combined
 from rm_core.packing.plan import PackBudget
 from rm_core.scoring.scorer import Scorer
 from rm_core.scoring.table_rows import comparison_of

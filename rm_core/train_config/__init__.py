@@ -1,6 +1,6 @@
 """What a recipe may say about training, refused before a cluster is asked for, and what follows from it for weights.
 
-recipe -> `config.TrainConfig`      sections of `weights` (groups and stages), `health`, `worker_group`
+recipe -> `config.TrainConfig`      with sections of its health, profile, group of workers; `weights`: groups, stages
        -> `check`                   RecipeError with key, value and cure for what cannot be
        -> `parameter_groups`        the optimiser's groups, and the learning rate of each at every step (pure)
 """

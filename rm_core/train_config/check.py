@@ -3,10 +3,8 @@
 from data_pipeline.bounds import check_bounds
 from data_pipeline.errors import RecipeError
 from rm_core.objectives.config import check_objective_config
-from rm_core.train_config.config import TrainConfig
-from rm_core.train_config.health import check_profile
+from rm_core.train_config.config import TrainConfig, check_min_workers, check_profile
 from rm_core.train_config.weights import check_trained_groups
-from rm_core.train_config.worker_group import check_min_workers
 
 __all__ = ["check_train_config"]
 

@@ -1,15 +1,97 @@
-"""What a recipe may say about training."""
+"""What a recipe may say about training, its group of workers, its health and its profile."""
 
 from dataclasses import dataclass, field
 
 from data_pipeline.bounds import bounded, one_of
+from data_pipeline.errors import RecipeError
 from rm_core.model.config import HeadConfig, LoraConfig
 from rm_core.objectives.config import ObjectiveConfig
-from rm_core.train_config.health import HealthConfig, ProfileConfig
 from rm_core.train_config.weights import StageConfig, WeightsConfig
-from rm_core.train_config.worker_group import WorkerGroupConfig
 
-__all__ = ["OptimizerConfig", "TrainConfig", "ZeroConfig"]
+__all__ = [
+    "HealthConfig",
+    "OptimizerConfig",
+    "ProfileConfig",
+    "TrainConfig",
+    "WorkerGroupConfig",
+    "ZeroConfig",
+    "check_min_workers",
+    "check_profile",
+]
+
+
+@dataclass(kw_only=True)
+class HealthConfig:
+    """What is looked at while a model trains, and when that ends the training."""
+
+    max_skipped_steps: int = bounded(3, at_least=0)
+    """Steps in a row that are left out because a loss or a gradient is not finite; one more ends the training."""
+    compare_ranks_every: int = bounded(100, at_least=0)
+    """Optimiser steps between two looks at whether all ranks hold the same weights, rates and position; 0: none."""
+    reward_drift: float = bounded(10.0, at_least=0)
+    """Warns where the rewards of a window lie so many first standard deviations off the first window's mean, or spread
+    so many times as far; 0: never."""
+    stop_on_drift: bool = False
+    """End the training instead of warning."""
+    data_wait: float = bounded(0.5, above=0, at_most=1)
+    """Warns where a rank waited for its rows for more than this share of three windows in a row, 0 to 1."""
+
+
+@dataclass(kw_only=True)
+class ProfileConfig:
+    """Traces of PyTorch's profiler, kept as files of the MLflow run."""
+
+    steps: list[int] = bounded([], at_least=1, cure="steps are counted from 1")
+    """Optimiser steps to trace, each counted from 1 as in the metrics; none: no profiler."""
+    ranks: list[int] = bounded([0], at_least=0)
+    """Ranks whose traces are kept."""
+
+
+def check_profile(profile: ProfileConfig, *, num_workers: int) -> None:
+    """Refuse steps to trace without a rank, and ranks that the group does not have.
+
+    Raises:
+        RecipeError: names the key, its value and the cure.
+    """
+    if profile.steps and not profile.ranks:
+        raise RecipeError("train.profile.ranks is empty: name the ranks to trace, for example [0]")
+    if profile.steps and max(profile.ranks) >= num_workers:
+        ranks = f"ranks are 0 to {num_workers - 1} with train.num_workers={num_workers}"
+        raise RecipeError(f"train.profile.ranks={profile.ranks}: {ranks}")
+
+
+@dataclass(kw_only=True)
+class WorkerGroupConfig:
+    """Placement of the workers, and how often the group is started again."""
+
+    min_workers: int | None = bounded(None, at_least=1)
+    """Fewest workers to go on with while nodes are missing; the group grows back to ``num_workers`` when they return.
+    Unset: always ``num_workers``."""
+    accelerator: str | None = None
+    """The only type of GPU to take, as Ray names it, for example H100 or A100-80G; unset: any."""
+    exclude_nodes: list[str] = field(default_factory=list)
+    """Nodes that get no worker: their addresses or Ray's ids of them."""
+    exclude_node_after: int = bounded(2, at_least=0)
+    """A node on which workers died so many times gets none any more; 0: it always may."""
+    start_timeout_s: float = bounded(600.0, above=0)
+    """Seconds to wait for room for the workers, at the start and after a loss; a cluster may add nodes meanwhile."""
+    watch_s: float = bounded(10.0, above=0)
+    """Seconds between two looks at the cluster: for nodes that are about to be taken away, and for room to grow."""
+    max_failures: int = bounded(3, at_least=0)
+    """Times the group is started again from its last checkpoint after an error in a worker's own code."""
+    max_lost_workers: int = bounded(20, at_least=0)
+    """Times it is started again after workers or their nodes died, or hung: more often, as on spot machines."""
+
+
+def check_min_workers(config: WorkerGroupConfig, num_workers: int) -> None:
+    """Refuse a group whose smallest size is above its full one.
+
+    Raises:
+        RecipeError: names both keys with their values.
+    """
+    least = config.min_workers
+    if least is not None and least > num_workers:
+        raise RecipeError(f"train.group.min_workers={least} must be 1 to train.num_workers={num_workers}")
 
 
 @dataclass(kw_only=True)

@@ -11,7 +11,7 @@ from torch import nn
 
 from rm_core.model.config import GROUPS
 from rm_core.model.families import group_of
-from rm_core.packing.staged_plan import StagedPlan
+from rm_core.packing.plan import StagedPlan
 from rm_core.train_config.config import TrainConfig
 from rm_core.train_config.weights import GroupConfig
 

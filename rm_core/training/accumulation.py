@@ -21,7 +21,7 @@ from rm_core.objectives.objective import Objective
 from rm_core.objectives.terms import Judged, Unit
 from rm_core.packing.plan import StepPlan
 from rm_core.training.engine import ZeroEngine
-from rm_core.training.observers.clock import Phases
+from rm_core.training.observers.speed import Phases
 
 __all__ = ["Accumulator", "StepSums", "check_work"]
 

@@ -19,8 +19,8 @@ from data_pipeline.errors import RecipeError
 from data_pipeline.storage import join
 from rm_core.checkpoints import Checkpoint, CheckpointSaver, CheckpointStore, Retention, Snapshot, resume_newest
 from rm_core.train_config.config import TrainConfig
+from rm_core.training.audit import Fingerprints
 from rm_core.training.engine import ZeroEngine
-from rm_core.training.fingerprint import Fingerprints
 
 __all__ = ["Checkpointing", "Position", "identity_of"]
 

@@ -11,9 +11,8 @@ from data_pipeline.storage.cache import ShardCache
 from rm_core.model.families import family_of
 from rm_core.model.flops import cost_model
 from rm_core.model_folder.remote import backbone_settings
-from rm_core.packing.plan import PackBudget, Plan
+from rm_core.packing.plan import PackBudget, Plan, Stage, StagedPlan
 from rm_core.packing.sizes import PlanningTable
-from rm_core.packing.staged_plan import Stage, StagedPlan
 from rm_core.train_config.config import TrainConfig
 from rm_core.train_config.weights import StageConfig
 

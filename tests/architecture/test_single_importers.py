@@ -12,7 +12,6 @@ IMPORTERS = {
     "mlflow": {
         "jobs/tracking/metric_logger.py",
         "jobs/registry/registry.py",
-        "jobs/tracking/artifacts.py",
         "jobs/tracking/store.py",
         "jobs/registry/pyfunc_model.py",
         "jobs/tracking/run_writer.py",

@@ -17,9 +17,8 @@ from rm_core.model.families import group_of
 from rm_core.model.reward_model import RewardModel
 from rm_core.objectives.pairwise import win_cost
 from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
-from rm_core.training.audit import WeightAudit
+from rm_core.training.audit import Fingerprints, WeightAudit
 from rm_core.training.engine import ZeroEngine
-from rm_core.training.fingerprint import Fingerprints
 from rm_core.training.master_weights import MasterWeights
 
 CASES = [(0, "fp32"), (1, "fp32"), (2, "fp32"), (3, "fp32"), (1, "bf16"), (2, "bf16"), (3, "bf16")]

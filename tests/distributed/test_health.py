@@ -21,8 +21,7 @@ from data_pipeline.errors import RunError
 from rm_core.model.config import InitModelConfig
 from rm_core.model.reward_model import RewardModel
 from rm_core.model_folder.initialise import initialise_model
-from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
-from rm_core.train_config.health import HealthConfig, ProfileConfig
+from rm_core.train_config.config import HealthConfig, OptimizerConfig, ProfileConfig, TrainConfig, ZeroConfig
 from rm_core.training import worker
 from rm_core.training.engine import ZeroEngine
 from rm_core.training.health.agreement import _odd_ones

@@ -11,7 +11,7 @@ from distributed_ranks import run_ranks
 from data_pipeline.errors import RunError
 from rm_core.training.health import check_agreement
 from rm_core.training.observers import PhaseClock, Speed
-from rm_core.training.observers.clock import PARTS
+from rm_core.training.observers.speed import PARTS
 
 CPU = torch.device("cpu")
 SECONDS = {

@@ -16,10 +16,8 @@ from rm_core.batches.loader import PackLoader
 from rm_core.model.families import group_of
 from rm_core.model.reward_model import RewardModel
 from rm_core.objectives.config import ObjectiveConfig
-from rm_core.packing.plan import PackBudget, Plan
-from rm_core.packing.staged_plan import Stage, StagedPlan
-from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
-from rm_core.train_config.health import HealthConfig
+from rm_core.packing.plan import PackBudget, Plan, Stage, StagedPlan
+from rm_core.train_config.config import HealthConfig, OptimizerConfig, TrainConfig, ZeroConfig
 from rm_core.train_config.parameter_groups import freeze, rate_of_stage
 from rm_core.train_config.weights import GroupConfig, StageConfig, WeightsConfig
 from rm_core.training.checkpointing import Checkpointing, identity_of

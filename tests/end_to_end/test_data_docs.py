@@ -10,7 +10,7 @@ import pytest
 
 from data_pipeline.config import SourceConfig
 from data_pipeline.dataset.manifest import Manifest
-from data_pipeline.inspection.reasons import MEANINGS
+from data_pipeline.inspection.quarantine import MEANINGS
 from data_pipeline.records.checks import check
 from data_pipeline.records.comparison import Comparison
 from data_pipeline.sources.registry import SHAPES, adapter_of

@@ -12,8 +12,8 @@ from data_pipeline.synthetic import write_synthetic
 from jobs.cli.main import main
 from jobs.recipe.schema import ClusterConfig
 from jobs.runtime.ray_session import open_cluster
-from rm_core.ensembles.combine import RULES
 from rm_core.ensembles.config import AVERAGE, GateConfig
+from rm_core.ensembles.ensemble import RULES
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "ensembles.md").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from jobs.sweep.folder import SweepFolder, TrialState
 from jobs.sweep.progress import SweepProgress, results_rows
 from jobs.sweep.trials import TrialSpec, expand
 from jobs.tracking.tracker import Tracker
-from rm_core.scaling.points import TrialPoint
+from rm_core.scaling.series import TrialPoint
 
 
 def point_of(spec: TrialSpec, accuracy: float) -> TrialPoint:

@@ -10,7 +10,7 @@ from text_records import RECORDS as TEXT_RECORDS
 
 from data_pipeline.config import SourceConfig
 from data_pipeline.errors import RecordError
-from data_pipeline.inspection.reasons import MEANINGS
+from data_pipeline.inspection.quarantine import MEANINGS
 from data_pipeline.records.comparison import Comparison, ImageSlot, Turn
 from data_pipeline.sources.registry import adapter_of
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rm_core.scaling.points import TrialPoint
+from rm_core.scaling.series import TrialPoint
 from rm_core.scoring.scored import ScoredComparison
 from rm_core.scoring.scored_file import SCORED_FILE, write_scored
 

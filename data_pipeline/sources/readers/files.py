@@ -16,10 +16,9 @@ from typing import NamedTuple
 from data_pipeline import storage
 from data_pipeline.errors import MissingInput
 from data_pipeline.sources.readers.csv_rows import read_table, scan_table
-from data_pipeline.sources.readers.json_lines import read_lines, scan_lines
 from data_pipeline.sources.readers.json_lists import read_list, scan_list
 from data_pipeline.sources.readers.parquet_rows import count_parquet, read_parquet
-from data_pipeline.sources.readers.streams import Row, RowRange, to_ranges
+from data_pipeline.sources.readers.streams import Row, RowRange, read_lines, scan_lines, to_ranges
 
 __all__ = ["RowRange", "SourceFile", "count_rows", "read_rows", "split_rows"]
 

@@ -1,16 +1,32 @@
-"""What the readers of every file kind share: rows and ranges of them, decompression, and lines of bounded length."""
+"""Rows and ranges of files, decompression, lines of bounded length, and the simplest kind of file: JSON lines.
+
+A broken line of .jsonl or .jsonl.gz is refused, and the next one read.
+"""
 
 import gzip
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, BinaryIO, cast
 
 from data_pipeline import storage
 from data_pipeline.errors import RecordError
 
-__all__ = ["MAX_RECORD_BYTES", "RawRecord", "Row", "RowRange", "as_record", "bounded_lines", "open_stream", "to_ranges"]
+__all__ = [
+    "MAX_RECORD_BYTES",
+    "RawRecord",
+    "Row",
+    "RowRange",
+    "as_record",
+    "bounded_lines",
+    "open_stream",
+    "read_lines",
+    "scan_lines",
+    "to_ranges",
+]
+
 
 RawRecord = dict[str, Any]
 Row = tuple[int, RawRecord | RecordError]
@@ -82,3 +98,32 @@ def as_record(value: object, text: str) -> RawRecord | RecordError:
         except UnicodeEncodeError as error:  # half a surrogate pair is no text, and could not be written anywhere
             return RecordError("malformed_record", f"{type(error).__name__}: {error}")
     return value
+
+
+def scan_lines(url: str) -> Iterator[int]:
+    """The byte where each line begins, blank lines included."""
+    with open_stream(url) as file:
+        offset = 0
+        for num_bytes, _ in bounded_lines(file):
+            yield offset
+            offset += num_bytes
+
+
+def read_lines(url: str, start: int, count: int | None, offset: int) -> Iterator[Row]:
+    """Rows [start, start + count), row `start` at byte `offset` unless that is 0; blank lines are passed over."""
+    with open_stream(url, offset) as file:
+        skip = 0 if offset else start
+        stop = None if count is None else skip + count
+        for row, (num_bytes, line) in enumerate(islice(bounded_lines(file), skip, stop), start):
+            if line is None:
+                yield row, RecordError("malformed_record", f"a line of {num_bytes:,} bytes, above {MAX_RECORD_BYTES:,}")
+            elif line.strip():
+                yield row, _parse(line)
+
+
+def _parse(line: bytes) -> RawRecord | RecordError:
+    try:
+        text = line.decode("utf-8-sig")  # some sets begin with a byte order mark
+        return as_record(json.loads(text), text)
+    except (ValueError, RecursionError) as error:
+        return RecordError("malformed_record", f"{type(error).__name__}: {error}")

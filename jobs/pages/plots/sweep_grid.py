@@ -8,8 +8,8 @@ import numpy as np
 
 from jobs.pages.formats import shortened
 from jobs.pages.plots import style
+from jobs.pages.plots.layouts import COLUMN_WIDTH, last_part
 from jobs.pages.plots.svg import tip
-from jobs.pages.plots.sweep_parts import COLUMN_WIDTH, last_part
 from rm_core.scaling.analysis import Analysis
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jobs.pages.plots import style, ticks
-from jobs.pages.plots.sweep_parts import draw_mean, draw_runs
+from jobs.pages.plots.layouts import draw_mean, draw_runs
 from rm_core.scaling.analysis import Fit
 from rm_core.scaling.seeds import SeedMean, pooled_means
 

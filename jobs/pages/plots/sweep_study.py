@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from jobs.pages.formats import shortened
 from jobs.pages.plots import style, ticks
+from jobs.pages.plots.layouts import COLUMN_WIDTH, draw_mean, draw_runs, last_part, metric_words
 from jobs.pages.plots.svg import tip
-from jobs.pages.plots.sweep_parts import COLUMN_WIDTH, draw_mean, draw_runs, last_part, metric_words
 from rm_core.scaling.analysis import Analysis
-from rm_core.scaling.points import TrialPoint
+from rm_core.scaling.series import TrialPoint
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

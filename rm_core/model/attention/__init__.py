@@ -8,12 +8,18 @@ never by a matrix over the row, and each kernel reads it in its own way:
     `flex`    GPUs: FlexAttention over a block mask made from the layout, compiled once for all lengths
     `varlen`  GPUs: the kernel named "flash", FlashAttention over sequences, each response with its prefix's keys first
 
-`interface` registers the name and counts what ran, `kernels` chooses, `vision` is the tower's attention, frame by frame
-or window by window.
+`interface` registers the name, chooses the kernel and counts what ran. In `rm_core.model.vision_tower` patches
+attend frame by frame or window by window.
 """
 
-from rm_core.model.attention.interface import ATTENTION_NAME, RowAttention, register_attention
-from rm_core.model.attention.kernels import KERNELS, Kernel, choose_kernel
+from rm_core.model.attention.interface import (
+    ATTENTION_NAME,
+    KERNELS,
+    Kernel,
+    RowAttention,
+    choose_kernel,
+    register_attention,
+)
 from rm_core.model.attention.work import Work, WorkDone
 
 __all__ = [

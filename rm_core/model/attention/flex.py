@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
-from rm_core.batches.layout import BlockLayout
+from rm_core.batches.packed import BlockLayout
 
 __all__ = ["BLOCK", "block_mask_of", "prepare", "token_bounds", "why_not"]
 

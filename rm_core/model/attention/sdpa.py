@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from rm_core.batches.layout import Block, BlockLayout, block_mask
+from rm_core.batches.packed import Block, BlockLayout, block_mask
 
 __all__ = ["prepare"]
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention.varlen import varlen_attn
 
-from rm_core.batches.layout import BlockLayout
+from rm_core.batches.packed import BlockLayout
 
 __all__ = ["Sequences", "Varlen", "prepare", "sequences_of", "why_not"]
 

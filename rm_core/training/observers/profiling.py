@@ -9,7 +9,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from data_pipeline.errors import RecipeError
-from rm_core.train_config.health import ProfileConfig
+from rm_core.train_config.config import ProfileConfig
 
 __all__ = ["Profiler"]
 

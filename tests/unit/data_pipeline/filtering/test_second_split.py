@@ -10,7 +10,7 @@ import pytest
 from data_pipeline.config import PreprocessConfig, SourceConfig, SplitConfig
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.encoding.tokenizer import train_tokenizer
-from data_pipeline.filtering.second_split import content_keys, split_again
+from data_pipeline.filtering.split import content_keys, split_again
 from data_pipeline.pipeline import prepare
 
 NUM_PROMPTS, VOTES = 60, 2

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from data_pipeline.config import MediaConfig
 from data_pipeline.errors import RecordError
 from data_pipeline.media import load_image
-from data_pipeline.media.bounds import check_declared_size
+from data_pipeline.media.reading import check_declared_size
 from data_pipeline.records.comparison import MediaRef
 
 pytestmark = [

@@ -10,7 +10,7 @@ from multimodal_records import R1_JUDGED, RECORDS, V1_DIALOGUES
 
 from data_pipeline.config import SourceConfig
 from data_pipeline.errors import RecordError
-from data_pipeline.inspection.reasons import MEANINGS
+from data_pipeline.inspection.quarantine import MEANINGS
 from data_pipeline.records.comparison import Comparison, ImageSlot, MediaRef
 from data_pipeline.sources.registry import adapter_of
 

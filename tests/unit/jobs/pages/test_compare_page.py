@@ -4,9 +4,8 @@ import pytest
 from html_pages import PageReader
 
 from jobs.pages.compare_page import render_comparison, verdict
-from rm_core.evaluation.matching import match
+from rm_core.evaluation.matching import largest_differences, match
 from rm_core.evaluation.paired import compare_paired
-from rm_core.evaluation.paired_items import largest_differences
 from rm_core.scoring.scored import ScoredComparison
 
 

@@ -24,8 +24,7 @@ from data_pipeline.errors import CorruptData, MissingInput, RecipeError, UserErr
 from data_pipeline.filtering.apply import REASONS
 from data_pipeline.inspection.histogram import MAX_BARS, distribution
 from data_pipeline.inspection.places import read_place
-from data_pipeline.inspection.quarantine import EXAMPLES_A_REASON, read_quarantine
-from data_pipeline.inspection.reasons import MEANINGS
+from data_pipeline.inspection.quarantine import EXAMPLES_A_REASON, MEANINGS, read_quarantine
 from data_pipeline.inspection.samples import choose
 from data_pipeline.inspection.summary import DataSummary, summarise
 from data_pipeline.inspection.verify import verify_files

@@ -13,8 +13,7 @@ from html_pages import PageReader
 
 from data_pipeline.errors import RunError
 from jobs.pages.ensemble_report import render_html, write_ensemble_report
-from rm_core.ensembles.calibration import calibrate
-from rm_core.ensembles.fit import fit
+from rm_core.ensembles.fit import calibrate, fit
 from rm_core.ensembles.judgement import Judgement, judge, rewards_of, scored_by
 from rm_core.ensembles.table import ScoreTable, score_table
 from rm_core.evaluation.intervals import Resampling

@@ -11,8 +11,7 @@ from data_pipeline.errors import RecipeError, RunError
 from jobs.train.coordinator import Coordinator, Location
 from jobs.train.failures import Budget, Failure, failure_of
 from rm_core.train_config.check import check_train_config
-from rm_core.train_config.config import TrainConfig
-from rm_core.train_config.worker_group import WorkerGroupConfig
+from rm_core.train_config.config import TrainConfig, WorkerGroupConfig
 
 LOCATIONS = {0: Location(node="n0", address="10.0.0.1"), 1: Location(node="n1", address="10.0.0.2")}
 DEATH = Failure(lost=True, ranks=(1,), text="its process died")

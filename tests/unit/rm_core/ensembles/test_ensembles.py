@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 
 from data_pipeline.errors import CorruptData, RunError
-from rm_core.ensembles.calibration import TEMPERATURES, best_temperature, calibrate, pair_spread, risk_coverage
-from rm_core.ensembles.combine import RULES, combine
-from rm_core.ensembles.ensemble import Ensemble
-from rm_core.ensembles.fit import fit
+from rm_core.ensembles.ensemble import RULES, Ensemble, combine
+from rm_core.ensembles.fit import TEMPERATURES, best_temperature, calibrate, fit, pair_spread, risk_coverage
 from rm_core.ensembles.table import ScoreTable, score_table
 from rm_core.evaluation.metrics import evaluate
 from rm_core.scoring.scored import ScoredComparison

@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from data_pipeline.errors import RecipeError
-from rm_core.batches.layout import Block, BlockLayout, block_mask
+from rm_core.batches.packed import Block, BlockLayout, block_mask
 from rm_core.model.attention import KERNELS, Work, WorkDone, choose_kernel, flex, sdpa, varlen
 from rm_core.model.attention.varlen import Sequences
-from rm_core.model.attention.vision import Chunks
+from rm_core.model.vision_tower import Chunks
 
 HEADS, KEY_HEADS, SIZE = 4, 2, 8
 LAYOUTS = {

@@ -7,7 +7,7 @@ import torch
 from objective_forms import Case, davidson, judged, rao_kupper
 from scipy.stats import norm
 
-from rm_core.objectives import ties
+from rm_core.objectives import pairwise
 from rm_core.objectives.config import ObjectiveConfig
 from rm_core.objectives.pairwise import log_normal_cdf, soft_cost, win_cost
 from rm_core.objectives.probability import (
@@ -94,8 +94,8 @@ def test_gradcheck_of_pairwise_costs(columns: int) -> None:
 def test_gradcheck_of_ties() -> None:
     gap = torch.randn(6, generator=torch.Generator().manual_seed(1), dtype=torch.float64, requires_grad=True)
     tied = torch.tensor([True, False] * 3)
-    assert torch.autograd.gradcheck(lambda x: ties.rao_kupper(x, tied, 0.4), (gap,))
-    assert torch.autograd.gradcheck(lambda x: ties.davidson(x, tied, 0.4), (gap,))
+    assert torch.autograd.gradcheck(lambda x: pairwise.rao_kupper(x, tied, 0.4), (gap,))
+    assert torch.autograd.gradcheck(lambda x: pairwise.davidson(x, tied, 0.4), (gap,))
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_probabilities_are_what_the_objectives_cost() -> None:
     one, other = gaussian[:33], gaussian[33:].expand(33, 2)
     assert torch.allclose(-win_probability(one, other).log(), win_cost(gaussian, *pairs), rtol=1e-4, atol=1e-6)
     never, always = torch.zeros(33, dtype=torch.bool), torch.ones(33, dtype=torch.bool)
-    for cost, chances in ((ties.rao_kupper, rao_kupper_probabilities), (ties.davidson, davidson_probabilities)):
+    for cost, chances in ((pairwise.rao_kupper, rao_kupper_probabilities), (pairwise.davidson, davidson_probabilities)):
         outcome = chances(GAPS, ZEROS, 0.7)
         assert torch.allclose(-outcome.win.log(), cost(GAPS, never, 0.7), rtol=1e-4, atol=1e-6)
         assert torch.allclose(-outcome.tie.log(), cost(GAPS, always, 0.7), rtol=1e-4, atol=1e-6)
@@ -168,7 +168,7 @@ def test_outputs_of_other_shapes_have_no_probability(one: tuple[int, ...], other
 
 def test_a_tie_parameter_of_any_size_is_finite() -> None:
     for parameter in (1e-30, 1e-3, 50.0, 1e4):
-        for cost in (ties.rao_kupper, ties.davidson):
+        for cost in (pairwise.rao_kupper, pairwise.davidson):
             for tied in (True, False):
                 assert bool(cost(GAPS, torch.full((33,), tied), parameter).isfinite().all())
-    assert ties.log_tie_constant(1.0) == pytest.approx(1.8546, abs=1e-4)
+    assert pairwise.log_tie_constant(1.0) == pytest.approx(1.8546, abs=1e-4)

@@ -9,8 +9,7 @@ from toys import ROW_FORMAT, toy_comparison, toy_config, toy_image
 
 from data_pipeline.errors import RecipeError, RunError
 from rm_core.batches.loader import PackLoader
-from rm_core.packing.plan import PackBudget, Plan
-from rm_core.packing.staged_plan import Stage, StagedPlan
+from rm_core.packing.plan import PackBudget, Plan, Stage, StagedPlan
 from rm_core.train_config.check import check_train_config
 from rm_core.train_config.config import TrainConfig
 from rm_core.train_config.parameter_groups import rate_of_stage

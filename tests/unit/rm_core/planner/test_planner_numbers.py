@@ -9,10 +9,10 @@ from rm_core.model.flops import Flops
 from rm_core.planner.architecture import architecture_of, config_of_shape
 from rm_core.planner.config import PlanConfig, check_plan_config
 from rm_core.planner.gpus import GPUS
+from rm_core.planner.propose import best_setting
 from rm_core.planner.roofline import rows_of_step, time_of
 from rm_core.planner.setting import Setting
 from rm_core.planner.states import states_of
-from rm_core.planner.sweep import best_setting
 from rm_core.planner.workload import assumed_workload
 from rm_core.train_config.config import TrainConfig
 

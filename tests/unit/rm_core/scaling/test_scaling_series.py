@@ -4,9 +4,8 @@ import math
 
 import pytest
 
-from rm_core.scaling.points import TrialPoint
 from rm_core.scaling.seeds import pooled_means, pooled_spread, rank
-from rm_core.scaling.series import MEASURES, series_of, varies
+from rm_core.scaling.series import MEASURES, TrialPoint, series_of, varies
 
 PARAMETERS, DATA, COMPUTE = MEASURES
 

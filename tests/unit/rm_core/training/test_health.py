@@ -10,8 +10,7 @@ from rm_core.planner.architecture import config_of_shape
 from rm_core.planner.gpus import GPUS
 from rm_core.planner.propose import check_fits
 from rm_core.train_config.check import check_train_config
-from rm_core.train_config.config import TrainConfig, ZeroConfig
-from rm_core.train_config.health import HealthConfig, ProfileConfig
+from rm_core.train_config.config import HealthConfig, ProfileConfig, TrainConfig, ZeroConfig
 from rm_core.training.health import DataStalls, RewardDrift, explain_out_of_memory
 
 CPU = torch.device("cpu")

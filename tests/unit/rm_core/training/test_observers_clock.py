@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from data_pipeline.errors import RecipeError
-from rm_core.train_config.health import ProfileConfig
-from rm_core.training.observers import PhaseClock, Profiler, clock
+from rm_core.train_config.config import ProfileConfig
+from rm_core.training.observers import PhaseClock, Profiler, speed
 
 CPU = torch.device("cpu")
 
@@ -26,7 +26,7 @@ class Time:
 
 def test_every_second_belongs_to_the_phase_it_was_spent_in(monkeypatch: pytest.MonkeyPatch) -> None:
     time = Time()
-    monkeypatch.setattr(clock, "time", time)
+    monkeypatch.setattr(speed, "time", time)
     phases = PhaseClock(CPU)
     spent = [("loading", 1.0), ("forward", 2.0), ("backward", 4.0), ("loading", 0.5), ("step mean", 0.25)]
     spent += [("optimiser step", 0.125), ("waiting", 8.0), ("optimiser step", 3.0), ("checkpoint", 16.0)]
@@ -37,7 +37,7 @@ def test_every_second_belongs_to_the_phase_it_was_spent_in(monkeypatch: pytest.M
         "data": 1.5, "forward": 2.25, "backward": 4.0, "wait": 8.0, "optimiser": 3.125, "checkpoint": 16.0, "other": 1.5
     }  # fmt: skip
     time.now_s += 2.0
-    assert phases.take() == dict.fromkeys(clock.PARTS, 0.0) | {"other": 2.0}, "a new window"
+    assert phases.take() == dict.fromkeys(speed.PARTS, 0.0) | {"other": 2.0}, "a new window"
 
 
 def traced(config: ProfileConfig, *, rank: int) -> dict[str, list[str]]:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from benchmarks.common.lengths import CASES, SIDE, Lengths
 from data_pipeline.dataset.tables import ROWS_SCHEMA
-from rm_core.packing.balance import CostModel
+from rm_core.packing.row_sizes import CostModel
 
 SEED = 1
 GLOBAL_BATCH = 128

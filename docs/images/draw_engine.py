@@ -49,7 +49,7 @@ from rm_core.batches.packed import Block, BlockLayout, PackedBatch, collate
 from rm_core.batches.pixels import PATCH_DIM
 from rm_core.batches.positions import comparison_positions
 from rm_core.model.attention.flex import BLOCK, token_bounds
-from rm_core.packing.balance import attention_pairs
+from rm_core.packing.row_sizes import attention_pairs
 
 __all__ = ["pictures"]
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 import torch
 
 from rm_core.model.families import family_of
-from rm_core.packing.balance import CostModel, attention_pairs
+from rm_core.packing.row_sizes import CostModel, attention_pairs
 
 __all__ = ["Flops", "TextFlops", "VisionFlops", "cost_model", "peak_flops"]
 

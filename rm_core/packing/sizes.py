@@ -14,8 +14,7 @@ import pyarrow as pa
 
 from data_pipeline.encoding.encoder import EncodedComparison
 from data_pipeline.errors import RecipeError, RunError
-from rm_core.packing.balance import CostModel, attention_pairs
-from rm_core.packing.row_sizes import SIZE_COLUMNS, ArrowIds, RowSizes, sizes_of
+from rm_core.packing.row_sizes import SIZE_COLUMNS, ArrowIds, CostModel, RowSizes, attention_pairs, sizes_of
 
 __all__ = ["PlanningTable", "StepCounts", "num_ordered_pairs"]
 

@@ -13,7 +13,7 @@ import pytest
 
 from rm_core.model.flops import Flops
 from rm_core.model.shape_config import backbone_config
-from rm_core.packing.balance import attention_pairs
+from rm_core.packing.row_sizes import attention_pairs
 
 DOCS = Path(__file__).parents[2] / "docs"
 IMAGES = DOCS / "images"

@@ -12,7 +12,7 @@ from toys import ROW_FORMAT
 from data_pipeline.encoding.encoder import EncodedComparison
 from data_pipeline.errors import CorruptData
 from rm_core.batches.decoding import Decoder
-from rm_core.packing.balance import CostModel
+from rm_core.packing.row_sizes import CostModel
 from rm_core.packing.sizes import PlanningTable
 
 

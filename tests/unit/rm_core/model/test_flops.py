@@ -22,7 +22,7 @@ from data_pipeline.errors import RecipeError
 from rm_core.batches.packed import Block, block_mask, collate
 from rm_core.model.flops import Flops, TextFlops, cost_model, peak_flops
 from rm_core.model.shape_config import backbone_config
-from rm_core.packing.balance import attention_pairs
+from rm_core.packing.row_sizes import attention_pairs
 from rm_core.packing.sizes import PlanningTable
 
 SPECIAL_IDS = {

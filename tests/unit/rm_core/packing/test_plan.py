@@ -12,9 +12,9 @@ from toys import toy_comparison, toy_image
 
 from data_pipeline.dataset.tables import ROWS_SCHEMA
 from data_pipeline.errors import RecipeError, RunError
-from rm_core.packing.balance import CostModel, attention_pairs
 from rm_core.packing.order import shuffled_places
 from rm_core.packing.plan import Pack, PackBudget, Plan, pack_first_fit
+from rm_core.packing.row_sizes import CostModel, attention_pairs
 from rm_core.packing.sizes import PlanningTable, StepCounts, num_ordered_pairs
 
 BUDGET = PackBudget(tokens=100, patches=64)

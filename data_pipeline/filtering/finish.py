@@ -5,113 +5,38 @@
     counts that add up ----------------------------------------------------> manifests/<address>.json, manifest.json
 
 No shard and no image is opened here, so another rule costs seconds.
-
-What the done units left in the output folder becomes one table of signals in the order of the plan first:
-
-    units/*.json, units/*.rows.arrow --read_units--> DoneUnits --gather--> Gathered
-                                                               --benchmarks_of--> one table a benchmark
 """
 
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from data_pipeline import __version__, storage
 from data_pipeline.config import PreprocessConfig
-from data_pipeline.dataset.layout import manifest_url, quarantine_name, rows_name, rows_url
+from data_pipeline.dataset.layout import manifest_url, quarantine_name, rows_name
 from data_pipeline.dataset.manifest import Counts, FileInfo, InputFile, Manifest
-from data_pipeline.dataset.shards import SCHEMA_VERSION, read_table, serialise
-from data_pipeline.dataset.tables import ROWS_SCHEMA, UNIT_ROWS_SCHEMA
-from data_pipeline.errors import CorruptData, RunError
+from data_pipeline.dataset.shards import SCHEMA_VERSION, serialise
+from data_pipeline.dataset.tables import ROWS_SCHEMA
+from data_pipeline.errors import CorruptData
 from data_pipeline.filtering.apply import FilterResult, apply_filters
 from data_pipeline.filtering.contamination import BenchmarkIndex
-from data_pipeline.filtering.counts import count, count_benchmarks, quarantine_lines
+from data_pipeline.filtering.gather import (
+    DoneUnit,
+    Gathered,
+    benchmarks_of,
+    count,
+    count_benchmarks,
+    gather,
+    quarantine_lines,
+    read_units,
+)
 from data_pipeline.transform.planning import address_of, all_sources, portable_config
-from data_pipeline.transform.units import UnitRecord, WorkUnit
+from data_pipeline.transform.units import WorkUnit
 
-__all__ = [
-    "BenchmarkRows",
-    "DoneUnit",
-    "Gathered",
-    "benchmarks_of",
-    "finish",
-    "gather",
-    "is_finished",
-    "manifest_address",
-    "read_units",
-]
-
-
-@dataclass(frozen=True)
-class DoneUnit:
-    """A unit with its record and its signals."""
-
-    unit: WorkUnit
-    record: UnitRecord
-    table: pa.Table
-
-
-@dataclass(frozen=True)
-class BenchmarkRows:
-    """The signals of a benchmark's items, and the units that read them."""
-
-    name: str
-    table: pa.Table
-    units: list[DoneUnit]
-
-
-@dataclass(frozen=True)
-class Gathered:
-    """All rows of all sources in plan order: signals, the place of each row's unit, and its shard in the manifest."""
-
-    table: pa.Table
-    unit: npt.NDArray[np.int64]
-    shard: npt.NDArray[np.int32]
-
-
-def read_units(units: Sequence[WorkUnit], config: PreprocessConfig) -> list[DoneUnit]:
-    """Every unit's record and signals, in the order of `units`.
-
-    Raises:
-        RunError: a unit is not done.
-        CorruptData: its record or its rows are not those it wrote.
-    """
-    return storage.read_each(partial(_read_unit, config=config), units)
-
-
-def gather(done: Sequence[DoneUnit]) -> Gathered:
-    """The rows of all units in one table."""
-    table = pa.concat_tables([UNIT_ROWS_SCHEMA.empty_table(), *(one.table for one in done)])
-    bases = np.cumsum([0, *(len(one.record.shards) for one in done)])
-    sizes = [len(one.table) for one in done]
-    unit = np.repeat(np.arange(len(done)), sizes)
-    shard = table["shard"].to_numpy() + bases[unit] if len(table) else np.zeros(0)
-    return Gathered(table, unit, shard.astype(np.int32))
-
-
-def benchmarks_of(done: Sequence[DoneUnit], config: PreprocessConfig) -> list[BenchmarkRows]:
-    """The items of each benchmark, in the order of the recipe; `done` are units of benchmarks."""
-    sources = all_sources(config)
-    found: list[BenchmarkRows] = []
-    for source in config.decontaminate.against:
-        ours = [one for one in done if sources[one.unit.source].name == source.name]
-        tables = [UNIT_ROWS_SCHEMA.empty_table(), *(one.table for one in ours)]
-        found.append(BenchmarkRows(source.name, pa.concat_tables(tables), ours))
-    return found
-
-
-def _read_unit(unit: WorkUnit, config: PreprocessConfig) -> DoneUnit:
-    record = UnitRecord.read(unit.address, config.output)
-    if record is None:
-        raise RunError(f"unit {unit.address} ({unit.path} from row {unit.start}) is not done: run it before finishing")
-    return DoneUnit(unit, record, read_table(rows_url(unit.address, config.output), record.rows_sha256))
+__all__ = ["finish", "is_finished", "manifest_address"]
 
 
 def manifest_address(config: PreprocessConfig, units: Sequence[WorkUnit]) -> str:

@@ -9,7 +9,7 @@ run         search: the next trial, listed or picked by Optuna -> tune: the adap
 report      results: the finished trials, read from the folder -> page, plots and table
             paper_section, paper_table: a table of the paper beside the sweep's numbers
 publish     results in the terminal, and the state of the sweep's MLflow run
-folder      all files of a sweep, which a resumed one reads
+folder      all files of a sweep, which a resumed one reads; trial_files: those of a running trial
 
 Ray Tune and Ray Train read the environment when they are imported: it is set here, before any module.
 """

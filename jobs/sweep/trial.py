@@ -4,68 +4,19 @@ Tune asks `step` how far it is. Where it shall end, by Tune's scheduler or becau
 writes a checkpoint first.
 """
 
-import io
-import json
 import os
-import time
 import traceback
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from typing import Any
 
 import ray
 from ray import tune
 
-from data_pipeline.storage import exists, read_bytes, write_atomic
+from jobs.sweep.trial_files import TrialLog
 from jobs.sweep.trial_work import SweepJob, TrialTask, TrialWork, one_line
 
-__all__ = ["FLUSH_S", "SweepTrial", "TrialLog", "WorkerHours", "early_reason"]
-
-
-FLUSH_S = 20.0
-"""Both are written down so often."""
-
-
-@dataclass
-class WorkerHours:
-    """Hours times workers that a trial has trained for, over all its attempts; kept in its folder.
-
-    Args:
-        url: the file.
-    """
-
-    url: str
-
-    def __post_init__(self) -> None:
-        self.hours: float = json.loads(read_bytes(self.url))["worker_hours"] if exists(self.url) else 0.0
-
-    def add(self, workers: int, seconds: float) -> None:
-        """So many workers have trained for so long."""
-        self.hours += workers * seconds / 3600
-
-    def flush(self) -> None:
-        """Write them down."""
-        write_atomic(self.url, json.dumps({"worker_hours": self.hours}).encode())
-
-
-class TrialLog:
-    """What the trial says, in its folder; what an earlier attempt said stays in front."""
-
-    def __init__(self, url: str) -> None:
-        self.text = io.StringIO()
-        self._url = url
-        self._before = read_bytes(url).decode() if exists(url) else ""
-        self._flushed = 0
-        self._flushed_s = time.monotonic()
-
-    def flush(self, *, now: bool = False) -> None:
-        """Write it down where there is more, every `FLUSH_S` or `now`."""
-        said = self.text.getvalue()
-        if len(said) > self._flushed and (now or time.monotonic() - self._flushed_s >= FLUSH_S):
-            write_atomic(self._url, (self._before + said).encode())
-            self._flushed, self._flushed_s = len(said), time.monotonic()
-
+__all__ = ["SweepTrial", "early_reason"]
 
 REPORT_S = 1.0  # a step takes so long at most: what Tune has to say comes between two of them
 

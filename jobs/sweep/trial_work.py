@@ -23,7 +23,7 @@ from jobs.runtime.watcher import watching
 from jobs.sweep.folder import SweepFolder
 from jobs.sweep.placement import TrialPlacement
 from jobs.sweep.point import measure_point
-from jobs.sweep.trial import FLUSH_S, TrialLog, WorkerHours
+from jobs.sweep.trial_files import FLUSH_S, TrialLog, WorkerHours
 from jobs.sweep.trials import TrialSpec
 from jobs.tracking.store import metrics_of
 from jobs.train import train

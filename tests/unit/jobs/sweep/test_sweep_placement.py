@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from jobs.sweep.placement import SweepCoordinator, TrialQueue
-from jobs.sweep.trial import TrialLog, WorkerHours, early_reason
+from jobs.sweep.trial import early_reason
+from jobs.sweep.trial_files import TrialLog, WorkerHours
 
 
 def test_the_next_trial_looks_for_room_when_the_one_before_is_placed() -> None:

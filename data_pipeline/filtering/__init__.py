@@ -11,9 +11,9 @@
     finish  units/*.rows.arrow --gather--> signals of all units --apply, count--> rows, quarantine and manifest
 
 Beside them: `columns` (Arrow columns as arrays), `images` (which files show the same picture) and
-`split.second_split` (held-out Comparisons in two parts, for whoever fits on some and judges on others).
+`split.split_again` (held-out Comparisons in two parts, for whoever fits on some and judges on others).
 
 A filter sees only the rows that no earlier one refused. Every decision depends on content and on the order of the
 sources in the recipe, never on the order of rows and files inside a source, nor on how they were cut into units. All
-but `gather`, `finish` and `second_split` are pure functions.
+but `gather`, `finish` and `split_again` are pure functions.
 """

@@ -5,7 +5,7 @@
 Groups are connected components (Pearce 2005, as in `scipy.sparse.csgraph`): with A and B sharing one image and B and C
 another, all three are one. Only rows that are still used may connect others.
 
-`second_split` puts some of the prepared Comparisons in two parts that share no image and no text-only prompt.
+`split_again` puts some of the prepared Comparisons in two parts that share no image and no text-only prompt.
 
 What is fitted on held-out Comparisons must be judged on others. The rule is that of the split itself (`split`),
 under another seed, so that it says nothing of which part a Comparison came from.

@@ -3,7 +3,7 @@
     list[ScoredComparison]    what a model gave each response, beside the labels (`rm_core.scoring`)
       -> PairTable            every ordered pair of responses as numpy columns, in one canonical order (`pairs`)
       -> EvaluationReport     accuracies with `intervals`, baselines, `curves` (`metrics`; `results` has its fields)
-      -> PairedComparison     two models on the same Comparisons (`matching`, `paired`, `paired_items`)
+      -> PairedComparison     two models on the same Comparisons (`matching`, `paired`)
 
 Nothing here runs a model or draws a page: whoever scores (the held-out split, a benchmark, an ensemble) makes
 `ScoredComparison`s, and the reports are plain dataclasses that go to JSON unchanged.

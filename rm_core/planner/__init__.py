@@ -7,7 +7,7 @@
                                                                     largest row that fits
                             -> `propose`                            what would fit where it does not
     + `workload`, `gpus`    -> `roofline`                           seconds of a step, hours, dollars
-    sizes x GPUs            -> `sweep`                              a table of all of that
+    sizes x GPUs            -> `propose`                            a table of all of that
 
 All of it is pure and runs in a second: nothing is allocated, no GPU is asked. `check_fits` is what a training asks
 first; `basereward plan` shows everything. Formulas, assumptions and what was measured: ``docs/planning.md``.

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rm_core.scaling.points import TrialPoint
 
 from data_pipeline.errors import RecipeError
 from jobs.recipe.sweep_config import StopEarlyConfig, SweepConfig, check_sweep_config
 from jobs.sweep.axes import Choices, Range, axes_of
 from jobs.sweep.folder import SweepFolder, TrialState
 from jobs.sweep.trials import TrialSpec, axis_labels, expand, fits, picks_of, spec_of_picks
+from rm_core.scaling.series import TrialPoint
 
 SIZES = {"3b": {"init_model.shape": "3b", "train.num_workers": 8}, "7b": {"init_model": {"shape": "7b"}}}
 GRID = {"backbone": SIZES, "train.head.layers": [1, 2]}

@@ -12,6 +12,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -63,7 +64,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), settings: Mapp
     source = file.title
     written = _with_bases(file)
     written.setdefault("name", file.name)
-    config = _merge_file(source, written)
+    config = _merged(source, written, Recipe)
     for override in overrides:
         _apply(config, override)
     for key, value in (settings or {}).items():
@@ -196,9 +197,8 @@ def _with_bases(file: _RecipeFile) -> dict[str, Any]:
             circle = " -> ".join([*passed.values(), current.title])
             raise RecipeError(f"{file.title}: its bases go round in a circle: {circle}")
         passed[current.identity] = current.title
-        settings = _parse(current.title, current.read())
+        settings = dict(_checked(current.title, current.read()))
         base = settings.pop("base", None)
-        _merge_file(current.title, settings)
         if layers:
             settings.pop("name", None)
         layers.append(settings)
@@ -207,6 +207,14 @@ def _with_bases(file: _RecipeFile) -> dict[str, Any]:
     for layer in reversed(layers):
         merged = _merge(merged, layer)
     return merged
+
+
+@lru_cache(maxsize=64)
+def _checked(source: str, text: str) -> Mapping[str, Any]:
+    """The settings of a file, checked by themselves. A sweep reads one recipe for each of its trials."""
+    settings = _parse(source, text)
+    _check_file(source, {key: value for key, value in settings.items() if key != "base"})
+    return settings
 
 
 def _find_base(base: object, of: _RecipeFile) -> _RecipeFile:
@@ -241,17 +249,30 @@ def _parse(source: str, text: str) -> dict[str, Any]:
     return {str(key): value for key, value in settings.items()}
 
 
-def _merge_file(source: str, settings: dict[str, Any]) -> DictConfig:
+def _check_file(source: str, settings: dict[str, Any]) -> None:
     _check_lists(source, settings)
     for section, value in settings.items():
         if section in SECTIONS and not isinstance(value, dict):
             raise RecipeError(f"{source}: {section} is {value!r}, but has to be a section of `key: value` lines")
+    _merged(source, settings, Recipe)
+
+
+def _merged(source: str, settings: dict[Any, Any], kind: type, prefix: str = "") -> DictConfig:
+    """`settings` over the defaults of the dataclass `kind`; `prefix` stands before the keys of messages."""
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(Recipe), settings)
+        merged = OmegaConf.merge(_defaults(kind), settings)
     except (OmegaConfBaseException, TypeError) as error:
-        raise RecipeError(f"{source}: {_one_line(error)}") from error
+        raise RecipeError(f"{source}: {_one_line(error, prefix)}") from error
     assert isinstance(merged, DictConfig)
     return merged
+
+
+@cache
+def _defaults(kind: type) -> DictConfig:
+    """OmegaConf takes a tenth of a second to read `Recipe`; `OmegaConf.merge` copies it and changes nothing of it."""
+    config = OmegaConf.structured(kind)
+    assert isinstance(config, DictConfig)
+    return config
 
 
 _LISTS: tuple[tuple[str, str, type, str], ...] = (
@@ -276,10 +297,7 @@ def _check_list(source: str, name: str, items: object, kind: type, needed: str) 
         key = f"{name}[{index}]"
         if not isinstance(item, dict):
             raise RecipeError(f"{source}: {key} is {item!r}, but has to hold `name:` and `{needed}:`")
-        try:
-            OmegaConf.merge(OmegaConf.structured(kind), item)
-        except OmegaConfBaseException as error:
-            raise RecipeError(f"{source}: {_one_line(error, prefix=key + '.')}") from error
+        _merged(source, item, kind, prefix=key + ".")
 
 
 def _apply(config: DictConfig, override: str) -> None:

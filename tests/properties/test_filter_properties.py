@@ -22,6 +22,8 @@ from data_pipeline.filtering.contamination import BenchmarkIndex
 from data_pipeline.filtering.near_duplicates import near_duplicates
 
 Row = dict[str, Any]
+few = settings(max_examples=40)
+"""Each example filters up to 14 rows several times."""
 
 PICTURES = st.sampled_from([("a", 1 << 40), ("b", 1 << 40 | 1), ("c", 7 << 20), ("d", 0), ("e", 0), ("f", 7 << 20)])
 PROMPTS = st.sampled_from(
@@ -67,6 +69,7 @@ def same_layout(rows: list[Row]) -> list[Row]:
     return [one | {"turn_lengths": lengths[one["content_key"]]} for one in rows]
 
 
+@few
 @given(ROWS, st.sampled_from([0.0, 0.3, 0.7, 1.0]), st.integers(0, 5))
 def test_no_image_and_no_text_prompt_is_in_two_splits(rows: list[Row], fraction: float, seed: int) -> None:
     config = replace(PLAIN, split=SplitConfig(heldout_fraction=fraction, seed=seed))
@@ -83,6 +86,7 @@ def test_no_image_and_no_text_prompt_is_in_two_splits(rows: list[Row], fraction:
             assert split == one["own_split"]
 
 
+@few
 @given(ROWS, st.randoms(use_true_random=False))
 def test_filters_do_not_depend_on_the_order_of_rows(rows: list[Row], random: Any) -> None:
     rows = same_layout(rows)
@@ -92,6 +96,7 @@ def test_filters_do_not_depend_on_the_order_of_rows(rows: list[Row], random: Any
     assert outcome(rows, one) == outcome(shuffled, other)
 
 
+@few
 @given(ROWS, st.integers(1, 5))
 def test_filters_do_not_depend_on_how_rows_were_cut_into_units(rows: list[Row], rows_per_unit: int) -> None:
     whole = table(rows)
@@ -101,6 +106,7 @@ def test_filters_do_not_depend_on_how_rows_were_cut_into_units(rows: list[Row], 
     assert np.array_equal(one.repeats, other.repeats)
 
 
+@few
 @given(
     ROWS,
     st.sampled_from(
@@ -123,6 +129,7 @@ def test_adding_a_rule_gives_no_row_back(rows: list[Row], rules: RulesConfig) ->
     assert all(new for old, new in zip(before, after, strict=True) if old)
 
 
+@few
 @given(ROWS)
 def test_one_row_of_each_content_is_left(rows: list[Row]) -> None:
     found = apply_filters(table(rows), replace(PLAIN, split=SplitConfig(heldout_fraction=0.0)), None)
@@ -139,6 +146,7 @@ _BUS = [("c", 7340032), ("c", 7340032)]
     + [row("What is it?", ("A dog.", "A bus."), [*_BUS, ("a", 1_099_511_627_776)])] * 2
     + [row("What is it?", ("A dog.", "A bus."), [*_BUS, ("b", 1_099_511_627_777)])]
 )
+@few
 @given(ROWS)
 def test_a_near_duplicate_is_like_an_earlier_row_that_stays(rows: list[Row]) -> None:
     made = table(rows)
@@ -151,7 +159,7 @@ def test_a_near_duplicate_is_like_an_earlier_row_that_stays(rows: list[Row]) -> 
             assert len(rows[earlier]["image_keys"]) == len(rows[later]["image_keys"])
 
 
-@settings(max_examples=40)
+@few
 @given(st.floats(0, 4), st.integers(0, 3))
 def test_repeats_are_right_in_expectation(repeat: float, seed: int) -> None:
     source = SourceConfig(name="s", path="s", repeat=repeat, seed=seed)

@@ -41,7 +41,7 @@ def run(recipe: Recipe) -> None:
 
     with _draft_of(config.output) as folder:
         draft = replace(config, output=folder)
-        num_parameters = initialise_model(draft, recipe.preprocess.encode, train_tokenizer=train)
+        num_parameters = initialise_model(draft, recipe.preprocess, train_tokenizer=train)
     say(f"{config.output}: {config.shape}, {num_parameters:,} parameters, random weights of seed {config.seed}")
 
 

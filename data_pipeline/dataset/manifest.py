@@ -13,6 +13,7 @@ from typing import Any
 from data_pipeline import storage
 from data_pipeline.dataset.layout import MANIFEST, kept_manifest_url, manifest_url
 from data_pipeline.dataset.shards import SCHEMA_VERSION, ShardInfo
+from data_pipeline.encoding.reading import Reading
 from data_pipeline.errors import CorruptData
 
 __all__ = ["BenchmarkCounts", "Counts", "FileInfo", "InputFile", "Manifest", "SourceCounts"]
@@ -109,6 +110,11 @@ class Manifest:
     def fingerprint(self) -> str:
         """sha256 of the manifest's bytes: names the data that a training has seen."""
         return hashlib.sha256(self.to_json()).hexdigest()
+
+    @property
+    def reading(self) -> Reading:
+        """How the records were read that it lists."""
+        return Reading.of_manifest(self.config, self.tokenizer)
 
     def files(self, folder: str) -> list[tuple[str, str]]:
         """(url, sha256) of every file that it names, in the output folder `folder`: rows, quarantine, then shards."""

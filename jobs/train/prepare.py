@@ -16,6 +16,7 @@ from jobs.train.room import PlacementQueue
 from jobs.train.run_page import RunPage
 from jobs.train.state import claim_output, is_logged
 from rm_core.model_folder.folder import is_complete, verify_folder
+from rm_core.model_folder.reading import check_base
 from rm_core.train_config.check import check_train_config
 from rm_core.train_config.config import TrainConfig
 from rm_core.training.data_plan import make_plan
@@ -89,6 +90,7 @@ def prepare(recipe: Recipe, parent: ParentJob | None = None) -> Training | None:
     """
     config = checked_config(recipe)
     data = PreparedData.open(config.data)
+    check_base(config.model, data)
     _, plan = make_plan(config, data)
     claim_output(config, data.manifest.fingerprint)
     if is_complete(join(config.output, "export")) and is_logged(config):

@@ -24,6 +24,7 @@ from jobs.evaluate.prepare import reading_as
 from jobs.evaluate.scoring_actors import ScoringJob, collect, scored_chunks
 from jobs.recipe.load import required
 from jobs.recipe.schema import Recipe, ScoreConfig
+from jobs.runtime.leases import writes
 from jobs.runtime.ray_session import open_cluster
 from jobs.runtime.terminal import table
 from rm_core.model_folder.folder import verify_folder
@@ -43,6 +44,7 @@ class Line:
     error: str | None
 
 
+@writes("score.output", file=True)
 def run(recipe: Recipe) -> None:
     """Score `recipe.score.input`.
 

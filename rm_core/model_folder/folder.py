@@ -115,7 +115,8 @@ def finish_folder(folder: str, lineage: Mapping[str, Any]) -> None:
     for path in Path(folder).glob("*.safetensors"):
         with suppress(PermissionError):  # some shared disks know no modes
             path.chmod(mode)
-    files = {name: sha256_of(os.path.join(folder, name)) for name in sorted(os.listdir(folder)) if name != MARKER}
+    names = [name for name in sorted(os.listdir(folder)) if name != MARKER and not name.startswith(".")]
+    files = {name: sha256_of(os.path.join(folder, name)) for name in names}
     marker = {"format_version": FORMAT_VERSION, "files": files, "lineage": dict(lineage)}
     write_atomic(os.path.join(folder, MARKER), to_checked_json(marker))
 

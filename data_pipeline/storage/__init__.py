@@ -34,6 +34,7 @@ from data_pipeline.storage.web import fetch
 from data_pipeline.storage.writing import (
     delete_folder,
     from_checked_json,
+    from_json_of_any_age,
     make_parent,
     to_checked_json,
     upload,
@@ -50,6 +51,7 @@ __all__ = [
     "exists",
     "fetch",
     "from_checked_json",
+    "from_json_of_any_age",
     "held",
     "is_archive",
     "is_local",

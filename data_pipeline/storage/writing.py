@@ -8,11 +8,13 @@ fields with a checksum over all of them; `from_checked_json` refuses what does n
 import errno
 import hashlib
 import json
+import logging
 import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +31,14 @@ __all__ = [
     "delete_folder",
     "disk_room",
     "from_checked_json",
+    "from_json_of_any_age",
     "make_parent",
     "to_checked_json",
     "upload",
     "write_atomic",
 ]
+
+logger = logging.getLogger(__name__)
 
 LEASE = ".lease-"
 """How the name of a lease's file begins."""
@@ -201,7 +206,7 @@ def delete_folder(url: str, *, first: str) -> None:
 CHECKSUM = "checksum"
 
 
-def to_checked_json(fields: Mapping[str, Any]) -> bytes:
+def to_checked_json(fields: Mapping[str, Any], *, indent: int = 1) -> bytes:
     """`fields` as readable JSON with their checksum; floats come back bit for bit.
 
     >>> from_checked_json(to_checked_json({"step": 36}), "COMPLETE.json")
@@ -209,7 +214,7 @@ def to_checked_json(fields: Mapping[str, Any]) -> bytes:
     """
     assert CHECKSUM not in fields
     checked = {**fields, CHECKSUM: _checksum(fields)}
-    return (json.dumps(checked, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(checked, indent=indent, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
 def from_checked_json(data: bytes, url: str) -> dict[str, Any]:
@@ -230,6 +235,30 @@ def from_checked_json(data: bytes, url: str) -> dict[str, Any]:
     if written != _checksum(fields):
         raise CorruptData(f"{url!r} is damaged: its content differs from its {CHECKSUM}")
     return fields
+
+
+def from_json_of_any_age(data: bytes, url: str) -> dict[str, Any]:
+    """As `from_checked_json`, for files that early versions wrote without a checksum: those are taken as they are.
+
+    A damaged file does not pass for an early one where its reader knows all keys: the checksum's would be unknown.
+
+    Raises:
+        CorruptData: it is no JSON object, or the fields differ from the checksum that it has.
+    """
+    try:
+        fields = json.loads(data)
+    except ValueError as error:
+        raise CorruptData(f"{url!r} is damaged: {error}") from error
+    if isinstance(fields, dict) and CHECKSUM not in fields:
+        _say_early(url)
+        return fields
+    return from_checked_json(data, url)
+
+
+@lru_cache(maxsize=1000)
+def _say_early(url: str) -> None:
+    """Once a process and file."""
+    logger.warning("%s has no checksum, an early version wrote it: a changed digit in it would pass unnoticed", url)
 
 
 def _checksum(fields: Mapping[str, Any]) -> str:

@@ -119,6 +119,9 @@ class EncodeConfig:
     """A frame of a video with more pixels is reduced to about this many; two frames of 784 pixels are one token."""
     system_prompt: str = "You are a helpful assistant."
     """The system turn of every prompt that brings none."""
+    answer_start: str = one_of("generated", ("generated", "template"))
+    """How an answer is cut into tokens: ``generated``, apart from the header's line break, as a model writes it;
+    ``template``, as one text with it. They differ only for answers that begin with white space."""
 
 
 @dataclass(kw_only=True)

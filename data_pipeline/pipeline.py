@@ -119,7 +119,7 @@ def run_pipeline(config: PreprocessConfig, workers: Workers) -> Preparation:
     """Preprocess `config.sources` to `config.output`; work that is finished already is not repeated.
 
     Raises:
-        UserError: a value is out of range, or a source, tokenizer or shape is not there.
+        UserError: a value is out of range, a source, tokenizer or shape is not there, or somebody else writes there.
         RunError: units failed (the others are done), or the counts don't add up.
         NoSpace: the disk is full.
     """
@@ -127,6 +127,11 @@ def run_pipeline(config: PreprocessConfig, workers: Workers) -> Preparation:
     manifest = is_finished(config, units)
     if manifest is not None:
         return Preparation(manifest=manifest, plan=None)
+    with storage.held(config.output, "preprocess"):
+        return _prepare_units(units, config, workers)
+
+
+def _prepare_units(units: list[WorkUnit], config: PreprocessConfig, workers: Workers) -> Preparation:
     done = _find_done(units, config)
     missing = {unit.address: unit for unit in units if unit.address not in done}
     plan = Plan(units=units, done=done, missing=list(missing.values()))

@@ -15,7 +15,7 @@ from data_pipeline.encoding.tokenizer import train_tokenizer
 from data_pipeline.errors import MissingInput
 from data_pipeline.records.comparison import Comparison, text_of
 from data_pipeline.sources.inputs import comparisons_of
-from data_pipeline.storage import is_local
+from data_pipeline.storage import absolute, held, is_local
 from jobs.recipe.schema import Recipe
 from jobs.runtime.terminal import say
 from rm_core.model_folder.folder import is_complete
@@ -39,9 +39,9 @@ def run(recipe: Recipe) -> None:
     def train(folder: str) -> None:
         train_tokenizer(_texts(recipe), config.vocab_size, folder)
 
-    with _draft_of(config.output) as folder:
+    with held(absolute(config.output), "init-model"), _draft_of(config.output) as folder:
         draft = replace(config, output=folder)
-        num_parameters = initialise_model(draft, recipe.preprocess.encode, train_tokenizer=train)
+        num_parameters = initialise_model(draft, recipe.preprocess, train_tokenizer=train)
     say(f"{config.output}: {config.shape}, {num_parameters:,} parameters, random weights of seed {config.seed}")
 
 

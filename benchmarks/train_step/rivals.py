@@ -18,7 +18,7 @@ from benchmarks.common.padded_rows import MICRO_BATCH
 from benchmarks.train_step.records import MAX_PIXELS
 from benchmarks.train_step.sides import ModelSize
 from benchmarks.train_step.turns import STEP_BATCH
-from data_pipeline.config import EncodeConfig
+from data_pipeline.config import EncodeConfig, PreprocessConfig
 from data_pipeline.encoding.encoder import EncodedComparison
 from data_pipeline.encoding.tokenizer import load_tokenizer
 from rm_core.model.config import InitModelConfig
@@ -95,7 +95,8 @@ def _write_dialogues(
 ) -> dict[str, Any]:
     """ms-swift's records with their images, and a model folder of random weights."""
     config = InitModelConfig(output=str(folder / "model"), shape=size.shape, tokenizer=tokenizer)
-    initialise_model(config, EncodeConfig(max_pixels=MAX_PIXELS), train_tokenizer=lambda _: None)
+    reading = PreprocessConfig(encode=EncodeConfig(max_pixels=MAX_PIXELS))
+    initialise_model(config, reading, train_tokenizer=lambda _: None)
     decode = load_tokenizer(tokenizer).decode
     rows = []
     for number, item in enumerate(comparisons):

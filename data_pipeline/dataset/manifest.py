@@ -13,6 +13,7 @@ from typing import Any
 from data_pipeline import storage
 from data_pipeline.dataset.layout import MANIFEST, kept_manifest_url, manifest_url
 from data_pipeline.dataset.shards import SCHEMA_VERSION, ShardInfo
+from data_pipeline.encoding.reading import Reading
 from data_pipeline.errors import CorruptData
 
 __all__ = ["BenchmarkCounts", "Counts", "FileInfo", "InputFile", "Manifest", "SourceCounts"]
@@ -103,12 +104,22 @@ class Manifest:
     quarantine_file: FileInfo
 
     def to_json(self) -> bytes:
-        return (json.dumps(asdict(self), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+        """The file's bytes, which hold the checksum of their own content."""
+        return storage.to_checked_json(asdict(self), indent=2)
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of the manifest's bytes: names the data that a training has seen."""
-        return hashlib.sha256(self.to_json()).hexdigest()
+        """sha256 of the manifest without its checksum: names the data that a training has seen.
+
+        Manifests of early versions had no checksum; theirs is the sha256 of the file.
+        """
+        text = json.dumps(asdict(self), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def reading(self) -> Reading:
+        """How the records were read that it lists."""
+        return Reading.of_manifest(self.config, self.tokenizer)
 
     def files(self, folder: str) -> list[tuple[str, str]]:
         """(url, sha256) of every file that it names, in the output folder `folder`: rows, quarantine, then shards."""
@@ -120,14 +131,13 @@ class Manifest:
         """The manifest in `data`; `url` is for messages.
 
         Raises:
-            CorruptData: no manifest, or one of another schema version.
+            CorruptData: no manifest, a damaged one, or one of another schema version.
         """
         try:
-            raw = json.loads(data)
+            raw = storage.from_json_of_any_age(data, url)
             if raw["schema_version"] != SCHEMA_VERSION:
                 raise CorruptData(
-                    f"{url!r} has schema version {raw['schema_version']}, this program reads {SCHEMA_VERSION}: "
-                    "preprocess again"
+                    f"{url!r} has schema version {raw['schema_version']}, this program reads {SCHEMA_VERSION}"
                 )
             counts = dict(raw.pop("counts"))
             by_source = {name: SourceCounts(**found) for name, found in counts.pop("by_source").items()}
@@ -140,6 +150,8 @@ class Manifest:
                 quarantine_file=FileInfo(**raw.pop("quarantine_file")),
                 **raw,
             )
+        except CorruptData as error:
+            raise CorruptData(f"{error}: preprocess again, which keeps all finished work units") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CorruptData(f"{url!r} is no manifest ({type(error).__name__}: {error}): preprocess again") from error
 

@@ -7,6 +7,9 @@
     video       <|vision_start|> n x <|video_pad|> <|vision_end|>,  n: see `spans.py`
     response k  its text and <|im_end|>
 
+An answer that begins with a line break would make one token with the header's; see `EncodeConfig.answer_start`. Where
+the two are read as one text, the header's line break stands in front of every response instead of ending the prefix.
+
 The prefix equals what `chat_template.jinja` and the Hugging Face tokenizer give for the same turns. Text is never
 read as a special token: "<|im_end|>" inside an answer stays ordinary text.
 
@@ -15,6 +18,7 @@ Transformers' `apply_chat_template` is not used: it makes one text of it all, in
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +28,7 @@ from data_pipeline.encoding.spans import MERGED_PATCH, PATCH, EncodedImage, Enco
 from data_pipeline.encoding.tokenizer import ChatTokenizer
 from data_pipeline.errors import RecipeError, RecordError
 from data_pipeline.media import Image, Video, smart_resize
-from data_pipeline.records.comparison import Comparison, ImageSlot, Part, Turn
+from data_pipeline.records.comparison import Comparison, ImageSlot, Part, Response, Turn
 
 __all__ = [
     "MERGED_PATCH",
@@ -40,6 +44,8 @@ __all__ = [
 ]
 
 Ids = npt.NDArray[np.int32]
+_BREAK = "\n"
+"""Ends the header of every turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +149,9 @@ class Encoder:
     ) -> tuple[EncodedComparison, Segments]:
         """As `encode`, with the places where the prefix may be cut."""
         sized = [self._sized(one) for one in media]
-        segments = [self._ids(pieces, sized) for pieces in self._segments(comparison.prompt)]
+        joined = self._config.answer_start == "template" and any(map(self._joins, comparison.responses))
+        header, start = ("assistant", [_BREAK]) if joined else (f"assistant{_BREAK}", [])
+        segments = [self._ids(pieces, sized) for pieces in self._segments(comparison.prompt, header)]
         spans = [sum(isinstance(part, ImageSlot) for part in turn.parts) for turn in self._turns(comparison.prompt)]
         encoded = EncodedComparison(
             id=comparison.id,
@@ -151,14 +159,23 @@ class Encoder:
             split=comparison.split or "",
             prefix_ids=np.concatenate(segments),
             response_ids=tuple(
-                self._ids([*response.parts, _Special("<|im_end|>")], sized) for response in comparison.responses
+                self._ids([*start, *response.parts, _Special("<|im_end|>")], sized) for response in comparison.responses
             ),
             ranks=tuple(response.rank for response in comparison.responses),
             scores=tuple(response.score for response in comparison.responses),
             images=tuple(sized[slot] for slot in comparison.image_slots()),
         )
-        floors = tuple(self._floor(ids) for ids in encoded.response_ids)
+        least = 3 if joined else 0  # the line break, a token of text, the closing one
+        floors = tuple(max(least, self._floor(ids)) for ids in encoded.response_ids)
         return encoded, Segments(tuple(len(ids) for ids in segments), (*spans, 0), floors)
+
+    def _joins(self, response: Response) -> bool:
+        """Whether the header's line break and the answer's first characters are other tokens as one text."""
+        start = "".join(takewhile(lambda part: isinstance(part, str), response.parts))  # type: ignore[arg-type]
+        if not start[:1].isspace():  # nothing else is cut into words together with a line break in front
+            return False
+        encode = self._tokenizer.encode
+        return encode(_BREAK + start) != encode(_BREAK) + encode(start)
 
     def _floor(self, ids: Ids) -> int:
         ends = np.flatnonzero(ids == self._tokenizer.special_ids["<|vision_end|>"])
@@ -182,13 +199,13 @@ class Encoder:
             return list(prompt)
         return [Turn("system", (self._config.system_prompt,)), *prompt]
 
-    def _segments(self, prompt: Sequence[Turn]) -> list[list[_Piece]]:
-        """Each ends with a newline before a special token, so tokens never cross from one to the next."""
+    def _segments(self, prompt: Sequence[Turn], header: str) -> list[list[_Piece]]:
+        """Each but the last ends with a newline before a special token: tokens never cross from one to the next."""
         segments: list[list[_Piece]] = [
             [_Special("<|im_start|>"), f"{turn.role}\n", *turn.parts, _Special("<|im_end|>"), "\n"]
             for turn in self._turns(prompt)
         ]
-        return [*segments, [_Special("<|im_start|>"), "assistant\n"]]
+        return [*segments, [_Special("<|im_start|>"), header]]
 
     def _ids(self, pieces: Sequence[_Piece], spans: Sequence[VisionSpan]) -> Ids:
         """Tokens of the pieces. Neighbouring texts are joined first: byte pairs may cross the joint ("\\n" + "\\n")."""

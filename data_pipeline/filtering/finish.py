@@ -9,6 +9,7 @@ No shard and no image is opened here, so another rule costs seconds.
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,6 +39,8 @@ from data_pipeline.transform.units import WorkUnit
 
 __all__ = ["finish", "is_finished", "manifest_address"]
 
+logger = logging.getLogger(__name__)
+
 
 def manifest_address(config: PreprocessConfig, units: Sequence[WorkUnit]) -> str:
     """The address of the manifest that `finish` will write: units in order, and the settings of the filters."""
@@ -58,7 +61,11 @@ def is_finished(config: PreprocessConfig, units: Sequence[WorkUnit]) -> Manifest
     """
     if not storage.exists(manifest_url(config.output)):
         return None
-    manifest = Manifest.read(config.output)
+    try:
+        manifest = Manifest.read(config.output)
+    except CorruptData as error:
+        logger.warning("%s: it is written anew", error)
+        return None
     if manifest.address != manifest_address(config, units):
         return None
     for url, _ in manifest.files(config.output):

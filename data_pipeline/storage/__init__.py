@@ -5,6 +5,7 @@
     files     reading and listing              writing   whole files or none; JSON that holds its own checksum
     web       media from allowed web hosts     cache     local copies of remote shards
     confined  paths in the data, kept below a root
+    lease     one writer a folder
 
 A path without a scheme is local and relative to the working folder. ``s3://`` reads its keys and its endpoint from the
 usual AWS variables, ``hf://`` is the Hugging Face hub at a pinned commit. A path may lead into an archive, local or
@@ -27,11 +28,13 @@ from data_pipeline.storage.files import (
     sha256_of,
     size_of,
 )
+from data_pipeline.storage.lease import held
 from data_pipeline.storage.paths import absolute, join, name_of, parent_of
 from data_pipeline.storage.web import fetch
 from data_pipeline.storage.writing import (
     delete_folder,
     from_checked_json,
+    from_json_of_any_age,
     make_parent,
     to_checked_json,
     upload,
@@ -48,6 +51,8 @@ __all__ = [
     "exists",
     "fetch",
     "from_checked_json",
+    "from_json_of_any_age",
+    "held",
     "is_archive",
     "is_local",
     "join",

@@ -8,29 +8,42 @@ fields with a checksum over all of them; `from_checked_json` refuses what does n
 import errno
 import hashlib
 import json
+import logging
 import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from data_pipeline.errors import CorruptData, NoSpace, RecipeError
+from data_pipeline.errors import CorruptData, MissingInput, NoSpace, RecipeError
 from data_pipeline.storage.archives import locate
 from data_pipeline.storage.paths import has_scheme, name_of, parent_of
 from data_pipeline.storage.remote import filesystem_of, remote_call
 
 __all__ = [
     "CHECKSUM",
+    "LEASE",
+    "create_only",
+    "delete_file",
     "delete_folder",
     "disk_room",
     "from_checked_json",
+    "from_json_of_any_age",
     "make_parent",
     "to_checked_json",
     "upload",
     "write_atomic",
 ]
+
+logger = logging.getLogger(__name__)
+
+LEASE = ".lease-"
+"""How the name of a lease's file begins."""
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
+_CREATED_BY_ANOTHER = ("PreconditionFailed", "ConditionalRequestConflict")
 
 
 def make_parent(url: str) -> None:
@@ -49,8 +62,7 @@ def write_atomic(url: str, data: bytes) -> None:
         NoSpace: the disk is full.
         RunError: the remote store kept failing.
     """
-    if locate(url) is not None or url.startswith("hf://"):
-        raise RecipeError(f"cannot write {url!r}: archives and hf:// are only read; name a folder or s3://bucket/key")
+    _check_writable(url)
     if has_scheme(url):
         filesystem, path = filesystem_of(url)
         remote_call(url, lambda: filesystem.pipe_file(path, data))
@@ -66,6 +78,76 @@ def write_atomic(url: str, data: bytes) -> None:
             os.replace(temporary, url)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _check_writable(url: str) -> None:
+    if locate(url) is not None or url.startswith("hf://"):
+        raise RecipeError(f"cannot write {url!r}: archives and hf:// are only read; name a folder or s3://bucket/key")
+
+
+def create_only(url: str, data: bytes) -> bool:
+    """Write `data` where there is no file yet; returns whether this call did, of several at once exactly one.
+
+    Raises:
+        RecipeError: as for `write_atomic`.
+        MissingInput: the place may not be written.
+        RunError: the remote store kept failing.
+    """
+    _check_writable(url)
+    if has_scheme(url):
+        filesystem, path = filesystem_of(url)
+        return remote_call(url, lambda: _created(filesystem, path, data))
+    try:
+        with disk_room(url, len(data)):
+            make_parent(url)
+            return _linked(Path(url), data)
+    except PermissionError as error:
+        raise MissingInput(f"may not write {parent_of(url)!r}: {error.strerror}; name another folder") from error
+
+
+def _created(filesystem: Any, path: str, data: bytes) -> bool:
+    """By a condition that the store itself checks: ``If-None-Match: *`` on s3."""
+    try:
+        filesystem.pipe_file(path, data, mode="create")
+    except FileExistsError:
+        return False
+    except OSError as error:
+        response = getattr(error.__cause__, "response", None) or {}
+        if response.get("Error", {}).get("Code") in _CREATED_BY_ANOTHER:
+            return False
+        raise
+    return True
+
+
+def _linked(path: Path, data: bytes) -> bool:
+    """By a hard link, which never replaces a file, of one that is whole already; on NFS too."""
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}.tmp"
+    try:
+        temporary.write_bytes(data)
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS or not temporary.exists():
+            raise
+        try:  # a disk without links: whoever looks in this moment finds a part of the file
+            with open(path, "xb") as file:
+                file.write(data)
+        except FileExistsError:
+            return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
+def delete_file(url: str) -> None:
+    """Delete one file; it may be gone already."""
+    if has_scheme(url):
+        filesystem, path = filesystem_of(url)
+        with suppress(MissingInput):
+            remote_call(url, lambda: filesystem.rm_file(path))
+        return
+    Path(url).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -105,10 +187,14 @@ def upload(path: str, url: str) -> None:
 
 
 def delete_folder(url: str, *, first: str) -> None:
-    """Delete a folder with all that lies in it, the file called `first` before the others; it may be gone already."""
+    """Delete a folder with all that lies in it, the file called `first` before the others; it may be gone already.
+
+    In an object store, which has no folders, the lease of whoever is about to fill it again stays.
+    """
     if has_scheme(url):
         filesystem, path = filesystem_of(url)
         names = remote_call(url, lambda: [str(name) for name in filesystem.find(path)])
+        names = [name for name in names if not name_of(name).startswith(LEASE)]
         for name in sorted(names, key=lambda name: name_of(name) != first):
             remote_call(url, lambda name=name: filesystem.rm_file(name))  # type: ignore[misc]
         return
@@ -120,7 +206,7 @@ def delete_folder(url: str, *, first: str) -> None:
 CHECKSUM = "checksum"
 
 
-def to_checked_json(fields: Mapping[str, Any]) -> bytes:
+def to_checked_json(fields: Mapping[str, Any], *, indent: int = 1) -> bytes:
     """`fields` as readable JSON with their checksum; floats come back bit for bit.
 
     >>> from_checked_json(to_checked_json({"step": 36}), "COMPLETE.json")
@@ -128,7 +214,7 @@ def to_checked_json(fields: Mapping[str, Any]) -> bytes:
     """
     assert CHECKSUM not in fields
     checked = {**fields, CHECKSUM: _checksum(fields)}
-    return (json.dumps(checked, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(checked, indent=indent, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
 def from_checked_json(data: bytes, url: str) -> dict[str, Any]:
@@ -149,6 +235,30 @@ def from_checked_json(data: bytes, url: str) -> dict[str, Any]:
     if written != _checksum(fields):
         raise CorruptData(f"{url!r} is damaged: its content differs from its {CHECKSUM}")
     return fields
+
+
+def from_json_of_any_age(data: bytes, url: str) -> dict[str, Any]:
+    """As `from_checked_json`, for files that early versions wrote without a checksum: those are taken as they are.
+
+    A damaged file does not pass for an early one where its reader knows all keys: the checksum's would be unknown.
+
+    Raises:
+        CorruptData: it is no JSON object, or the fields differ from the checksum that it has.
+    """
+    try:
+        fields = json.loads(data)
+    except ValueError as error:
+        raise CorruptData(f"{url!r} is damaged: {error}") from error
+    if isinstance(fields, dict) and CHECKSUM not in fields:
+        _say_early(url)
+        return fields
+    return from_checked_json(data, url)
+
+
+@lru_cache(maxsize=1000)
+def _say_early(url: str) -> None:
+    """Once a process and file."""
+    logger.warning("%s has no checksum, an early version wrote it: a changed digit in it would pass unnoticed", url)
 
 
 def _checksum(fields: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 from data_pipeline import storage
 from data_pipeline.bounds import check_bounds
-from data_pipeline.config import PreprocessConfig, SourceConfig
+from data_pipeline.config import EncodeConfig, PreprocessConfig, SourceConfig
 from data_pipeline.dataset.shards import SCHEMA_VERSION
 from data_pipeline.encoding.tokenizer import tokenizer_fingerprint
 from data_pipeline.errors import MissingInput, RecipeError
@@ -160,7 +160,7 @@ def address_of(value: Mapping[str, Any]) -> str:
 
 def portable_config(config: PreprocessConfig) -> dict[str, Any]:
     """What of the config decides the output: nothing of where it runs or where the files lie on this machine."""
-    raw = asdict(config)
+    raw = {**asdict(config), "encode": _encode_settings(config.encode)}
     for name in ("workers", "unit_retries", "output", "data_root", "tokenizer"):
         del raw[name]
     for source in [*raw["sources"], *raw["decontaminate"]["against"]]:
@@ -210,7 +210,7 @@ def _inputs_of_unit(
         "media_root": _portable(ref.media_root, config.data_root),
         "repeat": ref.repeat,
         "media": asdict(config.media),
-        "encode": asdict(config.encode),
+        "encode": _encode_settings(config.encode),
         "shard_bytes": config.shard_bytes,
         "tokenizer": tokenizer,
         "file": scan.sha256,
@@ -226,6 +226,16 @@ def _inputs_of_unit(
             digests[archive] = storage.archive_digest(archive)
         inputs["media_archive"] = digests[archive]
     return inputs
+
+
+def _encode_settings(config: EncodeConfig) -> dict[str, Any]:
+    """As a dict. A key that the first release did not have is left out where it says what that release did, so that
+    what was prepared before keeps its address.
+    """
+    raw = asdict(config)
+    if raw["answer_start"] == EncodeConfig().answer_start:
+        del raw["answer_start"]
+    return raw
 
 
 def _limited(ranges: Sequence[RowRange], limit: int | None) -> list[RowRange]:

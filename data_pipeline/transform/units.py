@@ -8,7 +8,7 @@ same bytes anywhere, so two processes that do one by accident do no harm.
 """
 
 import hashlib
-import json
+import logging
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -36,6 +36,8 @@ __all__ = [
     "find_done",
     "run_unit",
 ]
+
+logger = logging.getLogger(__name__)
 
 _MAX_DETAIL_CHARS = 500
 
@@ -114,21 +116,20 @@ class UnitRecord:
         """The unit's record; None where it is not done.
 
         Raises:
-            CorruptData: the file is no record of a unit.
+            CorruptData: the file is damaged, or no record of a unit.
         """
         url = unit_url(address, output)
         if not storage.exists(url):
             return None
         try:
-            raw = json.loads(storage.read_bytes(url))
+            raw = storage.from_json_of_any_age(storage.read_bytes(url), url)
             refusals = [Refusal(**refusal) for refusal in raw.pop("refusals")]
             return cls(refusals=refusals, shards=[ShardInfo(**shard) for shard in raw.pop("shards")], **raw)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CorruptData(f"{url!r} is no work unit ({error}): delete that file and run again") from error
+            raise CorruptData(f"{url!r} is no work unit ({error}): preprocess again") from error
 
     def write(self, address: str, output: str) -> None:
-        text = json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-        storage.write_atomic(unit_url(address, output), text.encode())
+        storage.write_atomic(unit_url(address, output), storage.to_checked_json(asdict(self)))
 
     def result(self, unit: WorkUnit, *, seconds: float, reused: bool) -> UnitResult:
         return UnitResult(
@@ -145,9 +146,13 @@ class UnitRecord:
 
 
 def find_done(unit: WorkUnit, config: PreprocessConfig) -> UnitResult | None:
-    """What an earlier run did of the unit; None where it has to be done."""
+    """What an earlier run did of the unit; None where it has to be done, also because its record is damaged."""
     started = time.perf_counter()
-    record = UnitRecord.read(unit.address, config.output)
+    try:
+        record = UnitRecord.read(unit.address, config.output)
+    except CorruptData as error:
+        logger.warning("%s: its work unit is done again", error)
+        return None
     if record is None or not _is_whole(record, unit.address, config.output):
         return None
     return record.result(unit, seconds=time.perf_counter() - started, reused=True)

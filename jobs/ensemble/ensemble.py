@@ -11,11 +11,13 @@ from jobs.ensemble.prepare import prepare, registered
 from jobs.ensemble.publish import publish
 from jobs.ensemble.run import put_together, write_model
 from jobs.recipe.schema import Recipe
+from jobs.runtime.leases import writes
 from jobs.runtime.terminal import say
 
 __all__ = ["run"]
 
 
+@writes("ensemble.output")
 def run(recipe: Recipe) -> None:
     """Fit, judge, report and register `recipe.ensemble`.
 

@@ -5,16 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from data_pipeline.dataset.prepared import PreparedData
-from data_pipeline.encoding.tokenizer import tokenizer_fingerprint
 from data_pipeline.errors import CorruptData, MissingInput, RecipeError
 from data_pipeline.storage import absolute, is_local, join
 from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.schema import Recipe
 from jobs.registry.registry import ModelRegistry, RegisteredVersion, is_address
+from jobs.runtime.terminal import say
 from rm_core.ensembles.config import MemberConfig
 from rm_core.model_folder.folder import is_complete, marker_sha256, model_type_of, sees_images, verify_folder
+from rm_core.model_folder.reading import check_data
 from rm_core.model_folder.remote import local_model
-from rm_core.serving.served_model import SERVED_FILE, Reading, ServedMember
+from rm_core.serving.served_model import SERVED_FILE, ServedMember
 
 __all__ = ["FoundMember", "find_members", "member_of"]
 
@@ -69,13 +70,15 @@ def member_of(config: MemberConfig, data: PreparedData, registry: ModelRegistry,
         lineage = verify_folder(folder)
     except (MissingInput, RecipeError, CorruptData) as error:
         raise type(error)(f"member {config.name!r} ({config.model}): {error}") from error
-    _check_reads(config, folder, data)
+    if not config.text_only and not sees_images(folder):
+        raise RecipeError(f"member {config.name!r} ({model_type_of(folder)}) sees no images: give it `text_only: true`")
+    reading = check_data(folder, f"member {config.name!r} ({config.model})", data, report=say)
     served = ServedMember(
         name=config.name,
         model=given if known is None else known.address,
         sha256=marker_sha256(folder),
         text_only=config.text_only,
-        reading=Reading.of_manifest(data.manifest.config),
+        reading=reading,
         lineage=_lineage(lineage, known),
     )
     return FoundMember(served=served, folder=folder, given=given, data=data, share=config.share)
@@ -87,16 +90,6 @@ def _check_is_model(folder: str) -> None:
     if os.path.isfile(os.path.join(folder, SERVED_FILE)):
         raise RecipeError("it is an ensemble of others: name those in its place")
     raise MissingInput(f"{folder} has no model.json: it is no reward model that training exported, or not a whole one")
-
-
-def _check_reads(config: MemberConfig, folder: str, data: PreparedData) -> None:
-    if not config.text_only and not sees_images(folder):
-        raise RecipeError(f"member {config.name!r} ({model_type_of(folder)}) sees no images: give it `text_only: true`")
-    if tokenizer_fingerprint(folder) != data.manifest.tokenizer:
-        raise RecipeError(
-            f"member {config.name!r} has another tokenizer than the data in {data.folder}: preprocess the same records "
-            "with its tokenizer, and name that folder as the member's `data`"
-        )
 
 
 def _lineage(own: dict[str, Any], known: RegisteredVersion | None) -> dict[str, Any]:

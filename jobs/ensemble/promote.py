@@ -19,6 +19,7 @@ from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.schema import Recipe, with_absolute_paths
 from jobs.registry.pyfunc_model import read_served
 from jobs.registry.registry import CANDIDATE, CHAMPION, PREVIOUS, ModelRegistry, RegisteredVersion
+from jobs.runtime.leases import writes
 from jobs.runtime.terminal import columns, say
 from rm_core.ensembles.config import MemberConfig
 from rm_core.ensembles.gate import Decision, Standing, decide
@@ -31,6 +32,7 @@ from rm_core.serving.served_model import HERE, ServedModel
 __all__ = ["run"]
 
 
+@writes("ensemble.output")
 def run(recipe: Recipe) -> None:
     """Ask the gate, write down what it said, and move the aliases where it said yes.
 

@@ -18,6 +18,7 @@ from jobs.evaluate.prepare import Evaluation, prepare
 from jobs.evaluate.publish import publish
 from jobs.evaluate.scoring_actors import ScoringJob, collect, scored_rows
 from jobs.recipe.schema import Recipe
+from jobs.runtime.leases import writes
 from jobs.runtime.ray_session import open_cluster
 from rm_core.evaluation.metrics import evaluate
 from rm_core.evaluation.results import EvaluationReport
@@ -29,6 +30,7 @@ __all__ = ["run"]
 _CHUNK = 64
 
 
+@writes("evaluate.output")
 def run(
     recipe: Recipe, opened: ClusterInfo | None = None, placed: Callable[[], None] | None = None
 ) -> EvaluationReport:

@@ -1,17 +1,21 @@
-"""Before an evaluation: the model is verified and the prepared data opened."""
+"""Before an evaluation, or scoring: the model is verified, the data opened, and both are read in one way."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from data_pipeline.dataset.prepared import PreparedData
+from data_pipeline.encoding.reading import Reading
+from data_pipeline.encoding.tokenizer import tokenizer_fingerprint
 from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.schema import EvaluateConfig, Recipe, with_absolute_paths
+from jobs.runtime.terminal import say
 from rm_core.model_folder.folder import marker_sha256, verify_folder
+from rm_core.model_folder.reading import check_data, reading_to_use
 from rm_core.model_folder.remote import local_model
 from rm_core.scoring.scored_file import ScoredOrigin
 
-__all__ = ["Evaluation", "prepare"]
+__all__ = ["Evaluation", "prepare", "reading_as"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +42,32 @@ def prepare(recipe: Recipe) -> Evaluation:
     """Check what `recipe.evaluate` names.
 
     Raises:
-        UserError: data or model are not there.
+        UserError: data or model are not there, or the model reads other tokens than the data have.
     """
     config = with_absolute_paths(recipe.evaluate, "model", "data", "output")
-    lineage = verify_folder(local_model(config.model))
+    copy = local_model(config.model)
+    lineage = verify_folder(copy)
     config = replace(config, data=manifest_of(recipe, config.data))
-    return Evaluation(recipe=recipe, config=config, data=PreparedData.open(config.data), lineage=lineage)
+    data = PreparedData.open(config.data)
+    check_data(copy, f"evaluate.model={recipe.evaluate.model!r}", data, config.split, report=say)
+    return Evaluation(recipe=recipe, config=config, data=data, lineage=lineage)
+
+
+def reading_as(recipe: Recipe, model: str) -> Recipe:
+    """The recipe for reading raw records as the model in the local folder `model` does.
+
+    Raises:
+        RecipeError: the recipe says otherwise.
+    """
+    config = recipe.preprocess
+    said = Reading.of_config(config, tokenizer_fingerprint(model))
+    reading = reading_to_use(
+        model,
+        f"score.model={recipe.score.model!r}",
+        said,
+        other_name=f"recipe {recipe.name!r}",
+        cure="set {key}={value} in the recipe or the command",
+        report=say,
+    )
+    rules, media = replace(config.rules, max_tokens=reading.max_tokens), reading.bounded(config.media)
+    return replace(recipe, preprocess=replace(config, encode=reading.encode, rules=rules, media=media))

@@ -20,9 +20,11 @@ from data_pipeline.media import load_image
 from data_pipeline.sources.adapters.jsonl import to_unranked
 from data_pipeline.sources.readers.files import read_rows
 from data_pipeline.storage import absolute
+from jobs.evaluate.prepare import reading_as
 from jobs.evaluate.scoring_actors import ScoringJob, collect, scored_chunks
 from jobs.recipe.load import required
 from jobs.recipe.schema import Recipe, ScoreConfig
+from jobs.runtime.leases import writes
 from jobs.runtime.ray_session import open_cluster
 from jobs.runtime.terminal import table
 from rm_core.model_folder.folder import verify_folder
@@ -42,11 +44,13 @@ class Line:
     error: str | None
 
 
+@writes("score.output", file=True)
 def run(recipe: Recipe) -> None:
     """Score `recipe.score.input`.
 
     Raises:
-        UserError: input or model are not there, or a Comparison exceeds a budget.
+        UserError: input or model are not there, the recipe reads records in another way than the model, or a Comparison
+            exceeds a budget.
         RunError: a scoring process died.
     """
     config = recipe.score
@@ -56,6 +60,7 @@ def run(recipe: Recipe) -> None:
     model = absolute(config.model)
     copy = local_model(model)
     verify_folder(copy)
+    recipe = reading_as(recipe, copy)
     lines = list(read_lines(source, config, Encoder(load_tokenizer(copy), recipe.preprocess.encode), recipe))
     rewards = iter(score_lines(recipe, model, [line.encoded for line in lines if line.encoded is not None]))
     written = [_output(line, next(rewards) if line.encoded is not None else None) for line in lines]

@@ -7,7 +7,7 @@ from typing import Any
 from data_pipeline.dataset.layout import MANIFEST
 from data_pipeline.inspection.diff import Change, Count, DataDiff, Group, compare
 from data_pipeline.inspection.places import read_place
-from data_pipeline.inspection.verify import CheckedFile, verify_files
+from data_pipeline.inspection.verify import CheckedFile, checks_of, verify_files
 from jobs.pages.data_page import write_data_page
 from jobs.runtime.terminal import columns, progress, say
 
@@ -58,10 +58,11 @@ def diff(before: str, after: str, *, json: bool) -> int:
 def verify(folder: str) -> int:
     """Check every file; 1 where some are bad, with the first of them listed."""
     place = read_place(folder)
-    total = len(place.manifest.files(place.folder))
+    checks = checks_of(place.folder, place.manifest)
+    total = len(checks)
     bad: list[CheckedFile] = []
     with progress("verify files", total) as advance:
-        for done, checked in enumerate(verify_files(place.folder, place.manifest), start=1):
+        for done, checked in enumerate(verify_files(checks), start=1):
             bad += [checked] if checked.problem else []
             advance(done, f"{len(bad)} bad" if bad else "")
     for one in bad[:MAX_LISTED]:

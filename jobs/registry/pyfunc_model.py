@@ -28,18 +28,22 @@ from mlflow.types.schema import AnyType, Array, ColSpec, DataType, Schema
 
 from data_pipeline import __version__
 from data_pipeline.dataset.manifest import Manifest
+from data_pipeline.encoding.reading import Reading
 from data_pipeline.errors import BaserewardError, CorruptData, MissingInput, UserError
 from data_pipeline.storage import write_atomic
 from jobs.tracking.tracker import Tracker
 from rm_core.model_folder.folder import marker_sha256, sees_images, verify_folder
+from rm_core.model_folder.reading import reading_to_use
 from rm_core.model_folder.remote import local_model
 from rm_core.scoring.table_rows import COLUMNS
-from rm_core.serving.served_model import HERE, SERVED_FILE, Reading, ServedMember, ServedModel
+from rm_core.serving.served_model import HERE, SERVED_FILE, ServedMember, ServedModel
 from rm_core.serving.served_scorer import ServedScorer
 
 __all__ = ["ServedPyfunc", "add_served_files", "log_trained_model", "member_folders", "one_model", "read_served"]
 
 _MEDIA_ROOT = "media_root"
+_LOG_AGAIN = "name the data that it was trained on"
+_FIT_AGAIN = "run `basereward ensemble` again"
 _TOKEN_BUDGET, _PATCH_BUDGET = 16_384, 65_536  # room for the longest that training keeps, and its images
 # Types are checked here and not by MLflow, so that the message has the row's number.
 _SIGNATURE = ModelSignature(
@@ -98,7 +102,14 @@ def one_model(name: str, folder: str, reading: Reading) -> ServedModel:
     Args:
         folder: the export, a local one.
         reading: of the data that it was trained on.
+
+    Raises:
+        RecipeError: the export itself says otherwise.
     """
+    reading = reading_to_use(
+        folder, f"the export of {name!r}", reading, other_name="the data that it is logged with", cure=_LOG_AGAIN,
+        report=logging.getLogger(__name__).warning,
+    )  # fmt: skip
     lineage = {key: value for key, value in verify_folder(folder).items() if isinstance(value, str)}
     member = ServedMember(
         name=name, model=HERE, sha256=marker_sha256(folder), text_only=not sees_images(folder),
@@ -116,7 +127,7 @@ def log_trained_model(tracker: Tracker, export: str, *, name: str, step: int, ma
     """
     folder = local_model(export)
     with tempfile.TemporaryDirectory() as beside:
-        add_served_files(beside, one_model(name, folder, Reading.of_manifest(manifest.config)))
+        add_served_files(beside, one_model(name, folder, manifest.reading))
         return tracker.log_model(folder, name=name, step=step, beside=beside)
 
 
@@ -166,6 +177,10 @@ def _folder_of(member: ServedMember, folder: str, registry: ModelRegistry) -> st
             f"member {member.name!r} ({member.model}) is another model now: its model.json has sha256 {sha256[:12]}, "
             f"the one that was fitted had {member.sha256[:12]}; run `basereward ensemble` again"
         )
+    reading_to_use(
+        found, f"member {member.name!r} ({member.model})", member.reading, other_name=SERVED_FILE, cure=_FIT_AGAIN,
+        report=logging.getLogger(__name__).info,
+    )  # fmt: skip
     return found
 
 

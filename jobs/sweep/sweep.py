@@ -11,6 +11,7 @@ again. A changed recipe adds trials; those whose settings stay are kept.
 """
 
 from jobs.recipe.schema import Recipe
+from jobs.runtime.leases import writes
 from jobs.sweep.prepare import prepare, show, start_tracking
 from jobs.sweep.publish import publish
 from jobs.sweep.report import write_sweep_report
@@ -31,10 +32,16 @@ def run(recipe: Recipe, *, variants: Variants, dry_run: bool) -> None:
         UserError: the sweep, or the recipe of one of its trials, is wrong; nothing has been started.
         RunError: trials failed for good; the others are finished.
     """
-    sweep = prepare(recipe, variants)
     if dry_run:
-        show(sweep)
-        return
+        show(prepare(recipe, variants))
+    else:
+        run_trials(recipe, variants)
+
+
+@writes("sweep.output")
+def run_trials(recipe: Recipe, variants: Variants) -> None:
+    """Run the trials that are left, and report on all."""
+    sweep = prepare(recipe, variants)
     tracker = start_tracking(sweep)
     try:
         failed = run_left_trials(sweep, tracker)

@@ -18,8 +18,9 @@ from data_pipeline import storage
 from data_pipeline.errors import MissingInput, RunError
 from jobs.recipe.schema import TrackingConfig
 
-__all__ = ["ENDED_TAG", "UNREACHABLE", "Tracker", "absolute_uri"]
+__all__ = ["ENDED_TAG", "STATE_FILE", "UNREACHABLE", "Tracker", "absolute_uri"]
 
+STATE_FILE = "job_state.json"
 ENDED_TAG = "ended"
 PARENT_TAG = "mlflow.parentRunId"  # what the UI nests runs by
 
@@ -58,7 +59,7 @@ class Tracker(RunWriter):
             RunError: the store can't be reached.
         """
         super().__init__(absolute_uri(config.uri))
-        self._state_url = storage.join(run_dir, "job_state.json")
+        self._state_url = storage.join(run_dir, STATE_FILE)
         state = self._read_state()
         try:
             self._experiment_id = self._experiment(config)

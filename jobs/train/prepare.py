@@ -9,6 +9,7 @@ from data_pipeline.storage import is_local, join, read_bytes
 from jobs.pages.data_page import page_of
 from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.schema import Recipe, with_absolute_paths
+from jobs.runtime.terminal import say
 from jobs.tracking.tracker import Tracker
 from jobs.train.progress import Watch
 from jobs.train.record import TrainingRecord
@@ -16,9 +17,10 @@ from jobs.train.room import PlacementQueue
 from jobs.train.run_page import RunPage
 from jobs.train.state import claim_output, is_logged
 from rm_core.model_folder.folder import is_complete, verify_folder
+from rm_core.model_folder.reading import check_base
 from rm_core.train_config.check import check_train_config
 from rm_core.train_config.config import TrainConfig
-from rm_core.training.data_plan import make_plan
+from rm_core.training.data_plan import make_plan, shown_more_often
 
 __all__ = ["ParentJob", "Training", "prepare"]
 
@@ -89,7 +91,10 @@ def prepare(recipe: Recipe, parent: ParentJob | None = None) -> Training | None:
     """
     config = checked_config(recipe)
     data = PreparedData.open(config.data)
+    check_base(config.model, data)
     _, plan = make_plan(config, data)
+    for line in shown_more_often(config, plan):
+        say(line)
     claim_output(config, data.manifest.fingerprint)
     if is_complete(join(config.output, "export")) and is_logged(config):
         return None

@@ -53,8 +53,7 @@ class TrainingRecord:
 
     def __init__(self, output: str) -> None:
         self._url = join(output, FILE)
-        earlier = json.loads(read_bytes(self._url)) if exists(self._url) else []
-        self._earlier = [Attempt(**one) for one in earlier]
+        self._earlier = self._read()
         for attempt in self._earlier:
             attempt.ended = attempt.ended or DRIVER_KILLED
         self._own: list[Attempt] = []
@@ -83,5 +82,10 @@ class TrainingRecord:
             self.write()
 
     def write(self) -> None:
-        """Keep it beside the training."""
+        """Keep it beside the training, and with it what anybody else has written there: costs are never lost."""
+        known = {one.began_s for one in self.attempts}
+        self._earlier += [one for one in self._read() if one.began_s not in known]
         write_atomic(self._url, json.dumps([asdict(one) for one in self.attempts], indent=2).encode())
+
+    def _read(self) -> list[Attempt]:
+        return [Attempt(**one) for one in json.loads(read_bytes(self._url))] if exists(self._url) else []

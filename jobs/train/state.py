@@ -1,15 +1,24 @@
 """An output folder belongs to one training: the settings that shape its result are written there first."""
 
 import json
-import os
 from dataclasses import asdict
 from typing import Any
 
 from data_pipeline.errors import RecipeError
-from data_pipeline.storage import exists, read_bytes, write_atomic
+from data_pipeline.storage import exists, join, list_files, read_bytes, write_atomic
+from jobs.runtime.terminal import say
+from jobs.tracking.metric_logger import NODES_FOLDER, WAITING_FILE
+from jobs.tracking.tracker import STATE_FILE
+from rm_core.checkpoints.layout import MARKER as COMPLETE
+from rm_core.model_folder.folder import is_complete
+from rm_core.model_folder.identity import weights_identity
 from rm_core.train_config.config import TrainConfig
 
 __all__ = ["claim_output", "is_logged"]
+
+IDENTITY_FILE = "training.json"
+_BASE = "base_model_sha256"
+"""Which weights it started from, wherever they lie; `model` is only a place."""
 
 # What may change between two attempts at one training: where and how it runs. The Comparisons of every step stay the
 # same; another number of workers, stage or budget rounds sums in another order.
@@ -22,26 +31,50 @@ _FREE |= {"health", "profile", "zero", "activation_checkpointing", "attention", 
 def claim_output(config: TrainConfig, data_fingerprint: str) -> None:
     """Write the identity of the training into `config.output`, or compare it with the one that is there.
 
+    A start that failed before its first checkpoint has left nothing to go on from, so it does not hold the folder:
+    another training takes it, with an MLflow run of its own. What its attempts cost stays counted.
+
     Raises:
-        RecipeError: the folder holds a training with other settings or data; names the first difference.
+        RecipeError: the folder holds a training with other settings, data or base model; names the first difference.
     """
-    url = os.path.join(config.output, "training.json")
-    identity = _flat({"data_fingerprint": data_fingerprint, **_shaping(config)})
-    if not exists(url):
+    url = join(config.output, IDENTITY_FILE)
+    identity = _flat({"data_fingerprint": data_fingerprint, _BASE: weights_identity(config.model), **_shaping(config)})
+    earlier = json.loads(read_bytes(url)) if exists(url) else identity
+    if _BASE not in earlier:
+        say(f"{config.output} does not say which weights it started from (an early version wrote it): not compared")
+        identity.pop(_BASE)
+    different = [key for key in sorted(identity.keys() | earlier.keys()) if identity.get(key) != earlier.get(key)]
+    if different and has_trained(config):
+        key = different[0]
+        raise RecipeError(
+            f"{config.output} holds another training ({key} was {earlier.get(key)!r}, now {identity.get(key)!r}): "
+            "choose another train.output, or train with the value that was"
+        )
+    if different:
+        say(f"{config.output}: a start with another {different[0]} ended before its first checkpoint; begun anew")
+        begin_anew(config.output)
+    if different or not exists(url):
         write_atomic(url, (json.dumps(identity, indent=2, sort_keys=True) + "\n").encode())
-        return
-    earlier = json.loads(read_bytes(url))
-    for key in sorted(identity.keys() | earlier.keys()):
-        if identity.get(key) != earlier.get(key):
-            raise RecipeError(
-                f"{config.output} holds another training ({key} was {earlier.get(key)!r}, now {identity.get(key)!r}): "
-                "choose another train.output, or remove that folder"
-            )
+
+
+def has_trained(config: TrainConfig) -> bool:
+    """Whether there is a checkpoint, damaged or not, or an exported model in the training's folder."""
+    checkpoints = list_files(join(config.output, "checkpoints", "step-*", COMPLETE))
+    return bool(checkpoints) or is_complete(join(config.output, "export"))
+
+
+def begin_anew(output: str) -> None:
+    """Forget the MLflow run of a start that came to nothing, and the points that wait for it."""
+    for name, empty in ((STATE_FILE, b"{}"), (WAITING_FILE, b"[]")):
+        if exists(join(output, name)):
+            write_atomic(join(output, name), empty)
+    for url in list_files(join(output, NODES_FOLDER, "*", WAITING_FILE)):
+        write_atomic(url, b"[]")
 
 
 def is_logged(config: TrainConfig) -> bool:
     """Whether the training in `config.output` has handed its model to MLflow, which is the last thing it does."""
-    url = os.path.join(config.output, "job_state.json")
+    url = join(config.output, STATE_FILE)
     return exists(url) and any(key.startswith("mlflow_model_") for key in json.loads(read_bytes(url)))
 
 

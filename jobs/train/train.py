@@ -9,6 +9,7 @@ A finished training is left as it is; a killed one goes on from its last checkpo
 """
 
 from jobs.recipe.schema import Recipe
+from jobs.runtime.leases import writes
 from jobs.runtime.terminal import say
 from jobs.train.prepare import ParentJob, prepare
 from jobs.train.publish import publish, publish_failure
@@ -17,6 +18,7 @@ from jobs.train.run import run_groups
 __all__ = ["run"]
 
 
+@writes("train.output")
 def run(recipe: Recipe, parent: ParentJob | None = None) -> None:
     """Train `recipe.train` into its output folder.
 

@@ -4,5 +4,6 @@
 `folder`          saves a reward model and loads it: config, `weight_files`, head, and last ``model.json``
 `fixture`         one packed row with the rewards that the trained engine gave it, kept beside the weights
 `verify`          a fresh process scores that row from the folder, and rewards must agree
+`reading`         how it reads records, compared with what it is given; `identity`: which weights it holds
 `remote`          to and from an object store, read through local copies
 """

@@ -3,6 +3,7 @@
 config.json, model*.safetensors        the backbone, readable by Transformers
 reward_head.safetensors, .json         the head's weights and its HeadConfig
 tokenizer.json, ..., preprocessor_config.json   copied from the folder that training started from
+reading.json                           how records are read: those that the model was trained on
 model.json                             written last: format version, files with sha256, lineage
 """
 
@@ -20,12 +21,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from data_pipeline.encoding.reading import Reading
 from data_pipeline.errors import CorruptData, MissingInput
 from data_pipeline.storage import exists, join, read_bytes, sha256_of, to_checked_json, write_atomic
 from rm_core.model.backbone import load_backbone
 from rm_core.model.config import HeadConfig
 from rm_core.model.families import family_of
 from rm_core.model.reward_model import RewardModel
+from rm_core.model_folder.reading import write_reading
 from rm_core.model_folder.remote import MARKER, local_model, read_marker
 from rm_core.model_folder.weight_files import write_backbone
 
@@ -69,6 +72,7 @@ def save_reward_model(
     *,
     processor_from: str,
     lineage: Mapping[str, Any],
+    reading: Reading | None = None,
 ) -> None:
     """Write a complete reward-model folder.
 
@@ -77,6 +81,7 @@ def save_reward_model(
         weights: the consolidated state of the `RewardModel`, names starting with ``backbone.`` or ``head.``; taken one
             after the other, and at most a file's worth of them held.
         processor_from: the folder whose tokenizer and processor files are copied.
+        reading: how the model has learnt to read records; None: not known.
     """
     os.makedirs(folder, exist_ok=True)
     head: dict[str, Tensor] = {}
@@ -86,6 +91,8 @@ def save_reward_model(
     for name in PROCESSOR_FILES:
         if os.path.exists(source := os.path.join(processor_from, name)):
             shutil.copyfile(source, os.path.join(folder, name))
+    if reading is not None:
+        write_reading(folder, reading, images=os.path.exists(os.path.join(folder, "preprocessor_config.json")))
     finish_folder(folder, lineage)
 
 
@@ -108,7 +115,8 @@ def finish_folder(folder: str, lineage: Mapping[str, Any]) -> None:
     for path in Path(folder).glob("*.safetensors"):
         with suppress(PermissionError):  # some shared disks know no modes
             path.chmod(mode)
-    files = {name: sha256_of(os.path.join(folder, name)) for name in sorted(os.listdir(folder)) if name != MARKER}
+    names = [name for name in sorted(os.listdir(folder)) if name != MARKER and not name.startswith(".")]
+    files = {name: sha256_of(os.path.join(folder, name)) for name in names}
     marker = {"format_version": FORMAT_VERSION, "files": files, "lineage": dict(lineage)}
     write_atomic(os.path.join(folder, MARKER), to_checked_json(marker))
 

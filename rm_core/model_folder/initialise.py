@@ -1,31 +1,30 @@
 """Write a random-weight backbone folder: weights, tokenizer, processor. For tests, demos and scaling studies."""
 
-import json
 import os
 import shutil
 from collections.abc import Callable
 
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
-
-from data_pipeline import storage
 from data_pipeline.bounds import check_bounds
-from data_pipeline.config import EncodeConfig
-from data_pipeline.encoding.template import chat_template
+from data_pipeline.config import PreprocessConfig
+from data_pipeline.encoding.reading import Reading
 from data_pipeline.encoding.tokenizer import load_tokenizer
 from data_pipeline.errors import MissingInput
 from rm_core.model.backbone import DTYPES, new_backbone
 from rm_core.model.config import InitModelConfig
 from rm_core.model.shape_config import backbone_config
 from rm_core.model_folder.folder import PROCESSOR_FILES, finish_folder
+from rm_core.model_folder.reading import write_reading
 
-__all__ = ["initialise_model", "write_processor_files"]
+__all__ = ["initialise_model"]
 
 
-def initialise_model(config: InitModelConfig, encode: EncodeConfig, *, train_tokenizer: Callable[[str], None]) -> int:
+def initialise_model(
+    config: InitModelConfig, preprocess: PreprocessConfig, *, train_tokenizer: Callable[[str], None]
+) -> int:
     """Write the folder `config.output`; returns the number of parameters.
 
     Args:
-        encode: image sizes and system prompt, for the processor's files.
+        preprocess: how records are read: image sizes, system prompt and limits.
         train_tokenizer: writes a new tokenizer into a folder; called where `config.tokenizer` is unset.
 
     Raises:
@@ -39,7 +38,7 @@ def initialise_model(config: InitModelConfig, encode: EncodeConfig, *, train_tok
     else:
         _copy_tokenizer(config.tokenizer, config.output)
     tokenizer = load_tokenizer(config.output)
-    write_processor_files(config.output, encode)
+    write_reading(config.output, Reading.of_config(preprocess, tokenizer.fingerprint), images=True)
     backbone = new_backbone(
         backbone_config(config.shape, vocab_size=tokenizer.vocab_size, special_ids=dict(tokenizer.special_ids)),
         seed=config.seed,
@@ -48,24 +47,6 @@ def initialise_model(config: InitModelConfig, encode: EncodeConfig, *, train_tok
     backbone.save_pretrained(config.output)
     finish_folder(config.output, {"shape": config.shape, "seed": config.seed, "tokenizer": tokenizer.fingerprint})
     return sum(parameter.numel() for parameter in backbone.parameters())
-
-
-def write_processor_files(folder: str, encode: EncodeConfig) -> None:
-    """Write what else Transformers reads, so that it resizes and formats as we do.
-
-    ``preprocessor_config.json`` has the pixel limits of `encode`, ``chat_template.jinja`` its system prompt. There is
-    no file for videos: Transformers' video processor needs torchvision.
-    """
-    # The variant that needs no torchvision; the file names the class of both.
-    images = Qwen2VLImageProcessorPil(min_pixels=encode.min_pixels, max_pixels=encode.max_pixels)
-    images.save_pretrained(folder)
-    # Written beside `size`, as the published folders have them: other programs read the limits under these names.
-    path = os.path.join(folder, "preprocessor_config.json")
-    with open(path, encoding="utf8") as file:
-        written = json.load(file)
-    more = {"min_pixels": encode.min_pixels, "max_pixels": encode.max_pixels, "processor_class": "Qwen2_5_VLProcessor"}
-    storage.write_atomic(path, f"{json.dumps(written | more, indent=2, sort_keys=True)}\n".encode())
-    storage.write_atomic(storage.join(folder, "chat_template.jinja"), chat_template(encode.system_prompt).encode())
 
 
 def _copy_tokenizer(source: str, target: str) -> None:

@@ -12,43 +12,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from data_pipeline.config import EncodeConfig, MediaConfig
+from data_pipeline.encoding.reading import Reading
 from data_pipeline.errors import CorruptData
 from rm_core.ensembles.ensemble import Ensemble
 
-__all__ = ["HERE", "SERVED_FILE", "Reading", "ServedMember", "ServedModel"]
+__all__ = ["HERE", "SERVED_FILE", "ServedMember", "ServedModel"]
 
 SERVED_FILE = "ensemble.json"
 HERE = "."
 FORMAT_VERSION = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """How a model reads records: as the data was prepared that it was trained or fitted on."""
-
-    encode: EncodeConfig = field(default_factory=EncodeConfig)
-    max_tokens: int
-    """Longest prompt plus longest response, in tokens; longer ones are refused."""
-    max_source_pixels: int
-    """An image file that would decode to more is refused unread."""
-    max_source_bytes: int
-    """An image file with more is refused unread."""
-
-    @classmethod
-    def of_manifest(cls, config: Mapping[str, Any]) -> "Reading":
-        """The settings in the `config` of a manifest of prepared data."""
-        return cls(
-            encode=EncodeConfig(**config["encode"]),
-            max_tokens=config["rules"]["max_tokens"],
-            max_source_pixels=config["media"]["max_source_pixels"],
-            max_source_bytes=config["media"]["max_source_bytes"],
-        )
-
-    @property
-    def media(self) -> MediaConfig:
-        """The same bounds for reading images; nothing is fetched from anywhere."""
-        return MediaConfig(max_source_pixels=self.max_source_pixels, max_source_bytes=self.max_source_bytes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +77,4 @@ class ServedModel:
 
 
 def _member(content: Mapping[str, Any]) -> ServedMember:
-    reading = dict(content["reading"])
-    reading["encode"] = EncodeConfig(**reading["encode"])
-    return ServedMember(**{**content, "reading": Reading(**reading)})
+    return ServedMember(**{**content, "reading": Reading.from_json(content["reading"])})

@@ -16,7 +16,10 @@ from rm_core.packing.sizes import PlanningTable
 from rm_core.train_config.config import TrainConfig
 from rm_core.train_config.weights import StageConfig
 
-__all__ = ["make_plan", "open_data"]
+__all__ = ["make_plan", "open_data", "shown_more_often"]
+
+_NOTABLY = 1.25
+"""So many times as often as asked is worth a line."""
 
 
 def open_data(config: TrainConfig) -> PreparedData:
@@ -67,6 +70,32 @@ def _stage(config: TrainConfig, table: PlanningTable, number: int, stage: StageC
         budget=PackBudget(tokens=config.token_budget, patches=config.patch_budget),
     )
     return Stage(name, plan, indices)
+
+
+def shown_more_often(config: TrainConfig, plan: StagedPlan) -> list[str]:
+    """A line for every stage that shows Comparisons clearly more often than the recipe seems to ask.
+
+    A step always holds `global_batch` Comparisons, so it begins the next epoch where this one has too few left: with
+    one Comparison and the default of 128, a single step shows it 128 times.
+    """
+    asked = [stage.epochs if stage.steps is None else None for stage in config.stages]
+    asked = asked or [config.epochs if config.max_steps is None else None]
+    lines = []
+    for stage, epochs in zip(plan.stages, asked, strict=True):
+        size, steps = len(stage.indices), stage.plan.num_steps
+        times = steps * config.global_batch / size
+        who = f"train.global_batch={config.global_batch}" + (f" (stage {stage.name})" if config.stages else "")
+        if config.global_batch > size:
+            lines.append(
+                f"{who} is more than the {size:,} Comparisons of an epoch: every step shows each "
+                f"{config.global_batch / size:.1f} times, {times:.1f} times in all; lower it to {size} or less"
+            )
+        elif epochs is not None and times > _NOTABLY * epochs:
+            lines.append(
+                f"{who}: {steps} whole steps show the {size:,} Comparisons {times:.2f} times, not {epochs:g}; lower it "
+                "to come nearer"
+            )
+    return lines
 
 
 def _check_text_only(config: TrainConfig, table: PlanningTable, plan: StagedPlan) -> None:

@@ -18,6 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from data_pipeline.encoding.reading import Reading
 from data_pipeline.errors import RunError
 from data_pipeline.storage import is_local, join, name_of, write_atomic
 from rm_core.batches.loader import Comparisons
@@ -46,6 +47,7 @@ def export(
     *,
     export_to: str,
     lineage: Mapping[str, Any],
+    reading: Reading,
     card: str,
 ) -> None:
     """Write the finished model; a collective call. Of its weights rank 0 holds a file's worth at once.
@@ -54,6 +56,7 @@ def export(
         row: scored before and after, the same on every rank (`fixture_row`).
         export_to: the folder, local or in an object store; what lies there goes.
         lineage: what the model came from, written into its marker.
+        reading: of its training data.
         card: its README.
 
     Raises:
@@ -68,8 +71,9 @@ def export(
         write_fixture(draft, row, output, model.backbone.dtype)
         write_atomic(os.path.join(draft, "README.md"), card.encode())
         save_reward_model(
-            draft, model.backbone, model.head_config, weights, processor_from=config.model, lineage=lineage
-        )
+            draft, model.backbone, model.head_config, weights,
+            processor_from=config.model, lineage=lineage, reading=reading,
+        )  # fmt: skip
         faults = [_fault(draft)]
     else:
         deque(weights, maxlen=0)  # it takes part in gathering them

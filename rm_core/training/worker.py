@@ -74,7 +74,8 @@ def train_rank(config: TrainConfig, hooks: Hooks, *, export_to: str, lineage: Ma
         watchdog.enter("export")
         card = model_card(original, lineage, trainer.last_metrics, plan.num_steps)
         row = fixture_row(data, table, model)
-        export(engine, model, row, config, export_to=export_to, lineage=lineage, card=card)
+        reading = data.manifest.reading
+        export(engine, model, row, config, export_to=export_to, lineage=lineage, reading=reading, card=card)
 
 
 def _planned_memory(config: TrainConfig) -> Memory | None:

@@ -16,7 +16,7 @@ from distributed_ranks import run_ranks
 from prepared_toys import mixed_toy, write_toy
 from torch import Tensor
 
-from data_pipeline.config import EncodeConfig
+from data_pipeline.config import PreprocessConfig
 from data_pipeline.errors import RunError
 from rm_core.model.config import InitModelConfig
 from rm_core.model.reward_model import RewardModel
@@ -176,7 +176,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("health")
     write_toy(path / "shards", mixed_toy(30))
     model = InitModelConfig(output=str(path / "model"), tokenizer=str(path / "toy-model"))
-    initialise_model(model, EncodeConfig(), train_tokenizer=lambda folder: None)
+    initialise_model(model, PreprocessConfig(), train_tokenizer=lambda folder: None)
     return path
 
 

@@ -13,7 +13,7 @@ from prepared_toys import mixed_toy, write_toy
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from data_pipeline.config import EncodeConfig
+from data_pipeline.config import PreprocessConfig
 from data_pipeline.errors import RunError
 from rm_core.checkpoints import CheckpointStore
 from rm_core.model.config import InitModelConfig, LoraConfig
@@ -127,7 +127,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("training")
     write_toy(path / "shards", mixed_toy(30))
     model = InitModelConfig(output=str(path / "model"), tokenizer=str(path / "toy-model"))
-    initialise_model(model, EncodeConfig(), train_tokenizer=lambda folder: None)
+    initialise_model(model, PreprocessConfig(), train_tokenizer=lambda folder: None)
     return path
 
 

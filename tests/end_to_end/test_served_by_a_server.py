@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from mlflow_server import MlflowServer
 from served_toys import write_export
 
+from data_pipeline.encoding.reading import Reading
 from data_pipeline.encoding.tokenizer import train_tokenizer
 from data_pipeline.errors import MissingInput, RunError
 from jobs.recipe.schema import TrackingConfig
@@ -19,7 +20,6 @@ from jobs.registry.pyfunc_model import add_served_files, one_model
 from jobs.registry.registry import ModelRegistry
 from jobs.tracking.tracker import Tracker
 from rm_core.model_folder.folder import marker_sha256, verify_folder
-from rm_core.serving.served_model import Reading
 
 READING = Reading(max_tokens=300, max_source_pixels=1_000_000, max_source_bytes=1_000_000)
 pytestmark = pytest.mark.drill

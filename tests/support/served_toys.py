@@ -1,10 +1,12 @@
 """Reward models with random weights as a training would have left them: an export, and a logged model of a run."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from data_pipeline.dataset.manifest import Manifest
+from data_pipeline.encoding.reading import Reading
 from data_pipeline.encoding.tokenizer import load_tokenizer
 from jobs.recipe.schema import TrackingConfig
 from jobs.registry.pyfunc_model import log_trained_model
@@ -16,16 +18,27 @@ from rm_core.model.shape_config import backbone_config
 from rm_core.model_folder.folder import save_reward_model
 
 
-def write_export(folder: Path, shape: str, seed: int, tokenizer: Path, lineage: dict[str, str] | None = None) -> str:
-    """A reward model of the given size with the tokenizer of `tokenizer`, as a complete folder."""
+def write_export(
+    folder: Path,
+    shape: str,
+    seed: int,
+    tokenizer: Path,
+    lineage: dict[str, Any] | None = None,
+    reading: Reading | None = None,
+) -> str:
+    """A reward model of the given size with the tokenizer of `tokenizer`, as a complete folder.
+
+    Without a `reading` it is as early versions exported models.
+    """
     known = load_tokenizer(str(tokenizer))
     config = backbone_config(shape, vocab_size=known.vocab_size, special_ids=dict(known.special_ids))
     model = RewardModel(new_backbone(config, seed=seed, dtype=torch.float32), HeadConfig())
     model.head.initialise(seed)
     weights = model.state_dict().items()
     save_reward_model(
-        str(folder), model.backbone, model.head_config, weights, processor_from=str(tokenizer), lineage=lineage or {}
-    )
+        str(folder), model.backbone, model.head_config, weights,
+        processor_from=str(tokenizer), lineage=lineage or {}, reading=reading,
+    )  # fmt: skip
     return str(folder)
 
 
@@ -34,7 +47,7 @@ def log_training(store: Path, folder: Path, shape: str, seed: int, tokenizer: Pa
     tracker = Tracker(TrackingConfig(uri=f"sqlite:///{store}"), run_dir=str(folder), run_name=folder.name)
     manifest = Manifest.read(str(shards))
     lineage = {"mlflow_run_id": tracker.run_id, "recipe": folder.name, "data_fingerprint": manifest.fingerprint}
-    export = write_export(folder / "export", shape, seed, tokenizer, lineage)
+    export = write_export(folder / "export", shape, seed, tokenizer, lineage, manifest.reading)
     log_trained_model(tracker, export, name=folder.name, step=seed, manifest=manifest)
     tracker.finish()
     return tracker.run_id

@@ -27,7 +27,7 @@ from data_pipeline.inspection.places import read_place
 from data_pipeline.inspection.quarantine import EXAMPLES_A_REASON, MEANINGS, read_quarantine
 from data_pipeline.inspection.samples import choose
 from data_pipeline.inspection.summary import DataSummary, summarise
-from data_pipeline.inspection.verify import verify_files
+from data_pipeline.inspection.verify import checks_of, verify_files
 from data_pipeline.records.comparison import Comparison, ImageSlot, MediaRef, Response, Turn
 from jobs.pages.data_page import page_of, write_data_page
 
@@ -240,6 +240,9 @@ def test_places_that_are_none(folder: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="version 99.*newer basereward"):
         read_place(str(tmp_path))
     (tmp_path / "manifest.json").write_text("[]")
+    with pytest.raises(CorruptData, match="holds no JSON object: preprocess again"):
+        read_place(str(tmp_path))
+    (tmp_path / "manifest.json").write_text("{}")
     with pytest.raises(CorruptData, match="is no manifest"):
         read_place(str(tmp_path))
     with pytest.raises(RecipeError, match="samples=201 must be from 0 to 200"):
@@ -249,17 +252,17 @@ def test_places_that_are_none(folder: str, tmp_path: Path) -> None:
 def test_verify_names_every_bad_file(tmp_path: Path) -> None:
     folder = write_toy(tmp_path / "shards", mixed_toy(12))
     manifest = Manifest.read(folder)
-    assert [one.problem for one in verify_files(folder, manifest)] == [None] * 6
+    assert [one.problem for one in verify_files(checks_of(folder, manifest))] == [None] * 7
     [gone, flipped, cut] = sorted((tmp_path / "shards" / "shards").glob("*"))[:3]
     gone.unlink()
     data = bytearray(flipped.read_bytes())
     data[len(data) // 2] ^= 1
     flipped.write_bytes(bytes(data))
     cut.write_bytes(cut.read_bytes()[:-8])
-    bad = {Path(one.url).name: one.problem for one in verify_files(folder, manifest) if one.problem}
+    bad = {Path(one.url).name: one.problem for one in verify_files(checks_of(folder, manifest)) if one.problem}
     assert set(bad) == {gone.name, flipped.name, cut.name}
     assert bad[gone.name] == "is not there"
-    assert "the manifest says" in str(bad[flipped.name])
+    assert "it was written with" in str(bad[flipped.name])
 
 
 def test_a_quarantine_line_that_is_none() -> None:
@@ -304,6 +307,6 @@ def test_a_remote_folder(folder: str, request: pytest.FixtureRequest) -> None:
             storage.write_atomic(f"{remote}/{file.relative_to(folder)}", file.read_bytes())
     assert write_data_page(remote) == f"{remote}/data.html"
     assert page_of(remote) == page_of(folder).replace(f"{Path(folder).parent.name}/shards", remote.partition("//")[2])
-    assert {one.problem for one in verify_files(remote, Manifest.read(remote))} == {None}
+    assert {one.problem for one in verify_files(checks_of(remote, Manifest.read(remote)))} == {None}
     with pytest.raises(MissingInput, match="no prepared data in"):
         read_place(f"{remote}/nothing")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from toys import toy_comparison
 
-from data_pipeline.config import EncodeConfig
+from data_pipeline.config import PreprocessConfig
 from data_pipeline.encoding.tokenizer import train_tokenizer
 from data_pipeline.errors import RecipeError
 from rm_core.batches.packed import collate
@@ -59,7 +59,7 @@ def test_groups_of_parameters() -> None:
 def test_a_small_model_of_every_family_reloads(name: str, tmp_path: Path) -> None:
     config = InitModelConfig(output=str(tmp_path / "base"), shape=name, vocab_size=320)
     texts = ["the quick brown fox", "jumps over the lazy dog"] * 20
-    initialise_model(config, EncodeConfig(), train_tokenizer=lambda folder: train_tokenizer(texts, 320, folder))
+    initialise_model(config, PreprocessConfig(), train_tokenizer=lambda folder: train_tokenizer(texts, 320, folder))
     model = RewardModel(load_backbone(str(tmp_path / "base"), dtype=torch.float32), HeadConfig())
     model.head.initialise(0)
     save_reward_model(

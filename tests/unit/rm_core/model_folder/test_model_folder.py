@@ -13,7 +13,7 @@ from toys import ROW_FORMAT, toy_comparison, toy_image, toy_reward_model
 from workplace import ROOT
 
 import rm_core
-from data_pipeline.config import EncodeConfig
+from data_pipeline.config import PreprocessConfig
 from data_pipeline.encoding.tokenizer import train_tokenizer
 from data_pipeline.errors import CorruptData, MissingInput, RecipeError
 from data_pipeline.storage import from_checked_json
@@ -175,7 +175,7 @@ def test_init_model_writes_a_folder_that_loads_and_depends_on_its_seed(tmp_path:
     weights = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         config = InitModelConfig(output=str(tmp_path / name), seed=seed)
-        assert initialise_model(config, EncodeConfig(), train_tokenizer=trained) > 100_000
+        assert initialise_model(config, PreprocessConfig(), train_tokenizer=trained) > 100_000
         weights.append(load_backbone(config.output, dtype=torch.float32).language_model.embed_tokens.weight)
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
@@ -185,7 +185,7 @@ def test_init_model_refuses_an_unknown_shape(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="'8b'"):
         initialise_model(
             InitModelConfig(output=str(tmp_path), shape="8b"),
-            EncodeConfig(),
+            PreprocessConfig(),
             train_tokenizer=lambda folder: train_tokenizer(["a"], 300, folder),
         )
 

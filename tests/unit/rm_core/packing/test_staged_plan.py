@@ -1,5 +1,6 @@
 """Stages in a row are one plan over one table."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from rm_core.train_config.check import check_train_config
 from rm_core.train_config.config import TrainConfig
 from rm_core.train_config.parameter_groups import rate_of_stage
 from rm_core.train_config.weights import GroupConfig, StageConfig, WeightsConfig
-from rm_core.training.data_plan import make_plan
+from rm_core.training.data_plan import make_plan, shown_more_often
 
 DATA = ToyComparisons([toy_comparison(i, images=(toy_image(i % 3),) if i % 3 == 0 else ()) for i in range(12)])
 TABLE = DATA.table()
@@ -128,3 +129,37 @@ def test_a_stage_without_a_comparison_is_named(config: TrainConfig, monkeypatch:
 def test_what_cannot_be_is_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(RecipeError, match=message.replace(".", r"\.")):
         check_train_config(TrainConfig(**changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            {"global_batch": 128},
+            "batch=128 is more than the 12 Comparisons of an epoch: every step shows each 10.7",
+        ),
+        ({"global_batch": 13}, "every step shows each 1.1 times, 1.1 times in all; lower it to 12 or less"),
+        ({"global_batch": 24, "max_steps": 3}, "every step shows each 2.0 times, 6.0 times in all"),
+        ({"global_batch": 9}, "2 whole steps show the 12 Comparisons 1.50 times, not 1"),
+        ({"global_batch": 8, "epochs": 0.1}, "1 whole steps show the 12 Comparisons 0.67 times, not 0.1"),
+        ({"global_batch": 12}, None),
+        ({"global_batch": 5, "epochs": 2.0}, None),
+        ({"global_batch": 5, "max_steps": 100}, None),
+    ],
+)
+def test_batches_that_repeat_comparisons_are_told(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch, settings: dict[str, float], said: str | None
+) -> None:
+    asked = replace(config, stages=[], token_budget=10_000, patch_budget=10_000, **settings)  # type: ignore[arg-type]
+    _, plan = make_plan(asked, Prepared(monkeypatch))  # type: ignore[arg-type]
+    lines = shown_more_often(asked, plan)
+    assert len(lines) == (said is not None)
+    assert said is None or said in lines[0]
+
+
+def test_a_stage_that_repeats_its_few_comparisons_is_named(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, plan = make_plan(replace(config, global_batch=6), Prepared(monkeypatch))  # type: ignore[arg-type]
+    [line] = shown_more_often(replace(config, global_batch=6), plan)
+    assert "train.global_batch=6 (stage multimodal) is more than the 4 Comparisons" in line

@@ -16,6 +16,7 @@ from served_toys import write_export
 import rm_core
 from data_pipeline.config import EncodeConfig, MediaConfig
 from data_pipeline.encoding.encoder import Encoder
+from data_pipeline.encoding.reading import Reading
 from data_pipeline.encoding.tokenizer import load_tokenizer, train_tokenizer
 from data_pipeline.errors import CorruptData, MissingInput, RecordError
 from data_pipeline.media import load_image
@@ -24,7 +25,7 @@ from jobs.registry.pyfunc_model import add_served_files, one_model, read_served
 from rm_core.ensembles.ensemble import Ensemble, Member
 from rm_core.model_folder.folder import marker_sha256
 from rm_core.scoring.table_rows import comparison_of
-from rm_core.serving.served_model import SERVED_FILE, Reading, ServedMember, ServedModel
+from rm_core.serving.served_model import SERVED_FILE, ServedMember, ServedModel
 
 READING = Reading(max_tokens=300, max_source_pixels=1_000_000, max_source_bytes=1_000_000)
 

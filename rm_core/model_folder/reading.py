@@ -1,0 +1,178 @@
+"""How a model reads records, kept in its folder, and compared with what it is given to read.
+
+``reading.json``   a `Reading`: of an export that of its training data, of a new backbone that of its recipe
+beside it          ``chat_template.jinja`` and ``preprocessor_config.json``, which say the same to Transformers
+
+The weights of a folder from a model hub, and those of exports of early versions, come without ``reading.json``.
+"""
+
+import json
+import os
+from collections.abc import Callable
+
+import pyarrow.compute as pc
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from data_pipeline.config import EncodeConfig
+from data_pipeline.dataset.layout import kept_manifests
+from data_pipeline.dataset.manifest import Manifest
+from data_pipeline.dataset.prepared import PreparedData
+from data_pipeline.encoding.reading import READING_FILE, Reading, check_same_reading
+from data_pipeline.encoding.template import chat_template
+from data_pipeline.encoding.tokenizer import tokenizer_fingerprint
+from data_pipeline.errors import BaserewardError, RecipeError
+from data_pipeline.storage import exists, join, read_bytes, write_atomic
+from rm_core.model_folder.remote import MARKER, read_marker
+
+__all__ = ["check_base", "check_data", "reading_of", "reading_to_use", "write_processor_files", "write_reading"]
+
+
+def write_reading(folder: str, reading: Reading, *, images: bool) -> None:
+    """Write ``reading.json``, and make the files beside it say the same, into a local folder that is not marked yet.
+
+    Args:
+        images: as for `write_processor_files`.
+    """
+    write_atomic(join(folder, READING_FILE), reading.to_bytes())
+    write_processor_files(folder, reading.encode, images=images)
+
+
+def write_processor_files(folder: str, encode: EncodeConfig, *, images: bool = True) -> None:
+    """Write what else Transformers reads, so that it resizes and formats as we do.
+
+    ``preprocessor_config.json`` has the pixel limits of `encode`, ``chat_template.jinja`` its system prompt. There is
+    no file for videos: Transformers' video processor needs torchvision.
+
+    Args:
+        images: whether the model has an image processor; without, there are no pixel limits to write.
+    """
+    write_atomic(join(folder, "chat_template.jinja"), chat_template(encode.system_prompt).encode())
+    if not images:
+        return
+    # The variant that needs no torchvision; the file names the class of both.
+    Qwen2VLImageProcessorPil(min_pixels=encode.min_pixels, max_pixels=encode.max_pixels).save_pretrained(folder)
+    # Written beside `size`, as the published folders have them: other programs read the limits under these names.
+    path = os.path.join(folder, "preprocessor_config.json")
+    with open(path, encoding="utf8") as file:
+        written = json.load(file)
+    more = {"min_pixels": encode.min_pixels, "max_pixels": encode.max_pixels, "processor_class": "Qwen2_5_VLProcessor"}
+    write_atomic(path, f"{json.dumps(written | more, indent=2, sort_keys=True)}\n".encode())
+
+
+def reading_of(folder: str) -> Reading | None:
+    """How the model in `folder`, local or in an object store, reads records; None where nothing says so.
+
+    An export of an early version says it where the data that it was trained on are still there.
+
+    Raises:
+        CorruptData: ``reading.json`` or the marker is damaged.
+    """
+    url = join(folder, READING_FILE)
+    if exists(url):
+        return Reading.from_bytes(read_bytes(url), url)
+    marker = join(folder, MARKER)
+    if not exists(marker):
+        return None
+    lineage = read_marker(read_bytes(marker), marker)["lineage"]
+    config = lineage.get("config")
+    place = config.get("train.data") if isinstance(config, dict) else None
+    return _reading_of_data(str(place), lineage.get("data_fingerprint")) if place else None
+
+
+def _reading_of_data(place: str, fingerprint: object) -> Reading | None:
+    """That of the prepared data with `fingerprint` at `place`; None where other data, or none, lie there."""
+    for url in [place] if place.endswith(".json") else kept_manifests(place):
+        try:
+            manifest = Manifest.read(url)
+        except BaserewardError:  # whatever is wrong with old data, the model may be used without them
+            continue
+        if manifest.fingerprint == fingerprint:
+            return manifest.reading
+    return None
+
+
+def check_base(model: str, data: PreparedData) -> None:
+    """Refuse to train a model on data in other tokens than its weights know.
+
+    Pixel limits, system prompt and lengths are what training teaches: the exported model has those of its data.
+
+    Args:
+        model: the folder to start from, local or in an object store.
+
+    Raises:
+        RecipeError: tokenizer or template differ.
+        MissingInput: the folder has no ``tokenizer.json``, without which nothing could be scored.
+    """
+    known = (reading_of(model) or data.manifest.reading).learnt() | {"tokenizer": tokenizer_fingerprint(model)}
+    check_same_reading(
+        known,
+        data.manifest.reading.learnt(),
+        names=(f"train.model={model!r}", f"the data in {data.folder!r}"),
+        cure="",
+    )
+
+
+def check_data(
+    model: str, name: str, data: PreparedData, split: str | None = None, *, report: Callable[[str], None]
+) -> Reading:
+    """Refuse prepared data that a model would read in another way than it was trained; returns its reading.
+
+    Args:
+        model: the local folder of a reward model.
+        name: what messages call it.
+        split: the part of the data that it is given; None: all.
+        report: is told what cannot be compared.
+
+    Raises:
+        RecipeError: tokens or pixels differ, or a Comparison is longer than the model reads.
+    """
+    other = data.manifest.reading
+    cure = "preprocess the records with {key}={value}, and name that folder as the data"
+    called = f"the data in {data.folder!r}"
+    reading = reading_to_use(
+        model, name, other, other_name=called, cure=cure, ask=Reading.tokens_and_pixels, report=report
+    )
+    rows = data.rows if split is None else data.rows.filter(pc.equal(data.rows["split"], split))
+    answers = rows["response_lengths"].combine_chunks()
+    prefixes = rows["prefix_length"].take(pc.list_parent_indices(answers))
+    longest = pc.max(pc.add(prefixes, pc.list_flatten(answers))).as_py() or 0
+    if longest > reading.max_tokens:
+        raise RecipeError(
+            f"{name} reads {reading.max_tokens} tokens at most, {called} have a Comparison of {longest}: preprocess "
+            f"the records with preprocess.rules.max_tokens={reading.max_tokens}, and name that folder as the data"
+        )
+    return reading
+
+
+def reading_to_use(
+    model: str,
+    name: str,
+    other: Reading,
+    *,
+    other_name: str,
+    cure: str,
+    report: Callable[[str], None],
+    ask: Callable[[Reading], dict[str, object]] = Reading.all,
+) -> Reading:
+    """The reading of the model, which `other` must not contradict; `other` where the model says nothing.
+
+    Args:
+        model: the local folder of a reward model.
+        name, other_name, cure: as for `check_same_reading`.
+        report: is told what cannot be compared.
+        ask: what must be the same.
+
+    Raises:
+        RecipeError: they differ.
+    """
+    own = reading_of(model)
+    tokenizer = tokenizer_fingerprint(model)
+    known = other if own is None else own
+    names = (name, other_name)
+    check_same_reading(ask(known) | {"tokenizer": tokenizer}, ask(other), names=names, cure=cure)
+    if own is None:
+        report(
+            f"{name} does not say how it reads records (an early version exported it, and the data of its training "
+            f"are not there any more): it reads as {other_name} says, and only the tokenizer could be compared"
+        )
+    return known

@@ -7,6 +7,8 @@ world rank 0, which logs points by step through `metric_logger`. Names are group
 import json
 import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from jobs.tracking.run_writer import RunWriter  # isort: skip  # first: it sets what mlflow reads when it is imported
@@ -17,8 +19,10 @@ from mlflow.exceptions import MlflowException
 from data_pipeline import storage
 from data_pipeline.errors import MissingInput, RunError
 from jobs.recipe.schema import TrackingConfig
+from jobs.runtime.terminal import say
+from jobs.runtime.termination import Terminated, reason_ended, stop_signal, uninterrupted
 
-__all__ = ["ENDED_TAG", "UNREACHABLE", "Tracker", "absolute_uri"]
+__all__ = ["ENDED_TAG", "UNREACHABLE", "Tracker", "absolute_uri", "reason_of", "state_of"]
 
 ENDED_TAG = "ended"
 PARENT_TAG = "mlflow.parentRunId"  # what the UI nests runs by
@@ -112,6 +116,24 @@ class Tracker(RunWriter):
         self.set_tags({ENDED_TAG: reason or status.lower()})
         self._client.set_terminated(self.run_id, status)
 
+    @contextmanager
+    def ended_by_errors(self) -> Iterator[None]:
+        """In the block, an error ends the run as `state_of` and `reason_of` say, and is raised."""
+        try:
+            yield
+        except BaseException as error:
+            self.end_by(error)
+            raise
+
+    def end_by(self, error: BaseException) -> None:
+        """End the run because of `error`; where MLflow doesn't answer that is said, and nothing is raised."""
+        with uninterrupted():
+            try:
+                self.finish(state_of(error).upper(), reason_of(error))
+            except UNREACHABLE as unreachable:
+                said = str(unreachable).splitlines()[0]
+                say(f"MLflow at {self.uri} could not be told that the run is {state_of(error)}: {said}")
+
     def _experiment(self, config: TrackingConfig) -> str:
         found = self._client.get_experiment_by_name(config.experiment)
         if found is not None:
@@ -132,3 +154,16 @@ class Tracker(RunWriter):
     def _write_state(self, **changes: str) -> None:
         state = self._read_state() | changes
         storage.write_atomic(self._state_url, json.dumps(state, indent=2, sort_keys=True).encode())
+
+
+def state_of(error: BaseException) -> str:
+    """The state of a run that `error` ended: killed or failed."""
+    return "killed" if stop_signal() is not None or not isinstance(error, Exception) else "failed"
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a run ended, for its tag in MLflow."""
+    if isinstance(error, Terminated) and str(error):
+        return str(error)
+    came = stop_signal()
+    return f"{type(error).__name__}: {error}" if came is None else reason_ended(came)

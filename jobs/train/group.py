@@ -72,7 +72,7 @@ def run_group(job: GroupJob, coordinator: Any, num_workers: int, avoid: Sequence
     )
     # Nothing is written there: checkpoints are ours.
     with tempfile.TemporaryDirectory(prefix="basereward-ray-train-") as folder:
-        TorchTrainer(
+        _Trainer(
             _worker,
             train_loop_config={"job": job, "coordinator": coordinator},
             torch_config=TorchConfig(backend="nccl" if job.use_gpu else "gloo", timeout_s=_group_timeout_s(job.config)),
@@ -83,6 +83,13 @@ def run_group(job: GroupJob, coordinator: Any, num_workers: int, avoid: Sequence
                 failure_config=FailureConfig(max_failures=0, controller_failure_limit=0, max_preemption_failures=0),
             ),
         ).fit()
+
+
+class _Trainer(TorchTrainer):
+    """Ray Train's, which leaves Ctrl-C to the command line: its own handler ends the process with exit code 0 or 1."""
+
+    def _register_sigint_handler(self, controller: Any) -> None:
+        """Nothing is registered."""
 
 
 def _group_timeout_s(config: TrainConfig) -> int:

@@ -177,7 +177,7 @@ class TrainConfig:
     log_every: int = bounded(10, at_least=1)
     """Optimiser steps between two points of the metrics."""
     stop_grace_s: float = bounded(120.0, at_least=0)
-    """Seconds that the group has, after SIGTERM, to end its step and write a checkpoint, before it is killed."""
+    """Seconds that the group has, after SIGTERM or Ctrl-C, to end its step and write a checkpoint, before it is killed."""
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     """What is minimised."""
     weights: WeightsConfig = field(default_factory=WeightsConfig)

@@ -15,9 +15,10 @@ from typing import Any, TypeVar
 import fsspec
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
-from data_pipeline.errors import MissingInput, RecipeError, RunError
+from data_pipeline.errors import AccessDenied, MissingInput, RecipeError, RunError, Unavailable
+from data_pipeline.storage.paths import name_of
 
-__all__ = ["ATTEMPTS", "SCHEMES", "filesystem_of", "identity_of", "named", "remote_call"]
+__all__ = ["ATTEMPTS", "SCHEMES", "filesystem_of", "identities_in", "identity_of", "named", "remote_call"]
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -68,23 +69,40 @@ def identity_of(url: str) -> tuple[int, str] | None:
 
     def look() -> tuple[int, str] | None:
         try:
-            info = filesystem.info(path)
+            return _identity(filesystem.info(path))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        if info["type"] != "file":
-            return None
-        marks = [str(info[key]) for key in ("ETag", "LastModified", "blob_id", "created", "mtime") if key in info]
-        return int(info["size"]), " ".join(marks)
 
     return remote_call(url, look)
+
+
+def identities_in(folder: str) -> dict[str, tuple[int, str] | None]:
+    """`identity_of` every file directly in a remote folder, by its name; empty where there is no such folder."""
+    filesystem, path = filesystem_of(folder)
+
+    def look() -> dict[str, tuple[int, str] | None]:
+        try:
+            found = filesystem.ls(path, detail=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        return {name_of(one["name"]): _identity(one) for one in found}
+
+    return remote_call(folder, look)
+
+
+def _identity(info: dict[str, Any]) -> tuple[int, str] | None:
+    if info["type"] != "file":
+        return None
+    marks = [str(info[key]) for key in ("ETag", "LastModified", "blob_id", "created", "mtime") if key in info]
+    return int(info["size"]), " ".join(marks)
 
 
 def remote_call(url: str, action: Callable[[], T]) -> T:
     """What `action` returns; it is tried again where it fails for a reason that may pass.
 
     Raises:
-        MissingInput: there is no such file, or this machine may not read it.
-        RunError: it kept failing; the message has the url and the last cause.
+        MissingInput: there is no such file; as `AccessDenied`: this machine may not read it.
+        RunError: it failed; as `Unavailable`: for a reason that may pass. The message has the url and the last cause.
     """
     again = Retrying(
         retry=retry_if_exception(_may_pass),
@@ -99,9 +117,10 @@ def remote_call(url: str, action: Callable[[], T]) -> T:
         raise named(url) from None
     except _failures() as error:
         if _is_refused(error):
-            raise MissingInput(f"may not use {url!r}: {_words(error)}; check the keys and their rights") from error
-        tries = f" after {ATTEMPTS} tries" if _may_pass(error) else ""
-        raise RunError(f"{url!r} failed{tries}: {_words(error)}") from error
+            raise AccessDenied(f"may not use {url!r}: {_words(error)}; check the keys and their rights") from error
+        if _may_pass(error):
+            raise Unavailable(f"{url!r} failed after {ATTEMPTS} tries: {_words(error)}") from error
+        raise RunError(f"{url!r} failed: {_words(error)}") from error
 
 
 def _may_pass(error: BaseException) -> bool:

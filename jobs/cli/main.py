@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         name, command = f"{name} {parsed.subcommand}", command.commands[parsed.subcommand]
     parsed.arguments += rest  # argparse leaves over what follows an option
     code = _exit_code(name, command, parsed)
-    if argv is None and stop_signal() is not None:
+    if argv is None and code in (exit_code_of(signal.SIGINT), exit_code_of(signal.SIGTERM)):
         _end_at_once_by_signals(code)
     return code
 

@@ -1,9 +1,9 @@
 """SIGTERM and Ctrl-C: exceptions, or requests to stop after the next step; which came first is remembered.
 
-    first        raises, or, in `first_stop_signal`, is noted: the work ends by itself, with a checkpoint
-    next         raises
-    in `uninterrupted` none raises: sessions are closed and MLflow is told; where that takes more than `CLOSING_S`, the
-                 next one ends the process at once
+first        raises, or, in `first_stop_signal`, is noted: the work ends by itself, with a checkpoint
+next         raises
+in `uninterrupted` none raises: sessions are closed and MLflow is told; where that takes more than `CLOSING_S`, the
+             next one ends the process at once
 """
 
 import os
@@ -58,9 +58,11 @@ _SEEN = _Seen()
 @contextmanager
 def stop_signals_raise() -> Iterator[None]:
     """For the length of the block, SIGTERM raises `Terminated` in the main thread, and Ctrl-C `KeyboardInterrupt`."""
-    _SEEN.first = _SEEN.closing_since_s = None
     with _handled_by(_stop):
-        yield
+        try:
+            yield
+        finally:
+            _SEEN.first = _SEEN.closing_since_s = None
 
 
 @contextmanager

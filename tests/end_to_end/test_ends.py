@@ -10,7 +10,7 @@ import pytest
 from child_process import signal_group
 from mlflow import MlflowClient
 from training_runs import run_id_of, wait_for_checkpoint
-from workplace import NUM_STEPS, Workplace
+from workplace import Workplace
 
 pytestmark = pytest.mark.drill
 

@@ -29,6 +29,7 @@ from data_pipeline.storage.files import (
     size_of,
 )
 from data_pipeline.storage.paths import absolute, join, name_of, parent_of
+from data_pipeline.storage.remote import patience, wait_for_stores
 from data_pipeline.storage.web import fetch
 from data_pipeline.storage.writing import (
     delete_folder,
@@ -60,6 +61,7 @@ __all__ = [
     "open_input",
     "open_seekable",
     "parent_of",
+    "patience",
     "private_folder",
     "read_bytes",
     "read_each",
@@ -68,5 +70,6 @@ __all__ = [
     "to_checked_json",
     "upload",
     "url_below",
+    "wait_for_stores",
     "write_atomic",
 ]

@@ -80,7 +80,7 @@ class Tracker(RunWriter):
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 message = f"{self._state_url} names MLflow run {run_id}, which {config.uri} doesn't have: "
                 raise MissingInput(
-                    f"{message}set tracking.uri to its store, or remove that file to begin anew"
+                    f"{message}set tracking.uri to its store, or move that file away for a new run"
                 ) from error
             raise RunError(f"tracking.uri={config.uri}: {str(error).splitlines()[0]}") from error
         self.run_id = run_id

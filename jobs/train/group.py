@@ -18,7 +18,7 @@ from ray.train import RunConfig, get_context
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.config import FailureConfig, ScalingConfig  # ray.train's own names are typed as the old ones
 
-from data_pipeline.errors import BaserewardError
+from data_pipeline.errors import BaserewardError, Unavailable
 from jobs.tracking.metric_logger import MetricLogger, folder_of_node, log_artifact
 from jobs.tracking.node_metrics import NodeMeter, node_section, sampled
 from jobs.train.coordinator import Location, StopRequested
@@ -110,6 +110,8 @@ def _worker(arguments: dict[str, Any]) -> None:
         _train(job, coordinator)
     except StopTraining as stopped:
         coordinator.note.remote(f"stopped {stopped}, with a checkpoint")
+    except Unavailable:
+        raise  # another attempt may find the store answering again: `train.group.max_failures` counts it
     except BaserewardError as error:
         # A restart would meet it again: tell the driver, and let Ray end the other ranks.
         ray.get(coordinator.fail.remote(str(error)))

@@ -15,7 +15,7 @@ __all__ = ["claim_output", "is_logged"]
 # same; another number of workers, stage or budget rounds sums in another order.
 _FREE = {"output", "model", "data", "log_every", "keep_checkpoints", "checkpoint_every", "group", "prefetch"}
 _FREE |= {"loader_workers", "cache_dir", "cache_bytes", "stall_timeout_s", "num_workers", "threads_per_worker"}
-_FREE |= {"keep_best_checkpoints", "keep_checkpoint_every", "checkpoint_retry_s", "stop_grace_s"}
+_FREE |= {"keep_best_checkpoints", "keep_checkpoint_every", "checkpoint_retry_s", "read_retry_s", "stop_grace_s"}
 _FREE |= {"health", "profile", "zero", "activation_checkpointing", "attention", "token_budget", "patch_budget"}
 
 
@@ -35,7 +35,7 @@ def claim_output(config: TrainConfig, data_fingerprint: str) -> None:
         if identity.get(key) != earlier.get(key):
             raise RecipeError(
                 f"{config.output} holds another training ({key} was {earlier.get(key)!r}, now {identity.get(key)!r}): "
-                "choose another train.output, or remove that folder"
+                "choose another train.output"
             )
 
 

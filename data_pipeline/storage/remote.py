@@ -117,7 +117,7 @@ def _identity(info: dict[str, Any]) -> tuple[int, str] | None:
     return int(info["size"]), " ".join(marks)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Patience:
     """How long this process waits for a store that fails while it is read."""
 
@@ -134,8 +134,7 @@ def wait_for_stores(seconds: float, report: Callable[[str], None]) -> None:
     Args:
         report: is told that it waits.
     """
-    global _PATIENCE
-    _PATIENCE = _Patience(seconds, report)
+    _PATIENCE.seconds, _PATIENCE.report = seconds, report
 
 
 def patience() -> float:

@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 
 from data_pipeline.errors import MissingInput, RunError, UserError
 from jobs.recipe.schema import TrackingConfig
+from jobs.tracking.run_writer import SECONDS_TAG
 from jobs.tracking.tracker import ENDED_TAG, absolute_uri
 
 __all__ = ["FoundRun", "RunRow", "download", "experiment_id", "find_run", "metrics_of", "read_runs"]
@@ -31,7 +32,7 @@ class RunRow:
     started_s: float
     """Seconds since 1970."""
     seconds: float
-    """From its beginning to its end, or to now."""
+    """From its beginning to now; of one that has ended those of its attempts, where it had such, or to its end."""
     metrics: dict[str, float]
     """The newest value of each."""
 
@@ -83,13 +84,14 @@ def metrics_of(config: TrackingConfig, run_id: str) -> dict[str, float]:
 def _row(run: Run) -> RunRow:
     state = run.info.status.lower()
     ended_s = (run.info.end_time or time.time() * 1000) / 1000
+    worked = None if state == "running" else run.data.tags.get(SECONDS_TAG)
     return RunRow(
         run_id=run.info.run_id,
         name=run.info.run_name,
         state=state,
         reason=run.data.tags.get(ENDED_TAG, "") if state in ("failed", "killed") else "",
         started_s=run.info.start_time / 1000,
-        seconds=ended_s - run.info.start_time / 1000,
+        seconds=ended_s - run.info.start_time / 1000 if worked is None else float(worked),
         metrics=dict(run.data.metrics),
     )
 

@@ -51,17 +51,21 @@ def absolute_uri(uri: str) -> str:
 class Tracker(RunWriter):
     """One MLflow run, written by the driver. `uri` and `run_id` are what a `MetricLogger` needs."""
 
-    def __init__(self, config: TrackingConfig, *, run_dir: str, run_name: str, parent: str | None = None) -> None:
+    def __init__(
+        self, config: TrackingConfig, *, run_dir: str, run_name: str, parent: str | None = None, adds: bool = False
+    ) -> None:
         """Take up the run that ``<run_dir>/job_state.json`` names, or make one and write its id there.
 
         Args:
             parent: id of the run that a new one is shown below.
+            adds: to the run of another job: its state, its end and why it ended stay as they are.
 
         Raises:
             MissingInput: the store doesn't know the run that the state names.
             RunError: the store can't be reached.
         """
         super().__init__(absolute_uri(config.uri))
+        self._adds = adds
         self._state_url = storage.join(run_dir, "job_state.json")
         state = self._read_state()
         try:
@@ -72,7 +76,7 @@ class Tracker(RunWriter):
                 tags = {} if parent is None else {PARENT_TAG: parent}
                 run_id = self._client.create_run(self._experiment_id, run_name=run_name, tags=tags).info.run_id
                 self._write_state(mlflow_run_id=run_id)
-            else:
+            elif not adds:
                 self._client.update_run(run_id, status="RUNNING")
                 if ENDED_TAG in self._client.get_run(run_id).data.tags:
                     self._client.delete_tag(run_id, ENDED_TAG)
@@ -112,7 +116,9 @@ class Tracker(RunWriter):
         return str(model.model_id)
 
     def finish(self, status: str = "FINISHED", reason: str = "") -> None:
-        """End the run: FINISHED, FAILED or KILLED; tag ``ended`` says why."""
+        """End the run, if it is this job's: FINISHED, FAILED or KILLED; tag ``ended`` says why."""
+        if self._adds:
+            return
         self.set_tags({ENDED_TAG: reason or status.lower()})
         self._client.set_terminated(self.run_id, status)
 

@@ -50,7 +50,7 @@ def outage(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fau
 )
 def test_a_store_that_fails_while_shards_are_read_ends_no_training(
     workplace: Workplace,
-    s3_server: S3Server,  # noqa: F811
+    s3_server: S3Server,
     outage: FaultyProxy,
     monkeypatch: pytest.MonkeyPatch,
     retry_s: int,

@@ -139,9 +139,8 @@ def test_who_adds_to_a_run_leaves_its_end_as_it_is(store: Path, tmp_path: Path) 
     before = MlflowClient(tracker.uri).get_run(tracker.run_id).info
     config = TrackingConfig(uri=f"sqlite:///{store}")
     adding = Tracker(config, run_dir=str(tmp_path), run_name="of it", adds=True)
-    with pytest.raises(KeyError), adding.ended_by_errors():
-        adding.log_evaluation({"accuracy": 0.6})
-        raise KeyError
+    adding.log_evaluation({"accuracy": 0.6})
+    adding.end_by(KeyError("x"))
     adding.finish()
     run = MlflowClient(tracker.uri).get_run(tracker.run_id)
     assert (run.info.status, run.info.end_time, run.data.tags["ended"]) == ("KILLED", before.end_time, "SIGTERM")

@@ -7,6 +7,7 @@ from typing import Any
 from data_pipeline.dataset.prepared import PreparedData
 from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.schema import EvaluateConfig, Recipe, with_absolute_paths
+from jobs.tracking.answers import check_answers
 from rm_core.model_folder.folder import marker_sha256, verify_folder
 from rm_core.model_folder.remote import local_model
 from rm_core.scoring.scored_file import ScoredOrigin
@@ -39,7 +40,9 @@ def prepare(recipe: Recipe) -> Evaluation:
 
     Raises:
         UserError: data or model are not there.
+        RunError: MLflow doesn't answer.
     """
+    check_answers(recipe.tracking.uri)
     config = with_absolute_paths(recipe.evaluate, "model", "data", "output")
     lineage = verify_folder(local_model(config.model))
     config = replace(config, data=manifest_of(recipe, config.data))

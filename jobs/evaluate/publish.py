@@ -37,7 +37,9 @@ def track(evaluation: Evaluation, report: EvaluationReport) -> None:
     of_training = parent_of(config.model)
     own_run = not exists(join(of_training, "job_state.json"))
     run_dir = config.output if own_run else of_training
-    tracker = Tracker(recipe.tracking, run_dir=run_dir, run_name=recipe.name, adds=not own_run)
+    tracker = Tracker(
+        recipe.tracking, run_dir=run_dir, run_name=recipe.name, adds=not own_run, patience_s=recipe.tracking.patience_s
+    )
     with tracker.ended_by_errors():
         log(tracker, evaluation, report)
     tracker.finish()

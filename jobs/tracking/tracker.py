@@ -21,6 +21,7 @@ from data_pipeline.errors import MissingInput, RunError
 from jobs.recipe.schema import TrackingConfig
 from jobs.runtime.terminal import say
 from jobs.runtime.termination import Terminated, reason_ended, stop_signal, uninterrupted
+from jobs.tracking.answers import check_answers
 
 __all__ = ["ENDED_TAG", "UNREACHABLE", "Tracker", "absolute_uri", "reason_of", "state_of"]
 
@@ -52,18 +53,21 @@ class Tracker(RunWriter):
     """One MLflow run, written by the driver. `uri` and `run_id` are what a `MetricLogger` needs."""
 
     def __init__(
-        self, config: TrackingConfig, *, run_dir: str, run_name: str, parent: str | None = None, adds: bool = False
-    ) -> None:
+        self, config: TrackingConfig, *, run_dir: str, run_name: str, parent: str | None = None, adds: bool = False,
+        patience_s: float = 0.0,
+    ) -> None:  # fmt: skip
         """Take up the run that ``<run_dir>/job_state.json`` names, or make one and write its id there.
 
         Args:
             parent: id of the run that a new one is shown below.
+            patience_s: how long to wait for a server that doesn't answer; it always gets some seconds.
             adds: to the run of another job: its state, its end and why it ended stay as they are.
 
         Raises:
             MissingInput: the store doesn't know the run that the state names.
             RunError: the store can't be reached.
         """
+        check_answers(config.uri, patience_s)
         super().__init__(absolute_uri(config.uri))
         self._adds = adds
         self._state_url = storage.join(run_dir, "job_state.json")

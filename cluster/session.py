@@ -14,10 +14,12 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private import services
 from ray._private.authentication.authentication_token_setup import _enable_token_auth  # Ray reads the mode once only
 from ray._private.services import canonicalize_bootstrap_address_or_die
 from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
@@ -118,17 +120,32 @@ def _start(num_cpus: int | None, dashboard_port: int | None, env: Mapping[str, s
         ensure_token(token)
         os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
         _SET_HERE.add("RAY_AUTH_TOKEN_PATH")
-    ray.init(
-        address="local",
-        num_cpus=num_cpus,
-        include_dashboard=True,
-        dashboard_host="127.0.0.1",
-        dashboard_port=dashboard_port,
-        object_store_memory=OBJECT_STORE_BYTES,
-        runtime_env={"env_vars": dict(env)} if env else None,
-        **_QUIET,
-    )
+    with _own_process_groups():
+        ray.init(
+            address="local",
+            num_cpus=num_cpus,
+            include_dashboard=True,
+            dashboard_host="127.0.0.1",
+            dashboard_port=dashboard_port,
+            object_store_memory=OBJECT_STORE_BYTES,
+            runtime_env={"env_vars": dict(env)} if env else None,
+            **_QUIET,
+        )
     return token
+
+
+@contextmanager
+def _own_process_groups() -> Iterator[None]:
+    """In the block, Ray's processes get process groups of their own: a signal to the caller's whole group, as `timeout`
+    and a terminal send it, ends the caller, who needs the cluster until its last checkpoint is written. They end with
+    the caller all the same: Ray asks the kernel for that.
+    """
+    popen = services.ConsolePopen
+    setattr(services, "ConsolePopen", partial(popen, process_group=0))  # noqa: B010  # it is typed as a class
+    try:
+        yield
+    finally:
+        setattr(services, "ConsolePopen", popen)  # noqa: B010
 
 
 def _connect(address: str, packages: Sequence[str], env: Mapping[str, str]) -> None:

@@ -105,6 +105,11 @@ class MediaConfig:
     """Hosts that ``http(s)://`` images may be fetched from; empty: none are."""
     fetch_timeout_s: float = bounded(20.0, above=0)
     """Seconds after which fetching one image is given up."""
+    missing: str = one_of("refuse", ("refuse", "fail"))
+    """What a media file that is not there does: ``refuse`` its record, or ``fail`` the run."""
+    unavailable: str = one_of("fail", ("refuse", "fail"))
+    """What media do that can't be had now (a host is down, a store refuses the keys): ``fail`` the run, which the same
+    command goes on with, or ``refuse`` their records."""
 
 
 @dataclass(kw_only=True)
@@ -209,6 +214,8 @@ class PreprocessConfig:
     """Work units under way at once; unset: one for each CPU of the cluster."""
     unit_retries: int = bounded(2, at_least=0)
     """How often a failing work unit is tried again before it is put into quarantine as a whole."""
+    retry_refused: bool = False
+    """Try again what was refused because its media could not be had (`MediaConfig.unavailable`)."""
     media: MediaConfig = field(default_factory=MediaConfig)
     """What is read of images."""
     encode: EncodeConfig = field(default_factory=EncodeConfig)

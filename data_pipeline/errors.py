@@ -4,9 +4,11 @@
     ├── UserError                   exit code 2: the caller can fix it before anything runs
     │   ├── RecipeError             an unknown key, a wrong type, a value out of range
     │   └── MissingInput            a file, folder or source that is not there
+    │       └── AccessDenied        it may be there: this machine may not read it
     ├── RunError                    exit code 1: a run that started could not finish
     │   ├── CorruptData             bytes on disk differ from what their manifest says
-    │   └── NoSpace                 the disk is full: whatever is tried next would fail too
+    │   ├── NoSpace                 the disk is full: whatever is tried next would fail too
+    │   └── Unavailable             a host, store or disk does not answer, or not as it should: it may later
     └── RecordError                 one record is refused; it goes to quarantine with `reason`
 
 `ValueError` is for wrong arguments to a library function, `assert` for our own mistakes.
@@ -15,6 +17,7 @@
 import re
 
 __all__ = [
+    "AccessDenied",
     "BaserewardError",
     "CorruptData",
     "MissingInput",
@@ -22,6 +25,7 @@ __all__ = [
     "RecipeError",
     "RecordError",
     "RunError",
+    "Unavailable",
     "UserError",
 ]
 
@@ -45,6 +49,10 @@ class MissingInput(UserError):
     """A file, folder, source or field that the caller named is not there."""
 
 
+class AccessDenied(MissingInput):
+    """A file that the caller named may be there: this machine may not read it."""
+
+
 class RunError(BaserewardError):
     """A run that started could not finish (exit code 1)."""
 
@@ -55,6 +63,10 @@ class CorruptData(RunError):
 
 class NoSpace(RunError):
     """The disk is full, so that whatever is tried next would fail too."""
+
+
+class Unavailable(RunError):
+    """A host, store or disk does not answer, or not as it should; the same may work later."""
 
 
 class RecordError(BaserewardError):

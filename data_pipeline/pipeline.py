@@ -1,7 +1,8 @@
 """All steps of preprocessing, in their order; the caller decides where scans and work units run.
 
-    check the config -> list input files -> scan each -> cut work units -> is the output finished?
-        -> which units did an earlier run finish? -> run the others -> did any fail? -> filter and write the manifest
+    check the config -> list input files -> scan each -> cut work units -> have their media changed?
+        -> is the output finished? -> which units did an earlier run finish? -> run the others -> did any fail?
+        -> filter and write the manifest
 
 `Workers` run the two steps that read raw files. `ThisProcess` runs them here, one after the other; `jobs.preprocess`
 runs them on Ray. Units may run anywhere and in any order: the output is the same to the byte.
@@ -9,7 +10,7 @@ runs them on Ray. Units may run anywhere and in any order: the output is the sam
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from data_pipeline import storage
@@ -20,6 +21,7 @@ from data_pipeline.errors import RunError
 from data_pipeline.filtering.apply import check_filters
 from data_pipeline.filtering.finish import finish, is_finished
 from data_pipeline.transform.failures import UnitFailure, describe_failures, record_failure
+from data_pipeline.transform.loose_media import current_addresses
 from data_pipeline.transform.planning import FileScan, InputRef, check_config, cut_units, input_files, scan_file
 from data_pipeline.transform.units import UnitResult, WorkUnit, find_done, run_unit
 
@@ -161,7 +163,9 @@ def plan_units(config: PreprocessConfig, workers: Workers | None = None) -> list
             if outcome.result is None:
                 raise RunError(f"cannot read {outcome.item.url!r} to its end:\n{outcome.failure}")
             scans[outcome.item.url] = outcome.result
-    return cut_units(config, files, scans)
+    units = cut_units(config, files, scans)
+    addresses = current_addresses([(unit.address, unit.media_root) for unit in units], config)
+    return [replace(unit, address=address) for unit, address in zip(units, addresses, strict=True)]
 
 
 def _find_done(units: Sequence[WorkUnit], config: PreprocessConfig) -> dict[str, UnitResult]:

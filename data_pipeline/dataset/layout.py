@@ -3,6 +3,7 @@
     shards/<unit>-<number>.arrow, .images.arrow    Comparisons, and their images
     units/<unit>.json, .rows.arrow                 the unit is done; its signals
     failed/<unit>.json, logs/<unit>.log            units put aside; where and how a unit was done
+    media/<unit>.json                              the media files beside the records that the unit read
     rows.<address>.arrow, quarantine.<address>.jsonl   what filtering decided
     manifests/<address>.json, manifest.json        every manifest of the folder; the newest (written last: complete)
 
@@ -20,6 +21,7 @@ __all__ = [
     "kept_manifests",
     "log_url",
     "manifest_url",
+    "media_url",
     "quarantine_name",
     "rows_name",
     "rows_url",
@@ -111,6 +113,11 @@ def failed_folder(folder: str) -> str:
 def failure_url(unit: str, folder: str) -> str:
     """Where the unit's failure is written."""
     return storage.join(folder, _FAILED, f"{unit}.json")
+
+
+def media_url(unit: str, folder: str) -> str:
+    """What the unit has read of media files beside the records; no part of the output, since it holds times."""
+    return storage.join(folder, "media", f"{unit}.json")
 
 
 def log_url(unit: str, folder: str) -> str:

@@ -176,14 +176,16 @@ def read_table(url: str, sha256: str | None = None) -> pa.Table:
     """
     if not storage.exists(url):
         raise CorruptData(
-            f"{url!r} is missing though its manifest lists it: delete the output folder and preprocess again"
+            f"{url!r} is missing though its manifest lists it: copy it from where it was made, or run the same "
+            "preprocess there again, which makes what is missing"
         )
     source = pa.memory_map(url) if storage.is_local(url) else pa.BufferReader(storage.read_bytes(url))
     buffer = source.read_buffer()
     found = hashlib.sha256(memoryview(buffer)).hexdigest() if sha256 is not None else None
     if found != sha256:
         raise CorruptData(
-            f"{url!r} has sha256 {found}, its manifest says {sha256}: delete the output folder and preprocess again"
+            f"{url!r} has sha256 {found}, its manifest says {sha256}: delete this one file, and copy it from where it "
+            "was made, or run the same preprocess again there, which makes what is missing"
         )
     try:
         return pa.ipc.open_file(pa.BufferReader(buffer)).read_all()

@@ -21,7 +21,6 @@ from data_pipeline.dataset.layout import manifest_url, quarantine_name, rows_nam
 from data_pipeline.dataset.manifest import Counts, FileInfo, InputFile, Manifest
 from data_pipeline.dataset.shards import SCHEMA_VERSION, serialise
 from data_pipeline.dataset.tables import ROWS_SCHEMA
-from data_pipeline.errors import CorruptData
 from data_pipeline.filtering.apply import FilterResult, apply_filters
 from data_pipeline.filtering.contamination import BenchmarkIndex
 from data_pipeline.filtering.gather import (
@@ -54,10 +53,8 @@ def manifest_address(config: PreprocessConfig, units: Sequence[WorkUnit]) -> str
 
 
 def is_finished(config: PreprocessConfig, units: Sequence[WorkUnit]) -> Manifest | None:
-    """The manifest, if `config.output` is complete for this config and these inputs; None if there is work left.
-
-    Raises:
-        CorruptData: the folder is finished, but one of its files is gone.
+    """The manifest, if `config.output` is complete for this config and these inputs; None if there is work left: also
+    where a file is gone, whose unit is then done again, to the same bytes.
     """
     if not storage.exists(manifest_url(config.output)):
         return None
@@ -68,10 +65,8 @@ def is_finished(config: PreprocessConfig, units: Sequence[WorkUnit]) -> Manifest
         return None
     if manifest.address != manifest_address(config, units):
         return None
-    for url, _ in manifest.files(config.output):
-        if not storage.exists(url):
-            raise CorruptData(f"{url!r} is gone though the manifest lists it: delete {config.output!r} and run again")
-    return manifest
+    urls = [url for url, _ in manifest.files(config.output)]
+    return manifest if all(storage.read_each(storage.exists, urls)) else None
 
 
 def finish(config: PreprocessConfig, units: Sequence[WorkUnit]) -> Manifest:

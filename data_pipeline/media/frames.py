@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from data_pipeline import storage
 from data_pipeline.config import MediaConfig
-from data_pipeline.errors import MissingInput, RecordError
+from data_pipeline.errors import AccessDenied, MissingInput, RecordError, Unavailable
 from data_pipeline.media.loading import Image
+from data_pipeline.media.reading import as_configured
 from data_pipeline.records.comparison import MediaRef
 from data_pipeline.storage import url_below
 
@@ -45,9 +46,15 @@ def frames_of(ref: MediaRef, root: str, config: MediaConfig) -> SampledFrames:
         root: the source's media root: a folder, an ``s3://`` prefix, or an archive.
 
     Raises:
+        Unavailable: as for `read_media`.
         RecordError: missing_media (no such folder, or no frame in it), video_file (bytes or a file in place of a
             folder), unsafe_path, remote_media.
     """
+    with as_configured(ref, config):
+        return _frames_of(ref, root, config)
+
+
+def _frames_of(ref: MediaRef, root: str, config: MediaConfig) -> SampledFrames:
     if ref.data is not None:
         raise RecordError("video_file", f"{len(ref.data)} bytes: only folders of frames are read")
     if not ref.path:
@@ -57,6 +64,8 @@ def frames_of(ref: MediaRef, root: str, config: MediaConfig) -> SampledFrames:
     folder = url_below(path, root)
     try:
         files = storage.list_files(folder)
+    except AccessDenied as error:
+        raise Unavailable(f"{path!r} below the media root: {error}") from error
     except MissingInput as error:
         raise RecordError("missing_media", f"{path!r} below the media root: {error}") from error
     if files == [folder]:

@@ -20,21 +20,22 @@ import errno
 import os
 import stat
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import PIL.Image
 import PIL.ImageFile
 
 from data_pipeline import storage
 from data_pipeline.config import MediaConfig
-from data_pipeline.errors import CorruptData, MissingInput, RecordError
+from data_pipeline.errors import AccessDenied, CorruptData, MissingInput, RecordError, Unavailable
 from data_pipeline.media.pixels import opened
 from data_pipeline.records.comparison import MediaRef
 from data_pipeline.storage.confined import shown
 
-__all__ = ["check_declared_size", "read_media"]
+__all__ = ["as_configured", "check_declared_size", "read_media"]
 
-
-_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES}
+_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 
 def read_media(ref: MediaRef, root: str, config: MediaConfig) -> bytes:
@@ -46,8 +47,34 @@ def read_media(ref: MediaRef, root: str, config: MediaConfig) -> bytes:
 
     Raises:
         RecordError: missing_media, unsafe_path, remote_media, media_too_large, broken_image (an empty file, or an
-            archive member that does not unpack).
+            archive member that does not unpack), unavailable_media (with `config.unavailable` ``refuse``).
+        Unavailable: it may be there, and can't be had now; with `config.missing` ``fail`` also where it is not there.
     """
+    with as_configured(ref, config):
+        return _read(ref, root, config)
+
+
+@contextmanager
+def as_configured(ref: MediaRef, config: MediaConfig) -> Iterator[None]:
+    """In the block, media that are not there or can't be had refuse the record or fail the run, as `config` says.
+
+    Raises:
+        RecordError: ``unavailable_media``, or as the block raised it.
+        Unavailable: the run fails.
+    """
+    try:
+        yield
+    except Unavailable as error:
+        if config.unavailable == "fail":
+            raise
+        raise RecordError("unavailable_media", str(error)) from error
+    except RecordError as error:
+        if error.reason != "missing_media" or not ref.path or config.missing == "refuse":
+            raise
+        raise Unavailable(f"{error.detail} (media.missing is fail)") from error
+
+
+def _read(ref: MediaRef, root: str, config: MediaConfig) -> bytes:
     limit = config.max_source_bytes
     if ref.data is not None:
         return _bounded(ref.data, limit)
@@ -63,7 +90,9 @@ def read_media(ref: MediaRef, root: str, config: MediaConfig) -> bytes:
     try:
         _check_size(storage.size_of(url), limit)
         return _bounded(storage.read_bytes(url), limit)
-    except (MissingInput, PermissionError) as error:
+    except (AccessDenied, OSError) as error:
+        raise Unavailable(f"{shown(ref.path)} below the media root: {error}") from error
+    except MissingInput as error:
         raise RecordError("missing_media", f"{shown(ref.path)} below the media root: {error}") from error
     except CorruptData as error:
         raise RecordError("broken_image", f"{shown(ref.path)}: {error}") from error
@@ -89,7 +118,7 @@ def _check_regular(real: str, path: str) -> None:
         mode = os.stat(real).st_mode
     except OSError as error:
         if error.errno not in _ABSENT:
-            raise
+            raise Unavailable(f"{shown(path)} below the media root: {error.strerror}") from error
         hint = "; it has backslashes, and names are taken by letter" if "\\" in path else ""
         detail = f"no file {shown(path)} below the media root: {error.strerror}{hint}"
         raise RecordError("missing_media", detail) from error

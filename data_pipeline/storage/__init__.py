@@ -21,6 +21,7 @@ from data_pipeline.storage.files import (
     is_local,
     list_files,
     list_folders,
+    marks_of,
     open_input,
     open_seekable,
     read_bytes,
@@ -30,6 +31,7 @@ from data_pipeline.storage.files import (
 )
 from data_pipeline.storage.lease import held
 from data_pipeline.storage.paths import absolute, join, name_of, parent_of
+from data_pipeline.storage.remote import patience, wait_for_stores
 from data_pipeline.storage.web import fetch
 from data_pipeline.storage.writing import (
     delete_folder,
@@ -59,10 +61,12 @@ __all__ = [
     "list_files",
     "list_folders",
     "make_parent",
+    "marks_of",
     "name_of",
     "open_input",
     "open_seekable",
     "parent_of",
+    "patience",
     "private_folder",
     "read_bytes",
     "read_each",
@@ -71,5 +75,6 @@ __all__ = [
     "to_checked_json",
     "upload",
     "url_below",
+    "wait_for_stores",
     "write_atomic",
 ]

@@ -72,7 +72,7 @@ def private_folder(name: str) -> str:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
         raise RecipeError(
             f"{path!r} is not a folder of user {os.getuid()} alone (owner {found.st_uid}, mode "
-            f"{stat.S_IMODE(found.st_mode):03o}): remove it, or name another folder with TMPDIR"
+            f"{stat.S_IMODE(found.st_mode):03o}): name another folder with TMPDIR"
         )
     return path
 

@@ -1,28 +1,32 @@
 """Reading files and listing them, wherever they lie: on this machine, remote, or in an archive on either."""
 
+import errno
 import glob
 import hashlib
 import os
 import posixpath
 import re
 import shutil
+import stat
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import BinaryIO, TypeVar, cast
 
 from data_pipeline.errors import MissingInput
 from data_pipeline.storage.archives import Inside, locate
-from data_pipeline.storage.paths import archive_prefixes, has_scheme
+from data_pipeline.storage.paths import archive_prefixes, has_scheme, name_of, parent_of
 from data_pipeline.storage.ranges import RangeReader, RemoteSource, buffered
-from data_pipeline.storage.remote import filesystem_of, identity_of, named, remote_call
+from data_pipeline.storage.remote import filesystem_of, identities_in, identity_of, named, remote_call
 
 __all__ = [
     "exists",
     "is_local",
     "list_files",
     "list_folders",
+    "marks_of",
     "open_input",
     "open_seekable",
     "read_bytes",
@@ -36,6 +40,7 @@ Result = TypeVar("Result")
 
 _CHUNK_BYTES = 1 << 20
 _READERS = 16
+_LOOKS_A_FOLDER = 32  # at more files of one remote folder, listing it costs fewer requests
 _GLOB = re.compile(r"[*?\[]")
 
 
@@ -104,6 +109,40 @@ def size_of(url: str) -> int:
         return _remote_source(url).size
     with _named(url):
         return os.path.getsize(url)
+
+
+def marks_of(urls: Sequence[str]) -> dict[str, str]:
+    """For each file, a text that changes with its bytes: size, and time of change or etag; "" where there is none.
+
+    A local folder has one too, which changes with the names in it.
+    """
+    marks = {url: _local_mark(url) for url in urls if not has_scheme(url)}
+    folders: defaultdict[str, list[str]] = defaultdict(list)
+    for url in urls:
+        if has_scheme(url):
+            folders[parent_of(url)].append(url)
+    for folder, inside in folders.items():
+        if len(inside) > _LOOKS_A_FOLDER:
+            found = identities_in(folder)
+            identities = [found.get(name_of(url)) for url in inside]
+        else:
+            identities = read_each(identity_of, inside)
+        pairs = zip(inside, identities, strict=True)
+        marks |= {url: "" if one is None else f"{one[0]} {one[1]}" for url, one in pairs}
+    return marks
+
+
+def _local_mark(path: str) -> str:
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES):
+            return ""
+        raise
+    plain = stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)
+    return f"{found.st_size} {found.st_mtime_ns}" if plain else ""
 
 
 def open_input(url: str) -> BinaryIO:

@@ -9,15 +9,35 @@ import errno
 import logging
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 import fsspec
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_after_delay,
+    stop_all,
+    wait_exponential,
+)
 
-from data_pipeline.errors import MissingInput, RecipeError, RunError
+from data_pipeline.errors import AccessDenied, MissingInput, RecipeError, RunError, Unavailable
+from data_pipeline.storage.paths import name_of
 
-__all__ = ["ATTEMPTS", "SCHEMES", "filesystem_of", "identity_of", "named", "remote_call"]
+__all__ = [
+    "ATTEMPTS",
+    "SCHEMES",
+    "filesystem_of",
+    "identities_in",
+    "identity_of",
+    "named",
+    "patience",
+    "remote_call",
+    "wait_for_stores",
+]
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -27,6 +47,7 @@ ATTEMPTS = 4
 SCHEMES = frozenset(("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "file", "memory"))
 """Of stores; other file systems of fsspec (ftp, webhdfs, ssh, ...) would let an address reach anything."""
 _FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 10.0
 _PINNED_HUB_PATH = re.compile(r"hf://(?:(?:datasets|spaces)/)?[^/@]+/[^/@]+@[0-9a-f]{40}(?:/|$)")
 _ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 _LASTING = {errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
@@ -68,28 +89,71 @@ def identity_of(url: str) -> tuple[int, str] | None:
 
     def look() -> tuple[int, str] | None:
         try:
-            info = filesystem.info(path)
+            return _identity(filesystem.info(path))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        if info["type"] != "file":
-            return None
-        marks = [str(info[key]) for key in ("ETag", "LastModified", "blob_id", "created", "mtime") if key in info]
-        return int(info["size"]), " ".join(marks)
 
     return remote_call(url, look)
 
 
-def remote_call(url: str, action: Callable[[], T]) -> T:
-    """What `action` returns; it is tried again where it fails for a reason that may pass.
+def identities_in(folder: str) -> dict[str, tuple[int, str] | None]:
+    """`identity_of` every file directly in a remote folder, by its name; empty where there is no such folder."""
+    filesystem, path = filesystem_of(folder)
+
+    def look() -> dict[str, tuple[int, str] | None]:
+        try:
+            found = filesystem.ls(path, detail=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        return {name_of(one["name"]): _identity(one) for one in found}
+
+    return remote_call(folder, look)
+
+
+def _identity(info: dict[str, Any]) -> tuple[int, str] | None:
+    if info["type"] != "file":
+        return None
+    marks = [str(info[key]) for key in ("ETag", "LastModified", "blob_id", "created", "mtime") if key in info]
+    return int(info["size"]), " ".join(marks)
+
+
+@dataclass
+class _Patience:
+    """How long this process waits for a store that fails while it is read."""
+
+    seconds: float
+    report: Callable[[str], None]
+
+
+_PATIENCE = _Patience(0.0, logger.warning)
+
+
+def wait_for_stores(seconds: float, report: Callable[[str], None]) -> None:
+    """From now on, this process waits so long for a store that fails while it is read; writers have their own retries.
+
+    Args:
+        report: is told that it waits.
+    """
+    _PATIENCE.seconds, _PATIENCE.report = seconds, report
+
+
+def patience() -> float:
+    """Seconds that this process waits for a store that fails while it is read."""
+    return _PATIENCE.seconds
+
+
+def remote_call(url: str, action: Callable[[], T], *, is_read: bool = True) -> T:
+    """What `action` returns; it is tried again where it fails for a reason that may pass: `ATTEMPTS` times, and a read
+    for as long as `wait_for_stores` says.
 
     Raises:
-        MissingInput: there is no such file, or this machine may not read it.
-        RunError: it kept failing; the message has the url and the last cause.
+        MissingInput: there is no such file; as `AccessDenied`: this machine may not read it.
+        RunError: it failed; as `Unavailable`: for a reason that may pass. The message has the url and the last cause.
     """
     again = Retrying(
         retry=retry_if_exception(_may_pass),
-        stop=stop_after_attempt(ATTEMPTS),
-        wait=wait_exponential(_FIRST_PAUSE_S),
+        stop=stop_all(stop_after_attempt(ATTEMPTS), stop_after_delay(patience() if is_read else 0.0)),
+        wait=wait_exponential(_FIRST_PAUSE_S, max=_LONGEST_PAUSE_S),
         before_sleep=partial(_warn, url),
         reraise=True,
     )
@@ -99,9 +163,11 @@ def remote_call(url: str, action: Callable[[], T]) -> T:
         raise named(url) from None
     except _failures() as error:
         if _is_refused(error):
-            raise MissingInput(f"may not use {url!r}: {_words(error)}; check the keys and their rights") from error
-        tries = f" after {ATTEMPTS} tries" if _may_pass(error) else ""
-        raise RunError(f"{url!r} failed{tries}: {_words(error)}") from error
+            raise AccessDenied(f"may not use {url!r}: {_words(error)}; check the keys and their rights") from error
+        if _may_pass(error):
+            tries = again.statistics["attempt_number"]
+            raise Unavailable(f"{url!r} failed after {tries} tries: {_words(error)}") from error
+        raise RunError(f"{url!r} failed: {_words(error)}") from error
 
 
 def _may_pass(error: BaseException) -> bool:
@@ -115,6 +181,8 @@ def _warn(url: str, state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     assert error is not None
     logger.warning("%s: %s; trying again in %.1f s", url, _words(error), state.upcoming_sleep)
+    if state.attempt_number == ATTEMPTS:
+        _PATIENCE.report(f"{url} can't be read ({_words(error)}): trying again for up to {patience():g} s")
 
 
 def named(url: str) -> MissingInput:

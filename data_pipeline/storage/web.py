@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_before_delay, wait_exponential
 
-from data_pipeline.errors import RecordError, RunError
+from data_pipeline.errors import RecordError, RunError, Unavailable
 
 if TYPE_CHECKING:  # httpx2 loads in 0.2 s, and most recipes allow no host
     import ssl
@@ -28,6 +28,7 @@ _FIRST_PAUSE_S = 0.5
 _MAX_REDIRECTS = 5
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "basereward"}
 _PASSING_STATUS = (429, 500, 502, 503, 504)
+_DENIED_STATUS = (401, 403, 407)
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -49,7 +50,9 @@ def fetch(url: str, *, allowed_hosts: Collection[str], max_bytes: int, timeout_s
             after a passing failure.
 
     Raises:
-        RecordError: ``missing_media`` (404 or 410), ``media_too_large``, or ``remote_media`` (not allowed, or failed).
+        RecordError: ``missing_media`` (404 or 410), ``media_too_large``, or ``remote_media`` (not allowed, or no plain
+            answer).
+        Unavailable: the host doesn't answer, fails, or refuses to give it to us (401, 403, 407).
     """
     deadline = time.monotonic() + timeout_s
     again = Retrying(
@@ -62,7 +65,7 @@ def fetch(url: str, *, allowed_hosts: Collection[str], max_bytes: int, timeout_s
         return again(_try_once, url, allowed_hosts, max_bytes, deadline)
     except _Passing as error:
         tries = again.statistics["attempt_number"]
-        raise RecordError("remote_media", f"{url}: {error}; tried {tries} times") from error
+        raise Unavailable(f"{url}: {error}; tried {tries} times") from error
 
 
 def _try_once(url: str, allowed_hosts: Collection[str], max_bytes: int, deadline: float) -> bytes:
@@ -143,6 +146,8 @@ def _redirect(response: "httpx2.Response", url: str) -> str:
         raise RecordError("missing_media", f"{url}: HTTP {status}")
     if status in _PASSING_STATUS:
         raise _Passing(f"HTTP {status}")
+    if status in _DENIED_STATUS:
+        raise Unavailable(f"{url}: HTTP {status} {response.reason_phrase}")
     location = response.headers.get("Location")
     if status not in (301, 302, 303, 307, 308) or not location:
         raise RecordError("remote_media", f"{url}: HTTP {status} {response.reason_phrase}")

@@ -65,7 +65,7 @@ def write_atomic(url: str, data: bytes) -> None:
     _check_writable(url)
     if has_scheme(url):
         filesystem, path = filesystem_of(url)
-        remote_call(url, lambda: filesystem.pipe_file(path, data))
+        remote_call(url, lambda: filesystem.pipe_file(path, data), is_read=False)
         return
     temporary = Path(parent_of(url)) / f".{name_of(url)}.{secrets.token_hex(8)}.tmp"
     try:
@@ -179,7 +179,7 @@ def upload(path: str, url: str) -> None:
     """
     if has_scheme(url):
         filesystem, remote = filesystem_of(url)
-        remote_call(url, lambda: filesystem.put_file(path, remote))
+        remote_call(url, lambda: filesystem.put_file(path, remote), is_read=False)
         return
     with open(path, "rb") as file, disk_room(url, os.path.getsize(path)):
         os.fsync(file.fileno())
@@ -193,10 +193,10 @@ def delete_folder(url: str, *, first: str) -> None:
     """
     if has_scheme(url):
         filesystem, path = filesystem_of(url)
-        names = remote_call(url, lambda: [str(name) for name in filesystem.find(path)])
+        names = remote_call(url, lambda: [str(name) for name in filesystem.find(path)], is_read=False)
         names = [name for name in names if not name_of(name).startswith(LEASE)]
         for name in sorted(names, key=lambda name: name_of(name) != first):
-            remote_call(url, lambda name=name: filesystem.rm_file(name))  # type: ignore[misc]
+            remote_call(url, lambda name=name: filesystem.rm_file(name), is_read=False)  # type: ignore[misc]
         return
     (Path(url) / first).unlink(missing_ok=True)
     if os.path.isdir(url):

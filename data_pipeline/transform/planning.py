@@ -161,8 +161,9 @@ def address_of(value: Mapping[str, Any]) -> str:
 def portable_config(config: PreprocessConfig) -> dict[str, Any]:
     """What of the config decides the output: nothing of where it runs or where the files lie on this machine."""
     raw = {**asdict(config), "encode": _encode_settings(config.encode)}
-    for name in ("workers", "unit_retries", "output", "data_root", "tokenizer"):
+    for name in ("workers", "unit_retries", "retry_refused", "output", "data_root", "tokenizer"):
         del raw[name]
+    raw["media"] = _media_settings(config)
     for source in [*raw["sources"], *raw["decontaminate"]["against"]]:
         for name in ("path", "media_root"):
             if source[name] is not None and os.path.isabs(source[name]):
@@ -209,7 +210,7 @@ def _inputs_of_unit(
         "source": {"name": source.name, **{key: raw[key] for key in _TRANSFORM_KEYS}},
         "media_root": _portable(ref.media_root, config.data_root),
         "repeat": ref.repeat,
-        "media": asdict(config.media),
+        "media": _media_settings(config),
         "encode": _encode_settings(config.encode),
         "shard_bytes": config.shard_bytes,
         "tokenizer": tokenizer,
@@ -236,6 +237,11 @@ def _encode_settings(config: EncodeConfig) -> dict[str, Any]:
     if raw["answer_start"] == EncodeConfig().answer_start:
         del raw["answer_start"]
     return raw
+
+
+def _media_settings(config: PreprocessConfig) -> dict[str, Any]:
+    """Those that decide what is read; the others say what becomes of a run that could not read."""
+    return {key: value for key, value in asdict(config.media).items() if key not in ("missing", "unavailable")}
 
 
 def _limited(ranges: Sequence[RowRange], limit: int | None) -> list[RowRange]:

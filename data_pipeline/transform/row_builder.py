@@ -28,6 +28,7 @@ from data_pipeline.records.checks import check, content_key
 from data_pipeline.records.comparison import Comparison, MediaRef
 from data_pipeline.records.selection import extremes, with_frames
 from data_pipeline.sources.registry import adapter_of
+from data_pipeline.transform.loose_media import LooseMedia
 from data_pipeline.transform.signals import text_signals
 
 __all__ = ["BenchmarkRowBuilder", "BuiltRow", "RowBuilder"]
@@ -53,6 +54,7 @@ class RowBuilder:
         self._media = config.media
         self._encoder = encoder
         self._adapter = adapter_of(source.shape)
+        self.loose = LooseMedia(media_root)
         self._images: dict[MediaRef, Image] = {}
         self._stored: dict[tuple[str, int, int], EncodedImage] = {}
 
@@ -82,7 +84,7 @@ class RowBuilder:
             comparison = extremes(comparison)
         check(comparison)
         if self._media.videos == "frames":
-            comparison = with_frames(comparison, lambda ref: frames_of(ref, self._media_root, self._media).refs)
+            comparison = with_frames(comparison, self._frames)
         media = [self._medium(ref) for ref in comparison.media]
         key = content_key(comparison, [one.sha256 for one in media])
         encoded, segments = self._encoder.encode_segments(comparison, media)
@@ -98,12 +100,17 @@ class RowBuilder:
         self._images.clear()
         self._stored.clear()
 
+    def _frames(self, ref: MediaRef) -> tuple[MediaRef, ...]:
+        self.loose.note(ref)
+        return frames_of(ref, self._media_root, self._media).refs
+
     def _medium(self, ref: MediaRef) -> Image | Video:
+        self.loose.note(ref)
         return load_video(ref, self._media_root, self._media, self._image) if ref.is_video else self._image(ref)
 
     def _image(self, ref: MediaRef) -> Image:
         if ref not in self._images:
-            self._images[ref] = load_image(ref, self._media_root, self._media)
+            self._images[ref] = _loaded(ref, self._media_root, self._media, self.loose)
         return self._images[ref]
 
     def _store(self, span: VisionSpan, files: Mapping[str, Image]) -> VisionSpan:
@@ -128,6 +135,7 @@ class BenchmarkRowBuilder:
         self._media_root = media_root
         self._media = media
         self._adapter = adapter_of(source.shape)
+        self.loose = LooseMedia(media_root)
 
     def items(self, record: Mapping[str, Any], row: int) -> Iterator[tuple[str, BuiltRow | RecordError]]:
         """(id, outcome) of each item; ranks and responses are not looked at."""
@@ -149,10 +157,19 @@ class BenchmarkRowBuilder:
 
     def _readable(self, ref: MediaRef) -> list[Image]:
         try:
+            self.loose.note(ref)
             refs = frames_of(ref, self._media_root, self._media).refs if ref.is_video else (ref,)
-            return [load_image(one, self._media_root, self._media) for one in refs]
+            return [_loaded(one, self._media_root, self._media, self.loose) for one in refs]
         except RecordError:
             return []  # benchmarks are often given without their images: the manifest counts those read
+
+
+def _loaded(ref: MediaRef, root: str, config: MediaConfig, loose: LooseMedia) -> Image:
+    """The image, noted in `loose` whether it can be read or not."""
+    loose.note(ref)
+    image = load_image(ref, root, config)
+    loose.note(ref, image.sha256)
+    return image
 
 
 _NO_LAYOUT: dict[str, Any] = {

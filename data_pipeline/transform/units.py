@@ -24,8 +24,9 @@ from data_pipeline.dataset.shards import ShardInfo, ShardRow, serialise, write_s
 from data_pipeline.dataset.tables import UNIT_ROWS_SCHEMA
 from data_pipeline.encoding.encoder import Encoder
 from data_pipeline.encoding.tokenizer import load_tokenizer
-from data_pipeline.errors import CorruptData, RecordError, RunError
+from data_pipeline.errors import CorruptData, RecordError, RunError, Unavailable
 from data_pipeline.sources.readers.files import read_rows
+from data_pipeline.transform.loose_media import UNAVAILABLE
 from data_pipeline.transform.row_builder import BenchmarkRowBuilder, BuiltRow, RowBuilder
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _MAX_DETAIL_CHARS = 500
+_MOST_UNAVAILABLE = 3  # addresses that are named; each takes its time to fail
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,21 +189,34 @@ class _UnitWriter:
         self._signals: list[pa.Table] = []
         self._shards: list[ShardInfo] = []
         self._refusals: list[Refusal] = []
+        self._unavailable: list[str] = []
         self._builder = _builder_of(unit, config)
 
     def run(self) -> UnitRecord:
         unit = self._unit
         for row, record in read_rows(unit.url, unit.start, unit.count, unit.offset):
-            outcomes = [("", record)] if isinstance(record, RecordError) else self._builder.items(record, row)
-            for item, (name, outcome) in enumerate(outcomes):
-                if isinstance(outcome, RecordError):
-                    self._refuse(row, item, name, outcome)
-                else:
-                    self._keep(row, item, outcome)
+            try:
+                outcomes = [("", record)] if isinstance(record, RecordError) else self._builder.items(record, row)
+                for item, (name, outcome) in enumerate(outcomes):
+                    if isinstance(outcome, RecordError):
+                        self._refuse(row, item, name, outcome)
+                    else:
+                        self._keep(row, item, outcome)
+            except Unavailable as error:
+                self._unavailable.append(str(error))
+                if len(self._unavailable) == _MOST_UNAVAILABLE:
+                    break
+        if self._unavailable:
+            raise Unavailable(
+                f"media can't be had: {'; '.join(self._unavailable)}; "
+                "media.unavailable=refuse would refuse their records"
+            )
         self._flush()
         table = pa.concat_tables([UNIT_ROWS_SCHEMA.empty_table(), *self._signals])
         data = serialise(table)
         storage.write_atomic(rows_url(unit.address, self._config.output), data)
+        unavailable = any(refusal.reason == UNAVAILABLE for refusal in self._refusals)
+        self._builder.loose.write(unit.address, self._config.output, unavailable=unavailable)
         return UnitRecord(
             made=len(table),
             refusals=self._refusals,

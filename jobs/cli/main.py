@@ -1,29 +1,32 @@
 """`basereward COMMAND [RECIPE] [key=value ...]`: parse, load the recipe, call the command, errors to exit codes.
 
 Exit codes: 0 done; 1 a run failed, or ``data verify`` found a bad file; 2 the caller can fix it (one line says how);
-130 Ctrl-C; 143 ended by SIGTERM. ``data diff`` is like diff: 0 the same, 1 different, 2 any error.
+130 ended by Ctrl-C; 143 by SIGTERM. ``data diff`` is like diff: 0 the same, 1 different, 2 any error.
 """
 
 import argparse
+import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from functools import partial
 
-from data_pipeline.errors import RecipeError, RunError, UserError
+from data_pipeline.errors import BaserewardError, RecipeError, UserError
 from jobs.cli.command import EXIT_FAILED, EXIT_USER, CommandGroup, PlainCommand, RecipeCommand
 from jobs.cli.commands import COMMANDS
 from jobs.cli.parser import parser_of
-from jobs.runtime.termination import Terminated, sigterm_raises, was_terminated
+from jobs.runtime.termination import Terminated, exit_code_of, shown, stop_signal, stop_signals_raise, uninterrupted
 
 __all__ = ["main"]
 
-EXIT_INTERRUPTED = 130
-EXIT_TERMINATED = 143
-
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+    """Run one command and return its exit code.
+
+    Args:
+        argv: None: those of this process, which ends then.
+    """
     parser = parser_of(COMMANDS)
     parsed, rest = parser.parse_known_args(argv)
     if any(argument.startswith("-") or "=" not in argument for argument in rest):
@@ -38,31 +41,52 @@ def main(argv: Sequence[str] | None = None) -> int:
             return EXIT_USER
         name, command = f"{name} {parsed.subcommand}", command.commands[parsed.subcommand]
     parsed.arguments += rest  # argparse leaves over what follows an option
-    return _exit_code(name, command, parsed)
+    code = _exit_code(name, command, parsed)
+    if argv is None and code in (exit_code_of(signal.SIGINT), exit_code_of(signal.SIGTERM)):
+        _end_at_once_by_signals(code)
+    return code
 
 
 def _exit_code(name: str, command: RecipeCommand | PlainCommand, parsed: argparse.Namespace) -> int:
     """Run the command; its errors become messages and exit codes."""
-    failed = command.exit_failed if isinstance(command, PlainCommand) else EXIT_FAILED
-    try:
-        with sigterm_raises():
+    with stop_signals_raise():
+        try:
             if isinstance(command, PlainCommand):
                 return _run_plain(name, command, parsed)
             _run_recipe(name, command, parsed)
             return 0
-    except UserError as error:
-        return _report(error, EXIT_USER, debug=parsed.debug)
-    except RunError as error:
-        return _report(error, failed, debug=parsed.debug)
-    except KeyboardInterrupt:
-        _complain("stopped by Ctrl-C; the same command goes on from what is finished")
-        return EXIT_INTERRUPTED
-    except (Terminated, Exception):
-        if was_terminated():
-            _complain("ended by SIGTERM; the same command goes on from what is finished")
-            return EXIT_TERMINATED
-        traceback.print_exc()  # an unexpected failure is shown in full: its cause is not known beforehand
-        return failed
+        except (KeyboardInterrupt, Terminated, Exception) as error:
+            with uninterrupted():
+                failed = command.exit_failed if isinstance(command, PlainCommand) else EXIT_FAILED
+                return _explained(error, failed, debug=parsed.debug)
+
+
+def _explained(error: BaseException, failed: int, *, debug: bool) -> int:
+    """Say why the command ended, and return the exit code; `failed` is that of what the caller may not be able to fix.
+
+    After a signal other errors are mostly its consequences: what it cut off, or what it ended beside this process.
+    """
+    came = signal.SIGINT if isinstance(error, KeyboardInterrupt) and stop_signal() is None else stop_signal()
+    if isinstance(error, BaserewardError):
+        if debug:
+            traceback.print_exception(error)
+        _complain(f"error: {error}")
+    if came is not None or isinstance(error, Terminated):
+        came = came or signal.SIGTERM
+        how = "stopped" if came == signal.SIGINT else "ended"
+        _complain(f"{how} by {shown(came)}; the same command goes on from what is finished")
+        return exit_code_of(came)
+    if isinstance(error, BaserewardError):
+        return EXIT_USER if isinstance(error, UserError) else failed
+    traceback.print_exception(error)  # an unexpected failure is shown in full: its cause is not known beforehand
+    return failed
+
+
+def _end_at_once_by_signals(code: int) -> None:
+    """One more Ctrl-C while Python closes down would print Python's traceback, and may give another exit code."""
+    sys.stdout.flush()
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, lambda *_: os._exit(code))
 
 
 def _run_plain(name: str, command: PlainCommand, parsed: argparse.Namespace) -> int:
@@ -87,13 +111,6 @@ def _run_recipe(name: str, command: RecipeCommand, parsed: argparse.Namespace) -
     if command.has_variants:
         more["variants"] = partial(load_recipe, recipe_name, overrides)
     command.load()(load_recipe(recipe_name, overrides), **more)
-
-
-def _report(error: Exception, code: int, *, debug: bool) -> int:
-    if debug:
-        traceback.print_exception(error)
-    _complain(f"error: {error}")
-    return code
 
 
 def _complain(message: str) -> None:

@@ -61,8 +61,9 @@ def track(task: EnsembleTask, fitted: Fitted, folder: str) -> RegisteredVersion:
     """
     config, registry = task.recipe.ensemble, task.registry
     run_dir = join(config.output, "runs", task.identity[:12])
-    tracker = Tracker(task.recipe.tracking, run_dir=run_dir, run_name=f"ensemble {config.register_as}")
-    try:
+    name, patience_s = f"ensemble {config.register_as}", task.recipe.tracking.patience_s
+    tracker = Tracker(task.recipe.tracking, run_dir=run_dir, run_name=name, patience_s=patience_s)
+    with tracker.ended_by_errors():
         _log_run(task, fitted, tracker)
         model_id = tracker.log_model(folder, name=config.register_as, step=0)
         logged = registry.resolve(f"models:/{model_id}")
@@ -71,9 +72,6 @@ def track(task: EnsembleTask, fitted: Fitted, folder: str) -> RegisteredVersion:
             description=description(task.recipe, fitted),
         )  # fmt: skip
         registry.set_alias(version, CANDIDATE)
-    except BaseException as error:
-        tracker.finish("FAILED", f"{type(error).__name__}: {error}")
-        raise
     tracker.finish()
     return version
 

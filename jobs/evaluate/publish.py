@@ -33,10 +33,21 @@ def publish(evaluation: Evaluation, report: EvaluationReport) -> None:
 
 def track(evaluation: Evaluation, report: EvaluationReport) -> None:
     """Log numbers and files to the model's training run, or to a run of this evaluation's own."""
-    recipe, config, data = evaluation.recipe, evaluation.config, evaluation.data
+    recipe, config = evaluation.recipe, evaluation.config
     of_training = parent_of(config.model)
     own_run = not exists(join(of_training, "job_state.json"))
-    tracker = Tracker(recipe.tracking, run_dir=config.output if own_run else of_training, run_name=recipe.name)
+    run_dir = config.output if own_run else of_training
+    tracker = Tracker(
+        recipe.tracking, run_dir=run_dir, run_name=recipe.name, adds=not own_run, patience_s=recipe.tracking.patience_s
+    )
+    with tracker.ended_by_errors():
+        log(tracker, evaluation, report)
+    tracker.finish()
+
+
+def log(tracker: Tracker, evaluation: Evaluation, report: EvaluationReport) -> None:
+    """Numbers, files, charts and the table of the run's page."""
+    recipe, config, data = evaluation.recipe, evaluation.config, evaluation.data
     tracker.log_evaluation(report.numbers())
     for name in ("report.json", "report.html", SCORED_FILE):
         tracker.log_file(os.path.join(config.output, name), "evaluation")
@@ -50,7 +61,6 @@ def track(evaluation: Evaluation, report: EvaluationReport) -> None:
         context="evaluation",
     )
     tracker.describe(results_table(report), f"Split {config.split} of {recipe.evaluate.data}")
-    tracker.finish()
 
 
 def groups_of(report: EvaluationReport) -> dict[str, Group]:

@@ -4,7 +4,6 @@ import json as json_format
 from collections.abc import Sequence
 from typing import Any
 
-from data_pipeline.dataset.layout import MANIFEST
 from data_pipeline.inspection.diff import Change, Count, DataDiff, Group, compare
 from data_pipeline.inspection.places import read_place
 from data_pipeline.inspection.verify import CheckedFile, checks_of, verify_files
@@ -70,7 +69,7 @@ def verify(folder: str) -> int:
     if len(bad) > MAX_LISTED:
         say(f"... and {len(bad) - MAX_LISTED:,} more")
     if bad:
-        say(f"{folder}: {len(bad):,} of {total:,} files are bad: delete them and {MANIFEST}, then preprocess again")
+        say(f"{folder}: {len(bad):,} of {total:,} files are bad: delete these, and run the same preprocess again")
         return EXIT_BAD_FILES
     say(f"{folder}: all {total:,} files are as they were written")
     return 0

@@ -93,7 +93,7 @@ class TrackingConfig:
     artifacts: str | None = None
     """Where a new experiment keeps files; unset: beside an SQLite store, or where the server says."""
     patience_s: float = bounded(600.0, at_least=0)
-    """Seconds for which a finished training waits for a server that doesn't answer, to hand over what it has."""
+    """Seconds for which finished work waits for a server that doesn't answer, to hand over what it has."""
     system_metrics_s: float = bounded(10.0, at_least=0)
     """Seconds between two points of each node's processors, memory, disks, network and GPUs; 0: none."""
     ui_port: int | None = bounded(None, at_least=1, at_most=65535)

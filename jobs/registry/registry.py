@@ -26,6 +26,7 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 
 from data_pipeline.errors import MissingInput, RunError
 from data_pipeline.storage import private_folder
+from jobs.tracking.answers import check_answers
 from jobs.tracking.run_writer import MAX_TAG_CHARS
 from jobs.tracking.tracker import MODEL_VERSIONS_TAG, absolute_uri
 
@@ -74,6 +75,8 @@ class ModelRegistry:
     """
 
     def __init__(self, uri: str | None) -> None:
+        if uri is not None:
+            check_answers(uri)
         self._uri = None if uri is None else absolute_uri(uri)
         self._client = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
 

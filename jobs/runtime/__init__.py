@@ -1,7 +1,7 @@
 """What every command needs while it runs; nothing here depends on the command.
 
 ray_session   the recipe's Ray cluster for the length of a command, and a function mapped over items on it
-termination   SIGTERM as an exception, or as a request to stop after the next step
+termination   SIGTERM and Ctrl-C as exceptions, or as a request to stop after the next step
 watcher       a function called at intervals while the work runs
 terminal      lines, tables and progress bars for a person
 """

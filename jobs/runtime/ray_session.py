@@ -14,6 +14,7 @@ from data_pipeline.errors import BaserewardError, MissingInput, NoSpace, RunErro
 from data_pipeline.pipeline import Outcome
 from jobs.recipe.schema import ClusterConfig
 from jobs.runtime import PACKAGES
+from jobs.runtime.termination import uninterrupted
 
 __all__ = ["largest_node_memory", "map_bounded", "open_cluster", "ray_errors"]
 
@@ -62,7 +63,8 @@ def open_cluster(
         yield info
     finally:
         _OPEN.pop()
-        session.__exit__(None, None, None)
+        with uninterrupted():
+            session.__exit__(None, None, None)
 
 
 _OPEN: list[ClusterInfo] = []  # the demo opens one cluster around several commands

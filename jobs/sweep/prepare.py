@@ -118,13 +118,16 @@ def show(sweep: Sweep) -> None:
         show_plan(sweep.recipe, sweep.recipes, list(sweep.states.values()))
 
 
-def start_tracking(sweep: Sweep) -> Tracker:
+def make_tracker(sweep: Sweep) -> Tracker:
     """The sweep's own MLflow run: made by the first attempt, taken up by later ones."""
     recipe = sweep.recipe
-    tracker = Tracker(recipe.tracking, run_dir=sweep.folder.url, run_name=f"sweep {recipe.name}")
-    tracker.log_recipe(recipe, "sweep", {"sweep": recipe.name})
+    return Tracker(recipe.tracking, run_dir=sweep.folder.url, run_name=f"sweep {recipe.name}")
+
+
+def start_tracking(sweep: Sweep, tracker: Tracker) -> None:
+    """What the run says of the sweep before its trials."""
+    tracker.log_recipe(sweep.recipe, "sweep", {"sweep": sweep.recipe.name})
     write_state(sweep, tracker)
-    return tracker
 
 
 def write_state(sweep: Sweep, tracker: Tracker) -> None:

@@ -10,7 +10,7 @@ from cluster.session import ClusterInfo
 from jobs.recipe.schema import Recipe
 from jobs.runtime.ray_session import open_cluster
 from jobs.runtime.terminal import progress, say
-from jobs.runtime.termination import SIGTERM_REASON, Terminated, first_sigterm
+from jobs.runtime.termination import Terminated, first_stop_signal, reason_to_stop
 from jobs.sweep import TRIAL_ENV
 from jobs.sweep.folder import TrialState
 from jobs.sweep.placement import start_sweep_coordinator
@@ -32,7 +32,7 @@ def run_left_trials(sweep: Sweep, tracker: Tracker) -> list[TrialState]:
     """Run what is not finished; returns the trials that failed for good.
 
     Raises:
-        Terminated: SIGTERM came; every trial has ended after a checkpoint.
+        Terminated: SIGTERM or Ctrl-C came; every trial has ended after a checkpoint.
     """
     to_do = sweep.to_do()
     picks = sweep.search.left if sweep.search else 0
@@ -78,10 +78,10 @@ def run_on(cluster: ClusterInfo, sweep: Sweep, tracker: Tracker, to_do: Sequence
         announce(spec)
     sizes = [sweep.recipes[spec.id] for spec in to_do] + [sweep.recipe] * picks
     title, total = f"sweep {sweep.recipe.name}, trials", len(sweep.states) + picks
-    with first_sigterm(grace_s + END_S) as terminated, progress(title, total) as advance:
+    with first_stop_signal(grace_s + END_S) as asked, progress(title, total) as advance:
 
         def stop_reason() -> str | None:
-            return SIGTERM_REASON if terminated() else None
+            return None if (came := asked()) is None else reason_to_stop(came)
 
         listener = SweepProgress(sweep.recipe, sweep.folder, sweep.recipes, sweep.states, tracker, stop_reason)
         listener.show(advance)
@@ -95,9 +95,9 @@ def run_on(cluster: ClusterInfo, sweep: Sweep, tracker: Tracker, to_do: Sequence
             at_once=config.max_concurrent or room_at_once(cluster, sizes),
             grace_s=grace_s,
         )
-        if terminated():
+        if (reason := stop_reason()) is not None:
             listener.interrupted()
-            raise Terminated(SIGTERM_REASON)
+            raise Terminated(reason)
 
 
 def sweep_job(cluster: ClusterInfo, sweep: Sweep, tracker: Tracker) -> SweepJob:

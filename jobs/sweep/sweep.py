@@ -12,12 +12,11 @@ again. A changed recipe adds trials; those whose settings stay are kept.
 
 from jobs.recipe.schema import Recipe
 from jobs.runtime.leases import writes
-from jobs.sweep.prepare import prepare, show, start_tracking
+from jobs.sweep.prepare import make_tracker, prepare, show, start_tracking
 from jobs.sweep.publish import publish
 from jobs.sweep.report import write_sweep_report
 from jobs.sweep.run import run_left_trials
 from jobs.sweep.shared import Variants
-from jobs.train.publish import end_run
 
 __all__ = ["run"]
 
@@ -42,11 +41,9 @@ def run(recipe: Recipe, *, variants: Variants, dry_run: bool) -> None:
 def run_trials(recipe: Recipe, variants: Variants) -> None:
     """Run the trials that are left, and report on all."""
     sweep = prepare(recipe, variants)
-    tracker = start_tracking(sweep)
-    try:
+    tracker = make_tracker(sweep)
+    with tracker.ended_by_errors():
+        start_tracking(sweep, tracker)
         failed = run_left_trials(sweep, tracker)
         write_sweep_report(sweep.folder.url, tracker)
-    except BaseException as error:
-        end_run(tracker, error)
-        raise
     publish(sweep, tracker, failed)

@@ -17,11 +17,13 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Param
 from data_pipeline.errors import MissingInput
 from jobs.recipe.schema import Recipe, to_flat_params, to_yaml
 
-__all__ = ["ATTEMPTS", "GOING_ON", "MAX_TAG_CHARS", "RunWriter", "source_tags", "with_part"]
+__all__ = ["ATTEMPTS", "GOING_ON", "MAX_TAG_CHARS", "SECONDS_TAG", "RunWriter", "source_tags", "with_part"]
 
 
 ATTEMPTS = "Attempts"
 GOING_ON = "How to go on"
+SECONDS_TAG = "seconds"
+"""Of all attempts of a training; MLflow's own duration counts what lies between them too."""
 _LAST = (ATTEMPTS, GOING_ON)  # they stand behind all results
 
 
@@ -150,8 +152,16 @@ class RunWriter:
             logger.log(step, values)
 
     def log_evaluation(self, numbers: Mapping[str, float]) -> None:
-        """Log the numbers of an evaluation below ``eval/``, for example ``accuracy`` or ``source/NAME/accuracy``."""
-        self.log_metrics({f"eval/{_in_its_section(name)}": value for name, value in numbers.items()})
+        """Log the numbers of an evaluation below ``eval/``, for example ``accuracy`` or ``source/NAME/accuracy``.
+
+        Every evaluation of other numbers is a step of its own, so that the newest ones are those that MLflow shows.
+        """
+        found = {f"eval/{_in_its_section(name)}": value for name, value in numbers.items()}
+        earlier = self.metrics()
+        if any(earlier.get(name) != value for name, value in found.items()):
+            known = [name for name in found if name in earlier]
+            steps = [point.step for name in known for point in self._client.get_metric_history(self.run_id, name)]
+            self.log_metrics(found, step=max(steps, default=-1) + 1)
 
     def metrics(self) -> dict[str, float]:
         """The newest value of each metric."""

@@ -13,6 +13,8 @@ from mlflow.exceptions import MlflowException
 
 from data_pipeline.errors import MissingInput, RunError, UserError
 from jobs.recipe.schema import TrackingConfig
+from jobs.tracking.answers import check_answers
+from jobs.tracking.run_writer import SECONDS_TAG
 from jobs.tracking.tracker import ENDED_TAG, absolute_uri
 
 __all__ = ["FoundRun", "RunRow", "download", "experiment_id", "find_run", "metrics_of", "read_runs"]
@@ -31,7 +33,7 @@ class RunRow:
     started_s: float
     """Seconds since 1970."""
     seconds: float
-    """From its beginning to its end, or to now."""
+    """From its beginning to now; of one that has ended those of its attempts, where it had such, or to its end."""
     metrics: dict[str, float]
     """The newest value of each."""
 
@@ -44,7 +46,7 @@ def read_runs(config: TrackingConfig, limit: int) -> list[RunRow]:
         RunError: the store can't be reached.
     """
     experiment = experiment_id(config)
-    client = MlflowClient(tracking_uri=absolute_uri(config.uri))
+    client = _client(config.uri)
     try:
         found = client.search_runs([experiment], max_results=limit, order_by=["start_time DESC"])
     except MlflowException as error:
@@ -60,7 +62,7 @@ def experiment_id(config: TrackingConfig) -> str:
         RunError: the store can't be reached.
     """
     try:
-        found = MlflowClient(tracking_uri=absolute_uri(config.uri)).get_experiment_by_name(config.experiment)
+        found = _client(config.uri).get_experiment_by_name(config.experiment)
     except MlflowException as error:
         raise RunError(f"tracking.uri={config.uri}: {str(error).splitlines()[0]}") from error
     if found is None:
@@ -75,21 +77,27 @@ def metrics_of(config: TrackingConfig, run_id: str) -> dict[str, float]:
         RunError: the store can't be reached, or doesn't know the run.
     """
     try:
-        return dict(MlflowClient(tracking_uri=absolute_uri(config.uri)).get_run(run_id).data.metrics)
+        return dict(_client(config.uri).get_run(run_id).data.metrics)
     except MlflowException as error:
         raise RunError(f"tracking.uri={config.uri}: {str(error).splitlines()[0]}") from error
+
+
+def _client(uri: str) -> MlflowClient:
+    check_answers(uri)
+    return MlflowClient(tracking_uri=absolute_uri(uri))
 
 
 def _row(run: Run) -> RunRow:
     state = run.info.status.lower()
     ended_s = (run.info.end_time or time.time() * 1000) / 1000
+    worked = None if state == "running" else run.data.tags.get(SECONDS_TAG)
     return RunRow(
         run_id=run.info.run_id,
         name=run.info.run_name,
         state=state,
         reason=run.data.tags.get(ENDED_TAG, "") if state in ("failed", "killed") else "",
         started_s=run.info.start_time / 1000,
-        seconds=ended_s - run.info.start_time / 1000,
+        seconds=ended_s - run.info.start_time / 1000 if worked is None else float(worked),
         metrics=dict(run.data.metrics),
     )
 
@@ -118,7 +126,7 @@ def find_run(uri: str, wanted: str) -> FoundRun:
         UserError: there are several.
         RunError: the store can't be reached.
     """
-    client = MlflowClient(tracking_uri=absolute_uri(uri))
+    client = _client(uri)
     try:
         experiments = [one.experiment_id for one in client.search_experiments()]
         runs: dict[str, Run] = {}
@@ -147,7 +155,7 @@ def download(uri: str, run: FoundRun, artifact: str, folder: str) -> str:
         MissingInput: the run has no such file.
         RunError: the store can't be reached.
     """
-    client = MlflowClient(tracking_uri=absolute_uri(uri))
+    client = _client(uri)
     MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)  # one small file; the bar would stand in the user's output
     try:
         parent = str(Path(artifact).parent)

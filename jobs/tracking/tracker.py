@@ -7,6 +7,8 @@ world rank 0, which logs points by step through `metric_logger`. Names are group
 import json
 import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from jobs.tracking.run_writer import RunWriter  # isort: skip  # first: it sets what mlflow reads when it is imported
@@ -17,8 +19,11 @@ from mlflow.exceptions import MlflowException
 from data_pipeline import storage
 from data_pipeline.errors import MissingInput, RunError
 from jobs.recipe.schema import TrackingConfig
+from jobs.runtime.terminal import say
+from jobs.runtime.termination import Terminated, reason_ended, stop_signal, uninterrupted
+from jobs.tracking.answers import check_answers
 
-__all__ = ["ENDED_TAG", "STATE_FILE", "UNREACHABLE", "Tracker", "absolute_uri"]
+__all__ = ["ENDED_TAG", "STATE_FILE", "UNREACHABLE", "Tracker", "absolute_uri", "reason_of", "state_of"]
 
 STATE_FILE = "job_state.json"
 ENDED_TAG = "ended"
@@ -48,17 +53,24 @@ def absolute_uri(uri: str) -> str:
 class Tracker(RunWriter):
     """One MLflow run, written by the driver. `uri` and `run_id` are what a `MetricLogger` needs."""
 
-    def __init__(self, config: TrackingConfig, *, run_dir: str, run_name: str, parent: str | None = None) -> None:
+    def __init__(
+        self, config: TrackingConfig, *, run_dir: str, run_name: str, parent: str | None = None, adds: bool = False,
+        patience_s: float = 0.0,
+    ) -> None:  # fmt: skip
         """Take up the run that ``<run_dir>/job_state.json`` names, or make one and write its id there.
 
         Args:
             parent: id of the run that a new one is shown below.
+            patience_s: how long to wait for a server that doesn't answer; it always gets some seconds.
+            adds: to the run of another job: its state, its end and why it ended stay as they are.
 
         Raises:
             MissingInput: the store doesn't know the run that the state names.
             RunError: the store can't be reached.
         """
+        check_answers(config.uri, patience_s)
         super().__init__(absolute_uri(config.uri))
+        self._adds = adds
         self._state_url = storage.join(run_dir, STATE_FILE)
         state = self._read_state()
         try:
@@ -69,7 +81,7 @@ class Tracker(RunWriter):
                 tags = {} if parent is None else {PARENT_TAG: parent}
                 run_id = self._client.create_run(self._experiment_id, run_name=run_name, tags=tags).info.run_id
                 self._write_state(mlflow_run_id=run_id)
-            else:
+            elif not adds:
                 self._client.update_run(run_id, status="RUNNING")
                 if ENDED_TAG in self._client.get_run(run_id).data.tags:
                     self._client.delete_tag(run_id, ENDED_TAG)
@@ -77,7 +89,7 @@ class Tracker(RunWriter):
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 message = f"{self._state_url} names MLflow run {run_id}, which {config.uri} doesn't have: "
                 raise MissingInput(
-                    f"{message}set tracking.uri to its store, or remove that file to begin anew"
+                    f"{message}set tracking.uri to its store, or move that file away for a new run"
                 ) from error
             raise RunError(f"tracking.uri={config.uri}: {str(error).splitlines()[0]}") from error
         self.run_id = run_id
@@ -109,9 +121,29 @@ class Tracker(RunWriter):
         return str(model.model_id)
 
     def finish(self, status: str = "FINISHED", reason: str = "") -> None:
-        """End the run: FINISHED, FAILED or KILLED; tag ``ended`` says why."""
+        """End the run, if it is this job's: FINISHED, FAILED or KILLED; tag ``ended`` says why."""
+        if self._adds:
+            return
         self.set_tags({ENDED_TAG: reason or status.lower()})
         self._client.set_terminated(self.run_id, status)
+
+    @contextmanager
+    def ended_by_errors(self) -> Iterator[None]:
+        """In the block, an error ends the run as `state_of` and `reason_of` say, and is raised."""
+        try:
+            yield
+        except BaseException as error:
+            self.end_by(error)
+            raise
+
+    def end_by(self, error: BaseException) -> None:
+        """End the run because of `error`; where MLflow doesn't answer that is said, and nothing is raised."""
+        with uninterrupted():
+            try:
+                self.finish(state_of(error).upper(), reason_of(error))
+            except UNREACHABLE as unreachable:
+                said = str(unreachable).splitlines()[0]
+                say(f"MLflow at {self.uri} could not be told that the run is {state_of(error)}: {said}")
 
     def _experiment(self, config: TrackingConfig) -> str:
         found = self._client.get_experiment_by_name(config.experiment)
@@ -133,3 +165,16 @@ class Tracker(RunWriter):
     def _write_state(self, **changes: str) -> None:
         state = self._read_state() | changes
         storage.write_atomic(self._state_url, json.dumps(state, indent=2, sort_keys=True).encode())
+
+
+def state_of(error: BaseException) -> str:
+    """The state of a run that `error` ended: killed or failed."""
+    return "killed" if stop_signal() is not None or not isinstance(error, Exception) else "failed"
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a run ended, for its tag in MLflow."""
+    if isinstance(error, Terminated) and str(error):
+        return str(error)
+    came = stop_signal()
+    return f"{type(error).__name__}: {error}" if came is None else reason_ended(came)

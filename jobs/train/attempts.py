@@ -122,7 +122,7 @@ def _watch_cluster(
 
 
 def _reason_to_move(job: GroupJob, state: GroupState, num_workers: int, avoid: Sequence[str]) -> str | None:
-    if len(state.locations) < num_workers or not state.resumed_from:  # it has not begun
+    if len(state.locations) < num_workers or not state.is_training:  # it has not begun
         return None
     nodes = list_nodes()
     going = {node.id: node.address for node in nodes if node.draining}

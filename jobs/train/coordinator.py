@@ -33,6 +33,8 @@ class GroupState:
     note: str = ""
     resumed_from: list[int] = field(default_factory=list)
     """For every attempt, the steps done when it began: 0 for the first."""
+    is_training: bool = False
+    """Whether this attempt has loaded and trains."""
     notes: list[str] = field(default_factory=list)
     """What ranks found worth saying, each once."""
     locations: dict[int, Location] = field(default_factory=dict)
@@ -60,6 +62,7 @@ class Coordinator:
     def new_attempt(self, num_workers: int) -> None:
         """The driver is about to start a group of so many."""
         self._state.locations, self._state.restart_reason, self._state.num_workers = {}, None, num_workers
+        self._state.is_training = False
         self._state.attempts.append(Attempt(began_s=time.time()))
 
     def attempt_ended(self, reason: str) -> None:
@@ -82,6 +85,7 @@ class Coordinator:
     def started(self, steps_done: int) -> None:
         """World rank 0 begins to train after so many steps."""
         self._state.resumed_from.append(steps_done)
+        self._state.is_training = True
         self._state.steps_done = steps_done
         self._state.attempts[-1].first_step = self._state.attempts[-1].last_step = steps_done
 

@@ -18,7 +18,7 @@ from ray.train import RunConfig, get_context
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.config import FailureConfig, ScalingConfig  # ray.train's own names are typed as the old ones
 
-from data_pipeline.errors import BaserewardError
+from data_pipeline.errors import BaserewardError, Unavailable
 from jobs.tracking.metric_logger import MetricLogger, folder_of_node, log_artifact
 from jobs.tracking.node_metrics import NodeMeter, node_section, sampled
 from jobs.train.coordinator import Location, StopRequested
@@ -72,7 +72,7 @@ def run_group(job: GroupJob, coordinator: Any, num_workers: int, avoid: Sequence
     )
     # Nothing is written there: checkpoints are ours.
     with tempfile.TemporaryDirectory(prefix="basereward-ray-train-") as folder:
-        TorchTrainer(
+        _Trainer(
             _worker,
             train_loop_config={"job": job, "coordinator": coordinator},
             torch_config=TorchConfig(backend="nccl" if job.use_gpu else "gloo", timeout_s=_group_timeout_s(job.config)),
@@ -83,6 +83,13 @@ def run_group(job: GroupJob, coordinator: Any, num_workers: int, avoid: Sequence
                 failure_config=FailureConfig(max_failures=0, controller_failure_limit=0, max_preemption_failures=0),
             ),
         ).fit()
+
+
+class _Trainer(TorchTrainer):
+    """Ray Train's, which leaves Ctrl-C to the command line: its own handler ends the process with exit code 0 or 1."""
+
+    def _register_sigint_handler(self, controller: Any) -> None:
+        """Nothing is registered."""
 
 
 def _group_timeout_s(config: TrainConfig) -> int:
@@ -103,6 +110,8 @@ def _worker(arguments: dict[str, Any]) -> None:
         _train(job, coordinator)
     except StopTraining as stopped:
         coordinator.note.remote(f"stopped {stopped}, with a checkpoint")
+    except Unavailable:
+        raise  # another attempt may find the store answering again: `train.group.max_failures` counts it
     except BaserewardError as error:
         # A restart would meet it again: tell the driver, and let Ray end the other ranks.
         ray.get(coordinator.fail.remote(str(error)))

@@ -98,16 +98,19 @@ def prepare(recipe: Recipe, parent: ParentJob | None = None) -> Training | None:
     claim_output(config, data.manifest.fingerprint)
     if is_complete(join(config.output, "export")) and is_logged(config):
         return None
-    training = Training(
-        recipe=recipe,
-        config=config,
-        data=data,
-        num_steps=plan.num_steps,
-        tracker=start_tracking(recipe, config, data, parent),
-        record=TrainingRecord(config.output),
-        parent=parent,
-    )
-    training.write_page("running")
+    tracker = make_tracker(recipe, config, parent)
+    with tracker.ended_by_errors():
+        start_tracking(tracker, recipe, config, data, parent)
+        training = Training(
+            recipe=recipe,
+            config=config,
+            data=data,
+            num_steps=plan.num_steps,
+            tracker=tracker,
+            record=TrainingRecord(config.output),
+            parent=parent,
+        )
+        training.write_page("running")
     return training
 
 
@@ -121,14 +124,20 @@ def checked_config(recipe: Recipe) -> TrainConfig:
     return replace(config, data=manifest_of(recipe, config.data))
 
 
-def start_tracking(recipe: Recipe, config: TrainConfig, data: PreparedData, parent: ParentJob | None) -> Tracker:
+def make_tracker(recipe: Recipe, config: TrainConfig, parent: ParentJob | None) -> Tracker:
     """The training's MLflow run: the first attempt creates it, later ones resume it."""
-    tracker = Tracker(
+    return Tracker(
         recipe.tracking,
         run_dir=config.output,
         run_name=parent.run_name if parent else recipe.name,
         parent=parent.run_id if parent else None,
     )
+
+
+def start_tracking(
+    tracker: Tracker, recipe: Recipe, config: TrainConfig, data: PreparedData, parent: ParentJob | None
+) -> None:
+    """What the run says of the training before it begins."""
     manifest = data.manifest
     tags = {"data_fingerprint": manifest.fingerprint, "data_manifest": manifest.address}
     tracker.log_recipe(recipe, "train", tags | dict(parent.tags if parent else {}))
@@ -141,7 +150,6 @@ def start_tracking(recipe: Recipe, config: TrainConfig, data: PreparedData, pare
     )
     tracker.log_text_once("data/manifest.json", lambda: read_bytes(config.data).decode())
     tracker.log_text_once("data/data.html", lambda: page_of(config.data))
-    return tracker
 
 
 def profile(data: PreparedData) -> dict[str, object]:

@@ -1,14 +1,16 @@
 """After a training: exported model, last points of metrics, curves and page go to MLflow, or why it failed."""
 
+from contextlib import suppress
+
 from data_pipeline.storage import join
 from jobs.pages.plots.run import CURVES, curves_png
 from jobs.runtime.terminal import say, table
-from jobs.runtime.termination import SIGTERM_REASON, Terminated, was_terminated
+from jobs.runtime.termination import uninterrupted
 from jobs.tracking.metric_logger import send_all_waiting
-from jobs.tracking.tracker import UNREACHABLE, Tracker
+from jobs.tracking.tracker import UNREACHABLE, reason_of, state_of
 from jobs.train.prepare import Training
 
-__all__ = ["end_run", "publish", "publish_failure"]
+__all__ = ["publish", "publish_failure"]
 
 
 def publish(training: Training) -> None:
@@ -33,30 +35,9 @@ def publish(training: Training) -> None:
 
 def publish_failure(training: Training, error: BaseException) -> None:
     """Mark the run as failed or killed; if MLflow doesn't answer, the training's own error is still the one raised."""
-    tracker, state, reason = training.tracker, state_of(error), reason_of(error)
-    training.record.end(reason)
-    try:
-        training.write_page(state, reason, tracker.metrics())
-        tracker.finish(state.upper(), reason)
-    except UNREACHABLE as unreachable:
-        said = str(unreachable).splitlines()[0]
-        say(f"MLflow at {tracker.uri} could not be told that the run is {state}: {said}")
-
-
-def end_run(tracker: Tracker, error: BaseException) -> None:
-    """End a run that is no training's, such as a sweep's, with the state and reason of `error`."""
-    tracker.finish(state_of(error).upper(), reason_of(error))
-
-
-def state_of(error: BaseException) -> str:
-    """The state of a run that `error` ended: killed or failed."""
-    return "killed" if was_terminated() or not isinstance(error, Exception) else "failed"
-
-
-def reason_of(error: BaseException) -> str:
-    """Why a training ended, for its tag in MLflow."""
-    if isinstance(error, Terminated) and str(error):
-        return str(error)
-    if was_terminated():
-        return SIGTERM_REASON
-    return "Ctrl-C" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
+    tracker, reason = training.tracker, reason_of(error)
+    with uninterrupted():
+        training.record.end(reason)
+        with suppress(*UNREACHABLE):  # `end_by` says that it doesn't answer
+            training.write_page(state_of(error), reason, tracker.metrics())
+        tracker.end_by(error)

@@ -13,7 +13,7 @@ from cluster.capacity import Node
 from data_pipeline.dataset.manifest import Manifest
 from jobs.recipe.schema import Recipe
 from jobs.runtime.terminal import duration
-from jobs.tracking.run_writer import ATTEMPTS, GOING_ON
+from jobs.tracking.run_writer import ATTEMPTS, GOING_ON, SECONDS_TAG
 from jobs.train.record import Attempt
 from rm_core.planner.config import PlanConfig
 from rm_core.planner.gpus import GPUS
@@ -64,6 +64,7 @@ class RunPage:
             "resumed_from_steps": ", ".join(str(one.first_step) for one in self.attempts[1:]),
             "world_sizes": ", ".join(str(one.workers) for one in self.attempts),
             "steps": f"{self.steps_done} of {self.num_steps}",
+            SECONDS_TAG: f"{sum(one.seconds for one in self.attempts):.0f}" if self.attempts else "",
         }
         if self.gpu_hours:
             found["gpu_hours"] = f"{self.gpu_hours:.2f}"

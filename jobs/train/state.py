@@ -24,7 +24,7 @@ _BASE = "base_model_sha256"
 # same; another number of workers, stage or budget rounds sums in another order.
 _FREE = {"output", "model", "data", "log_every", "keep_checkpoints", "checkpoint_every", "group", "prefetch"}
 _FREE |= {"loader_workers", "cache_dir", "cache_bytes", "stall_timeout_s", "num_workers", "threads_per_worker"}
-_FREE |= {"keep_best_checkpoints", "keep_checkpoint_every", "checkpoint_retry_s", "stop_grace_s"}
+_FREE |= {"keep_best_checkpoints", "keep_checkpoint_every", "checkpoint_retry_s", "read_retry_s", "stop_grace_s"}
 _FREE |= {"health", "profile", "zero", "activation_checkpointing", "attention", "token_budget", "patch_budget"}
 
 

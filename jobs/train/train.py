@@ -35,7 +35,7 @@ def run(recipe: Recipe, parent: ParentJob | None = None) -> None:
         return
     try:
         run_groups(training)
+        publish(training)
     except BaseException as error:
         publish_failure(training, error)
         raise
-    publish(training)

@@ -6,6 +6,7 @@ Decoding releases the interpreter lock and the small steps around it do not: a t
 worker processes keep the lock free where a step is short. Tensors come back through shared memory, not copied.
 """
 
+import logging
 import multiprocessing.connection
 import os
 import shutil
@@ -26,12 +27,14 @@ from torch import Tensor
 
 from data_pipeline.encoding.encoder import EncodedComparison, VisionSpan
 from data_pipeline.errors import RecordError, RunError
+from data_pipeline.storage import patience, wait_for_stores
 from rm_core.batches.packed import PackedBatch, collate
 from rm_core.batches.pixels import patches_of
 from rm_core.batches.positions import RowFormat
 
 __all__ = ["Comparisons", "Decoder"]
 
+_logger = logging.getLogger(__name__)
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108  # where Linux keeps POSIX shared memory
 
 
@@ -67,7 +70,8 @@ class Decoder:
             # CUDA, would not be safe.
             context = torch.multiprocessing.get_context("forkserver")
             context.set_forkserver_preload(["torch", __name__])
-            self._processes = ProcessPoolExecutor(num_workers, context, _begin_worker, (data, row_format))
+            arguments = (data, row_format, patience())
+            self._processes = ProcessPoolExecutor(num_workers, context, _begin_worker, arguments)
 
     def submit(self, indices: Sequence[int]) -> Future[PackedBatch]:
         """The packed row of these Comparisons.
@@ -145,8 +149,11 @@ class _Worker:
     row_format: RowFormat
 
 
-def _begin_worker(data: Comparisons, row_format: RowFormat) -> None:
-    """First thing in a worker: it leaves signals of the terminal to its parent, and ends with it."""
+def _begin_worker(data: Comparisons, row_format: RowFormat, patience_s: float) -> None:
+    """First thing in a worker: it leaves signals of the terminal to its parent, waits for stores as it does, and ends
+    with it.
+    """
+    wait_for_stores(patience_s, _logger.warning)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     parent = multiprocessing.parent_process()

@@ -140,6 +140,6 @@ def resume_newest(
             report(f"the checkpoint of step {step} is passed over: {error}")
     if steps:
         raise CorruptData(
-            f"none of the {len(steps)} checkpoints in {store.url!r} can be read: remove that folder to begin anew"
+            f"none of the {len(steps)} checkpoints in {store.url!r} can be read: move that folder away to begin anew"
         )
     return None

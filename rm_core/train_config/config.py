@@ -174,10 +174,12 @@ class TrainConfig:
     """Also keep every checkpoint whose step is a multiple of this; 0: none for that."""
     checkpoint_retry_s: float = bounded(600.0, at_least=0)
     """Seconds for which a checkpoint is written again where a remote store fails, beside the training."""
+    read_retry_s: float = bounded(600.0, at_least=0)
+    """Seconds that a worker waits for a remote store that fails while data, model or checkpoints are read."""
     log_every: int = bounded(10, at_least=1)
     """Optimiser steps between two points of the metrics."""
     stop_grace_s: float = bounded(120.0, at_least=0)
-    """Seconds that the group has, after SIGTERM, to end its step and write a checkpoint, before it is killed."""
+    """Seconds that the group has, after SIGTERM or Ctrl-C, for its step and a checkpoint, before it is killed."""
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     """What is minimised."""
     weights: WeightsConfig = field(default_factory=WeightsConfig)

@@ -141,8 +141,7 @@ class Checkpointing:
         for key, value in self._identity.items():
             if kept.get(key) != value:
                 raise RecipeError(
-                    f"{checkpoint.url!r} is of another training: its {key} differ; choose another train.output, or "
-                    "remove its checkpoints"
+                    f"{checkpoint.url!r} is of another training: its {key} differ; choose another train.output"
                 )
 
     def _set_random_states(self, kept: dict[str, Tensor] | None, step: int) -> None:

@@ -27,6 +27,7 @@ class Window:
         self._names = names
         self._device = device
         self.sums = torch.zeros(len(names) + 1, dtype=torch.float64)  # the last one: steps left out
+        self._restored = torch.zeros_like(self.sums)  # work that was not done since the clock runs
         self.start()
 
     def start(self) -> None:
@@ -42,31 +43,36 @@ class Window:
         self.sums += values
 
     def restore(self, sums: Tensor) -> None:
-        """Go on with the sums that a checkpoint kept."""
-        self.sums = sums
+        """Go on with the sums that a checkpoint kept, of steps that an earlier attempt did."""
+        self.sums, self._restored = sums, sums.clone()
 
     def loss(self) -> float:
         """The mean loss of the window, and a new window."""
         total = dict(zip((*self._names, "skipped"), self.sums.tolist(), strict=True))
-        self.sums.zero_()
+        self._clear()
         return _losses(total).get("train/loss", math.inf)
 
     def metrics(self) -> dict[str, float]:
         """Means of the window, and a new window; a collective call, for the largest memory of all ranks."""
         total = dict(zip((*self._names, "skipped"), self.sums.tolist(), strict=True))
+        done = dict(zip((*self._names, "skipped"), (self.sums - self._restored).tolist(), strict=True))
         seconds = time.perf_counter() - self._start_s
         found = _losses(total) | _rewards(total)
         found |= {
-            "system/comparisons_per_s": total["comparisons"] / seconds,
-            "system/tokens_per_s": total["tokens"] / seconds,
-            "system/patches_per_s": total["done_patches"] / seconds,
+            "system/comparisons_per_s": done["comparisons"] / seconds,
+            "system/tokens_per_s": done["tokens"] / seconds,
+            "system/patches_per_s": done["done_patches"] / seconds,
             "system/peak_memory_gb": _peak_memory_gb(self._device),
             "health/skipped_steps": total["skipped"],
             "verify/ids_hash": total["ids_hash"],
         }
-        self.sums.zero_()
+        self._clear()
         self.start()
         return found
+
+    def _clear(self) -> None:
+        self.sums.zero_()
+        self._restored.zero_()
 
 
 def _losses(total: Mapping[str, float]) -> dict[str, float]:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from data_pipeline.storage import cache_folder
+from data_pipeline.storage import cache_folder, wait_for_stores
 from rm_core.batches.loader import PackLoader
 from rm_core.model.backbone import load_backbone
 from rm_core.model.lora import add_adapters
@@ -42,6 +42,7 @@ def train_rank(config: TrainConfig, hooks: Hooks, *, export_to: str, lineage: Ma
     """
     if not torch.cuda.is_available():
         torch.set_num_threads(config.threads_per_worker)
+    wait_for_stores(config.read_retry_s, hooks.note)
     original, copies = config, cache_folder(config.cache_dir)
     config = replace(config, model=local_backbone(config.model, copies), cache_dir=copies)
     planned = _planned_memory(config)

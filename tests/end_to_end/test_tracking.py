@@ -9,9 +9,11 @@ from mlflow import MlflowClient
 
 from data_pipeline.errors import MissingInput
 from jobs.recipe.schema import Recipe, TrackingConfig
+from jobs.runtime.termination import Terminated
 from jobs.tracking import runs
 from jobs.tracking.metric_logger import MetricLogger, folder_of_node, send_all_waiting
 from jobs.tracking.node_metrics import NodeMeter, node_section, sampled
+from jobs.tracking.run_writer import SECONDS_TAG
 from jobs.tracking.store import read_runs
 from jobs.tracking.tracker import Tracker, absolute_uri
 
@@ -115,6 +117,54 @@ def test_a_text_is_logged_once(store: Path, tmp_path: Path) -> None:
     assert [entry.path for entry in client.list_artifacts(tracker.run_id, "data")] == ["data/data.html"]
     file = client.download_artifacts(tracker.run_id, "data/data.html", str(tmp_path))
     assert Path(file).read_text() == "<p>1</p>"
+
+
+def test_a_second_evaluation_is_the_one_that_is_shown(store: Path, tmp_path: Path) -> None:
+    tracker = make(store, tmp_path)
+    for numbers in (
+        {"accuracy": 0.6},
+        {"accuracy": 0.6},
+        {"accuracy": 0.9, "source/a/accuracy": 0.8},
+        {"accuracy": 0.5},
+    ):
+        tracker.log_evaluation(numbers)
+        assert tracker.metrics()["eval/accuracy"] == numbers["accuracy"]
+    assert tracker.points("eval/accuracy") == [(0, 0.6), (1, 0.9), (2, 0.5)]
+    assert tracker.points("eval/by_source/a") == [(1, 0.8)]
+
+
+def test_who_adds_to_a_run_leaves_its_end_as_it_is(store: Path, tmp_path: Path) -> None:
+    tracker = make(store, tmp_path)
+    tracker.finish("KILLED", "SIGTERM")
+    before = MlflowClient(tracker.uri).get_run(tracker.run_id).info
+    config = TrackingConfig(uri=f"sqlite:///{store}")
+    adding = Tracker(config, run_dir=str(tmp_path), run_name="of it", adds=True)
+    adding.log_evaluation({"accuracy": 0.6})
+    adding.end_by(KeyError("x"))
+    adding.finish()
+    run = MlflowClient(tracker.uri).get_run(tracker.run_id)
+    assert (run.info.status, run.info.end_time, run.data.tags["ended"]) == ("KILLED", before.end_time, "SIGTERM")
+    assert run.data.metrics == {"eval/accuracy": 0.6}
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "ended"),
+    [(KeyError("x"), "FAILED", "KeyError: 'x'"), (Terminated("SIGTERM: asked"), "KILLED", "SIGTERM: asked")],
+)
+def test_an_error_ends_the_run(store: Path, tmp_path: Path, error: BaseException, status: str, ended: str) -> None:
+    tracker = make(store, tmp_path)
+    with pytest.raises(type(error)), tracker.ended_by_errors():
+        raise error
+    run = MlflowClient(tracker.uri).get_run(tracker.run_id)
+    assert (run.info.status, run.data.tags["ended"]) == (status, ended)
+
+
+def test_the_time_of_a_training_is_that_of_its_attempts(store: Path, tmp_path: Path) -> None:
+    tracker = make(store, tmp_path)
+    tracker.set_tags({SECONDS_TAG: "5400"})
+    assert read_runs(TrackingConfig(uri=f"sqlite:///{store}"), 1)[0].seconds < 60, "it runs"
+    tracker.finish()
+    assert read_runs(TrackingConfig(uri=f"sqlite:///{store}"), 1)[0].seconds == 5400
 
 
 def test_run_that_the_store_does_not_have(store: Path, tmp_path: Path) -> None:

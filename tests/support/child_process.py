@@ -4,13 +4,14 @@ A script that starts its commands in the background has them ignore SIGINT, and 
 one that waits for Ctrl-C would then wait for ever.
 """
 
+import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-__all__ = ["interrupt", "start"]
+__all__ = ["interrupt", "signal_group", "start"]
 
 
 def start(
@@ -19,8 +20,13 @@ def start(
     cwd: Path | str | None = None,
     env: Mapping[str, str] | None = None,
     stdin: int | IO[str] | None = None,
+    own_group: bool = False,
 ) -> subprocess.Popen[str]:
-    """`command` in a process that Ctrl-C ends; its output and its errors come through one pipe, as text."""
+    """`command` in a process that Ctrl-C ends; its output and its errors come through one pipe, as text.
+
+    Args:
+        own_group: it leads a process group, as a terminal and `timeout` give it one.
+    """
     return subprocess.Popen(
         command,
         cwd=cwd,
@@ -30,12 +36,18 @@ def start(
         stderr=subprocess.STDOUT,
         text=True,
         preexec_fn=_default_interrupt,
+        process_group=0 if own_group else None,
     )
 
 
 def interrupt(process: subprocess.Popen[str]) -> None:
     """Ctrl-C."""
     process.send_signal(signal.SIGINT)
+
+
+def signal_group(process: subprocess.Popen[str], number: int) -> None:
+    """A signal for a child that leads a group, and for all that is in it."""
+    os.killpg(process.pid, number)
 
 
 def _default_interrupt() -> None:

@@ -83,12 +83,12 @@ def write_pairs(records: Path, count: int, side: int) -> None:
 
 
 def outputs_of(folder: Path | str) -> dict[str, bytes]:
-    """Every file that the same input must give the same way: logs, failures and what a killed process left torn out."""
+    """Every file that the same input must give the same way: logs, failures, times and torn leftovers are left out."""
     names = {url.removeprefix(f"{folder}/"): url for url in storage.list_files(storage.join(str(folder), "**"))}
     return {
         name: storage.read_bytes(url)
         for name, url in names.items()
-        if name.split("/")[0] not in ("logs", "failed", "data.html")
+        if name.split("/")[0] not in ("logs", "failed", "media", "data.html")
     }
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import child_process
 import psutil
 import yaml
 
@@ -49,6 +50,11 @@ class Workplace:
             self.command(name, *overrides), cwd=self.folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
+
+    def start_in_group(self, name: str, *overrides: str) -> subprocess.Popen[str]:
+        """The command in a process group of its own, as a shell starts it; Ctrl-C comes through."""
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return child_process.start(self.command(name, *overrides), cwd=self.folder, env=env, own_group=True)
 
     def run(self, name: str, *overrides: str, code: int = 0) -> str:
         """What the command printed; it must end with exit code `code`."""

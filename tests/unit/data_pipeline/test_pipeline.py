@@ -177,6 +177,7 @@ def test_a_killed_run_does_only_what_is_missing(config: PreprocessConfig) -> Non
         "manifest.json", f"manifests/{manifest.address}.json", manifest.rows_file.name, manifest.quarantine_file.name,
         *(f"shards/{name}-0.{end}" for name in (unfinished, torn) for end in ("arrow", "images.arrow")),
         *(f"units/{name}.{end}" for name in (unfinished, torn) for end in ("json", "rows.arrow")),
+        *(f"media/{name}.json" for name in (unfinished, torn)),
     }  # fmt: skip
 
 
@@ -328,8 +329,20 @@ def test_a_changed_shard_is_caught(config: PreprocessConfig) -> None:
     with pytest.raises(CorruptData, match=rf"{name}\.images"):
         data.verify()
     path.unlink()
-    with pytest.raises(CorruptData, match="gone"):
-        is_finished(config, plan_units(config))
+    assert is_finished(config, plan_units(config)) is None
+    manifest = prepare(config)
+    assert is_finished(config, plan_units(config)) == manifest
+    PreparedData.open(config.output).verify()
+
+
+@pytest.mark.parametrize("pattern", ["shards/*-0.arrow", "shards/*.images.arrow", "rows.*.arrow", "quarantine.*"])
+def test_a_file_that_is_gone_is_made_again(config: PreprocessConfig, pattern: str) -> None:
+    prepare(config)
+    whole = files_of(config.output)
+    for path in Path(config.output).glob(pattern):
+        path.unlink()
+    prepare(config)
+    assert files_of(config.output) == whole
 
 
 def test_changed_planning_rows_are_caught(config: PreprocessConfig) -> None:

@@ -16,7 +16,10 @@ from s3_faults import FaultyProxy
 from s3_server import S3Server, forget_file_systems, s3_server
 
 from data_pipeline import storage
-from data_pipeline.errors import MissingInput, RunError
+from data_pipeline.config import MediaConfig
+from data_pipeline.errors import MissingInput, RecordError, RunError, Unavailable
+from data_pipeline.media.reading import read_media
+from data_pipeline.records.comparison import MediaRef
 from data_pipeline.sources.readers.files import read_rows, split_rows
 from data_pipeline.storage import remote
 
@@ -233,3 +236,65 @@ def test_threads_and_forked_processes_read_at_once(base: str) -> None:
         finally:
             os._exit(code)
     assert os.waitpid(child, 0)[1] == 0 and failures == []
+
+
+@pytest.fixture
+def patient() -> Iterator[list[str]]:
+    """A process that waits for stores; what it says meanwhile."""
+    said: list[str] = []
+    storage.wait_for_stores(30, said.append)
+    yield said
+    storage.wait_for_stores(0, said.append)
+
+
+def test_a_store_that_fails_while_it_is_read_is_waited_for(base: str, proxy: FaultyProxy, patient: list[str]) -> None:
+    """Far longer than the tries of a single call; whatever is asked of it."""
+    url = storage.join(base, "a.bin")
+    storage.write_atomic(url, BIG)
+    reads = {
+        "bytes": lambda: storage.read_bytes(url),
+        "size": lambda: storage.size_of(url),
+        "sha256": lambda: storage.sha256_of(url),
+        "list": lambda: storage.list_files(base),
+    }
+    for read in reads.values():
+        undisturbed = read()
+        proxy.fail(3 * remote.ATTEMPTS)
+        assert read() == undisturbed
+    assert url in patient[0] and "trying again for up to 30 s" in patient[0]
+    storage.wait_for_stores(0.05, patient.append)
+    proxy.fail(1000)
+    with pytest.raises(Unavailable, match=r"a\.bin' failed after \d+ tries"):
+        storage.read_bytes(url)
+
+
+def test_writers_have_retries_of_their_own(base: str, proxy: FaultyProxy, patient: list[str]) -> None:
+    proxy.fail(remote.ATTEMPTS, method="PUT")
+    with pytest.raises(Unavailable, match="failed after 4 tries"):
+        storage.write_atomic(storage.join(base, "a.bin"), b"new")
+    assert patient == []
+
+
+@pytest.mark.parametrize("status", [401, 403, 500, 503])
+def test_an_image_that_the_store_does_not_give_refuses_no_record(base: str, proxy: FaultyProxy, status: int) -> None:
+    storage.write_atomic(storage.join(base, "images/a.png"), b"bytes")
+    proxy.fail(1000, status=status)
+    with pytest.raises(Unavailable, match=r"images/a\.png"):
+        read_media(MediaRef(path="images/a.png"), base, MediaConfig())
+    with pytest.raises(RecordError, match="unavailable_media"):
+        read_media(MediaRef(path="images/a.png"), base, MediaConfig(unavailable="refuse"))
+    proxy.heal()
+    assert read_media(MediaRef(path="images/a.png"), base, MediaConfig()) == b"bytes"
+    with pytest.raises(RecordError, match="missing_media"):
+        read_media(MediaRef(path="images/b.png"), base, MediaConfig())
+
+
+def test_marks_change_with_the_bytes_however_many_files_there_are(base: str) -> None:
+    urls = [storage.join(base, f"{number}.bin") for number in range(40)]
+    for url in urls[:-1]:
+        storage.write_atomic(url, b"one")
+    few, many = storage.marks_of([urls[0], urls[-1]]), storage.marks_of(urls)
+    assert few == {urls[0]: many[urls[0]], urls[-1]: ""} and many[urls[-1]] == ""
+    storage.write_atomic(urls[0], b"two")
+    now = storage.marks_of(urls)
+    assert [url for url in urls if now[url] != many[url]] == [urls[0]]

@@ -3,19 +3,21 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from prepared_toys import mixed_toy, write_toy
 
-from data_pipeline.errors import CorruptData, MissingInput
+from data_pipeline.errors import CorruptData, MissingInput, RunError
 from jobs.cli import main as cli
 from jobs.cli.command import CommandGroup, RecipeCommand
 from jobs.cli.commands import COMMANDS
 from jobs.recipe.load import packaged_recipes
 from jobs.recipe.schema import Recipe
+from jobs.runtime.termination import Terminated
 
 
 @pytest.fixture
@@ -137,6 +139,52 @@ def test_sigterm_unwinds_and_exits_143(
     assert closed == ["small"]
     assert signal.getsignal(signal.SIGTERM) is before
     assert "SIGTERM" in capsys.readouterr().err
+
+
+ENDS = {
+    signal.SIGINT: (130, "basereward: stopped by Ctrl-C; the same command goes on from what is finished\n"),
+    signal.SIGTERM: (143, "basereward: ended by SIGTERM; the same command goes on from what is finished\n"),
+}
+
+
+@pytest.fixture
+def with_ctrl_c() -> Iterator[None]:
+    """Ctrl-C comes through, also where the tests were started to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("with_ctrl_c")
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("turned_into", [None, SystemError, ValueError, RunError])
+@pytest.mark.parametrize("one", ENDS)
+def test_a_signal_has_its_own_line_and_exit_code(
+    command: Callable[[Callable[[Recipe], None]], None],
+    recipe_file: str,
+    capsys: pytest.CaptureFixture[str],
+    one: signal.Signals,
+    turned_into: type[Exception] | None,
+    times: int,
+) -> None:
+    """However often it comes, and whatever a library makes of its exception."""
+
+    def run(recipe: Recipe) -> None:
+        try:
+            os.kill(os.getpid(), one)
+        except BaseException as error:
+            for _ in range(times - 1):
+                with suppress(KeyboardInterrupt, Terminated):
+                    os.kill(os.getpid(), one)
+            if turned_into is not None:
+                raise turned_into("its consequence") from error
+            raise
+
+    command(run)
+    code, line = ENDS[one]
+    assert cli.main(["train", recipe_file]) == code
+    printed = capsys.readouterr().err
+    assert printed == ("basereward: error: its consequence\n" if turned_into is RunError else "") + line
 
 
 @pytest.mark.parametrize("argv", [["train", "demo", "--adress", "x"], ["nothing"]])

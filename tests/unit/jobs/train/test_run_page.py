@@ -48,7 +48,7 @@ def test_the_first_lines_say_how_it_stands_and_what_it_cost() -> None:
     assert "| 0 to 1,200 | 16 x H100 | 10.0.0.1, 10.0.0.2 | 30 min | rank 3 on 10.0.0.2: its process died |" in rows[2]
     assert found.tags() == {
         "attempts": "2", "resumed_from_steps": "1000", "world_sizes": "16, 16", "steps": "4000 of 4000",
-        "gpu_hours": "16.00", "cost_usd": "110.40",
+        "gpu_hours": "16.00", "cost_usd": "110.40", "seconds": "3600",
     }  # fmt: skip
 
 

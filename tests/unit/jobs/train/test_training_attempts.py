@@ -8,6 +8,7 @@ from ray.train.v2.api.preemption import PreemptionInfo
 
 from cluster.capacity import Node, room_for
 from data_pipeline.errors import RecipeError, RunError
+from jobs.train.attempts import _reason_to_move
 from jobs.train.coordinator import Coordinator, Location
 from jobs.train.failures import Budget, Failure, failure_of
 from rm_core.train_config.check import check_train_config
@@ -91,6 +92,20 @@ def test_the_coordinator_keeps_what_is_said_over_attempts_but_not_where_they_ran
     assert coordinator.should_stop()
     coordinator.fail("for good")
     assert coordinator.begin(0, LOCATIONS[0]) == "for good"
+
+
+def test_a_group_that_still_loads_is_not_moved() -> None:
+    """In no attempt: with no cluster here, a look at its nodes would be an error."""
+    coordinator = Coordinator()
+    for steps_done in (0, 10):
+        coordinator.new_attempt(2)
+        for rank, location in LOCATIONS.items():
+            coordinator.begin(rank, location)
+        assert not coordinator.read().is_training
+        assert _reason_to_move(None, coordinator.read(), 2, []) is None  # type: ignore[arg-type]
+        coordinator.started(steps_done)
+        assert coordinator.read().is_training
+    assert coordinator.read().resumed_from == [0, 10]
 
 
 @pytest.mark.parametrize(

@@ -39,13 +39,19 @@ class FileInfo:
 
 @dataclass(kw_only=True)
 class SourceCounts:
-    """Items of one source; seen == kept + refused. `shown`: training Comparisons an epoch shows, repeats counted."""
+    """Items of one source; seen == kept + refused.
+
+    Attributes:
+        shown: training Comparisons an epoch shows, repeats counted.
+        unread: records that have a field that is neither read nor known to mean nothing, by the field's path.
+    """
 
     seen: int = 0
     kept: int = 0
     refused: int = 0
     refused_by_reason: dict[str, int] = field(default_factory=dict)
     shown: int = 0
+    unread: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -103,7 +109,11 @@ class Manifest:
     quarantine_file: FileInfo
 
     def to_json(self) -> bytes:
-        return (json.dumps(asdict(self), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+        raw = asdict(self)
+        for counts in raw["counts"]["by_source"].values():
+            if not counts["unread"]:
+                del counts["unread"]  # a manifest without it keeps the bytes, and so the fingerprint, that it had
+        return (json.dumps(raw, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
     @property
     def fingerprint(self) -> str:

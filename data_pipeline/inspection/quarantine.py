@@ -112,6 +112,8 @@ MEANINGS: dict[str, str] = {
     "unknown_role": "A turn is of no known role.",
     "unknown_split": "The record names a split that is neither train nor heldout.",
     "unparsable_label": "The preference can't be read as ranks or finite scores.",
+    "unread_field": "The shape doesn't read a field that is a part of the conversation, such as calls of tools.",
+    "unread_media": "The shape doesn't read a field that holds a picture, a video or sound.",
     "unsafe_path": "A media path leads out of the media root.",
     "unsupported_media": "The record needs sound or a video file, which aren't read.",
     "video_file": "A video is a file; only folders of frames are read.",

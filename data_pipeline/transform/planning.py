@@ -164,6 +164,7 @@ def portable_config(config: PreprocessConfig) -> dict[str, Any]:
     for name in ("workers", "unit_retries", "output", "data_root", "tokenizer"):
         del raw[name]
     for source in [*raw["sources"], *raw["decontaminate"]["against"]]:
+        _without_empty(source)
         for name in ("path", "media_root"):
             if source[name] is not None and os.path.isabs(source[name]):
                 source[name] = _portable(source[name], config.data_root)
@@ -202,7 +203,7 @@ def _inputs_of_unit(
     digests: dict[str, str],
 ) -> dict[str, Any]:
     """Everything that decides what a unit of this file writes."""
-    raw = asdict(source)
+    raw = _without_empty(asdict(source))
     inputs: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "benchmark": ref.source >= len(config.sources),
@@ -226,6 +227,13 @@ def _inputs_of_unit(
             digests[archive] = storage.archive_digest(archive)
         inputs["media_archive"] = digests[archive]
     return inputs
+
+
+def _without_empty(source: dict[str, Any]) -> dict[str, Any]:
+    """The source without the keys that later versions added, where they say nothing: addresses stay as they were."""
+    if not source["fields"]["ignored"]:
+        del source["fields"]["ignored"]
+    return source
 
 
 def _limited(ranges: Sequence[RowRange], limit: int | None) -> list[RowRange]:

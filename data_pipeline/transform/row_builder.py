@@ -27,6 +27,7 @@ from data_pipeline.media import Image, Video, frames_of, load_image, load_video,
 from data_pipeline.records.checks import check, content_key
 from data_pipeline.records.comparison import Comparison, MediaRef
 from data_pipeline.records.selection import extremes, with_frames
+from data_pipeline.sources.accounting import UnreadFields
 from data_pipeline.sources.registry import adapter_of
 from data_pipeline.transform.signals import text_signals
 
@@ -45,14 +46,18 @@ class BuiltRow:
 
 
 class RowBuilder:
-    """Records of one source to rows. An image that several records share is read and decoded once, until `forget`."""
+    """Records of one source to rows. An image that several records share is read and decoded once, until `forget`.
+
+    `unread` counts the fields of the records that were not read.
+    """
 
     def __init__(self, source: SourceConfig, media_root: str, config: PreprocessConfig, encoder: Encoder) -> None:
         self._source = source
         self._media_root = media_root
         self._media = config.media
         self._encoder = encoder
-        self._adapter = adapter_of(source.shape)
+        self.unread = UnreadFields()
+        self._adapter = adapter_of(source.shape, self.unread)
         self._images: dict[MediaRef, Image] = {}
         self._stored: dict[tuple[str, int, int], EncodedImage] = {}
 
@@ -121,13 +126,18 @@ class RowBuilder:
 
 
 class BenchmarkRowBuilder:
-    """Items of a benchmark to signals; an image that cannot be read is left out and counted by its absence."""
+    """Items of a benchmark to signals; an image that cannot be read is left out and counted by its absence.
+
+    `unread` counts the fields of the items that were not read.
+    """
 
     def __init__(self, source: SourceConfig, media_root: str, media: MediaConfig) -> None:
         self._source = source
         self._media_root = media_root
         self._media = media
-        self._adapter = adapter_of(source.shape)
+        self.unread = UnreadFields()
+        # What a benchmark says must not be trained on, even where a part of it is not read.
+        self._adapter = adapter_of(source.shape, self.unread, refuse_lost=False)
 
     def items(self, record: Mapping[str, Any], row: int) -> Iterator[tuple[str, BuiltRow | RecordError]]:
         """(id, outcome) of each item; ranks and responses are not looked at."""

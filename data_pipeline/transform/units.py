@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -101,13 +101,14 @@ class UnitResult:
 
 @dataclass(frozen=True, kw_only=True)
 class UnitRecord:
-    """The content of ``units/<address>.json``."""
+    """The content of ``units/<address>.json``. `unread`: records that have a field that was not read, by the field."""
 
     made: int
     refusals: list[Refusal]
     shards: list[ShardInfo]
     rows_bytes: int
     rows_sha256: str
+    unread: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def read(cls, address: str, output: str) -> "UnitRecord | None":
@@ -127,7 +128,10 @@ class UnitRecord:
             raise CorruptData(f"{url!r} is no work unit ({error}): delete that file and run again") from error
 
     def write(self, address: str, output: str) -> None:
-        text = json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        raw = asdict(self)
+        if not self.unread:
+            del raw["unread"]
+        text = json.dumps(raw, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         storage.write_atomic(unit_url(address, output), text.encode())
 
     def result(self, unit: WorkUnit, *, seconds: float, reused: bool) -> UnitResult:
@@ -203,6 +207,7 @@ class _UnitWriter:
             shards=self._shards,
             rows_bytes=len(data),
             rows_sha256=hashlib.sha256(data).hexdigest(),
+            unread=dict(self._builder.unread),
         )
 
     def _refuse(self, row: int, item: int, name: str, error: RecordError) -> None:

@@ -89,6 +89,7 @@ MEANINGS: dict[str, str] = {
     "frames_differ": "The frames of a video are not all of one size.",
     "identical_after_truncation": "Two responses of different rank are alike once they are cut to the token limit.",
     "identical_responses": "All responses are alike, or two alike ones have different ranks.",
+    "identical_tokens": "Two responses of different rank are the same tokens and pictures, though not the same text.",
     "image_slot_mismatch": "The text names an image that is not there, or leaves one out.",
     "invalid_text": "A text holds half a character, which UTF-8 can't.",
     "language": "The language is none that rules.languages keeps.",

@@ -140,6 +140,14 @@ def test_fields_that_are_not_read_are_counted_and_change_nothing_else(config: Pr
     assert of_counted == of_bare
 
 
+def test_answers_that_differ_in_their_text_alone_are_refused(config: PreprocessConfig) -> None:
+    record = {"id": "1", "prompt": "Write it.", "chosen": "caf\u00e9", "rejected": "cafe\u0301"}
+    (Path(config.data_root) / "same.jsonl").write_text(json.dumps(record) + "\n")
+    same = replace(config, sources=[SourceConfig(name="same", path="same.jsonl")])
+    assert prepare(same).counts.refused_by_reason == {"identical_tokens": 1}
+    assert "ranked 0 and 1" in quarantine(same)[0]["detail"]
+
+
 def test_a_list_of_ignored_fields_is_part_of_an_address_only_where_it_says_something(config: PreprocessConfig) -> None:
     fields = replace(config.sources[0].fields, ignored=["thumbnail"])
     ignoring = replace(config, sources=[replace(config.sources[0], fields=fields), *config.sources[1:]])

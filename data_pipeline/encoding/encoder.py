@@ -35,8 +35,8 @@ __all__ = [
     "Encoder",
     "Segments",
     "VisionSpan",
-    "check_distinct",
     "check_length",
+    "check_tokens",
     "common_prefix",
 ]
 
@@ -223,11 +223,14 @@ def check_length(encoded: EncodedComparison, max_tokens: int) -> None:
         raise RecordError("too_long", f"{encoded.length} tokens of prompt and longest response, limit {max_tokens}")
 
 
-def check_distinct(comparison: Comparison, encoded: EncodedComparison) -> None:
-    """Refuse what the model could not tell apart, whatever the texts are.
+def check_tokens(comparison: Comparison, encoded: EncodedComparison, *, labelled: bool = True) -> None:
+    """Refuse what the model could not tell apart or not see at all, whatever the texts are.
 
     A tokenizer normalises: "é" as one character and as two give the same tokens, and some characters give none.
     Pictures count by their files, since all of one size are the same tokens.
+
+    Args:
+        labelled: False where ranks say nothing, so that equal responses do no harm.
 
     Raises:
         RecordError: ``"empty_response"``: no token but the closing one is left of a response;
@@ -243,6 +246,8 @@ def check_distinct(comparison: Comparison, encoded: EncodedComparison) -> None:
             shown = comparison.responses[place].text[:80]
             raise RecordError("empty_response", f"response {place}: the tokenizer leaves nothing of {shown!r}")
         pictures = tuple(_files_of(next(spans)) for _ in own)
+        if not labelled:
+            continue
         other = first.setdefault((ids.tobytes(), pictures), place)
         if encoded.ranks[other] != encoded.ranks[place]:
             raise RecordError(

@@ -20,7 +20,7 @@ from data_pipeline.encoding.encoder import (
     Encoder,
     Segments,
     VisionSpan,
-    check_distinct,
+    check_tokens,
     common_prefix,
 )
 from data_pipeline.errors import RecordError
@@ -92,7 +92,7 @@ class RowBuilder:
         media = [self._medium(ref) for ref in comparison.media]
         key = content_key(comparison, [one.sha256 for one in media])
         encoded, segments = self._encoder.encode_segments(comparison, media)
-        check_distinct(comparison, encoded)
+        check_tokens(comparison, encoded)
         files = {image.sha256: image for image in _pictures(media)}
         stored = replace(encoded, images=tuple(self._store(span, files) for span in encoded.images))
         keys = [picture.key for picture in encoded.pictures]

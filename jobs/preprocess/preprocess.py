@@ -4,7 +4,9 @@
 run keeps its finished units; where only filters changed no unit is done again and no cluster is started.
 """
 
-from data_pipeline.dataset.manifest import Manifest, SourceCounts
+from collections.abc import Mapping
+
+from data_pipeline.dataset.manifest import Manifest
 from data_pipeline.pipeline import run_pipeline
 from jobs.pages.data_page import write_data_page
 from jobs.preprocess.ray_workers import RayWorkers
@@ -46,7 +48,7 @@ def show(output: str, manifest: Manifest) -> None:
     for name, source in counts.by_source.items():
         rows.append((name, f"{source.seen:,}", f"{source.kept:,}", f"{source.refused:,}", f"{source.shown:,}"))
         rows += [(f"  {reason}", "", "", f"{count:,}", "") for reason, count in source.refused_by_reason.items()]
-        rows += [(f"  {what}", number, "", "", "") for what, number in unread_rows(source)]
+        rows += [(f"  {what}", number, "", "", "") for what, number in unread_rows(source.unread)]
     shown = sum(source.shown for source in counts.by_source.values())
     rows.append(("all", f"{counts.seen:,}", f"{counts.kept:,}", f"{counts.refused:,}", f"{shown:,}"))
     columns(f"Comparisons in {output}", ("source", "seen", "kept", "refused", "shown an epoch"), rows, numbers=True)
@@ -54,8 +56,8 @@ def show(output: str, manifest: Manifest) -> None:
     say(f"kept: {splits or 'nothing'}; manifest {manifest.address}")
 
 
-def unread_rows(source: SourceCounts) -> list[tuple[str, str]]:
-    """(what was not read, of how many records) of one source; of very many fields the most frequent ones."""
-    found = sorted(source.unread.items(), key=lambda one: (-one[1], one[0]))
+def unread_rows(unread: Mapping[str, int]) -> list[tuple[str, str]]:
+    """(what was not read, of how many records); of very many fields the most frequent ones."""
+    found = sorted(unread.items(), key=lambda one: (-one[1], one[0]))
     rows = [(f"not read: {name}", f"{count:,}") for name, count in found[:_MAX_UNREAD]]
     return [*rows, (f"not read: {len(found) - _MAX_UNREAD} more fields", "")] if len(found) > _MAX_UNREAD else rows

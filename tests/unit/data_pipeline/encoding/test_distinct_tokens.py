@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from data_pipeline.config import EncodeConfig
-from data_pipeline.encoding.encoder import Encoder, check_distinct
+from data_pipeline.encoding.encoder import Encoder, check_tokens
 from data_pipeline.encoding.tokenizer import load_tokenizer, train_tokenizer
 from data_pipeline.errors import RecordError
 from data_pipeline.media import Image
@@ -33,7 +33,7 @@ def judged(encoder: Encoder, *answers: tuple[tuple[Part, ...] | str, int], keys:
     media = tuple(MediaRef(path=f"{place}.png") for place in range(len(keys)))
     made = Comparison(id="1", source="s", prompt=(Turn("user", ("Write it.",)),), responses=responses, media=media)
     check(made)
-    check_distinct(made, encoder.encode(made, [Image(b"x", key, 56, 56) for key in keys]))
+    check_tokens(made, encoder.encode(made, [Image(b"x", key, 56, 56) for key in keys]))
 
 
 @pytest.mark.parametrize(

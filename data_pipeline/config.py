@@ -50,6 +50,9 @@ class FieldMap:
     """Field of one response that holds its rank; 0 is best; read where there is no score."""
     response_image: str = "image"
     """Field of one response that holds its image or images (text-to-image preferences). May be absent."""
+    ignored: list[str] = field(default_factory=list)
+    """Fields of any shape that mean nothing here, as dotted paths (``thumbnail``, ``chosen.tool_calls``, ``meta.*``):
+    nothing is lost where they are not read."""
 
 
 @dataclass(kw_only=True)

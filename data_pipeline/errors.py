@@ -75,14 +75,16 @@ class RecordError(BaserewardError):
     Args:
         reason: a stable, countable word such as ``"empty_response"``; quarantine counts by it.
         detail: the offending value, for the person who reads the quarantine.
+        text: the whole line of a file that holds no record, for whoever gives it back.
     """
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    def __init__(self, reason: str, detail: str = "", *, text: str | None = None) -> None:
         # Where an object lies in memory differs in every run, and a quarantine must not.
         detail = _ADDRESS.sub("", detail)
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
+        self.text = text
 
     def __reduce__(self) -> tuple[type["RecordError"], tuple[str, str]]:
         return (RecordError, (self.reason, self.detail))

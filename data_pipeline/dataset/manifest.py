@@ -40,13 +40,19 @@ class FileInfo:
 
 @dataclass(kw_only=True)
 class SourceCounts:
-    """Items of one source; seen == kept + refused. `shown`: training Comparisons an epoch shows, repeats counted."""
+    """Items of one source; seen == kept + refused.
+
+    Attributes:
+        shown: training Comparisons an epoch shows, repeats counted.
+        unread: records that have a field that is neither read nor known to mean nothing, by the field's path.
+    """
 
     seen: int = 0
     kept: int = 0
     refused: int = 0
     refused_by_reason: dict[str, int] = field(default_factory=dict)
     shown: int = 0
+    unread: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -105,7 +111,11 @@ class Manifest:
 
     def to_json(self) -> bytes:
         """The file's bytes, which hold the checksum of their own content."""
-        return storage.to_checked_json(asdict(self), indent=2)
+        raw = asdict(self)
+        for counts in raw["counts"]["by_source"].values():
+            if not counts["unread"]:
+                del counts["unread"]  # a manifest without it keeps the fingerprint that it had
+        return storage.to_checked_json(raw, indent=2)
 
     @property
     def fingerprint(self) -> str:

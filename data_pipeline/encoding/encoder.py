@@ -40,6 +40,7 @@ __all__ = [
     "Segments",
     "VisionSpan",
     "check_length",
+    "check_tokens",
     "common_prefix",
 ]
 
@@ -237,6 +238,45 @@ def check_length(encoded: EncodedComparison, max_tokens: int) -> None:
     """
     if encoded.length > max_tokens:
         raise RecordError("too_long", f"{encoded.length} tokens of prompt and longest response, limit {max_tokens}")
+
+
+def check_tokens(comparison: Comparison, encoded: EncodedComparison, *, labelled: bool = True) -> None:
+    """Refuse what the model could not tell apart or not see at all, whatever the texts are.
+
+    A tokenizer normalises: "é" as one character and as two give the same tokens, and some characters give none.
+    Pictures count by their files, since all of one size are the same tokens.
+
+    Args:
+        labelled: False where ranks say nothing, so that equal responses do no harm.
+
+    Raises:
+        RecordError: ``"empty_response"``: no token but the closing one is left of a response;
+            ``"identical_tokens"``: two responses of different rank are the same tokens and pictures.
+    """
+    slots = [
+        [part.index for part in response.parts if isinstance(part, ImageSlot)] for response in comparison.responses
+    ]
+    spans = iter(encoded.images[len(encoded.images) - sum(map(len, slots)) :])
+    first: dict[tuple[bytes, tuple[object, ...]], int] = {}
+    for place, (ids, own) in enumerate(zip(encoded.response_ids, slots, strict=True)):
+        if len(ids) == 1:
+            shown = comparison.responses[place].text[:80]
+            raise RecordError("empty_response", f"response {place}: the tokenizer leaves nothing of {shown!r}")
+        pictures = tuple(_files_of(next(spans)) for _ in own)
+        if not labelled:
+            continue
+        other = first.setdefault((ids.tobytes(), pictures), place)
+        if encoded.ranks[other] != encoded.ranks[place]:
+            raise RecordError(
+                "identical_tokens",
+                f"responses {other} and {place} are the same {len(ids)} tokens, ranked {encoded.ranks[other]} and "
+                f"{encoded.ranks[place]}: {comparison.responses[other].text[:80]!r}, "
+                f"{comparison.responses[place].text[:80]!r}",
+            )
+
+
+def _files_of(span: VisionSpan) -> object:
+    return tuple(frame.key for frame in span.frames) if isinstance(span, EncodedVideo) else span.key
 
 
 def common_prefix(response_ids: Sequence[Ids], ranks: Sequence[int]) -> int:

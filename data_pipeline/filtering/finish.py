@@ -21,6 +21,7 @@ from data_pipeline.dataset.layout import manifest_url, quarantine_name, rows_nam
 from data_pipeline.dataset.manifest import Counts, FileInfo, InputFile, Manifest
 from data_pipeline.dataset.shards import SCHEMA_VERSION, serialise
 from data_pipeline.dataset.tables import ROWS_SCHEMA
+from data_pipeline.errors import CorruptData
 from data_pipeline.filtering.apply import FilterResult, apply_filters
 from data_pipeline.filtering.contamination import BenchmarkIndex
 from data_pipeline.filtering.gather import (

@@ -24,6 +24,7 @@ from data_pipeline.dataset.shards import read_table
 from data_pipeline.dataset.tables import UNIT_ROWS_SCHEMA
 from data_pipeline.errors import RunError
 from data_pipeline.filtering.apply import FilterResult
+from data_pipeline.sources.accounting import UnreadFields
 from data_pipeline.transform.planning import all_sources
 from data_pipeline.transform.units import Refusal, UnitRecord, WorkUnit
 
@@ -152,6 +153,8 @@ def count(
     for found in shown.to_pylist():
         by_source[found["source"]].shown = found["repeats_sum"]
     for name, counts in by_source.items():
+        ours = [one for one in done if config.sources[one.unit.source].name == name]
+        counts.unread = UnreadFields.merged(one.record.unread for one in ours)
         reasons = Counter(line["reason"] for line in quarantine if line["source"] == name)
         counts.refused_by_reason = dict(sorted(reasons.items()))
         counts.refused = reasons.total()

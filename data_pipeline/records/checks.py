@@ -17,8 +17,11 @@ __all__ = ["SPLITS", "check", "content_key"]
 SPLITS = ("train", "heldout")
 
 
-def check(comparison: Comparison) -> None:
+def check(comparison: Comparison, *, labelled: bool = True) -> None:
     """Refuse what cannot be learnt from.
+
+    Args:
+        labelled: False where it is only to be scored: then one response is enough, and ranks say nothing.
 
     Raises:
         RecordError: unknown_role, unknown_split, fewer_than_two_responses, empty_prompt, empty_response,
@@ -26,7 +29,7 @@ def check(comparison: Comparison) -> None:
             image_slot_mismatch (a slot without image or an image without slot), invalid_text (half a character).
     """
     _check_words(comparison)
-    _check_responses(comparison.responses)
+    _check_responses(comparison.responses, labelled)
     slots, media = set(comparison.image_slots()), set(range(len(comparison.media)))
     if slots != media:
         raise RecordError("image_slot_mismatch", f"slots {sorted(slots)} for {len(media)} images")
@@ -63,12 +66,14 @@ def _check_words(comparison: Comparison) -> None:
             raise RecordError("invalid_text", f"{error.reason} at character {error.start} of {text[:80]!r}") from error
 
 
-def _check_responses(responses: Sequence[Response]) -> None:
-    if len(responses) < 2:
+def _check_responses(responses: Sequence[Response], labelled: bool) -> None:
+    if labelled and len(responses) < 2:
         raise RecordError("fewer_than_two_responses", f"{len(responses)} responses")
     for place, response in enumerate(responses):
         if _is_empty(response.parts):
             raise RecordError("empty_response", f"response {place} of {len(responses)}")
+    if not labelled:
+        return
     labels: dict[tuple[Part, ...], set[int]] = {}
     for response in responses:
         labels.setdefault(_stripped(response.parts), set()).add(response.rank)

@@ -3,6 +3,9 @@
     inputs      SourceConfig -> SourceFile: the files of a source; an index file is followed
     readers     SourceFile --read_rows--> (row number, raw dict)
     registry    shape -> adapter: `SHAPES` is the one table of record shapes
+    accounting  adapter -> adapter that accounts for every field: read, irrelevant, counted, or refused with the record
+    lost_parts  which fields that are not read would be a loss: media, calls of tools, a system prompt
+    fitting     a refused record -> the shape that reads it
     adapters    (raw dict, SourceConfig, row) -> Comparison, several for a tree, or RecordError with its reason
     parsing     what adapters share: checked fields, dialogues, images among turns, ratings, judges' prompts
 

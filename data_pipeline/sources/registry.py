@@ -2,11 +2,12 @@
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from data_pipeline.config import SourceConfig
-from data_pipeline.errors import MissingInput
+from data_pipeline.config import FieldMap, SourceConfig
+from data_pipeline.errors import MissingInput, RecordError
 from data_pipeline.records.comparison import Comparison
+from data_pipeline.sources.accounting import Adapter, UnreadFields, accounted
 from data_pipeline.sources.adapters import (
     fine_grained,
     helpsteer3,
@@ -38,59 +39,99 @@ from data_pipeline.sources.adapters import (
     vlfeedback,
     wildvision,
 )
-from data_pipeline.sources.parsing import fields
+from data_pipeline.sources.fitting import OF_ANOTHER_SHAPE, advice
 
-__all__ = ["SHAPES", "Adapter", "adapter_of"]
+__all__ = ["SHAPES", "Shape", "adapter_of", "unranked_adapter"]
 
-Adapter = Callable[[Mapping[str, Any], SourceConfig, int], Comparison | Sequence[Comparison]]
-"""(raw record, its source, its row number from 0) -> one Comparison, or the several that the record holds; raises
-RecordError where nothing can be made of it."""
 
-SHAPES: dict[str, Adapter] = {
-    "jsonl": jsonl.to_comparison,
-    "rlaif_v": rlaif_v.to_comparison,
-    "vlfeedback": vlfeedback.to_comparison,
-    "ultrafeedback": ultrafeedback.to_comparison,
-    "hh_rlhf": hh_rlhf.to_comparison,
-    "messages": messages.to_comparison,
-    "skywork": messages.to_comparison,
-    "shp": shp.to_comparison,
-    "swe_arena": swe_arena.to_comparison,
-    "oasst": oasst.to_comparisons,
-    "fine_grained": fine_grained.to_comparisons,
-    "helpsteer3": helpsteer3.to_comparison,
-    "pku_saferlhf": pku_saferlhf.to_comparison,
-    "pairwise_labels": pairwise_labels.to_comparison,
-    "rewardbench": rewardbench.to_comparison,
-    "rm_bench": rm_bench.to_comparison,
-    "vl_rewardbench": vl_rewardbench.to_comparison,
-    "mm_rlhf": mm_rlhf.to_comparison,
-    "sharegpt": sharegpt.to_comparison,
-    "mmif": sharegpt.to_comparison,
-    "multimodal_rewardbench": multimodal_rewardbench.to_comparison,
-    "mmpr": mmpr.to_comparison,
-    "rlhf_v": rlhf_v.to_comparison,
-    "povid": povid.to_comparison,
-    "omnialign_v": omnialign_v.to_comparison,
-    "imagereward": imagereward.to_comparison,
-    "r1_reward": r1_reward.to_comparison,
-    "wildvision_battles": wildvision.battle_to_comparison,
-    "wildvision_votes": wildvision.votes_to_comparisons,
-    "llava_critic": llava_critic.to_comparison,
-    "llava_rlhf": llava_rlhf.to_comparison,
-    "mdpo": mdpo.to_comparison,
+class Shape(NamedTuple):
+    """A record shape: how it is read, and the paths of its fields that mean nothing to a Comparison."""
+
+    read: Adapter
+    irrelevant: tuple[str, ...] = ()
+
+
+SHAPES: dict[str, Shape] = {
+    "jsonl": Shape(jsonl.to_comparison),
+    "rlaif_v": Shape(rlaif_v.to_comparison, rlaif_v.IRRELEVANT),
+    "vlfeedback": Shape(vlfeedback.to_comparison, vlfeedback.IRRELEVANT),
+    "ultrafeedback": Shape(ultrafeedback.to_comparison, ultrafeedback.IRRELEVANT),
+    "hh_rlhf": Shape(hh_rlhf.to_comparison),
+    "messages": Shape(messages.to_comparison, messages.IRRELEVANT),
+    "skywork": Shape(messages.to_comparison, messages.IRRELEVANT),
+    "shp": Shape(shp.to_comparison, shp.IRRELEVANT),
+    "swe_arena": Shape(swe_arena.to_comparison, swe_arena.IRRELEVANT),
+    "oasst": Shape(oasst.to_comparisons, oasst.IRRELEVANT),
+    "fine_grained": Shape(fine_grained.to_comparisons, fine_grained.IRRELEVANT),
+    "helpsteer3": Shape(helpsteer3.to_comparison, helpsteer3.IRRELEVANT),
+    "pku_saferlhf": Shape(pku_saferlhf.to_comparison, pku_saferlhf.IRRELEVANT),
+    "pairwise_labels": Shape(pairwise_labels.to_comparison, pairwise_labels.IRRELEVANT),
+    "rewardbench": Shape(rewardbench.to_comparison, rewardbench.IRRELEVANT),
+    "rm_bench": Shape(rm_bench.to_comparison, rm_bench.IRRELEVANT),
+    "vl_rewardbench": Shape(vl_rewardbench.to_comparison, vl_rewardbench.IRRELEVANT),
+    "mm_rlhf": Shape(mm_rlhf.to_comparison, mm_rlhf.IRRELEVANT),
+    "sharegpt": Shape(sharegpt.to_comparison, sharegpt.IRRELEVANT),
+    "mmif": Shape(sharegpt.to_comparison, sharegpt.IRRELEVANT),
+    "multimodal_rewardbench": Shape(multimodal_rewardbench.to_comparison, multimodal_rewardbench.IRRELEVANT),
+    "mmpr": Shape(mmpr.to_comparison),
+    "rlhf_v": Shape(rlhf_v.to_comparison, rlhf_v.IRRELEVANT),
+    "povid": Shape(povid.to_comparison),
+    "omnialign_v": Shape(omnialign_v.to_comparison),
+    "imagereward": Shape(imagereward.to_comparison),
+    "r1_reward": Shape(r1_reward.to_comparison, r1_reward.IRRELEVANT),
+    "wildvision_battles": Shape(wildvision.battle_to_comparison, wildvision.BATTLE_IRRELEVANT),
+    "wildvision_votes": Shape(wildvision.votes_to_comparisons, wildvision.VOTES_IRRELEVANT),
+    "llava_critic": Shape(llava_critic.to_comparison, llava_critic.IRRELEVANT),
+    "llava_rlhf": Shape(llava_rlhf.to_comparison),
+    "mdpo": Shape(mdpo.to_comparison),
 }
 
 
-def adapter_of(shape: str) -> Adapter:
-    """The adapter of a record shape; fields that are null are absent for it.
+def adapter_of(shape: str, unread: UnreadFields | None = None, *, refuse_lost: bool = True) -> Adapter:
+    """The adapter of a record shape. For it null is absent, and a field that it does not read is accounted for.
+
+    Args:
+        unread: counts the fields that are neither read nor known to mean nothing.
+        refuse_lost: refuse a record that would lose a part of itself so; else that part is only counted.
 
     Raises:
         MissingInput: there is no such shape; the message names the nearest.
     """
     if shape in SHAPES:
-        adapter = SHAPES[shape]
-        return lambda record, source, row: adapter(fields.without_nulls(record), source, row)
+        return _advised(accounted(SHAPES[shape].read, SHAPES[shape].irrelevant, unread, refuse_lost=refuse_lost))
     near = difflib.get_close_matches(shape, SHAPES, n=1)
     hint = f"did you mean {near[0]!r}?" if near else "use jsonl with a field map for a set of your own"
     raise MissingInput(f"unknown record shape {shape!r}: {hint} (known: {', '.join(SHAPES)})")
+
+
+def unranked_adapter(
+    names: FieldMap, unread: UnreadFields | None = None
+) -> Callable[[Mapping[str, Any], SourceConfig, int], Comparison]:
+    """The adapter of records that are to be scored: shape jsonl without labels, with the same account of their fields.
+
+    What an earlier scoring added to a record means nothing, nor do the labels of its responses.
+    """
+    labels = (f"{names.responses}.{label}" for label in (names.score, names.rank))
+    adapter = accounted(jsonl.to_unranked, ("rewards", "error", *labels), unread)
+
+    def read(record: Mapping[str, Any], source: SourceConfig, row: int) -> Comparison:
+        made = adapter(record, source, row)
+        assert isinstance(made, Comparison)
+        return made
+
+    return read
+
+
+def _advised(adapter: Adapter) -> Adapter:
+    """The adapter, whose refusals name the shape that would read the record."""
+
+    def read(record: Mapping[str, Any], source: SourceConfig, row: int) -> Comparison | Sequence[Comparison]:
+        try:
+            return adapter(record, source, row)
+        except RecordError as error:
+            if error.reason not in OF_ANOTHER_SHAPE:
+                raise
+            others = {name: accounted(shape.read, shape.irrelevant) for name, shape in SHAPES.items()}
+            raise RecordError(error.reason, error.detail + advice(error, record, source, row, others)) from error
+
+    return read

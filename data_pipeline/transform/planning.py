@@ -165,6 +165,7 @@ def portable_config(config: PreprocessConfig) -> dict[str, Any]:
         del raw[name]
     raw["media"] = _media_settings(config)
     for source in [*raw["sources"], *raw["decontaminate"]["against"]]:
+        _without_empty(source)
         for name in ("path", "media_root"):
             if source[name] is not None and os.path.isabs(source[name]):
                 source[name] = _portable(source[name], config.data_root)
@@ -203,7 +204,7 @@ def _inputs_of_unit(
     digests: dict[str, str],
 ) -> dict[str, Any]:
     """Everything that decides what a unit of this file writes."""
-    raw = asdict(source)
+    raw = _without_empty(asdict(source))
     inputs: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "benchmark": ref.source >= len(config.sources),
@@ -242,6 +243,13 @@ def _encode_settings(config: EncodeConfig) -> dict[str, Any]:
 def _media_settings(config: PreprocessConfig) -> dict[str, Any]:
     """Those that decide what is read; the others say what becomes of a run that could not read."""
     return {key: value for key, value in asdict(config.media).items() if key not in ("missing", "unavailable")}
+
+
+def _without_empty(source: dict[str, Any]) -> dict[str, Any]:
+    """The source without the keys that later versions added, where they say nothing: addresses stay as they were."""
+    if not source["fields"]["ignored"]:
+        del source["fields"]["ignored"]
+    return source
 
 
 def _limited(ranges: Sequence[RowRange], limit: int | None) -> list[RowRange]:

@@ -20,6 +20,7 @@ from data_pipeline.encoding.encoder import (
     Encoder,
     Segments,
     VisionSpan,
+    check_tokens,
     common_prefix,
 )
 from data_pipeline.errors import RecordError
@@ -27,6 +28,7 @@ from data_pipeline.media import Image, Video, frames_of, load_image, load_video,
 from data_pipeline.records.checks import check, content_key
 from data_pipeline.records.comparison import Comparison, MediaRef
 from data_pipeline.records.selection import extremes, with_frames
+from data_pipeline.sources.accounting import UnreadFields
 from data_pipeline.sources.registry import adapter_of
 from data_pipeline.transform.loose_media import LooseMedia
 from data_pipeline.transform.signals import text_signals
@@ -46,14 +48,18 @@ class BuiltRow:
 
 
 class RowBuilder:
-    """Records of one source to rows. An image that several records share is read and decoded once, until `forget`."""
+    """Records of one source to rows. An image that several records share is read and decoded once, until `forget`.
+
+    `unread` counts the fields of the records that were not read.
+    """
 
     def __init__(self, source: SourceConfig, media_root: str, config: PreprocessConfig, encoder: Encoder) -> None:
         self._source = source
         self._media_root = media_root
         self._media = config.media
         self._encoder = encoder
-        self._adapter = adapter_of(source.shape)
+        self.unread = UnreadFields()
+        self._adapter = adapter_of(source.shape, self.unread)
         self.loose = LooseMedia(media_root)
         self._images: dict[MediaRef, Image] = {}
         self._stored: dict[tuple[str, int, int], EncodedImage] = {}
@@ -88,6 +94,7 @@ class RowBuilder:
         media = [self._medium(ref) for ref in comparison.media]
         key = content_key(comparison, [one.sha256 for one in media])
         encoded, segments = self._encoder.encode_segments(comparison, media)
+        check_tokens(comparison, encoded)
         files = {image.sha256: image for image in _pictures(media)}
         stored = replace(encoded, images=tuple(self._store(span, files) for span in encoded.images))
         keys = [picture.key for picture in encoded.pictures]
@@ -128,13 +135,18 @@ class RowBuilder:
 
 
 class BenchmarkRowBuilder:
-    """Items of a benchmark to signals; an image that cannot be read is left out and counted by its absence."""
+    """Items of a benchmark to signals; an image that cannot be read is left out and counted by its absence.
+
+    `unread` counts the fields of the items that were not read.
+    """
 
     def __init__(self, source: SourceConfig, media_root: str, media: MediaConfig) -> None:
         self._source = source
         self._media_root = media_root
         self._media = media
-        self._adapter = adapter_of(source.shape)
+        self.unread = UnreadFields()
+        # What a benchmark says must not be trained on, even where a part of it is not read.
+        self._adapter = adapter_of(source.shape, self.unread, refuse_lost=False)
         self.loose = LooseMedia(media_root)
 
     def items(self, record: Mapping[str, Any], row: int) -> Iterator[tuple[str, BuiltRow | RecordError]]:

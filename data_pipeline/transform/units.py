@@ -11,7 +11,7 @@ import hashlib
 import logging
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -105,13 +105,14 @@ class UnitResult:
 
 @dataclass(frozen=True, kw_only=True)
 class UnitRecord:
-    """The content of ``units/<address>.json``."""
+    """The content of ``units/<address>.json``. `unread`: records that have a field that was not read, by the field."""
 
     made: int
     refusals: list[Refusal]
     shards: list[ShardInfo]
     rows_bytes: int
     rows_sha256: str
+    unread: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def read(cls, address: str, output: str) -> "UnitRecord | None":
@@ -131,7 +132,10 @@ class UnitRecord:
             raise CorruptData(f"{url!r} is no work unit ({error}): preprocess again") from error
 
     def write(self, address: str, output: str) -> None:
-        storage.write_atomic(unit_url(address, output), storage.to_checked_json(asdict(self)))
+        raw = asdict(self)
+        if not self.unread:
+            del raw["unread"]
+        storage.write_atomic(unit_url(address, output), storage.to_checked_json(raw))
 
     def result(self, unit: WorkUnit, *, seconds: float, reused: bool) -> UnitResult:
         return UnitResult(
@@ -223,6 +227,7 @@ class _UnitWriter:
             shards=self._shards,
             rows_bytes=len(data),
             rows_sha256=hashlib.sha256(data).hexdigest(),
+            unread=dict(self._builder.unread),
         )
 
     def _refuse(self, row: int, item: int, name: str, error: RecordError) -> None:

@@ -1,47 +1,63 @@
 """`basereward score`: JSON lines in, the same lines with rewards out, by the packed path that trained the model.
 
+    input --split_rows--> parts of 64 lines --LineReader--> chunks --scoring_actors--> rewards --PartsFolder--> output
+
 A line gets ``rewards``, one number a response in the line's own order. A line that cannot be scored gets
-``rewards: null`` and ``error``, and is counted; every line of the input is a line of the output, in order.
+``rewards: null`` and ``error``, and is counted; every line of the input is a line of the output, in order. Memory holds
+the chunks that are under way, however long the input is. A killed run goes on by the same command.
 """
 
-import json
 import os
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from data_pipeline import storage
-from data_pipeline.config import PreprocessConfig, SourceConfig
-from data_pipeline.encoding.encoder import EncodedComparison, Encoder, check_length
+from data_pipeline.config import SourceConfig
+from data_pipeline.encoding.encoder import EncodedComparison, Encoder
 from data_pipeline.encoding.tokenizer import load_tokenizer
-from data_pipeline.errors import MissingInput, RecordError
-from data_pipeline.media import load_image
-from data_pipeline.sources.adapters.jsonl import to_unranked
-from data_pipeline.sources.readers.files import read_rows
-from data_pipeline.storage import absolute
+from data_pipeline.errors import MissingInput
+from data_pipeline.sources.readers.files import RowRange, split_rows
 from jobs.evaluate.prepare import reading_as
-from jobs.evaluate.scoring_actors import ScoringJob, collect, scored_chunks
+from jobs.evaluate.score_parts import Part, PartsFolder, Tally
+from jobs.evaluate.scoring_actors import ScoringJob, scored_chunks
+from jobs.preprocess.preprocess import unread_rows
 from jobs.recipe.load import required
-from jobs.recipe.schema import Recipe, ScoreConfig
+from jobs.recipe.schema import Recipe, with_absolute_paths
 from jobs.runtime.leases import writes
 from jobs.runtime.ray_session import open_cluster
-from jobs.runtime.terminal import table
-from rm_core.model_folder.folder import verify_folder
+from jobs.runtime.terminal import progress, say, table
+from rm_core.model_folder.folder import marker_sha256, verify_folder
 from rm_core.model_folder.remote import local_model
+from rm_core.scoring.lines import Line, LineReader, line_of
 
-__all__ = ["run"]
+__all__ = ["Chunk", "chunks_of", "run", "score_parts"]
 
-_CHUNK = 64
+LINES_A_PART = 64
+CHUNK_BYTES = 32 << 20
+"""Pictures and texts that are sent to an actor at once; a single line may have more."""
+_FORMAT = 1
+_PASSING = ("missing_media", "remote_media")
+"""Reasons that may be gone the next time."""
+
+Rewards = Sequence[tuple[float, ...]]
+ScoreChunks = Callable[[Iterable[tuple["Chunk", Sequence[EncodedComparison]]]], Iterator[tuple["Chunk", Rewards]]]
+"""Gives each chunk with the rewards of its Comparisons, in order."""
 
 
-@dataclass(frozen=True)
-class Line:
-    """One line of the input: its record, and either the Comparison or why there is none."""
+@dataclass
+class Chunk:
+    """Lines of one part that are scored together.
 
-    record: Mapping[str, Any]
-    encoded: EncodedComparison | None
-    error: str | None
+    Attributes:
+        ends: whether they are the last ones of their part.
+        unread: of the whole part, where it ends.
+    """
+
+    rows: RowRange
+    lines: list[Line] = field(default_factory=list)
+    ends: bool = False
+    unread: dict[str, int] = field(default_factory=dict)
 
 
 @writes("score.output", file=True)
@@ -51,65 +67,117 @@ def run(recipe: Recipe) -> None:
     Raises:
         UserError: input or model are not there, the recipe reads records in another way than the model, or a Comparison
             exceeds a budget.
-        RunError: a scoring process died.
+        RunError: a scoring process died; what is done is kept.
     """
-    config = recipe.score
+    shown = recipe.score.output
+    config = with_absolute_paths(recipe.score, "model", "output")
     source = required(config.input, "score.input", "mine.jsonl")
     if not storage.exists(source):
         raise MissingInput(f"score.input={source!r} is not there: check the path, which starts from {os.getcwd()}")
-    model = absolute(config.model)
-    copy = local_model(model)
+    copy = local_model(config.model)
     verify_folder(copy)
     recipe = reading_as(recipe, copy)
-    lines = list(read_lines(source, config, Encoder(load_tokenizer(copy), recipe.preprocess.encode), recipe))
-    rewards = iter(score_lines(recipe, model, [line.encoded for line in lines if line.encoded is not None]))
-    written = [_output(line, next(rewards) if line.encoded is not None else None) for line in lines]
-    storage.write_atomic(config.output, "".join(written).encode("utf8"))
-    errors = Counter(line.error.partition(":")[0] for line in lines if line.error is not None)
-    rows = [
-        ("lines", str(len(lines))),
-        ("scored", str(len(lines) - errors.total())),
-        ("not scored", str(errors.total())),
-    ]
-    rows += [(f"  {reason}", str(number)) for reason, number in sorted(errors.items())]
-    table(f"Rewards in {config.output}", rows)
+    parts = split_rows(source, LINES_A_PART)
+    folder = PartsFolder(config.output, _job(recipe, source, copy))
+    tally = folder.finished()
+    if tally is not None:
+        say(f"{shown} is finished already: nothing to do")
+        show(shown, tally)
+        return
+    done = folder.open()
+    missing = [part for part in parts if part.start not in done]
+    if missing:
+        encoder = Encoder(load_tokenizer(copy), recipe.preprocess.encode)
+        chunks = chunks_of(missing, lambda: _reader(recipe, source, encoder))
+        _score_missing(recipe, folder, chunks, total=sum(part.count for part in parts), missing=missing)
+    show(shown, folder.publish(parts))
 
 
-def read_lines(url: str, config: ScoreConfig, encoder: Encoder, recipe: Recipe) -> Iterator[Line]:
-    """Every line of the file, encoded where that is possible."""
-    source = SourceConfig(name="score", path=url, fields=config.fields)
-    root = config.media_root or storage.parent_of(url)
-    for row, record in read_rows(url):
-        if isinstance(record, RecordError):
-            yield Line({}, None, str(record))
-            continue
-        try:
-            yield Line(record, _encoded(record, source, row, root, encoder, recipe.preprocess), None)
-        except RecordError as error:
-            yield Line(record, None, str(error))
-
-
-def score_lines(recipe: Recipe, model: str, items: list[EncodedComparison]) -> list[tuple[float, ...]]:
-    """Rewards of every Comparison, on the recipe's cluster."""
-    chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
-    job = ScoringJob(model=model, token_budget=recipe.score.token_budget, patch_budget=recipe.score.patch_budget)
-    if not chunks:
-        return []
-    with open_cluster(recipe.cluster) as cluster:
-        return collect("score lines", len(items), scored_chunks(job, cluster, chunks))
-
-
-def _encoded(
-    record: Mapping[str, Any], source: SourceConfig, row: int, root: str, encoder: Encoder, config: PreprocessConfig
-) -> EncodedComparison:
-    comparison = to_unranked(record, source, row)
-    encoded = encoder.encode(comparison, [load_image(ref, root, config.media) for ref in comparison.media])
-    check_length(encoded, config.rules.max_tokens)
-    return encoded
-
-
-def _output(line: Line, rewards: tuple[float, ...] | None) -> str:
-    added: dict[str, object] = (
-        {"rewards": list(rewards)} if rewards is not None else {"rewards": None, "error": line.error}
+def _score_missing(
+    recipe: Recipe, folder: PartsFolder, chunks: Iterator[Chunk], *, total: int, missing: Sequence[RowRange]
+) -> None:
+    """Score the parts that are left, on the recipe's cluster."""
+    config = recipe.score
+    job = ScoringJob(
+        model=storage.absolute(config.model), token_budget=config.token_budget, patch_budget=config.patch_budget
     )
-    return json.dumps({**line.record, **added}, ensure_ascii=False) + "\n"
+    already = total - sum(part.count for part in missing)
+    with open_cluster(recipe.cluster) as cluster, progress("score lines", total, already) as advance:
+        score_parts(
+            folder,
+            chunks,
+            lambda given: scored_chunks(job, cluster, given, num_chunks=len(missing)),
+            lambda lines: advance(already + lines, ""),
+        )
+
+
+def chunks_of(parts: Iterable[RowRange], new_reader: Callable[[], LineReader]) -> Iterator[Chunk]:
+    """The lines of every part, in chunks of about `CHUNK_BYTES`, read as they are asked for."""
+    for rows in parts:
+        reader = new_reader()
+        chunk, num_bytes = Chunk(rows), 0
+        for line in reader.lines(rows):
+            if chunk.lines and num_bytes + line.num_bytes > CHUNK_BYTES:
+                yield chunk
+                chunk, num_bytes = Chunk(rows), 0
+            chunk.lines.append(line)
+            num_bytes += line.num_bytes
+        yield replace(chunk, ends=True, unread=dict(reader.unread))
+
+
+def score_parts(
+    folder: PartsFolder, chunks: Iterator[Chunk], score: ScoreChunks, advance: Callable[[int], None]
+) -> None:
+    """Score all chunks, and keep each part as soon as its last line is there.
+
+    Args:
+        advance: told how many lines are done.
+    """
+    asked = ((chunk, [line.encoded for line in chunk.lines if line.encoded is not None]) for chunk in chunks)
+    part: Part | None = None
+    lines = 0
+    for chunk, found in score(asked):
+        part = part or Part(chunk.rows)
+        rewards = iter(found)
+        for line in chunk.lines:
+            part.add(*line_of(line, None if line.encoded is None else next(rewards)))
+        lines += len(chunk.lines)
+        if chunk.ends:
+            folder.write(part, chunk.unread)
+            part = None
+        advance(lines)
+
+
+def show(output: str, tally: Tally) -> None:
+    """How many lines there are, how many have rewards, and why the others have none."""
+    not_scored = sum(tally.not_scored.values())
+    rows = [
+        ("lines", f"{tally.lines:,}"),
+        ("scored", f"{tally.lines - not_scored:,}"),
+        ("not scored", f"{not_scored:,}"),
+    ]
+    rows += [(f"  {reason}", f"{number:,}") for reason, number in tally.not_scored.items()]
+    table(f"Rewards in {output}", rows + unread_rows(tally.unread))
+    if not set(_PASSING).isdisjoint(tally.not_scored):
+        say(f"pictures were not there: once they are, delete {output}.done.json and run the same command again")
+
+
+def _reader(recipe: Recipe, source: str, encoder: Encoder) -> LineReader:
+    config, rules = recipe.score, recipe.preprocess.rules
+    named = SourceConfig(name="score", path=source, fields=config.fields)
+    root = config.media_root or storage.parent_of(source)
+    return LineReader(named, root, encoder, recipe.preprocess.media, rules.max_tokens)
+
+
+def _job(recipe: Recipe, source: str, model: str) -> dict[str, Any]:
+    """Everything that decides the output."""
+    return {
+        "format": _FORMAT,
+        "input": storage.sha256_of(source),
+        "media_root": recipe.score.media_root or storage.parent_of(source),
+        "fields": asdict(recipe.score.fields),
+        "model": marker_sha256(model),
+        "encode": asdict(recipe.preprocess.encode),
+        "media": asdict(recipe.preprocess.media),
+        "max_tokens": recipe.preprocess.rules.max_tokens,
+    }

@@ -1,5 +1,6 @@
 """Reward models as Ray actors: one a GPU, or one a CPU, that each load the model once and score chunk after chunk."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -18,9 +19,15 @@ from rm_core.packing.plan import PackBudget
 from rm_core.scoring.scored import ScoredComparison
 from rm_core.scoring.scorer import Scorer, score_rows
 
-__all__ = ["ScoringJob", "collect", "scored_chunks", "scored_rows"]
+__all__ = ["AHEAD", "ScoringJob", "collect", "scored_chunks", "scored_rows", "started_ahead"]
+
+AHEAD = 2
+"""Chunks an actor that are read and not yet scored: one under way, and one that waits for it."""
 
 Score = TypeVar("Score")
+Item = TypeVar("Item")
+Started = TypeVar("Started")
+Result = TypeVar("Result")
 
 _DIED = "a scoring process died, most likely out of memory: lower token_budget or cluster.num_cpus"
 
@@ -74,12 +81,42 @@ def scored_rows(
 
 
 def scored_chunks(
-    job: ScoringJob, cluster: ClusterInfo, chunks: Sequence[Sequence[EncodedComparison]]
-) -> Iterator[list[tuple[float, ...]]]:
-    """The chunks' rewards, in the order of the chunks."""
-    actors = _actors(job, cluster, len(chunks))
+    job: ScoringJob,
+    cluster: ClusterInfo,
+    chunks: Iterable[tuple[Item, Sequence[EncodedComparison]]],
+    *,
+    num_chunks: int,
+) -> Iterator[tuple[Item, list[tuple[float, ...]]]]:
+    """What each chunk comes with, and its rewards, in the order of the chunks.
+
+    Chunks are taken only as the actors get on: at most `AHEAD` of them an actor are in memory at once.
+
+    Args:
+        num_chunks: about how many there are; no more actors are started.
+    """
+    actors = _actors(job, cluster, num_chunks)
     pool = ActorPool(actors)
-    return _ended(pool.map(lambda actor, chunk: actor.comparisons.remote(chunk), list(chunks)), actors)
+
+    def start(chunk: tuple[Item, Sequence[EncodedComparison]]) -> Callable[[], list[tuple[float, ...]]]:
+        if not chunk[1]:
+            return list
+        pool.submit(lambda actor, items: actor.comparisons.remote(items), chunk[1])
+        return pool.get_next
+
+    found = ((chunk[0], result()) for chunk, result in started_ahead(chunks, start, AHEAD * len(actors)))
+    return _ended(found, actors)
+
+
+def started_ahead(
+    items: Iterable[Started], start: Callable[[Started], Result], limit: int
+) -> Iterator[tuple[Started, Result]]:
+    """Each item with what `start` gave for it, in order, while at most `limit` of them are started and not yielded."""
+    waiting: deque[tuple[Started, Result]] = deque()
+    for item in items:
+        waiting.append((item, start(item)))
+        if len(waiting) >= limit:
+            yield waiting.popleft()
+    yield from waiting
 
 
 def collect(title: str, total: int, chunks: Iterable[Sequence[Score]]) -> list[Score]:

@@ -86,6 +86,7 @@ def _render(
         count_bars=stacked_bars("Items by source", views.count_bars(summary)),
         count_rows=views.count_rows(summary),
         reasons=views.reason_rows(summary),
+        unread=views.unread_rows(manifest),
         mixture_rows=views.mixture_rows(summary),
         distributions=[(one.name, sizes.distribution_note(one), histogram_bars(one)) for one in summary.distributions],
         token_bars=stacked_bars("Tokens of an epoch", sizes.token_bars(summary), width=760, left=150),

@@ -24,6 +24,7 @@ __all__ = [
     "reason_rows",
     "summary_cards",
     "token_bars",
+    "unread_rows",
 ]
 
 
@@ -97,6 +98,15 @@ def reason_rows(summary: DataSummary) -> list[ReasonView]:
         of_all = share(count, summary.total.seen)
         rows.append(ReasonView(reason=reason, items=count, share=of_all, sources=sources, meaning=meaning_of(reason)))
     return rows
+
+
+def unread_rows(manifest: Manifest) -> list[Row]:
+    """Each field that was not read, with its source and how many records have it."""
+    return [
+        Row(name=field, cells=[name, f"{count:,}"])
+        for name, source in manifest.counts.by_source.items()
+        for field, count in source.unread.items()
+    ]
 
 
 def mixture_rows(summary: DataSummary) -> list[Row]:

@@ -8,6 +8,7 @@ from data_pipeline.inspection.diff import Change, Count, DataDiff, Group, compar
 from data_pipeline.inspection.places import read_place
 from data_pipeline.inspection.verify import CheckedFile, checks_of, verify_files
 from jobs.pages.data_page import write_data_page
+from jobs.preprocess.preprocess import unread_rows
 from jobs.runtime.terminal import columns, progress, say
 
 __all__ = ["diff", "show", "verify"]
@@ -35,6 +36,9 @@ def show(folder: str, *, output: str, samples: int, seed: int) -> int:
     write_data_page(folder, output=output, samples=samples, seed=seed)
     counts = place.manifest.counts
     say(f"{folder}: {counts.seen:,} seen = {counts.kept:,} kept + {counts.refused:,} refused")
+    for name, source in counts.by_source.items():
+        for what, number in unread_rows(source.unread):
+            say(f"{name}: {what} {number}".rstrip())
     say(f"wrote {output}: open it in a browser")
     return 0
 

@@ -4,6 +4,8 @@
 run keeps its finished units; where only filters changed no unit is done again and no cluster is started.
 """
 
+from collections.abc import Mapping
+
 from data_pipeline.dataset.manifest import Manifest
 from data_pipeline.pipeline import run_pipeline
 from jobs.pages.data_page import write_data_page
@@ -11,7 +13,9 @@ from jobs.preprocess.ray_workers import RayWorkers
 from jobs.recipe.schema import Recipe, with_absolute_paths
 from jobs.runtime.terminal import columns, say
 
-__all__ = ["run"]
+__all__ = ["run", "unread_rows"]
+
+_MAX_UNREAD = 10
 
 
 def run(recipe: Recipe) -> None:
@@ -38,14 +42,22 @@ def run(recipe: Recipe) -> None:
 
 
 def show(output: str, manifest: Manifest) -> None:
-    """The counts of each source and of each reason, and the manifest's address."""
+    """The counts of each source, of each reason and of each field that was not read, and the manifest's address."""
     counts = manifest.counts
     rows: list[tuple[str, ...]] = []
     for name, source in counts.by_source.items():
         rows.append((name, f"{source.seen:,}", f"{source.kept:,}", f"{source.refused:,}", f"{source.shown:,}"))
         rows += [(f"  {reason}", "", "", f"{count:,}", "") for reason, count in source.refused_by_reason.items()]
+        rows += [(f"  {what}", number, "", "", "") for what, number in unread_rows(source.unread)]
     shown = sum(source.shown for source in counts.by_source.values())
     rows.append(("all", f"{counts.seen:,}", f"{counts.kept:,}", f"{counts.refused:,}", f"{shown:,}"))
     columns(f"Comparisons in {output}", ("source", "seen", "kept", "refused", "shown an epoch"), rows, numbers=True)
     splits = ", ".join(f"{number:,} {split}" for split, number in sorted(counts.by_split.items()))
     say(f"kept: {splits or 'nothing'}; manifest {manifest.address}")
+
+
+def unread_rows(unread: Mapping[str, int]) -> list[tuple[str, str]]:
+    """(what was not read, of how many records); of very many fields the most frequent ones."""
+    found = sorted(unread.items(), key=lambda one: (-one[1], one[0]))
+    rows = [(f"not read: {name}", f"{count:,}") for name, count in found[:_MAX_UNREAD]]
+    return [*rows, (f"not read: {len(found) - _MAX_UNREAD} more fields", "")] if len(found) > _MAX_UNREAD else rows

@@ -13,13 +13,15 @@ from typing import Any
 
 from data_pipeline.config import SourceConfig
 from data_pipeline.errors import RecordError
+from data_pipeline.records.checks import check
 from data_pipeline.records.comparison import Comparison
-from data_pipeline.sources.adapters.jsonl import to_unranked
+from data_pipeline.sources.registry import unranked_adapter
 
 __all__ = ["COLUMNS", "comparison_of"]
 
 COLUMNS = ("prompt", "responses", "images")
 _SOURCE = SourceConfig(name="request", path="")
+_READ = unranked_adapter(_SOURCE.fields)
 
 
 def comparison_of(row: Mapping[str, Any], number: int, media_root: str) -> Comparison:
@@ -40,7 +42,9 @@ def comparison_of(row: Mapping[str, Any], number: int, media_root: str) -> Compa
             raise RecordError("missing_field", f"{name} has no value")
     images = _plain(row.get("images"))
     record = {"prompt": _chat(prompt), "responses": responses, "image": _below(images, media_root)}
-    return to_unranked(record, _SOURCE, number)
+    comparison = _READ(record, _SOURCE, number)
+    check(comparison, labelled=False)
+    return comparison
 
 
 def _plain(value: Any) -> Any:

@@ -25,7 +25,9 @@ from data_pipeline.errors import RecordError
 from data_pipeline.records.comparison import Comparison, Response, Turn, ranks_from_scores
 from data_pipeline.sources.parsing import fields
 
-__all__ = ["ranks_from_votes", "to_comparisons"]
+__all__ = ["IRRELEVANT", "ranks_from_votes", "to_comparisons"]
+
+IRRELEVANT = ("gold", "feedback")
 
 _PAIRS = tuple(combinations(range(4), 2))
 

@@ -20,7 +20,9 @@ from data_pipeline.errors import RecordError
 from data_pipeline.records.comparison import Comparison, Response
 from data_pipeline.sources.parsing import dialogue, fields
 
-__all__ = ["to_comparison"]
+__all__ = ["IRRELEVANT", "to_comparison"]
+
+IRRELEVANT = ("domain", "language", "individual_preference")
 
 
 def to_comparison(record: Mapping[str, Any], source: SourceConfig, row: int) -> Comparison:

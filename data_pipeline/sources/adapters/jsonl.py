@@ -56,7 +56,6 @@ _Responses = Callable[[Mapping[str, Any], FieldMap, list[MediaRef], int], tuple[
 
 def _comparison(record: Mapping[str, Any], source: SourceConfig, row: int, responses_of: _Responses) -> Comparison:
     names = source.fields
-    record = fields.without_nulls(record)
     media = list(fields.media_of(record.get(names.image), names.image, row))
     prompt = _prompt(record, names.prompt, len(media), row)
     responses = responses_of(record, names, media, row)

@@ -23,7 +23,9 @@ from data_pipeline.errors import RecordError
 from data_pipeline.records.comparison import Comparison
 from data_pipeline.sources.parsing import fields, image_turns, judge_prompts
 
-__all__ = ["to_comparison"]
+__all__ = ["IRRELEVANT", "to_comparison"]
+
+IRRELEVANT = ("source",)
 
 _VERDICT = re.compile(r"better response: *\[(\w+)\]|\[\[([AB][>=]{1,2}[AB])\]\]", re.IGNORECASE)
 _TIE = re.compile(r"(?<!not )equally good[^\n]{0,80}\Z")

@@ -22,7 +22,9 @@ from data_pipeline.config import SourceConfig
 from data_pipeline.records.comparison import Comparison, Response, Turn
 from data_pipeline.sources.parsing import dialogue, fields, ratings
 
-__all__ = ["to_comparison"]
+__all__ = ["IRRELEVANT", "to_comparison"]
+
+IRRELEVANT = ("source", "chosen_model", "rejected_model")
 
 
 def to_comparison(record: Mapping[str, Any], source: SourceConfig, row: int) -> Comparison:
@@ -52,7 +54,8 @@ def _side(record: Mapping[str, Any], field: str, row: int) -> tuple[tuple[Turn, 
 
 def _opening(record: Mapping[str, Any], shared: tuple[Turn, ...], row: int) -> tuple[Turn, ...]:
     """The turns of ``prompt`` that stand before the shared ones; none where those are a whole opening."""
-    if shared and (shared[0].role != "assistant" or record.get("prompt") is None):
+    first = record.get("prompt")
+    if shared and (shared[0].role != "assistant" or first is None):
         return ()
     value = fields.require(record, "prompt", row)
     if isinstance(value, str):

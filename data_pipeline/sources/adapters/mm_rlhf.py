@@ -24,7 +24,9 @@ from data_pipeline.errors import RecordError
 from data_pipeline.records.comparison import Comparison, MediaRef
 from data_pipeline.sources.parsing import fields, image_turns
 
-__all__ = ["to_comparison"]
+__all__ = ["IRRELEVANT", "to_comparison"]
+
+IRRELEVANT = ("chosen_reason", "rejected_reason")
 
 _VIDEO_TAG = "<video>"
 

@@ -17,7 +17,9 @@ from data_pipeline.errors import RecordError
 from data_pipeline.records.comparison import Comparison
 from data_pipeline.sources.parsing import fields, image_turns
 
-__all__ = ["to_comparison"]
+__all__ = ["IRRELEVANT", "to_comparison"]
+
+IRRELEVANT = ("Category",)
 
 _RANKS = {"Output1": (0, 1), "Output2": (1, 0)}
 

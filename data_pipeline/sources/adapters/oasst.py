@@ -25,7 +25,26 @@ from data_pipeline.errors import RecordError
 from data_pipeline.records.comparison import Comparison, Response, Turn, ranks_from_scores
 from data_pipeline.sources.parsing import fields
 
-__all__ = ["to_comparisons"]
+__all__ = ["IRRELEVANT", "to_comparisons"]
+
+IRRELEVANT = (
+    "message_tree_id",
+    "tree_state",
+    "*_id",
+    "*.lang",
+    "*.review_*",
+    "*.deleted",
+    "*.synthetic",
+    "*.model_name",
+    "*.emojis",
+    "*.rank",
+    "*.role",
+    "*.text",
+    "*.labels",
+    "*.detoxify",
+    "*.created_date",
+    "*.replies",
+)
 
 _ROLES = {"prompter": "user", "assistant": "assistant"}
 

@@ -24,7 +24,22 @@ from data_pipeline.errors import RecordError
 from data_pipeline.records.comparison import Comparison, Response, Turn
 from data_pipeline.sources.parsing import fields, ratings
 
-__all__ = ["to_comparison"]
+__all__ = ["IRRELEVANT", "to_comparison"]
+
+IRRELEVANT = (
+    "generator*",
+    "annotator",
+    "dataset",
+    "datasplit",
+    "scenario",
+    "source",
+    "original_id",
+    "*_model",
+    "raw_completion",
+    "raw_preference",
+    "price_*",
+    "time_*",
+)
 
 Ranks = tuple[int, int]
 

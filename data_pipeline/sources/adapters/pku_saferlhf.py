@@ -19,7 +19,18 @@ from data_pipeline.errors import RecordError
 from data_pipeline.records.comparison import Comparison, Response, Turn
 from data_pipeline.sources.parsing import fields
 
-__all__ = ["to_comparison"]
+__all__ = ["IRRELEVANT", "to_comparison"]
+
+IRRELEVANT = (
+    "is_response_?_safe",
+    "better_response_id",
+    "safer_response_id",
+    "prompt_source",
+    "response_?_source",
+    "response_?_severity_level",
+    "response_?_harm_category",
+    "response_?_sha256",
+)
 
 
 def to_comparison(record: Mapping[str, Any], source: SourceConfig, row: int) -> Comparison:

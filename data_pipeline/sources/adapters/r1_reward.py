@@ -22,7 +22,6 @@ or a path) goes first; a prompt whose responses cannot be told apart is refused 
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -33,7 +32,9 @@ from data_pipeline.records.comparison import Comparison, MediaRef
 from data_pipeline.sources.adapters import mm_rlhf
 from data_pipeline.sources.parsing import fields, image_turns, judge_prompts
 
-__all__ = ["to_comparison"]
+__all__ = ["IRRELEVANT", "to_comparison"]
+
+IRRELEVANT = ("chosen_reason", "rejected_reason", "message.content.image")
 
 _ANSWER = re.compile(r"\s*(?:<answer>\s*([12])\s*</answer>|([12]))\s*")
 _RANKS = {"1": (0, 1), "2": (1, 0)}
@@ -50,7 +51,7 @@ def to_comparison(record: Mapping[str, Any], source: SourceConfig, row: int) -> 
         return mm_rlhf.to_comparison(record, source, row)
     question = fields.text(record, "question", row)
     ranks = _RANKS[_better(record, row)]
-    items = _items(fields.text(record, "message", row), row)
+    items = _items(record, row)
     prompt = "".join(fields.text(item, "text", row) for item in items if item.get("type") == "text")
     found = judge_prompts.judged(prompt, [judge_prompts.NUMBERED], "message", row)
     return image_turns.one_question(
@@ -75,12 +76,9 @@ def _better(record: Mapping[str, Any], row: int) -> str:
     return match[1] or match[2]
 
 
-def _items(message: str, row: int) -> list[Mapping[str, Any]]:
+def _items(record: Mapping[str, Any], row: int) -> list[Mapping[str, Any]]:
     """The content items of the user's turns."""
-    try:
-        chat = json.loads(message)
-    except (ValueError, RecursionError) as error:
-        raise fields.wrong_type("message", row, f"a chat as JSON in a string ({error})", message) from error
+    chat = fields.parsed_json(record, "message", row, "a chat as JSON")
     chat = fields.objects(chat, "message", row, "a list of turns as JSON in a string")
     items: list[Mapping[str, Any]] = []
     for turn in chat:

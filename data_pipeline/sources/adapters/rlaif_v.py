@@ -17,7 +17,9 @@ from data_pipeline.errors import RecordError
 from data_pipeline.records.comparison import Comparison, Response, Turn
 from data_pipeline.sources.parsing import fields
 
-__all__ = ["to_comparison"]
+__all__ = ["IRRELEVANT", "to_comparison"]
+
+IRRELEVANT = ("ds_name", "origin_dataset", "origin_split", "image_path")
 
 
 def to_comparison(record: Mapping[str, Any], source: SourceConfig, row: int) -> Comparison:

@@ -9,7 +9,6 @@ Awkward: ``text`` is JSON inside a string; the image's own path names a file tha
 what counts; the rejected answer differs from the chosen one in a few corrected words only.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +16,9 @@ from data_pipeline.config import SourceConfig
 from data_pipeline.records.comparison import Comparison
 from data_pipeline.sources.parsing import fields, image_turns
 
-__all__ = ["to_comparison"]
+__all__ = ["IRRELEVANT", "to_comparison"]
+
+IRRELEVANT = ("ds_name", "origin_dataset", "origin_split", "image_path")
 
 
 def to_comparison(record: Mapping[str, Any], source: SourceConfig, row: int) -> Comparison:
@@ -27,7 +28,9 @@ def to_comparison(record: Mapping[str, Any], source: SourceConfig, row: int) -> 
         RecordError: missing_field, wrong_field_type (``text`` is no JSON object), missing_media, broken_image,
             image_slot_mismatch.
     """
-    words = _words(fields.text(record, "text", row), row)
+    words = fields.parsed_json(record, "text", row, "JSON")
+    if not isinstance(words, Mapping):
+        raise fields.wrong_type("text", row, "a JSON object in a string", words)
     return image_turns.one_question(
         fields.text(words, "question", row),
         image_turns.needed_media(record, "image", row),
@@ -36,13 +39,3 @@ def to_comparison(record: Mapping[str, Any], source: SourceConfig, row: int) -> 
         source=source,
         row=row,
     )
-
-
-def _words(text: str, row: int) -> Mapping[str, Any]:
-    try:
-        words = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise fields.wrong_type("text", row, f"JSON in a string ({error})", text) from error
-    if not isinstance(words, Mapping):
-        raise fields.wrong_type("text", row, "a JSON object in a string", words)
-    return words

@@ -19,7 +19,9 @@ from data_pipeline.config import SourceConfig
 from data_pipeline.records.comparison import Comparison, Response, Turn
 from data_pipeline.sources.parsing import fields
 
-__all__ = ["NUM_STYLES", "to_comparison"]
+__all__ = ["IRRELEVANT", "NUM_STYLES", "to_comparison"]
+
+IRRELEVANT = ("subset", "domain", "error_key", "error", "language", "task_id")
 
 NUM_STYLES = 3
 

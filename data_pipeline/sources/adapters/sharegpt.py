@@ -24,7 +24,9 @@ from data_pipeline.errors import RecordError
 from data_pipeline.records.comparison import Comparison, ImageSlot, MediaRef, Part, Response, Turn
 from data_pipeline.sources.parsing import dialogue, fields, image_turns
 
-__all__ = ["to_comparison"]
+__all__ = ["IRRELEVANT", "to_comparison"]
+
+IRRELEVANT = ("*_messages.loss_weight",)
 
 Item = str | MediaRef
 Said = tuple[str, tuple[Item, ...]]

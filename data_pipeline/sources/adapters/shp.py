@@ -20,7 +20,9 @@ from data_pipeline.errors import RecordError
 from data_pipeline.records.comparison import Comparison, Response, Turn
 from data_pipeline.sources.parsing import fields, ratings
 
-__all__ = ["to_comparison"]
+__all__ = ["IRRELEVANT", "to_comparison"]
+
+IRRELEVANT = ("domain", "upvote_ratio", "c_root_id_?", "created_at_utc_?", "seconds_difference", "score_ratio")
 
 
 def to_comparison(record: Mapping[str, Any], source: SourceConfig, row: int) -> Comparison:

@@ -25,7 +25,9 @@ from data_pipeline.errors import RecordError
 from data_pipeline.records.comparison import Comparison, Response, Turn
 from data_pipeline.sources.parsing import dialogue, fields
 
-__all__ = ["to_comparison"]
+__all__ = ["IRRELEVANT", "to_comparison"]
+
+IRRELEVANT = ("type", "instruction", "models", "feedback.*", "states.model_?.roles")
 
 _RANKS = {
     **dict.fromkeys(("left", "a", "model_a", "modela"), (0, 1)),

@@ -20,7 +20,22 @@ from data_pipeline.config import SourceConfig
 from data_pipeline.records.comparison import Comparison, Turn
 from data_pipeline.sources.parsing import fields, ratings
 
-__all__ = ["ASPECTS", "to_comparison"]
+__all__ = ["ASPECTS", "IRRELEVANT", "to_comparison"]
+
+IRRELEVANT = (
+    "source",
+    "models",
+    "correct_answers",
+    "incorrect_answers",
+    "completions.model",
+    "completions.custom_system_prompt",
+    "completions.principle",
+    "completions.annotations",
+    "completions.annotations.*",
+    "completions.critique",
+    "completions.overall_score",
+    "completions.fine-grained_score",
+)
 
 ASPECTS = ("instruction_following", "honesty", "truthfulness", "helpfulness")
 

@@ -20,7 +20,9 @@ from data_pipeline.errors import RecordError
 from data_pipeline.records.comparison import Comparison, ranks_from_scores
 from data_pipeline.sources.parsing import fields, image_turns
 
-__all__ = ["to_comparison"]
+__all__ = ["IRRELEVANT", "to_comparison"]
+
+IRRELEVANT = ("models", "judge", "rationale", "query_source", "ground_truth")
 
 
 def to_comparison(record: Mapping[str, Any], source: SourceConfig, row: int) -> Comparison:

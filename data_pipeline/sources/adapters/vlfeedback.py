@@ -20,7 +20,9 @@ from data_pipeline.errors import RecordError
 from data_pipeline.records.comparison import Comparison, Turn
 from data_pipeline.sources.parsing import fields, ratings
 
-__all__ = ["ASPECTS", "to_comparison"]
+__all__ = ["ASPECTS", "IRRELEVANT", "to_comparison"]
+
+IRRELEVANT = ("models", "completions.model", "completions.annotations.*.Rationale")
 
 ASPECTS = ("Helpfulness", "Visual Faithfulness", "Ethical Considerations")
 

@@ -27,7 +27,10 @@ from data_pipeline.errors import RecordError
 from data_pipeline.records.comparison import Comparison, Response, Turn, ranks_from_scores
 from data_pipeline.sources.parsing import dialogue, fields, image_turns, judge_prompts
 
-__all__ = ["battle_to_comparison", "votes_to_comparisons"]
+__all__ = ["BATTLE_IRRELEVANT", "VOTES_IRRELEVANT", "battle_to_comparison", "votes_to_comparisons"]
+
+BATTLE_IRRELEVANT = ("model_a", "model_b", "language", "turn", "anony", "judge", "tstamp", "question", "instruction")
+VOTES_IRRELEVANT = ("model", "judge", "games.judgement", "games.user_prompt")
 
 _WINNERS = {
     "model_a": (0, 1),

@@ -2,12 +2,14 @@
 
 import base64
 import binascii
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data_pipeline.errors import RecordError
 from data_pipeline.records.comparison import ImageSlot, MediaRef, Part
+from data_pipeline.sources.parsing.watched import Watched, watched
 
 __all__ = [
     "IMAGE_TAG",
@@ -15,11 +17,11 @@ __all__ = [
     "media_of",
     "number",
     "objects",
+    "parsed_json",
     "place_images",
     "require",
     "split_at_tags",
     "text",
-    "without_nulls",
     "wrong_type",
 ]
 
@@ -35,29 +37,6 @@ def require(record: Mapping[str, Any], field: str, row: int) -> Any:
     if field not in record:
         raise RecordError("missing_field", f"{field} in row {row} of {sorted(record)}")
     return record[field]
-
-
-def without_nulls(value: Any) -> Any:
-    """The record without fields that are null, at every depth: null is absent.
-
-    Parquet writes every column of a table into every row, null where it does not apply, and so do data frames.
-
-    >>> without_nulls({"chosen": "A", "responses": None, "items": [{"score": None, "rank": 0}]})
-    {'chosen': 'A', 'items': [{'rank': 0}]}
-    """
-    whole: list[Any] = [None]
-    waiting: list[tuple[Any, Any, Any]] = [(whole, 0, value)]  # trees of messages are deeper than Python's calls
-    while waiting:
-        into, key, found = waiting.pop()
-        if isinstance(found, Mapping):
-            into[key] = dict.fromkeys(name for name, one in found.items() if one is not None)
-            waiting += [(into[key], name, found[name]) for name in into[key]]
-        elif isinstance(found, list):
-            into[key] = [None] * len(found)
-            waiting += [(into[key], place, one) for place, one in enumerate(found)]
-        else:
-            into[key] = found
-    return whole[0]
 
 
 def text(record: Mapping[str, Any], field: str, row: int) -> str:
@@ -95,6 +74,22 @@ def objects(value: object, field: str, row: int, expected: str = "a list of obje
     """
     if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
         raise wrong_type(field, row, expected, value)
+    return value
+
+
+def parsed_json(record: Mapping[str, Any], field: str, row: int, expected: str) -> Any:
+    """What the JSON inside a field's string holds; `expected` is for the message.
+
+    Raises:
+        RecordError: ``"missing_field"``, ``"wrong_field_type"`` (also where the string is no JSON).
+    """
+    words = text(record, field, row)
+    try:
+        value = watched(json.loads(words))
+    except (ValueError, RecursionError) as error:
+        raise wrong_type(field, row, f"{expected} in a string ({error})", words) from error
+    if isinstance(record, Watched):
+        record.parsed[field] = value
     return value
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from data_pipeline.errors import RecordError
 from data_pipeline.records.comparison import Response, ranks_from_scores
 from data_pipeline.sources.parsing import fields
+from data_pipeline.sources.parsing.watched import Watched, watched
 
 __all__ = ["completions_of", "mean_rating", "parse_rating", "rated_responses"]
 
@@ -30,7 +31,11 @@ def completions_of(record: Mapping[str, Any], row: int) -> list[Completion]:
         if len({len(column) for column in value.values()}) > 1:
             lengths = {name: len(column) for name, column in value.items()}
             raise RecordError("wrong_field_type", f"completions in row {row}: columns of unequal length {lengths}")
-        return [dict(zip(value, cells, strict=True)) for cells in zip(*value.values(), strict=True)]
+        rows = [dict(zip(value, cells, strict=True)) for cells in zip(*value.values(), strict=True)]
+        found: list[Completion] = watched(rows)
+        if isinstance(record, Watched):
+            record.parsed["completions"] = found
+        return found
     value = fields.objects(value, "completions", row)
     return list(value)
 

@@ -124,6 +124,9 @@ def read_lines(url: str, start: int, count: int | None, offset: int) -> Iterator
 def _parse(line: bytes) -> RawRecord | RecordError:
     try:
         text = line.decode("utf-8-sig")  # some sets begin with a byte order mark
-        return as_record(json.loads(text), text)
+        record = as_record(json.loads(text), text)
     except (ValueError, RecursionError) as error:
-        return RecordError("malformed_record", f"{type(error).__name__}: {error}")
+        record = RecordError("malformed_record", f"{type(error).__name__}: {error}")
+    if isinstance(record, RecordError):
+        record.text = line.decode("utf-8", "backslashreplace").strip("\r\n")
+    return record

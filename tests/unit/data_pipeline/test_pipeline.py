@@ -32,6 +32,7 @@ from data_pipeline.encoding.tokenizer import train_tokenizer
 from data_pipeline.errors import CorruptData, MissingInput, RecipeError, RunError
 from data_pipeline.pipeline import finish, is_finished, plan_units, prepare, run_unit
 from data_pipeline.records.comparison import ImageSlot
+from data_pipeline.transform.planning import portable_config
 
 NUM_PAIRS = 20
 REFUSED = {"broken_image": 1, "duplicate": 2, "empty_response": 1, "malformed_record": 1, "missing_media": 1}
@@ -107,6 +108,53 @@ def test_seen_is_kept_and_refused(config: PreprocessConfig) -> None:
     )  # fmt: skip
     assert [line["id"] for line in lines[-2:]] == ["again", "6"]
     assert [line["reason"] for line in lines[-2:]] == ["duplicate", "duplicate"]
+
+
+def test_fields_that_are_not_read_are_counted_and_change_nothing_else(config: PreprocessConfig, tmp_path: Path) -> None:
+    lines = [
+        {"prompt": "Name a bird.", "chosen": "A wren.", "rejected": "A trout.", "votes": 3, "by": "me"},
+        {"prompt": "Name a fish.", "chosen": "A trout.", "rejected": "A wren.", "votes": 1},
+        {"prompt": "What is it?", "chosen": "A patch.", "rejected": "A boat.", "images": ["a.png"], "votes": 1},
+    ]
+    data = Path(config.data_root)
+    (data / "fields.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    source = SourceConfig(name="fields", path="fields.jsonl")
+    counted = replace(config, sources=[source], output=str(tmp_path / "counted"))
+    manifest = prepare(counted)
+    assert manifest.counts.by_source["fields"].unread == {"votes": 2, "by": 1}
+    assert manifest.counts.refused_by_reason == {"unread_media": 1}
+    assert Manifest.read(counted.output) == manifest
+    units = [json.loads(path.read_text()) for path in Path(counted.output, "units").glob("*.json")]
+    assert [unit["unread"] for unit in units] == [{"by": 1, "votes": 2}]
+    for line in lines:
+        line.pop("votes")
+        line.pop("by", None)
+    (data / "bare.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    bare = replace(counted, sources=[replace(source, path="bare.jsonl")], output=str(tmp_path / "bare"))
+    assert b'unread"' not in prepare(bare).to_json()
+    assert all("unread" not in json.loads(path.read_text()) for path in Path(bare.output, "units").glob("*.json"))
+    of_counted, of_bare = (
+        [data for name, data in sorted(files_of(folder).items()) if name.startswith("shards/") and "images" not in name]
+        for folder in (counted.output, bare.output)
+    )
+    assert of_counted == of_bare
+
+
+def test_answers_that_differ_in_their_text_alone_are_refused(config: PreprocessConfig) -> None:
+    record = {"id": "1", "prompt": "Write it.", "chosen": "caf\u00e9", "rejected": "cafe\u0301"}
+    (Path(config.data_root) / "same.jsonl").write_text(json.dumps(record) + "\n")
+    same = replace(config, sources=[SourceConfig(name="same", path="same.jsonl")])
+    assert prepare(same).counts.refused_by_reason == {"identical_tokens": 1}
+    assert "ranked 0 and 1" in quarantine(same)[0]["detail"]
+
+
+def test_a_list_of_ignored_fields_is_part_of_an_address_only_where_it_says_something(config: PreprocessConfig) -> None:
+    fields = replace(config.sources[0].fields, ignored=["thumbnail"])
+    ignoring = replace(config, sources=[replace(config.sources[0], fields=fields), *config.sources[1:]])
+    plain, other = plan_units(config), plan_units(ignoring)
+    assert {unit.address for unit in plain if unit.source} == {unit.address for unit in other if unit.source}
+    assert not {unit.address for unit in plain if not unit.source} & {unit.address for unit in other if not unit.source}
+    assert "ignored" not in json.dumps(portable_config(config)) and "thumbnail" in json.dumps(portable_config(ignoring))
 
 
 def test_of_duplicates_the_first_source_wins(config: PreprocessConfig) -> None:

@@ -13,10 +13,10 @@ from data_pipeline.config import FieldMap, SourceConfig
 from data_pipeline.errors import MissingInput, RecipeError
 from data_pipeline.records.checks import check
 from data_pipeline.records.comparison import ImageSlot, MediaRef, Turn
-from data_pipeline.sources.adapters.jsonl import to_unranked
 from data_pipeline.sources.adapters.mmpr import files_in_meta
 from data_pipeline.sources.inputs import inputs_of
 from data_pipeline.sources.readers.files import SourceFile
+from data_pipeline.sources.registry import unranked_adapter
 
 
 @pytest.mark.parametrize("shape", RECORDS)
@@ -271,7 +271,7 @@ def test_jsonl_responses_with_images() -> None:
     assert [media.path for media in made.media] == ["seen.png", "a.png", "b.png", "c.png", None]
     assert [response.rank for response in made.responses] == [1, 0, 2, 3]
     check(made)
-    unranked = to_unranked(record, SourceConfig(name="mine", path="x"), ROW)
+    unranked = unranked_adapter(FieldMap())(record, SourceConfig(name="mine", path="x"), ROW)
     assert [response.parts for response in unranked.responses] == [response.parts for response in made.responses]
     assert unranked.media == made.media
 

@@ -11,9 +11,8 @@ import pytest
 from data_pipeline.config import FieldMap, SourceConfig
 from data_pipeline.errors import MissingInput, RecordError
 from data_pipeline.records.comparison import Comparison, ImageSlot, MediaRef, Turn
-from data_pipeline.sources.adapters.jsonl import to_unranked
 from data_pipeline.sources.readers.files import read_rows
-from data_pipeline.sources.registry import SHAPES, adapter_of
+from data_pipeline.sources.registry import adapter_of, unranked_adapter
 
 REAL_DATA = Path(os.environ.get("BASEREWARD_REAL_DATA", Path(__file__).parents[4].parent / "shared" / "data"))
 PNG = b"\x89PNG not really"
@@ -303,7 +302,7 @@ def test_real_sets(path: str, shape: str, fields: FieldMap, counts: dict[str, in
     for row, record in read_rows(str(url)):
         try:
             assert isinstance(record, dict), record
-            made = SHAPES[shape](record, source, row)
+            made = adapter_of(shape)(record, source, row)
             assert made.num_responses >= 2
             found["accepted"] += 1
         except RecordError as error:
@@ -328,7 +327,7 @@ def test_real_sets(path: str, shape: str, fields: FieldMap, counts: dict[str, in
 def test_a_field_that_is_null_is_absent_as_parquet_has_to_write_it(record: dict[str, Any], answers: list[str]) -> None:
     made = convert("jsonl", record)
     assert texts(made) == answers and ranks(made) == [0, 1]
-    assert to_unranked(record, SourceConfig(name="mine", path="x"), 0).prompt == made.prompt
+    assert unranked_adapter(FieldMap())(record, SourceConfig(name="mine", path="x"), 0).prompt == made.prompt
 
 
 @pytest.mark.parametrize(("value", "known"), [(1.0, "1"), (float("nan"), "3"), (None, "3"), (-2.0, "-2"), (7, "7")])

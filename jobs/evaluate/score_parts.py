@@ -1,0 +1,148 @@
+"""The folder beside the output of `score` in which finished parts wait, so that a killed run goes on where it was.
+
+OUTPUT.parts/job.json           whose parts they are: a hash of input, model and settings
+OUTPUT.parts/000000000128.part  a header (what it holds), then the lines of one part; complete or absent
+OUTPUT                          all parts, put together once the last one is done
+OUTPUT.done.json                its hash and its counts; written last, then the folder is deleted
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from data_pipeline import storage
+from data_pipeline.errors import CorruptData, RunError
+from data_pipeline.sources.accounting import UnreadFields
+from data_pipeline.sources.readers.files import RowRange
+
+__all__ = ["Part", "PartsFolder", "Tally"]
+
+_JOB = "job.json"
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """What became of lines.
+
+    Attributes:
+        not_scored: lines without rewards, by reason.
+        unread: records that have a field that was not read, by the field.
+    """
+
+    lines: int = 0
+    not_scored: dict[str, int] = field(default_factory=dict)
+    unread: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, parts: Sequence["Tally"]) -> "Tally":
+        """The sum."""
+        reasons: Counter[str] = Counter()
+        for part in parts:
+            reasons.update(part.not_scored)
+        unread = UnreadFields.merged(part.unread for part in parts)
+        return cls(lines=sum(part.lines for part in parts), not_scored=dict(sorted(reasons.items())), unread=unread)
+
+
+@dataclass
+class Part:
+    """Lines of one part as they come, in order."""
+
+    rows: RowRange
+    texts: list[str] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def add(self, text: str, error: str | None) -> None:
+        """One more line, and why it has no rewards or None."""
+        self.texts.append(text)
+        if error is not None:
+            self.reasons[error.partition(":")[0]] += 1
+
+
+class PartsFolder:
+    """The parts of one scoring.
+
+    Args:
+        output: where the lines go in the end.
+        job: everything that decides them; parts of another job are deleted.
+    """
+
+    def __init__(self, output: str, job: Mapping[str, Any]) -> None:
+        self._output = output
+        self._folder = f"{output}.parts"
+        self._marker = f"{output}.done.json"
+        self._job = hashlib.sha256(json.dumps(job, sort_keys=True).encode()).hexdigest()
+
+    def finished(self) -> Tally | None:
+        """The counts of the output, if it is there and is that of this job; else None."""
+        if not storage.exists(self._marker) or not storage.exists(self._output):
+            return None
+        try:
+            marker = storage.from_checked_json(storage.read_bytes(self._marker), self._marker)
+        except CorruptData:
+            return None  # it proves nothing, so the work is done again
+        if marker["job"] != self._job or marker["bytes"] != storage.size_of(self._output):
+            return None
+        return Tally(**marker["tally"]) if storage.sha256_of(self._output) == marker["sha256"] else None
+
+    def open(self) -> set[int]:
+        """Make the folder this job's; the first row of each part that is done."""
+        url = storage.join(self._folder, _JOB)
+        if storage.exists(url) and storage.read_bytes(url).decode() != self._job:
+            storage.delete_folder(self._folder, first=_JOB)
+        if not storage.exists(url):
+            storage.write_atomic(url, self._job.encode())
+        names = [storage.name_of(name) for name in storage.list_files(storage.join(self._folder, "*.part"))]
+        return {int(name.removesuffix(".part")) for name in names}
+
+    def write(self, part: Part, unread: Mapping[str, int]) -> None:
+        """Keep a part of which every line is there."""
+        if len(part.texts) != part.rows.count:
+            raise RunError(f"rows {part.rows.start} on: {len(part.texts)} lines for {part.rows.count} rows")
+        body = "".join(part.texts).encode()
+        tally = Tally(lines=len(part.texts), not_scored=dict(part.reasons), unread=dict(unread))
+        header = {**asdict(tally), "sha256": hashlib.sha256(body).hexdigest()}
+        storage.write_atomic(self._url(part.rows), json.dumps(header).encode() + b"\n" + body)
+
+    def publish(self, parts: Sequence[RowRange]) -> Tally:
+        """Put all parts together as the output, whole or not at all, and give their counts.
+
+        Raises:
+            CorruptData: a part is not as it was written.
+        """
+        local = storage.is_local(self._output)
+        digest, tallies, num_bytes = hashlib.sha256(), [], 0
+        with tempfile.TemporaryDirectory(dir=self._folder if local else None) as folder:
+            joined = os.path.join(folder, "joined")
+            with open(joined, "wb") as file:
+                for tally, body in map(self._read, parts):
+                    tallies.append(tally)
+                    digest.update(body)
+                    num_bytes += file.write(body)
+                file.flush()
+            storage.upload(joined, self._output)
+        tally = Tally.of(tallies)
+        marker = {"job": self._job, "bytes": num_bytes, "sha256": digest.hexdigest(), "tally": asdict(tally)}
+        storage.write_atomic(self._marker, storage.to_checked_json(marker))
+        storage.delete_folder(self._folder, first=_JOB)
+        return tally
+
+    def _read(self, rows: RowRange) -> tuple[Tally, bytes]:
+        url = self._url(rows)
+        header, _, body = storage.read_bytes(url).partition(b"\n")
+        try:
+            said = json.loads(header)
+            sha256 = said.pop("sha256")
+            tally = Tally(**said)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CorruptData(f"{url!r} is no part of a scoring ({error}): delete it, and run again") from error
+        if hashlib.sha256(body).hexdigest() != sha256 or tally.lines != rows.count:
+            raise CorruptData(f"{url!r} is not as it was written: delete it, and run again")
+        return tally, body
+
+    def _url(self, rows: RowRange) -> str:
+        return storage.join(self._folder, f"{rows.start:012d}.part")

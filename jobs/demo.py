@@ -20,6 +20,7 @@ from jobs.preprocess import preprocess
 from jobs.recipe.schema import Recipe
 from jobs.runtime.ray_session import open_cluster
 from jobs.runtime.terminal import say, table
+from jobs.tracking.address import check_tracking
 from jobs.train import train
 
 __all__ = ["run"]
@@ -35,6 +36,7 @@ def run(recipe: Recipe) -> None:
     Raises:
         RunError: a stage failed, or planted bad records were not all refused.
     """
+    check_tracking(recipe.tracking)
     wall_s: dict[str, float] = {}
     with _timed("synthesise", wall_s):
         planted = write_synthetic(recipe.data_root, num_comparisons=NUM_COMPARISONS, seed=SEED)

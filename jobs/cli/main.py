@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from functools import partial
 
 from data_pipeline.errors import RecipeError, RunError, UserError
+from data_pipeline.shown import masked, printable
 from jobs.cli.command import EXIT_FAILED, EXIT_USER, CommandGroup, PlainCommand, RecipeCommand
 from jobs.cli.commands import COMMANDS
 from jobs.cli.parser import parser_of
+from jobs.recipe.addresses import check_no_secrets_in_arguments
 from jobs.runtime.termination import Terminated, sigterm_raises, was_terminated
 
 __all__ = ["main"]
@@ -27,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = parser_of(COMMANDS)
     parsed, rest = parser.parse_known_args(argv)
     if any(argument.startswith("-") or "=" not in argument for argument in rest):
-        parser.error(f"unknown arguments: {' '.join(rest)}")
+        parser.error(masked(f"unknown arguments: {' '.join(rest)}"))
     if parsed.command is None:
         parser.print_help()
         return EXIT_USER
@@ -45,6 +47,7 @@ def _exit_code(name: str, command: RecipeCommand | PlainCommand, parsed: argpars
     """Run the command; its errors become messages and exit codes."""
     failed = command.exit_failed if isinstance(command, PlainCommand) else EXIT_FAILED
     try:
+        _check_no_secrets(parsed)
         with sigterm_raises():
             if isinstance(command, PlainCommand):
                 return _run_plain(name, command, parsed)
@@ -61,8 +64,14 @@ def _exit_code(name: str, command: RecipeCommand | PlainCommand, parsed: argpars
         if was_terminated():
             _complain("ended by SIGTERM; the same command goes on from what is finished")
             return EXIT_TERMINATED
-        traceback.print_exc()  # an unexpected failure is shown in full: its cause is not known beforehand
+        _print_traceback()  # an unexpected failure is shown in full: its cause is not known beforehand
         return failed
+
+
+def _check_no_secrets(parsed: argparse.Namespace) -> None:
+    """Refuse a password in any argument, before anything is done with it."""
+    given = [one for value in vars(parsed).values() for one in (value if isinstance(value, list) else [value])]
+    check_no_secrets_in_arguments([one for one in given if isinstance(one, str)])
 
 
 def _run_plain(name: str, command: PlainCommand, parsed: argparse.Namespace) -> int:
@@ -91,13 +100,18 @@ def _run_recipe(name: str, command: RecipeCommand, parsed: argparse.Namespace) -
 
 def _report(error: Exception, code: int, *, debug: bool) -> int:
     if debug:
-        traceback.print_exception(error)
+        _print_traceback()
     _complain(f"error: {error}")
     return code
 
 
 def _complain(message: str) -> None:
-    print(f"basereward: {message}", file=sys.stderr)
+    print(f"basereward: {printable(masked(message))}", file=sys.stderr)
+
+
+def _print_traceback() -> None:
+    """Of the error that is being handled."""
+    print(printable(masked(traceback.format_exc())), file=sys.stderr, end="")
 
 
 if __name__ == "__main__":

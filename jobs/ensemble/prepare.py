@@ -12,6 +12,7 @@ from jobs.ensemble.members import FoundMember, find_members
 from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.schema import Recipe, with_absolute_paths
 from jobs.registry.registry import ModelRegistry, RegisteredVersion
+from jobs.tracking.address import check_tracking
 from rm_core.ensembles.config import check_ensemble_config
 
 __all__ = ["STATE_FILE", "EnsembleTask", "prepare", "registered"]
@@ -44,6 +45,7 @@ def prepare(recipe: Recipe) -> EnsembleTask:
     """
     check_ensemble_config(recipe.ensemble)
     recipe = replace(recipe, ensemble=with_absolute_paths(recipe.ensemble, "data", "output"))
+    check_tracking(recipe.tracking)
     registry = ModelRegistry(recipe.tracking.uri)
     data = PreparedData.open(manifest_of(recipe, recipe.ensemble.data))
     members = find_members(recipe, data, registry)

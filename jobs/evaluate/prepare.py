@@ -7,6 +7,7 @@ from typing import Any
 from data_pipeline.dataset.prepared import PreparedData
 from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.schema import EvaluateConfig, Recipe, with_absolute_paths
+from jobs.tracking.address import check_tracking
 from rm_core.model_folder.folder import marker_sha256, verify_folder
 from rm_core.model_folder.remote import local_model
 from rm_core.scoring.scored_file import ScoredOrigin
@@ -38,8 +39,10 @@ def prepare(recipe: Recipe) -> Evaluation:
     """Check what `recipe.evaluate` names.
 
     Raises:
-        UserError: data or model are not there.
+        UserError: data or model are not there, or the tracking store or the experiment.
+        RunError: the store doesn't answer.
     """
+    check_tracking(recipe.tracking)
     config = with_absolute_paths(recipe.evaluate, "model", "data", "output")
     lineage = verify_folder(local_model(config.model))
     config = replace(config, data=manifest_of(recipe, config.data))

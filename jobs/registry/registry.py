@@ -25,9 +25,12 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.file_utils import local_file_uri_to_path
 
 from data_pipeline.errors import MissingInput, RunError
+from data_pipeline.shown import masked
 from data_pipeline.storage import private_folder
+from jobs.recipe.addresses import STORE_KEY
+from jobs.tracking.address import absolute_uri
 from jobs.tracking.run_writer import MAX_TAG_CHARS
-from jobs.tracking.tracker import MODEL_VERSIONS_TAG, absolute_uri
+from jobs.tracking.tracker import MODEL_VERSIONS_TAG
 
 __all__ = ["CANDIDATE", "CHAMPION", "PREVIOUS", "ModelRegistry", "RegisteredVersion", "is_address"]
 
@@ -71,10 +74,14 @@ class ModelRegistry:
 
     Args:
         uri: the tracking store; None: the one this process is set to (``MLFLOW_TRACKING_URI``).
+        key: what messages call it.
+
+    Raises:
+        RecipeError: `uri` names no store.
     """
 
-    def __init__(self, uri: str | None) -> None:
-        self._uri = None if uri is None else absolute_uri(uri)
+    def __init__(self, uri: str | None, key: str = STORE_KEY) -> None:
+        self._uri = None if uri is None else absolute_uri(uri, key)
         self._client = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
 
     def resolve(self, address: str) -> RegisteredVersion:
@@ -181,8 +188,8 @@ class ModelRegistry:
     def note_on_run(self, run_id: str, tags: Mapping[str, str], name: str, text: str) -> None:
         """Set tags of a run, and write `text` to its artifact `name`."""
         for key, value in tags.items():
-            self._client.set_tag(run_id, key, value[:MAX_TAG_CHARS])
-        self._client.log_text(run_id, text, name)
+            self._client.set_tag(run_id, key, masked(value)[:MAX_TAG_CHARS])
+        self._client.log_text(run_id, masked(text), name)
 
     def find(self, name: str, alias: str) -> RegisteredVersion | None:
         """The version that the alias stands for; None where there is no such model or alias."""

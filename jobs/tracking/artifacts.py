@@ -8,10 +8,9 @@ from jobs.tracking.metric_logger import MetricLogger  # isort: skip  # noqa: F40
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
-from mlflow.exceptions import MlflowException
 
-from data_pipeline.errors import MissingInput, RunError, UserError
-from jobs.tracking.tracker import absolute_uri
+from data_pipeline.errors import MissingInput, UserError
+from jobs.tracking.address import absolute_uri, store_errors
 
 __all__ = ["FoundRun", "download", "find_run"]
 
@@ -40,15 +39,13 @@ def find_run(uri: str, wanted: str) -> FoundRun:
         RunError: the store can't be reached.
     """
     client = MlflowClient(tracking_uri=absolute_uri(uri))
-    try:
+    with store_errors(uri):
         experiments = [one.experiment_id for one in client.search_experiments()]
         runs: dict[str, Run] = {}
         if "'" not in wanted and "%" not in wanted:  # no id has one, and no filter could hold it
             for filter_string in (f"attributes.run_id LIKE '{wanted}%'", f"attributes.run_name = '{wanted}'"):
                 for run in client.search_runs(experiments, filter_string, order_by=["start_time DESC"]):
                     runs[run.info.run_id] = run
-    except MlflowException as error:
-        raise RunError(f"tracking.uri={uri}: {str(error).splitlines()[0]}") from error
     found = [FoundRun(run_id=run.info.run_id, name=run.info.run_name) for run in runs.values()]
     if not found:
         raise MissingInput(
@@ -70,12 +67,10 @@ def download(uri: str, run: FoundRun, artifact: str, folder: str) -> str:
     """
     client = MlflowClient(tracking_uri=absolute_uri(uri))
     MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)  # one small file; the bar would stand in the user's output
-    try:
+    with store_errors(uri):
         parent = str(Path(artifact).parent)
         if all(entry.path != artifact for entry in client.list_artifacts(run.run_id, parent)):
             raise MissingInput(
                 f"run {run.title} has no {artifact}: `basereward evaluate` logs it to the training's run"
             )
         return str(client.download_artifacts(run.run_id, artifact, folder))
-    except MlflowException as error:
-        raise RunError(f"tracking.uri={uri}: {str(error).splitlines()[0]}") from error

@@ -7,11 +7,11 @@ from jobs.tracking.metric_logger import MetricLogger  # isort: skip  # noqa: F40
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 
-from data_pipeline.errors import MissingInput, RunError
+from data_pipeline.errors import MissingInput
 from jobs.recipe.schema import TrackingConfig
-from jobs.tracking.tracker import ENDED_TAG, absolute_uri
+from jobs.tracking.address import absolute_uri, find_experiment, store_errors
+from jobs.tracking.tracker import ENDED_TAG
 
 __all__ = ["RunRow", "experiment_id", "metrics_of", "read_runs"]
 
@@ -38,15 +38,13 @@ def read_runs(config: TrackingConfig, limit: int) -> list[RunRow]:
     """The newest runs of the experiment, the newest first.
 
     Raises:
-        MissingInput: there is no such experiment.
+        UserError: the address is wrong, or there is no such experiment.
         RunError: the store can't be reached.
     """
     experiment = experiment_id(config)
     client = MlflowClient(tracking_uri=absolute_uri(config.uri))
-    try:
+    with store_errors(config.uri):
         found = client.search_runs([experiment], max_results=limit, order_by=["start_time DESC"])
-    except MlflowException as error:
-        raise RunError(f"tracking.uri={config.uri}: {str(error).splitlines()[0]}") from error
     return [_row(run) for run in found]
 
 
@@ -54,13 +52,10 @@ def experiment_id(config: TrackingConfig) -> str:
     """MLflow's id of the experiment.
 
     Raises:
-        MissingInput: there is no such experiment.
+        UserError: the address is wrong, or there is no such experiment.
         RunError: the store can't be reached.
     """
-    try:
-        found = MlflowClient(tracking_uri=absolute_uri(config.uri)).get_experiment_by_name(config.experiment)
-    except MlflowException as error:
-        raise RunError(f"tracking.uri={config.uri}: {str(error).splitlines()[0]}") from error
+    found = find_experiment(config)
     if found is None:
         raise MissingInput(f"{config.uri} has no experiment {config.experiment!r}: nothing has been trained yet")
     return str(found.experiment_id)
@@ -72,10 +67,9 @@ def metrics_of(config: TrackingConfig, run_id: str) -> dict[str, float]:
     Raises:
         RunError: the store can't be reached, or doesn't know the run.
     """
-    try:
-        return dict(MlflowClient(tracking_uri=absolute_uri(config.uri)).get_run(run_id).data.metrics)
-    except MlflowException as error:
-        raise RunError(f"tracking.uri={config.uri}: {str(error).splitlines()[0]}") from error
+    uri = absolute_uri(config.uri)
+    with store_errors(config.uri):
+        return dict(MlflowClient(tracking_uri=uri).get_run(run_id).data.metrics)
 
 
 def _row(run: Run) -> RunRow:

@@ -15,33 +15,22 @@ from mlflow.entities import LoggedModelOutput
 from mlflow.exceptions import MlflowException
 
 from data_pipeline import storage
-from data_pipeline.errors import MissingInput, RunError
+from data_pipeline.errors import MissingInput
+from jobs.recipe.addresses import SQLITE
 from jobs.recipe.schema import TrackingConfig
+from jobs.tracking.address import absolute_uri, find_experiment, store_errors
 
-__all__ = ["ENDED_TAG", "UNREACHABLE", "Tracker", "absolute_uri"]
+__all__ = ["ENDED_TAG", "Tracker"]
 
 ENDED_TAG = "ended"
 PARENT_TAG = "mlflow.parentRunId"  # what the UI nests runs by
 
-UNREACHABLE = (MlflowException, OSError)
-"""What the client raises where the store doesn't answer; OSError: requests' own errors."""
-
-SQLITE = "sqlite:///"
 NOT_IN_MODEL_NAMES = r"[/:.%\"']"  # a recipe's name may hold them: paper/mixture
 MODEL_VERSIONS_TAG = "mlflow.modelVersions"  # where the UI looks for a logged model's registered versions
 
 # Creating a store prints one INFO line for each of its migrations.
 for _name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking", "sqlalchemy"):
     logging.getLogger(_name).setLevel(logging.WARNING)
-
-
-def absolute_uri(uri: str) -> str:
-    """`uri` with an SQLite path made absolute, for processes that run in another folder; its folder is made."""
-    if not uri.startswith(SQLITE):
-        return uri
-    path = Path(uri.removeprefix(SQLITE)).absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return f"{SQLITE}{path}"
 
 
 class Tracker(RunWriter):
@@ -54,13 +43,13 @@ class Tracker(RunWriter):
             parent: id of the run that a new one is shown below.
 
         Raises:
-            MissingInput: the store doesn't know the run that the state names.
+            UserError: the address, the experiment or the run that the state names is not there, or was deleted.
             RunError: the store can't be reached.
         """
         super().__init__(absolute_uri(config.uri))
         self._state_url = storage.join(run_dir, "job_state.json")
         state = self._read_state()
-        try:
+        with store_errors(config.uri):
             self._experiment_id = self._experiment(config)
             run_id = state.get("mlflow_run_id")
             self.resumed = run_id is not None
@@ -69,18 +58,12 @@ class Tracker(RunWriter):
                 run_id = self._client.create_run(self._experiment_id, run_name=run_name, tags=tags).info.run_id
                 self._write_state(mlflow_run_id=run_id)
             else:
+                self._check_is_there(run_id, config.uri)
                 self._client.update_run(run_id, status="RUNNING")
                 if ENDED_TAG in self._client.get_run(run_id).data.tags:
                     self._client.delete_tag(run_id, ENDED_TAG)
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                message = f"{self._state_url} names MLflow run {run_id}, which {config.uri} doesn't have: "
-                raise MissingInput(
-                    f"{message}set tracking.uri to its store, or remove that file to begin anew"
-                ) from error
-            raise RunError(f"tracking.uri={config.uri}: {str(error).splitlines()[0]}") from error
-        self.run_id = run_id
-        self.began_s = self._client.get_run(run_id).info.start_time / 1000
+            self.run_id = run_id
+            self.began_s = self._client.get_run(run_id).info.start_time / 1000
         """When the run was made, in seconds since 1970; restarts leave it."""
 
     def log_model(self, folder: str | Path, *, name: str, step: int, beside: str | None = None) -> str:
@@ -113,7 +96,7 @@ class Tracker(RunWriter):
         self._client.set_terminated(self.run_id, status)
 
     def _experiment(self, config: TrackingConfig) -> str:
-        found = self._client.get_experiment_by_name(config.experiment)
+        found = find_experiment(config)
         if found is not None:
             return str(found.experiment_id)
         location = config.artifacts
@@ -122,6 +105,21 @@ class Tracker(RunWriter):
         # Without the kind the UI opens on its pages for language-model applications.
         kind = {"mlflow.experimentKind": "custom_model_development"}
         return str(self._client.create_experiment(config.experiment, artifact_location=location, tags=kind))
+
+    def _check_is_there(self, run_id: str, uri: str) -> None:
+        try:
+            stage = self._client.get_run(run_id).info.lifecycle_stage
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            message = f"{self._state_url} names MLflow run {run_id}, which {uri} doesn't have: "
+            raise MissingInput(f"{message}set tracking.uri to its store, or remove that file to begin anew") from error
+        if stage != "active":
+            raise MissingInput(
+                f"{self._state_url} names MLflow run {run_id}, which was deleted from {uri}: restore it with "
+                f"`MLFLOW_TRACKING_URI={self.uri} mlflow runs restore --run-id {run_id}`, or remove that file to begin "
+                "anew"
+            )
 
     def _read_state(self) -> dict[str, str]:
         if not storage.exists(self._state_url):

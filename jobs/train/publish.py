@@ -4,8 +4,9 @@ from data_pipeline.storage import join
 from jobs.pages.plots.run import CURVES, curves_png
 from jobs.runtime.terminal import say, table
 from jobs.runtime.termination import SIGTERM_REASON, Terminated, was_terminated
+from jobs.tracking.address import UNREACHABLE
 from jobs.tracking.metric_logger import send_all_waiting
-from jobs.tracking.tracker import UNREACHABLE, Tracker
+from jobs.tracking.tracker import Tracker
 from jobs.train.prepare import Training
 
 __all__ = ["end_run", "publish", "publish_failure"]

@@ -5,9 +5,10 @@ belong to what comes from a record, a folder or a file, such as an id: it may ho
 headings, and would be taken for ours.
 """
 
+import json
 import re
 
-__all__ = ["has_secret", "markdown", "masked", "one_line", "printable"]
+__all__ = ["has_secret", "markdown", "masked", "one_line", "printable", "printable_json", "unwrapped"]
 
 MASK = "***"
 
@@ -22,8 +23,9 @@ _QUERY = re.compile(
     r"|sig|key|auth))=[^&;#\s'\"]+",
     re.IGNORECASE,
 )
-_MARKDOWN = str.maketrans({one: f"\\{one}" for one in "\\`*_{}[]()#+!|~:"} | {one: f"&#{ord(one)};" for one in "<>&$@"})
-"""Escapes that CommonMark and the converter of MLflow's pages (showdown) both read; that one also links @names."""
+_MARKDOWN = str.maketrans({one: f"\\{one}" for one in "\\`*_[]#|~"} | {one: f"&#{ord(one)};" for one in "<>&$@"})
+"""Escapes that CommonMark and the converter of MLflow's pages (showdown) both read; that one also links @names and
+bare addresses."""
 
 
 def masked(text: str) -> str:
@@ -62,9 +64,31 @@ def one_line(text: str, limit: int = 200) -> str:
 
 
 def markdown(text: str, limit: int = 200) -> str:
-    r"""What data says, as words in a Markdown text: `one_line`, with every mark that Markdown or HTML reads escaped.
+    r"""What data says, as words within a line of Markdown: `one_line`, with the marks of Markdown and HTML escaped.
 
     >>> print(markdown("## Results <b> | 1"))
     \#\# Results &#60;b&#62; \| 1
     """
-    return one_line(text, limit).translate(_MARKDOWN)
+    return one_line(text, limit).translate(_MARKDOWN).replace("://", ":&#47;/")
+
+
+def unwrapped(text: str) -> str:
+    r"""A text of several lines as one, for `one_line` and `markdown` to show without marks for its line ends.
+
+    >>> unwrapped("no room:\n  12 GB")
+    'no room: 12 GB'
+    """
+    return " ".join(text.split())
+
+
+def printable_json(text: str) -> str:
+    r"""JSON with escapes for what a terminal might obey: the same values, and nothing lost.
+
+    >>> print(printable_json('{"id": "a\x9b2J"}'))
+    {"id": "a\u009b2J"}
+    """
+    return "".join(c if c.isprintable() or c == "\n" else _json_escape(c) for c in text)
+
+
+def _json_escape(character: str) -> str:
+    return json.dumps(character)[1:-1]

@@ -14,7 +14,7 @@ from typing import BinaryIO, TypeVar, cast
 
 from data_pipeline.errors import MissingInput
 from data_pipeline.storage.archives import Inside, locate
-from data_pipeline.storage.paths import archive_prefixes, has_scheme
+from data_pipeline.storage.paths import archive_prefixes, has_scheme, name_of
 from data_pipeline.storage.ranges import RangeReader, RemoteSource, buffered
 from data_pipeline.storage.remote import filesystem_of, identity_of, named, remote_call
 
@@ -23,6 +23,7 @@ __all__ = [
     "is_local",
     "list_files",
     "list_folders",
+    "local_copy",
     "open_input",
     "open_seekable",
     "read_bytes",
@@ -137,6 +138,24 @@ def open_seekable(url: str) -> Iterator[BinaryIO]:
             shutil.copyfileobj(file, unpacked, _CHUNK_BYTES)
             unpacked.seek(0)
             yield cast(BinaryIO, unpacked)
+
+
+@contextmanager
+def local_copy(url: str) -> Iterator[str]:
+    """In the block, a path for a library that reads local files only: `url` itself, or a copy that is gone afterwards.
+
+    Raises:
+        MissingInput: there is no such file.
+        RunError: the remote store kept failing.
+    """
+    if is_local(url):
+        yield url
+        return
+    with tempfile.TemporaryDirectory(prefix="basereward-copy-") as folder:
+        copy = os.path.join(folder, name_of(url))
+        with open_input(url) as source, open(copy, "wb") as target:
+            shutil.copyfileobj(source, target, _CHUNK_BYTES)
+        yield copy
 
 
 def read_bytes(url: str) -> bytes:

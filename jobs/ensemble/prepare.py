@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from data_pipeline.dataset.prepared import PreparedData
-from data_pipeline.storage import join
+from data_pipeline.storage import exists, join, read_bytes
 from jobs.ensemble.members import FoundMember, find_members
 from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.schema import Recipe, with_absolute_paths
@@ -65,9 +64,8 @@ def identity_of(recipe: Recipe, data: PreparedData, members: Sequence[FoundMembe
 
 def registered(task: EnsembleTask) -> RegisteredVersion | None:
     """The version that an earlier run made of the same; None where there is none, or it was deleted."""
-    path = join(task.recipe.ensemble.output, STATE_FILE)
-    if not os.path.isfile(path):
+    url = join(task.recipe.ensemble.output, STATE_FILE)
+    if not exists(url):
         return None
-    with open(path, encoding="utf8") as file:
-        state = json.load(file)
+    state = json.loads(read_bytes(url))
     return task.registry.look_up(state["address"]) if state["identity"] == task.identity else None

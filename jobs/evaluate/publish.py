@@ -1,7 +1,6 @@
 """Publish an evaluation: a report in its folder, numbers and charts in MLflow, headlines in the terminal."""
 
-import os
-
+from data_pipeline.shown import markdown
 from data_pipeline.storage import exists, join, parent_of
 from jobs.evaluate.prepare import Evaluation
 from jobs.pages.evaluation_report import write_report
@@ -9,6 +8,7 @@ from jobs.pages.plots.run import bars_png
 from jobs.recipe.schema import Recipe
 from jobs.runtime.terminal import table
 from jobs.tracking.tracker import Tracker
+from jobs.train.publish import end_run
 from rm_core.evaluation.results import EvaluationReport, Group
 from rm_core.scoring.scored_file import SCORED_FILE
 
@@ -33,13 +33,24 @@ def publish(evaluation: Evaluation, report: EvaluationReport) -> None:
 
 def track(evaluation: Evaluation, report: EvaluationReport) -> None:
     """Log numbers and files to the model's training run, or to a run of this evaluation's own."""
-    recipe, config, data = evaluation.recipe, evaluation.config, evaluation.data
+    recipe, config = evaluation.recipe, evaluation.config
     of_training = parent_of(config.model)
     own_run = not exists(join(of_training, "job_state.json"))
-    tracker = Tracker(recipe.tracking, run_dir=config.output if own_run else of_training, run_name=recipe.name)
+    run_dir = config.output if own_run else of_training
+    tracker = Tracker(recipe.tracking, run_dir=run_dir, run_name=recipe.name, is_addition=not own_run)
+    try:
+        _log(tracker, evaluation, report)
+    except BaseException as error:
+        end_run(tracker, error)
+        raise
+    tracker.finish()
+
+
+def _log(tracker: Tracker, evaluation: Evaluation, report: EvaluationReport) -> None:
+    recipe, config, data = evaluation.recipe, evaluation.config, evaluation.data
     tracker.log_evaluation(report.numbers())
     for name in ("report.json", "report.html", SCORED_FILE):
-        tracker.log_file(os.path.join(config.output, name), "evaluation")
+        tracker.log_file(join(config.output, name), "evaluation")
     title = f"{recipe.name}, split {config.split}"
     tracker.log_bytes(bars_png(title, {name: _bar(group) for name, group in groups_of(report).items()}), ACCURACY_PLOT)
     tracker.log_dataset(
@@ -50,7 +61,6 @@ def track(evaluation: Evaluation, report: EvaluationReport) -> None:
         context="evaluation",
     )
     tracker.describe(results_table(report), f"Split {config.split} of {recipe.evaluate.data}")
-    tracker.finish()
 
 
 def groups_of(report: EvaluationReport) -> dict[str, Group]:
@@ -71,7 +81,7 @@ def results_table(report: EvaluationReport) -> str:
     for name, group in groups.items():
         accuracy = group.accuracy
         interval = f"{accuracy.interval.low:.3f} to {accuracy.interval.high:.3f}"
-        cells = [name, f"{accuracy.num_comparisons:,}", f"{accuracy.value:.3f}", interval]
+        cells = [markdown(name), f"{accuracy.num_comparisons:,}", f"{accuracy.value:.3f}", interval]
         lines.append(f"| {' | '.join(cells)} | {group.length_only.value:.3f} |")
     return "\n".join(lines)
 
@@ -88,5 +98,5 @@ def show(recipe: Recipe, report: EvaluationReport) -> None:
     if report.blank_images is not None:
         rows.append(("image part", f"{report.blank_images.real.value:.3f}"))
         rows.append(("image part, images blanked", f"{report.blank_images.blank.value:.3f}"))
-    rows.append(("report", os.path.join(recipe.evaluate.output, "report.html")))
+    rows.append(("report", join(recipe.evaluate.output, "report.html")))
     table(f"Evaluation of {recipe.name}, split {recipe.evaluate.split}", rows)

@@ -6,8 +6,8 @@ is told by variables of the environment.
     sqlite:///PATH            an MLflow store of one machine
     http(s)://HOST[:PORT]     an MLflow server
 
-Other stores that MLflow knows are refused: folders are read-only in MLflow 3, and databases and Databricks need a driver
-and a password in every process.
+Other stores that MLflow knows are refused: folders are read-only in MLflow 3, and a database wants a driver and a
+password in every process.
 """
 
 import re

@@ -56,7 +56,7 @@ def columns(title: str, names: Sequence[str], rows: Sequence[Sequence[str]], *, 
     say(f"\n{title}")
     shown = Table()
     for column, name in enumerate(names):
-        shown.add_column(name, overflow="fold", justify="right" if numbers and column else "left")
+        shown.add_column(_cell(name), overflow="fold", justify="right" if numbers and column else "left")
     for row in rows:
         shown.add_row(*map(_cell, row))
     _console().print(shown)

@@ -16,6 +16,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Param
 
 from data_pipeline.errors import MissingInput
 from data_pipeline.shown import masked
+from data_pipeline.storage import exists, is_local, local_copy
 from jobs.recipe.schema import Recipe, to_flat_params, to_yaml
 from jobs.tracking.run_header import source_tags, with_part
 
@@ -125,17 +126,22 @@ class RunWriter:
             self._client.log_artifact(self.run_id, str(path), folder or None)
 
     def log_file(self, path: str | Path, folder: str | None = None) -> None:
-        """Copy a local file, or everything in a local folder, to the run's artifacts below `folder`.
+        """Copy a file, local or in an object store, or everything in a local folder, to the run's artifacts.
+
+        Args:
+            folder: below which it stands there; None: at the top.
 
         Raises:
             MissingInput: there is nothing at `path`.
         """
-        if not Path(path).exists():
-            raise MissingInput(f"no file or folder {str(path)!r} to log to MLflow: the step that writes it has not run")
-        if Path(path).is_dir():
-            self._client.log_artifacts(self.run_id, str(path), folder)
-        else:
-            self._client.log_artifact(self.run_id, str(path), folder)
+        url = str(path)
+        if is_local(url) and Path(url).is_dir():
+            self._client.log_artifacts(self.run_id, url, folder)
+            return
+        if not exists(url):
+            raise MissingInput(f"no file or folder {url!r} to log to MLflow: the step that writes it has not run")
+        with local_copy(url) as local:
+            self._client.log_artifact(self.run_id, local, folder)
 
     def log_text(self, text: str, name: str) -> None:
         """Write `text` to artifact `name`, for example ``config/recipe.yaml``."""

@@ -36,17 +36,27 @@ for _name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking", "sqlalchemy
 class Tracker(RunWriter):
     """One MLflow run, written by the driver. `uri` and `run_id` are what a `MetricLogger` needs."""
 
-    def __init__(self, config: TrackingConfig, *, run_dir: str, run_name: str, parent: str | None = None) -> None:
+    def __init__(
+        self,
+        config: TrackingConfig,
+        *,
+        run_dir: str,
+        run_name: str,
+        parent: str | None = None,
+        is_addition: bool = False,
+    ) -> None:
         """Take up the run that ``<run_dir>/job_state.json`` names, or make one and write its id there.
 
         Args:
             parent: id of the run that a new one is shown below.
+            is_addition: something is added to the run of another command, whose state stays what that command left.
 
         Raises:
             UserError: the address, the experiment or the run that the state names is not there, or was deleted.
             RunError: the store can't be reached.
         """
         super().__init__(absolute_uri(config.uri))
+        self._is_addition = is_addition
         self._state_url = storage.join(run_dir, "job_state.json")
         state = self._read_state()
         with store_errors(config.uri):
@@ -59,6 +69,7 @@ class Tracker(RunWriter):
                 self._write_state(mlflow_run_id=run_id)
             else:
                 self._check_is_there(run_id, config.uri)
+            if self.resumed and not is_addition:
                 self._client.update_run(run_id, status="RUNNING")
                 if ENDED_TAG in self._client.get_run(run_id).data.tags:
                     self._client.delete_tag(run_id, ENDED_TAG)
@@ -91,7 +102,9 @@ class Tracker(RunWriter):
         return str(model.model_id)
 
     def finish(self, status: str = "FINISHED", reason: str = "") -> None:
-        """End the run: FINISHED, FAILED or KILLED; tag ``ended`` says why."""
+        """End the run: FINISHED, FAILED or KILLED; tag ``ended`` says why. Another command's run stays as it is."""
+        if self._is_addition:
+            return
         self.set_tags({ENDED_TAG: reason or status.lower()})
         self._client.set_terminated(self.run_id, status)
 

@@ -40,13 +40,21 @@ def publish_failure(training: Training, error: BaseException) -> None:
         training.write_page(state, reason, tracker.metrics())
         tracker.finish(state.upper(), reason)
     except UNREACHABLE as unreachable:
-        said = str(unreachable).splitlines()[0]
-        say(f"MLflow at {tracker.uri} could not be told that the run is {state}: {said}")
+        _say_unreachable(tracker, state, unreachable)
+
+
+def _say_unreachable(tracker: Tracker, state: str, unreachable: Exception) -> None:
+    said = str(unreachable).splitlines()[0]
+    say(f"MLflow at {tracker.uri} could not be told that the run is {state}: {said}")
 
 
 def end_run(tracker: Tracker, error: BaseException) -> None:
-    """End a run that is no training's, such as a sweep's, with the state and reason of `error`."""
-    tracker.finish(state_of(error).upper(), reason_of(error))
+    """End a run that is no training's, such as a sweep's, with the state and reason of the `error` that ended it."""
+    state = state_of(error)
+    try:
+        tracker.finish(state.upper(), reason_of(error))
+    except UNREACHABLE as unreachable:
+        _say_unreachable(tracker, state, unreachable)
 
 
 def state_of(error: BaseException) -> str:

@@ -6,11 +6,13 @@ from collections.abc import Callable
 import torch.distributed as dist
 
 from data_pipeline.errors import RunError
+from data_pipeline.shown import one_line
 from rm_core.training.accumulation import StepSums
 
 __all__ = ["Skips"]
 
 _NAMED = 8
+_ID_CHARS = 80
 
 
 class Skips:
@@ -59,4 +61,5 @@ def _suspects(sums: StepSums) -> str:
     rows = [row for rank in ranks for row in rank]
     bad = [ids for ids, finite in rows if not finite] or [ids for ids, _ in rows]
     named = [name for ids in bad for name in ids]
-    return ", ".join(named[:_NAMED]) + (f", ... ({len(named)} in all)" if len(named) > _NAMED else "")
+    shown = ", ".join(one_line(name, _ID_CHARS) for name in named[:_NAMED])
+    return shown + (f", ... ({len(named)} in all)" if len(named) > _NAMED else "")

@@ -99,13 +99,13 @@ class RunPage:
         config, counts = self.recipe.train, self.manifest.counts
         kept = {name: count for name, count in counts.by_split.items() if name != "train"}
         apart = "".join(f", {count:,} {name}" for name, count in kept.items())
+        sources = ", ".join(markdown(name) for name in sorted(counts.by_source))
         return (
             f"Reward model of recipe `{self.recipe.name}` from `{config.model}`: objective {config.objective.name}, "
             f"ZeRO stage {config.zero.stage}, {config.precision}, {config.num_workers} workers, "
             f"{config.global_batch} Comparisons a step.\n\n"
-            f"Data: {counts.by_split.get('train', 0):,} Comparisons to train on{apart}, of "
-            f"{', '.join(markdown(name) for name in sorted(counts.by_source))}; manifest `{self.manifest.address}`, page in the artifact "
-            f"`data/data.html`.\n\n"
+            f"Data: {counts.by_split.get('train', 0):,} Comparisons to train on{apart}, of {sources}; "
+            f"manifest `{self.manifest.address}`, page in the artifact `data/data.html`.\n\n"
             f"Files: `{self.output}`"
         )
 

@@ -16,6 +16,8 @@
 
 import re
 
+from data_pipeline.shown import masked
+
 __all__ = [
     "AccessDenied",
     "BaserewardError",
@@ -34,7 +36,13 @@ _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 class BaserewardError(Exception):
-    """The root: catch this to catch everything the product raises on purpose."""
+    """The root: catch this to catch everything the product raises on purpose.
+
+    A message shows no password of an address: it goes to terminals, logs and MLflow.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(masked(one) if isinstance(one, str) else one for one in args))
 
 
 class UserError(BaserewardError):
@@ -80,7 +88,7 @@ class RecordError(BaserewardError):
 
     def __init__(self, reason: str, detail: str = "", *, text: str | None = None) -> None:
         # Where an object lies in memory differs in every run, and a quarantine must not.
-        detail = _ADDRESS.sub("", detail)
+        detail = masked(_ADDRESS.sub("", detail))
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail

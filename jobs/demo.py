@@ -4,7 +4,6 @@ write raw files in public record shapes -> init-model -> preprocess -> train -> 
 """
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +11,7 @@ from itertools import islice
 
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.errors import RunError
-from data_pipeline.storage import write_atomic
+from data_pipeline.storage import join, open_input, read_bytes, write_atomic
 from data_pipeline.synthetic import SyntheticReport, write_synthetic
 from jobs import init_model
 from jobs.evaluate import evaluate, score
@@ -20,6 +19,7 @@ from jobs.preprocess import preprocess
 from jobs.recipe.schema import Recipe
 from jobs.runtime.ray_session import open_cluster
 from jobs.runtime.terminal import say, table
+from jobs.tracking.address import check_tracking
 from jobs.train import train
 
 __all__ = ["run"]
@@ -35,6 +35,7 @@ def run(recipe: Recipe) -> None:
     Raises:
         RunError: a stage failed, or planted bad records were not all refused.
     """
+    check_tracking(recipe.tracking)
     wall_s: dict[str, float] = {}
     with _timed("synthesise", wall_s):
         planted = write_synthetic(recipe.data_root, num_comparisons=NUM_COMPARISONS, seed=SEED)
@@ -51,17 +52,17 @@ def run(recipe: Recipe) -> None:
             recipe.score.input = write_score_input(recipe)
             score.run(recipe)
     summary = summarise(recipe, planted, wall_s)
-    path = os.path.join(recipe.run_dir, "summary.json")
+    path = join(recipe.run_dir, "summary.json")
     write_atomic(path, (json.dumps(summary, indent=2, sort_keys=True) + "\n").encode())
     show(path, summary)
 
 
 def write_score_input(recipe: Recipe) -> str:
     """A few raw records as an input for scoring, beside the files they came from, so that image paths hold."""
-    with open(os.path.join(recipe.data_root, "captions", "captions.jsonl"), encoding="utf8") as file:
+    with open_input(join(recipe.data_root, "captions", "captions.jsonl")) as file:
         lines = list(islice(file, _NUM_SCORED))
-    path = os.path.join(recipe.data_root, "captions", "to_score.jsonl")
-    write_atomic(path, "".join(lines).encode())
+    path = join(recipe.data_root, "captions", "to_score.jsonl")
+    write_atomic(path, b"".join(lines))
     return path
 
 
@@ -75,10 +76,8 @@ def summarise(recipe: Recipe, planted: SyntheticReport, wall_s: dict[str, float]
     refused = manifest.counts.refused_by_reason
     if refused != planted.planted:
         raise RunError(f"planted bad records {planted.planted}, but preprocessing refused {refused}")
-    with open(os.path.join(recipe.evaluate.output, "report.json"), encoding="utf8") as file:
-        report = json.load(file)
-    with open(os.path.join(recipe.train.output, "job_state.json"), encoding="utf8") as file:
-        run_id = json.load(file)["mlflow_run_id"]
+    report = json.loads(read_bytes(join(recipe.evaluate.output, "report.json")))
+    run_id = json.loads(read_bytes(join(recipe.train.output, "job_state.json")))["mlflow_run_id"]
     return {
         "comparisons_seen": manifest.counts.seen,
         "comparisons_kept": manifest.counts.kept,

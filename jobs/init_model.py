@@ -4,23 +4,20 @@ Without `init_model.tokenizer`, a byte-level BPE is trained on the texts of the 
 adapters as preprocessing. Runs in the driver; a finished folder is left as it is.
 """
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
-from tempfile import TemporaryDirectory
 
 from data_pipeline.encoding.tokenizer import train_tokenizer
 from data_pipeline.errors import MissingInput
 from data_pipeline.records.comparison import Comparison, text_of
 from data_pipeline.sources.inputs import comparisons_of
-from data_pipeline.storage import absolute, held, is_local
+from data_pipeline.storage import absolute, held
 from jobs.recipe.schema import Recipe
 from jobs.runtime.terminal import say
 from rm_core.model_folder.folder import is_complete
 from rm_core.model_folder.initialise import initialise_model
-from rm_core.model_folder.remote import publish
+from rm_core.model_folder.remote import draft_of
 
 __all__ = ["run"]
 
@@ -39,22 +36,10 @@ def run(recipe: Recipe) -> None:
     def train(folder: str) -> None:
         train_tokenizer(_texts(recipe), config.vocab_size, folder)
 
-    with held(absolute(config.output), "init-model"), _draft_of(config.output) as folder:
+    with held(absolute(config.output), "init-model"), draft_of(config.output) as folder:
         draft = replace(config, output=folder)
         num_parameters = initialise_model(draft, recipe.preprocess, train_tokenizer=train)
     say(f"{config.output}: {config.shape}, {num_parameters:,} parameters, random weights of seed {config.seed}")
-
-
-@contextmanager
-def _draft_of(output: str) -> Iterator[str]:
-    """The folder to write: `output` itself, or one that is put there when it is finished."""
-    if is_local(output):
-        yield output
-        return
-    with TemporaryDirectory() as beside:
-        draft = os.path.join(beside, "model")
-        yield draft
-        publish(draft, output)
 
 
 def _texts(recipe: Recipe) -> Iterator[str]:

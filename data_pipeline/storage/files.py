@@ -26,6 +26,7 @@ __all__ = [
     "is_local",
     "list_files",
     "list_folders",
+    "local_copy",
     "marks_of",
     "open_input",
     "open_seekable",
@@ -176,6 +177,24 @@ def open_seekable(url: str) -> Iterator[BinaryIO]:
             shutil.copyfileobj(file, unpacked, _CHUNK_BYTES)
             unpacked.seek(0)
             yield cast(BinaryIO, unpacked)
+
+
+@contextmanager
+def local_copy(url: str) -> Iterator[str]:
+    """In the block, a path for a library that reads local files only: `url` itself, or a copy that is gone afterwards.
+
+    Raises:
+        MissingInput: there is no such file.
+        RunError: the remote store kept failing.
+    """
+    if is_local(url):
+        yield url
+        return
+    with tempfile.TemporaryDirectory(prefix="basereward-copy-") as folder:
+        copy = os.path.join(folder, name_of(url))
+        with open_input(url) as source, open(copy, "wb") as target:
+            shutil.copyfileobj(source, target, _CHUNK_BYTES)
+        yield copy
 
 
 def read_bytes(url: str) -> bytes:

@@ -13,9 +13,11 @@ from collections.abc import Sequence
 from functools import partial
 
 from data_pipeline.errors import BaserewardError, RecipeError, UserError
+from data_pipeline.shown import masked, printable
 from jobs.cli.command import EXIT_FAILED, EXIT_USER, CommandGroup, PlainCommand, RecipeCommand
 from jobs.cli.commands import COMMANDS
 from jobs.cli.parser import parser_of
+from jobs.recipe.addresses import check_no_secrets_in_arguments
 from jobs.runtime.termination import Terminated, exit_code_of, shown, stop_signal, stop_signals_raise, uninterrupted
 
 __all__ = ["main"]
@@ -30,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = parser_of(COMMANDS)
     parsed, rest = parser.parse_known_args(argv)
     if any(argument.startswith("-") or "=" not in argument for argument in rest):
-        parser.error(f"unknown arguments: {' '.join(rest)}")
+        parser.error(masked(f"unknown arguments: {' '.join(rest)}"))
     if parsed.command is None:
         parser.print_help()
         return EXIT_USER
@@ -51,6 +53,7 @@ def _exit_code(name: str, command: RecipeCommand | PlainCommand, parsed: argpars
     """Run the command; its errors become messages and exit codes."""
     with stop_signals_raise():
         try:
+            _check_no_secrets(parsed)
             if isinstance(command, PlainCommand):
                 return _run_plain(name, command, parsed)
             _run_recipe(name, command, parsed)
@@ -69,7 +72,7 @@ def _explained(error: BaseException, failed: int, *, debug: bool) -> int:
     came = signal.SIGINT if isinstance(error, KeyboardInterrupt) and stop_signal() is None else stop_signal()
     if isinstance(error, BaserewardError):
         if debug:
-            traceback.print_exception(error)
+            _print_traceback(error)
         _complain(f"error: {error}")
     if came is not None or isinstance(error, Terminated):
         came = came or signal.SIGTERM
@@ -78,7 +81,7 @@ def _explained(error: BaseException, failed: int, *, debug: bool) -> int:
         return exit_code_of(came)
     if isinstance(error, BaserewardError):
         return EXIT_USER if isinstance(error, UserError) else failed
-    traceback.print_exception(error)  # an unexpected failure is shown in full: its cause is not known beforehand
+    _print_traceback(error)  # an unexpected failure is shown in full: its cause is not known beforehand
     return failed
 
 
@@ -87,6 +90,12 @@ def _end_at_once_by_signals(code: int) -> None:
     sys.stdout.flush()
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, lambda *_: os._exit(code))
+
+
+def _check_no_secrets(parsed: argparse.Namespace) -> None:
+    """Refuse a password in any argument, before anything is done with it."""
+    given = [one for value in vars(parsed).values() for one in (value if isinstance(value, list) else [value])]
+    check_no_secrets_in_arguments([one for one in given if isinstance(one, str)])
 
 
 def _run_plain(name: str, command: PlainCommand, parsed: argparse.Namespace) -> int:
@@ -114,7 +123,11 @@ def _run_recipe(name: str, command: RecipeCommand, parsed: argparse.Namespace) -
 
 
 def _complain(message: str) -> None:
-    print(f"basereward: {message}", file=sys.stderr)
+    print(f"basereward: {printable(masked(message))}", file=sys.stderr)
+
+
+def _print_traceback(error: BaseException) -> None:
+    print(printable(masked("".join(traceback.format_exception(error)))), file=sys.stderr, end="")
 
 
 if __name__ == "__main__":

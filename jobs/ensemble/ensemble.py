@@ -7,12 +7,14 @@
 The same members, data and settings again do nothing; others make a new version.
 """
 
+from data_pipeline.storage import join
 from jobs.ensemble.prepare import prepare, registered
-from jobs.ensemble.publish import publish
+from jobs.ensemble.publish import publish, remember, show
 from jobs.ensemble.run import put_together, write_model
 from jobs.recipe.schema import Recipe
 from jobs.runtime.leases import writes
 from jobs.runtime.terminal import say
+from rm_core.model_folder.remote import draft_of
 
 __all__ = ["run"]
 
@@ -30,4 +32,8 @@ def run(recipe: Recipe) -> None:
         say(f"{task.recipe.ensemble.output} is finished already, as {known.address}: nothing to do")
         return
     fitted = put_together(task)
-    publish(task, fitted, write_model(task, fitted))
+    with draft_of(join(task.recipe.ensemble.output, "model")) as folder:
+        write_model(task, fitted, folder)
+        version = publish(task, fitted, folder)
+    remember(task, version)
+    show(task.recipe, fitted, version)

@@ -1,5 +1,6 @@
 """The members that a recipe names: found, checked, and pinned to an address that stays."""
 
+import hashlib
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from jobs.runtime.terminal import say
 from rm_core.ensembles.config import MemberConfig
 from rm_core.model_folder.folder import is_complete, marker_sha256, model_type_of, sees_images, verify_folder
 from rm_core.model_folder.reading import check_data
-from rm_core.model_folder.remote import local_model
+from rm_core.model_folder.remote import local_model, upload_files
 from rm_core.serving.served_model import SERVED_FILE, ServedMember
 
 __all__ = ["FoundMember", "find_members", "member_of"]
@@ -60,7 +61,7 @@ def member_of(config: MemberConfig, data: PreparedData, registry: ModelRegistry,
     """One member; see `find_members`.
 
     Args:
-        copies: the folder for copies of what MLflow keeps elsewhere.
+        copies: the folder for copies of what MLflow keeps elsewhere, local or in an object store.
     """
     try:
         known = registry.resolve(config.model) if is_address(config.model) else None
@@ -68,6 +69,8 @@ def member_of(config: MemberConfig, data: PreparedData, registry: ModelRegistry,
         folder = given if is_local(given) else local_model(given)
         _check_is_model(folder)
         lineage = verify_folder(folder)
+        if known is not None and not is_local(copies):
+            given = _kept(folder, copies, known)
     except (MissingInput, RecipeError, CorruptData) as error:
         raise type(error)(f"member {config.name!r} ({config.model}): {error}") from error
     if not config.text_only and not sees_images(folder):
@@ -82,6 +85,14 @@ def member_of(config: MemberConfig, data: PreparedData, registry: ModelRegistry,
         lineage=_lineage(lineage, known),
     )
     return FoundMember(served=served, folder=folder, given=given, data=data, share=config.share)
+
+
+def _kept(folder: str, copies: str, model: RegisteredVersion) -> str:
+    """Where every host reads a model that lies in a folder of this one alone: a copy in the object store."""
+    url = join(copies, hashlib.sha256(model.address.encode()).hexdigest()[:32])
+    if not is_complete(url):
+        upload_files(folder, url)
+    return url
 
 
 def _check_is_model(folder: str) -> None:

@@ -2,16 +2,16 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from data_pipeline.dataset.prepared import PreparedData
-from data_pipeline.storage import join
+from data_pipeline.storage import exists, join, read_bytes
 from jobs.ensemble.members import FoundMember, find_members
 from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.schema import Recipe, with_absolute_paths
 from jobs.registry.registry import ModelRegistry, RegisteredVersion
+from jobs.tracking.address import check_tracking
 from rm_core.ensembles.config import check_ensemble_config
 
 __all__ = ["STATE_FILE", "EnsembleTask", "prepare", "registered"]
@@ -44,6 +44,7 @@ def prepare(recipe: Recipe) -> EnsembleTask:
     """
     check_ensemble_config(recipe.ensemble)
     recipe = replace(recipe, ensemble=with_absolute_paths(recipe.ensemble, "data", "output"))
+    check_tracking(recipe.tracking)
     registry = ModelRegistry(recipe.tracking.uri)
     data = PreparedData.open(manifest_of(recipe, recipe.ensemble.data))
     members = find_members(recipe, data, registry)
@@ -63,9 +64,8 @@ def identity_of(recipe: Recipe, data: PreparedData, members: Sequence[FoundMembe
 
 def registered(task: EnsembleTask) -> RegisteredVersion | None:
     """The version that an earlier run made of the same; None where there is none, or it was deleted."""
-    path = join(task.recipe.ensemble.output, STATE_FILE)
-    if not os.path.isfile(path):
+    url = join(task.recipe.ensemble.output, STATE_FILE)
+    if not exists(url):
         return None
-    with open(path, encoding="utf8") as file:
-        state = json.load(file)
+    state = json.loads(read_bytes(url))
     return task.registry.look_up(state["address"]) if state["identity"] == task.identity else None

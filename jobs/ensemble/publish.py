@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from data_pipeline.shown import markdown
 from data_pipeline.storage import join, write_atomic
 from jobs.ensemble.members import FoundMember
 from jobs.ensemble.parts import Parts
@@ -15,26 +16,29 @@ from jobs.registry.registry import CANDIDATE, RegisteredVersion
 from jobs.runtime.terminal import table
 from jobs.tracking.tracker import Tracker
 
-__all__ = ["publish"]
+__all__ = ["publish", "remember", "show"]
 
 REPORT = "ensemble_report.json"
 
 
-def publish(task: EnsembleTask, fitted: Fitted, folder: str) -> None:
-    """Write the report, log a run, register the model as the candidate, remember it, and show it.
+def publish(task: EnsembleTask, fitted: Fitted, folder: str) -> RegisteredVersion:
+    """Write the report, log a run, and register the model as the candidate.
 
     Args:
-        folder: the model.
+        folder: the model, a local one.
     """
     output = task.recipe.ensemble.output
     facts, title = facts_of(task, fitted.parts), f"Ensemble {task.recipe.ensemble.register_as}"
     write_ensemble_report(output, fitted.ensemble, fitted.judgement, title=title, facts=facts)
     text = json.dumps({"title": title, "facts": facts} | fitted.judgement.to_json(), indent=2, ensure_ascii=False)
     write_atomic(join(output, REPORT), f"{text}\n".encode())
-    version = track(task, fitted, folder)
+    return track(task, fitted, folder)
+
+
+def remember(task: EnsembleTask, version: RegisteredVersion) -> None:
+    """Write down what the output folder has become: the same command then does nothing."""
     state = {"identity": task.identity, "address": version.address}
-    write_atomic(join(output, STATE_FILE), json.dumps(state).encode())
-    show(task.recipe, fitted, version)
+    write_atomic(join(task.recipe.ensemble.output, STATE_FILE), json.dumps(state).encode())
 
 
 def facts_of(task: EnsembleTask, parts: Parts) -> dict[str, str]:
@@ -123,7 +127,9 @@ def description(recipe: Recipe, fitted: Fitted) -> str:
     lines = [summary, "", "| | pair accuracy | interval |", "| --- | ---: | ---: |"]
     for name, one in {"ensemble": ours, **judgement.members}.items():
         accuracy = one.report.overall.accuracy
-        lines.append(f"| {name} | {accuracy.value:.3f} | {accuracy.interval.low:.3f} to {accuracy.interval.high:.3f} |")
+        lines.append(
+            f"| {markdown(name)} | {accuracy.value:.3f} | {accuracy.interval.low:.3f} to {accuracy.interval.high:.3f} |"
+        )
     return "\n".join(lines)
 
 

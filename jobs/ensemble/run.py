@@ -19,6 +19,7 @@ from rm_core.ensembles.judgement import Judgement, judge, rewards_of, scored_by
 from rm_core.ensembles.table import ScoreTable, score_table
 from rm_core.evaluation.intervals import Resampling
 from rm_core.model_folder.folder import marker_sha256
+from rm_core.model_folder.remote import MARKER, draft_of, local_model
 from rm_core.scoring.scored_file import write_scored
 from rm_core.serving.served_model import HERE, ServedModel
 
@@ -63,19 +64,20 @@ def put_together(task: EnsembleTask) -> Fitted:
 def averaged(task: EnsembleTask) -> FoundMember:
     """One model with the average of the members' weights, in the output folder."""
     recipe, members = task.recipe, task.members
-    folder = join(recipe.ensemble.output, AVERAGE)
-    delete_folder(folder, first="model.json")
-    average_weights(
-        [member.folder for member in members],
-        [member.share for member in members],
-        folder,
-        lineage={"recipe": recipe.name, "data_fingerprint": task.data.manifest.fingerprint},
-    )
-    first = members[0].served
+    given = join(recipe.ensemble.output, AVERAGE)
+    delete_folder(given, first=MARKER)
+    with draft_of(given) as draft:
+        average_weights(
+            [member.folder for member in members],
+            [member.share for member in members],
+            draft,
+            lineage={"recipe": recipe.name, "data_fingerprint": task.data.manifest.fingerprint},
+        )
+    folder, first = local_model(given), members[0].served
     served = replace(
         first, name=AVERAGE, model=HERE, sha256=marker_sha256(folder), text_only=all_text_only(members), lineage={}
     )
-    return FoundMember(served=served, folder=folder, given=folder, data=task.data, share=1.0)
+    return FoundMember(served=served, folder=folder, given=given, data=task.data, share=1.0)
 
 
 def all_text_only(members: Sequence[FoundMember]) -> bool:
@@ -106,10 +108,13 @@ def fit_and_judge(task: EnsembleTask, served_by: Sequence[FoundMember], parts: P
     )  # fmt: skip
 
 
-def write_model(task: EnsembleTask, fitted: Fitted) -> str:
-    """The folder that is registered: numbers and addresses of the members; of averaged weights, the weights too."""
+def write_model(task: EnsembleTask, fitted: Fitted, folder: str) -> None:
+    """What is registered: numbers and addresses of the members; of averaged weights, the weights too.
+
+    Args:
+        folder: a local one, replaced as a whole.
+    """
     config, served_by = task.recipe.ensemble, fitted.served_by
-    folder = join(config.output, "model")
     shutil.rmtree(folder, ignore_errors=True)
     if config.rule == AVERAGE:
         shutil.copytree(served_by[0].folder, folder)
@@ -132,4 +137,3 @@ def write_model(task: EnsembleTask, fitted: Fitted) -> str:
     add_served_files(folder, served)
     combined = fitted.ensemble.combine(rewards_of(fitted.judged_on, fitted.ensemble))
     write_scored(join(folder, JUDGED_FILE), scored_by(fitted.judged_on, combined.rewards))
-    return folder

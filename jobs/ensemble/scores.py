@@ -4,7 +4,6 @@ member --scored.parquet that says it is of this model, data and split, else the 
 """
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -106,7 +105,7 @@ def _other_files(recipe: Recipe, member: FoundMember, registry: ModelRegistry) -
         yield join(parent_of(parent_of(member.given)), "evaluate", SCORED_FILE)
     run_id = member.served.lineage.get("mlflow_run_id")
     if run_id is not None:
-        into = os.path.join(recipe.ensemble.output, "copies", f"run-{run_id}")
+        into = join(recipe.ensemble.output, "copies", f"run-{run_id}")
         found = registry.file_of_run(run_id, f"evaluation/{SCORED_FILE}", into)
         if found is not None:
             yield found

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline.errors import MissingInput, RecipeError
+from data_pipeline.shown import one_line, printable_json
 from data_pipeline.storage import exists, join, write_atomic
 from jobs.pages.compare_page import render_comparison, verdict
 from jobs.runtime.terminal import columns, say
@@ -60,7 +61,8 @@ def run(
     differences = largest_differences(matched.a, matched.b, items)
     only = (matched.only_a, matched.only_b)
     if json:
-        print(json_format.dumps(_document(found, (name_a, name_b), differences, only), indent=2, ensure_ascii=False))
+        text = json_format.dumps(_document(found, (name_a, name_b), differences, only), indent=2, ensure_ascii=False)
+        print(printable_json(text))
         return 0
     html = render_comparison(found, a=name_a, b=name_b, differences=differences, only=only)
     write_atomic(output, html.encode())
@@ -102,7 +104,7 @@ def _show(
     differences: tuple[Sequence[ItemDifference], Sequence[ItemDifference]],
     only: tuple[int, int],
 ) -> None:
-    say(f"A: {names[0]}\nB: {names[1]}")
+    say(f"A: {one_line(names[0])}\nB: {one_line(names[1])}")
     if any(only):
         say(f"{only[0]:,} Comparisons of A alone and {only[1]:,} of B alone are left out")
     groups = [("all", found), *found.by_group.items()]
@@ -113,7 +115,7 @@ def _show(
             columns(title, ("source", "Comparison", "margin of A", "margin of B"), rows)
     for name, one in groups[1:]:
         if found.is_clear(one):
-            say(f"{name}: {verdict(found, one)}")
+            say(f"{one_line(name)}: {verdict(found, one)}")
     say(f"\n{verdict(found)}")
 
 

@@ -10,7 +10,7 @@ from data_pipeline.encoding.tokenizer import tokenizer_fingerprint
 from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.schema import EvaluateConfig, Recipe, with_absolute_paths
 from jobs.runtime.terminal import say
-from jobs.tracking.answers import check_answers
+from jobs.tracking.address import check_tracking
 from rm_core.model_folder.folder import marker_sha256, verify_folder
 from rm_core.model_folder.reading import check_data, reading_to_use
 from rm_core.model_folder.remote import local_model
@@ -43,10 +43,11 @@ def prepare(recipe: Recipe) -> Evaluation:
     """Check what `recipe.evaluate` names.
 
     Raises:
-        UserError: data or model are not there, or the model reads other tokens than the data have.
-        RunError: MLflow doesn't answer.
+        UserError: data or model are not there, the tracking store or the experiment, or the model reads other tokens
+            than the data have.
+        RunError: the store doesn't answer.
     """
-    check_answers(recipe.tracking.uri)
+    check_tracking(recipe.tracking)
     config = with_absolute_paths(recipe.evaluate, "model", "data", "output")
     copy = local_model(config.model)
     lineage = verify_folder(copy)

@@ -1,7 +1,6 @@
 """Publish an evaluation: a report in its folder, numbers and charts in MLflow, headlines in the terminal."""
 
-import os
-
+from data_pipeline.shown import markdown
 from data_pipeline.storage import exists, join, parent_of
 from jobs.evaluate.prepare import Evaluation
 from jobs.pages.evaluation_report import write_report
@@ -50,7 +49,7 @@ def log(tracker: Tracker, evaluation: Evaluation, report: EvaluationReport) -> N
     recipe, config, data = evaluation.recipe, evaluation.config, evaluation.data
     tracker.log_evaluation(report.numbers())
     for name in ("report.json", "report.html", SCORED_FILE):
-        tracker.log_file(os.path.join(config.output, name), "evaluation")
+        tracker.log_file(join(config.output, name), "evaluation")
     title = f"{recipe.name}, split {config.split}"
     tracker.log_bytes(bars_png(title, {name: _bar(group) for name, group in groups_of(report).items()}), ACCURACY_PLOT)
     tracker.log_dataset(
@@ -81,7 +80,7 @@ def results_table(report: EvaluationReport) -> str:
     for name, group in groups.items():
         accuracy = group.accuracy
         interval = f"{accuracy.interval.low:.3f} to {accuracy.interval.high:.3f}"
-        cells = [name, f"{accuracy.num_comparisons:,}", f"{accuracy.value:.3f}", interval]
+        cells = [markdown(name), f"{accuracy.num_comparisons:,}", f"{accuracy.value:.3f}", interval]
         lines.append(f"| {' | '.join(cells)} | {group.length_only.value:.3f} |")
     return "\n".join(lines)
 
@@ -98,5 +97,5 @@ def show(recipe: Recipe, report: EvaluationReport) -> None:
     if report.blank_images is not None:
         rows.append(("image part", f"{report.blank_images.real.value:.3f}"))
         rows.append(("image part, images blanked", f"{report.blank_images.blank.value:.3f}"))
-    rows.append(("report", os.path.join(recipe.evaluate.output, "report.html")))
+    rows.append(("report", join(recipe.evaluate.output, "report.html")))
     table(f"Evaluation of {recipe.name}, split {recipe.evaluate.split}", rows)

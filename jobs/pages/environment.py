@@ -5,6 +5,7 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from data_pipeline.shown import masked
 from jobs.pages import formats
 from jobs.pages.plots.svg import Svg
 
@@ -31,9 +32,15 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    found.finalize = _shown
     found.filters["drawn"] = _drawn
     found.filters |= {name: getattr(formats, name) for name in formats.__all__}
     return found
+
+
+def _shown(value: object) -> object:
+    """A page shows no password of an address."""
+    return masked(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _drawn(drawing: Svg) -> Markup:

@@ -7,6 +7,7 @@ from typing import Any
 from data_pipeline.inspection.diff import Change, Count, DataDiff, Group, compare
 from data_pipeline.inspection.places import read_place
 from data_pipeline.inspection.verify import CheckedFile, checks_of, verify_files
+from data_pipeline.shown import one_line, printable_json
 from jobs.pages.data_page import write_data_page
 from jobs.preprocess.preprocess import unread_rows
 from jobs.runtime.terminal import columns, progress, say
@@ -17,6 +18,7 @@ EXIT_DIFFERENT = 1
 EXIT_BAD_FILES = 1
 MAX_LISTED = 10
 MAX_VALUE_CHARS = 60
+MAX_URL_CHARS = 500
 MAX_ROWS = 60  # of one table; --json has all
 
 _KINDS = {
@@ -48,7 +50,8 @@ def diff(before: str, after: str, *, json: bool) -> int:
     first, second = read_place(before), read_place(after)
     found = compare(first.manifest, first.rows(), second.manifest, second.rows())
     if json:
-        print(json_format.dumps({"a": before, "b": after, **found.to_json()}, indent=2, ensure_ascii=False))
+        text = json_format.dumps({"a": before, "b": after, **found.to_json()}, indent=2, ensure_ascii=False)
+        print(printable_json(text))
     elif found.is_empty:
         say(f"the same: {first.manifest.counts.kept:,} Comparisons, manifest {first.manifest.address}")
     else:
@@ -69,7 +72,7 @@ def verify(folder: str) -> int:
             bad += [checked] if checked.problem else []
             advance(done, f"{len(bad)} bad" if bad else "")
     for one in bad[:MAX_LISTED]:
-        say(f"bad: {one.url} {one.problem}")
+        say(f"bad: {one_line(one.url, MAX_URL_CHARS)} {one.problem}")
     if len(bad) > MAX_LISTED:
         say(f"... and {len(bad) - MAX_LISTED:,} more")
     if bad:

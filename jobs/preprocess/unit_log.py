@@ -14,6 +14,7 @@ from pathlib import Path
 from data_pipeline import storage
 from data_pipeline.config import PreprocessConfig
 from data_pipeline.dataset.layout import log_url
+from data_pipeline.shown import masked
 from data_pipeline.transform.units import UnitResult, WorkUnit, run_unit
 
 __all__ = ["UnitReport", "logged_unit", "peak_memory"]
@@ -76,7 +77,7 @@ def _account(result: UnitResult, peak_bytes: int) -> str:
 
 
 def _write(url: str, text: str) -> None:
-    storage.write_atomic(url, text.encode("utf-8", "backslashreplace"))
+    storage.write_atomic(url, masked(text).encode("utf-8", "backslashreplace"))
 
 
 def _now() -> str:

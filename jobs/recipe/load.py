@@ -31,6 +31,7 @@ from omegaconf.errors import (
 from data_pipeline.bounds import check_bounds
 from data_pipeline.config import SourceConfig
 from data_pipeline.errors import MissingInput, RecipeError
+from jobs.recipe.addresses import check_no_secrets
 from jobs.recipe.schema import SECTIONS, Recipe
 from rm_core.ensembles.config import MemberConfig
 
@@ -76,6 +77,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), settings: Mapp
         raise RecipeError(f"{source}: {_one_line(error)}") from error
     assert isinstance(recipe, Recipe)
     check_bounds(recipe)
+    check_no_secrets(recipe, source)
     return recipe
 
 

@@ -16,7 +16,7 @@ __all__ = ["list_versions", "register"]
 
 def list_versions(*, tracking_uri: str | None) -> int:
     """Print every version of every registered model."""
-    uri = _uri(tracking_uri)
+    registry, uri = _registry(tracking_uri)
     rows = [
         [
             one.address,
@@ -26,7 +26,7 @@ def list_versions(*, tracking_uri: str | None) -> int:
             one.tags.get("gate", ""),
             f"{datetime.fromtimestamp(one.created_s).astimezone():%Y-%m-%d %H:%M}",
         ]
-        for one in ModelRegistry(uri).versions()
+        for one in registry.versions()
     ]
     columns(f"Models in {uri}", ("model", "aliases", "kind", "accuracy", "gate", "made"), rows)
     return 0
@@ -34,7 +34,7 @@ def list_versions(*, tracking_uri: str | None) -> int:
 
 def register(model: str, name: str, *, tracking_uri: str | None) -> int:
     """Make one trained model the next version of `name`; its files stay where its run logged them."""
-    registry = ModelRegistry(_uri(tracking_uri))
+    registry, _ = _registry(tracking_uri)
     logged = registry.resolve(model if is_address(model) else f"runs:/{_run_of(model)}")
     folder = registry.local_folder(logged)
     tags = {"kind": "model"} | {key: value for key, value in _lineage(folder).items() if value}
@@ -58,8 +58,10 @@ def _lineage(folder: str) -> dict[str, str]:
     return {key: str(said.get(key, "")) for key in ("recipe", "data_fingerprint")}
 
 
-def _uri(tracking_uri: str | None) -> str:
-    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-    if not uri:
-        raise RecipeError("which MLflow? add tracking.uri=sqlite:///runs/demo/mlflow.db, or set MLFLOW_TRACKING_URI")
-    return uri
+def _registry(tracking_uri: str | None) -> tuple[ModelRegistry, str]:
+    """The registry, and its address as it was given."""
+    if tracking_uri is not None:
+        return ModelRegistry(tracking_uri), tracking_uri
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        return ModelRegistry(uri, "MLFLOW_TRACKING_URI"), uri
+    raise RecipeError("which MLflow? add tracking.uri=sqlite:///runs/demo/mlflow.db, or set MLFLOW_TRACKING_URI")

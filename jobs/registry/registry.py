@@ -25,10 +25,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.file_utils import local_file_uri_to_path
 
 from data_pipeline.errors import MissingInput, RunError
-from data_pipeline.storage import private_folder
+from data_pipeline.shown import masked
+from data_pipeline.storage import is_local, private_folder
+from jobs.recipe.addresses import STORE_KEY
+from jobs.tracking.address import absolute_uri
 from jobs.tracking.answers import check_answers
 from jobs.tracking.run_writer import MAX_TAG_CHARS
-from jobs.tracking.tracker import MODEL_VERSIONS_TAG, absolute_uri
+from jobs.tracking.tracker import MODEL_VERSIONS_TAG
 
 __all__ = ["CANDIDATE", "CHAMPION", "PREVIOUS", "ModelRegistry", "RegisteredVersion", "is_address"]
 
@@ -72,12 +75,16 @@ class ModelRegistry:
 
     Args:
         uri: the tracking store; None: the one this process is set to (``MLFLOW_TRACKING_URI``).
+        key: what messages call it.
+
+    Raises:
+        RecipeError: `uri` names no store.
     """
 
-    def __init__(self, uri: str | None) -> None:
-        if uri is not None:
-            check_answers(uri)
-        self._uri = None if uri is None else absolute_uri(uri)
+    def __init__(self, uri: str | None, key: str = STORE_KEY) -> None:
+        self._uri = None if uri is None else absolute_uri(uri, key)
+        if self._uri is not None:
+            check_answers(self._uri)
         self._client = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
 
     def resolve(self, address: str) -> RegisteredVersion:
@@ -110,7 +117,8 @@ class ModelRegistry:
         """A local folder with the model's files: where they are, or a copy.
 
         Args:
-            copies: the folder for copies of what is elsewhere; None: one that this machine's processes share.
+            copies: the folder for copies of what is elsewhere; None, or one in an object store: a folder that this
+                machine's processes share.
 
         Raises:
             MissingInput: the files are not there, or can't be fetched.
@@ -120,7 +128,7 @@ class ModelRegistry:
             if not os.path.isdir(folder):
                 raise MissingInput(f"{model.address}: its files are not at {folder}")
             return folder
-        parent = Path(copies or private_folder("models"))
+        parent = Path(_local_place(copies))
         parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         copy = parent / f"mlflow-{hashlib.sha256(model.location.encode()).hexdigest()[:32]}"
         if not copy.exists():
@@ -131,13 +139,18 @@ class ModelRegistry:
         return str(copy)
 
     def file_of_run(self, run_id: str, name: str, into: str) -> str | None:
-        """A local copy, below `into`, of a run's artifact; None where the store has no such run or artifact."""
+        """A local copy of a run's artifact; None where the store has no such run or artifact.
+
+        Args:
+            into: the folder for it; one in an object store: one of this machine in its place.
+        """
         try:
             folder = name.rpartition("/")[0]
             if all(entry.path != name for entry in self._client.list_artifacts(run_id, folder or None)):
                 return None
-            os.makedirs(into, exist_ok=True)
-            return str(self._client.download_artifacts(run_id, name, into))
+            place = into if is_local(into) else os.path.join(_local_place(into), f"run-{run_id}")
+            os.makedirs(place, exist_ok=True)
+            return str(self._client.download_artifacts(run_id, name, place))
         except MlflowException as error:
             if error.error_code in _GONE:
                 return None
@@ -184,8 +197,8 @@ class ModelRegistry:
     def note_on_run(self, run_id: str, tags: Mapping[str, str], name: str, text: str) -> None:
         """Set tags of a run, and write `text` to its artifact `name`."""
         for key, value in tags.items():
-            self._client.set_tag(run_id, key, value[:MAX_TAG_CHARS])
-        self._client.log_text(run_id, text, name)
+            self._client.set_tag(run_id, key, masked(value)[:MAX_TAG_CHARS])
+        self._client.log_text(run_id, masked(text), name)
 
     def find(self, name: str, alias: str) -> RegisteredVersion | None:
         """The version that the alias stands for; None where there is no such model or alias."""
@@ -244,6 +257,10 @@ class ModelRegistry:
             return str(download_artifacts(artifact_uri=model.location, dst_path=files, tracking_uri=self._uri))
         except (MlflowException, OSError) as error:
             raise MissingInput(f"{model.address}: {model.location} can't be fetched: {error}") from error
+
+
+def _local_place(copies: str | None) -> str:
+    return copies if copies is not None and is_local(copies) else private_folder("models")
 
 
 def _of_logged(found: LoggedModel) -> RegisteredVersion:

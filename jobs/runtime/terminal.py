@@ -1,4 +1,8 @@
-"""What the user sees: a line, a table, a progress bar that is a plain line now and then where there is no terminal."""
+"""What the user sees: a line, a table, a progress bar that is a plain line now and then where there is no terminal.
+
+Texts may be of records and hold addresses: terminal codes and passwords are taken out of all of them here. A text of
+data inside a line of ours passes `shown.one_line` where the line is made, since line breaks are kept here.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -9,9 +13,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from data_pipeline.shown import masked, one_line, printable
+
 __all__ = ["columns", "duration", "progress", "say", "table"]
 
 PLAIN_INTERVAL_S = 10.0
+_CELL_CHARS = 2000
 
 Advance = Callable[[int, str], None]
 """``advance(done, note)``: so many of the total are done by now; `note` is shown behind the bar."""
@@ -19,7 +26,7 @@ Advance = Callable[[int, str], None]
 
 def say(text: str) -> None:
     """One line for the user."""
-    _console().print(text, markup=False, highlight=False, soft_wrap=True)
+    _console().print(printable(masked(text)), markup=False, highlight=False, soft_wrap=True)
 
 
 def table(title: str, rows: Sequence[tuple[str, str]]) -> None:
@@ -29,7 +36,7 @@ def table(title: str, rows: Sequence[tuple[str, str]]) -> None:
     shown.add_column(no_wrap=True)
     shown.add_column(justify="right", overflow="fold")
     for name, value in rows:
-        shown.add_row(name, value)
+        shown.add_row(_cell(name), _cell(value))
     _console().print(shown)
 
 
@@ -41,7 +48,7 @@ def duration(seconds: float) -> str:
 
 
 def columns(title: str, names: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = False) -> None:
-    """A table of texts; they may be of records, so nothing in them is taken for markup or terminal codes.
+    """A table of texts.
 
     Args:
         numbers: whether all columns but the first hold numbers.
@@ -49,12 +56,15 @@ def columns(title: str, names: Sequence[str], rows: Sequence[Sequence[str]], *, 
     say(f"\n{title}")
     shown = Table()
     for column, name in enumerate(names):
-        shown.add_column(name, overflow="fold", justify="right" if numbers and column else "left")
+        shown.add_column(_cell(name), overflow="fold", justify="right" if numbers and column else "left")
     for row in rows:
-        shown.add_row(
-            *(Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in cell)) for cell in row)
-        )
+        shown.add_row(*map(_cell, row))
     _console().print(shown)
+
+
+def _cell(text: str) -> Text:
+    """Nothing in it is taken for markup."""
+    return Text(one_line(text, limit=_CELL_CHARS))
 
 
 @contextmanager
@@ -72,15 +82,15 @@ def progress(title: str, total: int, already: int = 0) -> Iterator[Advance]:
         yield _plain(title, total, already)
         return
     columns = [
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     ]
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task(title, total=total, completed=already, note="")
-        yield lambda done, note: bar.update(task, completed=done, note=note)
+        task = bar.add_task(one_line(title), total=total, completed=already, note="")
+        yield lambda done, note: bar.update(task, completed=done, note=one_line(note))
 
 
 def _plain(title: str, total: int, already: int) -> Advance:

@@ -4,7 +4,6 @@ arguments -> Recipe, checked here -> one zip: our packages + recipe.yaml, every 
       -> cluster.submission.job.Submission -> Jobs API -> id          with --wait: its log, its exit code
 """
 
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,8 +16,9 @@ from cluster.submission.job import Submission, new_id
 from cluster.submission.job_entry import pins_of
 from data_pipeline import storage
 from data_pipeline.errors import RecipeError
+from jobs.recipe.addresses import check_address
 from jobs.recipe.load import load_recipe, split_arguments
-from jobs.recipe.schema import Recipe, to_flat_params, to_yaml
+from jobs.recipe.schema import Recipe, to_yaml
 from jobs.runtime import PACKAGES
 from jobs.runtime.terminal import say
 from jobs.submit.send_and_follow import COMMAND_KEY, cluster_errors, follow_to_its_end, send
@@ -28,9 +28,8 @@ __all__ = ["submit"]
 PINNED = ("ray", "torch", "transformers", "deepspeed", "mlflow", "pyarrow", "tokenizers", "peft")
 RECIPE_FILE = "recipe.yaml"
 
-_SECRETS = re.compile(
-    r"://[^/@\s]*:[^/@\s]+@|[?&](?:X-Amz-Signature|X-Amz-Security-Token|Signature|sig)=", re.IGNORECASE
-)
+_TRACKED = frozenset({"train", "evaluate", "sweep", "ensemble", "promote", "runs", "demo"})
+"""Commands that ask MLflow."""
 
 
 def submit(
@@ -97,7 +96,7 @@ def _read(arguments: list[str], recipe_commands: Mapping[str, str | None]) -> tu
 
 
 def _check(command: str, recipe: Recipe) -> None:
-    """Refuse what could only work here: a folder of this machine's, a secret that the cluster would show."""
+    """Refuse what could only work here: a folder of this machine's."""
     folders = {"run_dir": recipe.run_dir}
     if command in {"preprocess", "demo"}:
         folders["data_root"] = recipe.data_root
@@ -113,17 +112,8 @@ def _check(command: str, recipe: Recipe) -> None:
             f"cluster.submit.stop_wait_s={wait_s} would kill a stopped training within its train.stop_grace_s="
             f"{grace_s:g}: say cluster.submit.stop_wait_s={grace_s + 60:.0f}"
         )
-    if recipe.tracking.uri.startswith("sqlite:") and "://" in recipe.tracking.uri.removeprefix("sqlite:///"):
-        raise RecipeError(
-            f"tracking.uri={recipe.tracking.uri} is no file that SQLite can open: give the address of an MLflow "
-            "server, such as tracking.uri=https://mlflow.example.com"
-        )
-    for key, value in to_flat_params(recipe).items():
-        if _SECRETS.search(value):
-            raise RecipeError(
-                f"{key} holds a password or a signature, which the cluster would show: leave it out of the address and "
-                "send it by --env, such as --env MLFLOW_TRACKING_USERNAME --env MLFLOW_TRACKING_PASSWORD"
-            )
+    if command in _TRACKED:
+        check_address(recipe.tracking.uri)
 
 
 def _pack(recipe: Recipe, target: str | None) -> tuple[Package, str]:

@@ -6,6 +6,7 @@ from data_pipeline.dataset.manifest import Manifest
 from data_pipeline.errors import RecipeError
 from data_pipeline.storage import absolute
 from jobs.preprocess.manifests import manifest_of
+from jobs.recipe.addresses import check_address
 from jobs.recipe.schema import Recipe, with_absolute_paths
 from jobs.recipe.sweep_config import check_sweep_config
 from jobs.sweep.axes import axes_of
@@ -103,6 +104,7 @@ def prepare(recipe: Recipe, variants: Variants) -> Sweep:
     Raises:
         UserError: the sweep, or the recipe of one of its trials, is wrong.
     """
+    check_address(recipe.tracking.uri)
     check_sweep_config(recipe.sweep)
     folder = SweepFolder(absolute(recipe.sweep.output))
     sweep = Sweep(recipe=recipe, trial_recipes=TrialRecipes(base=recipe, variants=variants, folder=folder))

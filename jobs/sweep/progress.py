@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from data_pipeline.shown import markdown, unwrapped
 from data_pipeline.storage import exists, join
 from jobs.recipe.schema import Recipe
 from jobs.runtime.terminal import Advance, say
@@ -14,6 +15,7 @@ from jobs.tracking.tracker import Tracker
 __all__ = ["SweepProgress", "results_rows", "results_table", "sweep_page"]
 
 RESULTS = "Results"
+_CELL_CHARS = 600
 
 
 class SweepProgress:
@@ -144,13 +146,13 @@ def sweep_page(recipe: Recipe, folder: SweepFolder, states: Sequence[TrialState]
     summary += [f"{kinds.count(kind)} {kind}" for kind in ("running", "failed", "stopped") if kind in kinds]
     _, rows = results_rows(recipe, folder, states)
     if rows and rows[0][2]:
-        summary.append(f"best {config.metric}: {rows[0][2]}, by {rows[0][0]}, seed {rows[0][1]}")
+        summary.append(f"best {config.metric}: {rows[0][2]}, by {_cell(rows[0][0])}, seed {rows[0][1]}")
     axes = ", ".join(f"`{axis}`" for axis in [*config.parameters, *config.points])
     about = (
         f"Sweep of recipe `{recipe.name}`: {config.method} over {axes}; seeds {', '.join(map(str, config.seeds))}; "
         f"ranked by `{config.metric}`. Each trial is a run below this one.\n\nFiles: `{config.output}`."
     )
-    return {"": f"{_cell(' · '.join(summary))}\n\n{about}", RESULTS: results_table(recipe, folder, states)}
+    return {"": f"{' · '.join(summary)}\n\n{about}", RESULTS: results_table(recipe, folder, states)}
 
 
 def results_rows(
@@ -183,4 +185,4 @@ def results_table(recipe: Recipe, folder: SweepFolder, states: Sequence[TrialSta
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    return markdown(unwrapped(text), _CELL_CHARS)

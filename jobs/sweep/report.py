@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from data_pipeline.shown import markdown, unwrapped
 from data_pipeline.storage import exists, join, write_atomic
 from jobs.pages.formats import score
 from jobs.pages.sweep_page import render_page
@@ -154,7 +155,10 @@ def summary(results: SweepResults, analysis: Analysis, items: Mapping[str, Paire
         cells += [score(place.behind), noise_words(place, items)] if index else ["", "best"]
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", *(f"- {law_words(fit)}" for fit in analysis.fits)]
-    lines += [f"- {one.label}, seed {one.seed}: {one.state}. {one.reason}".rstrip() for one in results.unfinished]
+    lines += [
+        f"- {one.label}, seed {one.seed}: {one.state}. {markdown(unwrapped(one.reason))}".rstrip()
+        for one in results.unfinished
+    ]
     if results.paper_table is not None:
         paper = load_table(results.paper_table)
         head, *rows = paper_lines(paper, measured(paper, results.points))

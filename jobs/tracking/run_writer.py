@@ -1,4 +1,7 @@
-"""What is written to one MLflow run whose id is known: parameters, tags, description, data, numbers and files."""
+"""What is written to one MLflow run whose id is known: parameters, tags, description, data, numbers and files.
+
+No password of an address is written, in whatever text it stands.
+"""
 
 import json
 import tempfile
@@ -15,6 +18,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Param
 
 from data_pipeline.errors import MissingInput
+from data_pipeline.shown import masked
+from data_pipeline.storage import exists, is_local, local_copy
 from jobs.recipe.schema import Recipe, to_flat_params, to_yaml
 
 __all__ = ["ATTEMPTS", "GOING_ON", "MAX_TAG_CHARS", "SECONDS_TAG", "RunWriter", "source_tags", "with_part"]
@@ -97,7 +102,7 @@ class RunWriter:
     def log_params(self, params: Mapping[str, str]) -> None:
         """Log the flat resolved config; a value that differs from an earlier attempt's becomes tag ``resumed.KEY``."""
         earlier = self._client.get_run(self.run_id).data.params
-        values = {key: _shorten(value, MAX_PARAM_CHARS) for key, value in params.items()}
+        values = {key: _shorten(masked(value), MAX_PARAM_CHARS) for key, value in params.items()}
         fresh = iter([Param(key, value) for key, value in values.items() if key not in earlier])
         while batch := list(islice(fresh, PARAMS_A_BATCH)):
             self._client.log_batch(self.run_id, params=batch)
@@ -106,7 +111,7 @@ class RunWriter:
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags, for example ``recipe``, ``git_commit``, ``data_fingerprint``; the newest value counts."""
         for key, value in tags.items():
-            self._client.set_tag(self.run_id, key, _shorten(value, MAX_TAG_CHARS))
+            self._client.set_tag(self.run_id, key, _shorten(masked(value), MAX_TAG_CHARS))
 
     def describe(self, text: str, heading: str = "") -> None:
         """Write the description at the head of the run's page, in Markdown.
@@ -141,7 +146,7 @@ class RunWriter:
             name=name,
             digest=fingerprint[:MAX_DIGEST_CHARS],
             source_type="local" if "://" not in source else source.partition("://")[0],
-            source=json.dumps({"uri": source}),
+            source=json.dumps({"uri": masked(source)}),
             profile=json.dumps(profile, sort_keys=True),
         )
         self._client.log_inputs(self.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
@@ -180,27 +185,32 @@ class RunWriter:
             self._client.log_artifact(self.run_id, str(path), folder or None)
 
     def log_file(self, path: str | Path, folder: str | None = None) -> None:
-        """Copy a local file, or everything in a local folder, to the run's artifacts below `folder`.
+        """Copy a file, local or in an object store, or everything in a local folder, to the run's artifacts.
+
+        Args:
+            folder: below which it stands there; None: at the top.
 
         Raises:
             MissingInput: there is nothing at `path`.
         """
-        if not Path(path).exists():
-            raise MissingInput(f"no file or folder {str(path)!r} to log to MLflow: the step that writes it has not run")
-        if Path(path).is_dir():
-            self._client.log_artifacts(self.run_id, str(path), folder)
-        else:
-            self._client.log_artifact(self.run_id, str(path), folder)
+        url = str(path)
+        if is_local(url) and Path(url).is_dir():
+            self._client.log_artifacts(self.run_id, url, folder)
+            return
+        if not exists(url):
+            raise MissingInput(f"no file or folder {url!r} to log to MLflow: the step that writes it has not run")
+        with local_copy(url) as local:
+            self._client.log_artifact(self.run_id, local, folder)
 
     def log_text(self, text: str, name: str) -> None:
         """Write `text` to artifact `name`, for example ``config/recipe.yaml``."""
-        self._client.log_text(self.run_id, text, name)
+        self._client.log_text(self.run_id, masked(text), name)
 
     def log_text_once(self, name: str, text: Callable[[], str]) -> None:
         """Write what `text` returns to artifact `name`; an artifact that an earlier attempt wrote is left as it is."""
         folder = name.rpartition("/")[0]
         if all(entry.path != name for entry in self._client.list_artifacts(self.run_id, folder or None)):
-            self._client.log_text(self.run_id, text(), name)
+            self.log_text(text(), name)
 
 
 def _in_its_section(name: str) -> str:

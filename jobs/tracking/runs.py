@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from data_pipeline.shown import one_line, unwrapped
 from jobs.recipe.schema import Recipe
 from jobs.runtime.terminal import columns, duration, say
 from jobs.tracking.store import RunRow, read_runs
@@ -9,6 +10,7 @@ from jobs.tracking.store import RunRow, read_runs
 __all__ = ["run"]
 
 _SHOWN = 30
+_REASON_CHARS = 1000
 _ID_CHARS = 8  # of 32: `compare` finds a run by the beginning of its id, and a narrow terminal shows it whole
 _NAMES = ("started", "name", "state", "done", "took", "loss", "held-out", "run")
 
@@ -24,7 +26,8 @@ def run(recipe: Recipe) -> None:
     columns(f"Runs of {recipe.tracking.experiment} in {recipe.tracking.uri}", _NAMES, [_cells(row) for row in rows])
     for row in rows:
         if row.reason:
-            say(f"{row.name} ({row.run_id[:_ID_CHARS]}) {row.state}: {row.reason}")
+            reason = one_line(unwrapped(row.reason), _REASON_CHARS)
+            say(f"{one_line(row.name)} ({row.run_id[:_ID_CHARS]}) {row.state}: {reason}")
 
 
 def _cells(row: RunRow) -> list[str]:

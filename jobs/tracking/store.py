@@ -9,13 +9,13 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
-from mlflow.exceptions import MlflowException
 
-from data_pipeline.errors import MissingInput, RunError, UserError
+from data_pipeline.errors import MissingInput, UserError
 from jobs.recipe.schema import TrackingConfig
+from jobs.tracking.address import absolute_uri, find_experiment, store_errors
 from jobs.tracking.answers import check_answers
 from jobs.tracking.run_writer import SECONDS_TAG
-from jobs.tracking.tracker import ENDED_TAG, absolute_uri
+from jobs.tracking.tracker import ENDED_TAG
 
 __all__ = ["FoundRun", "RunRow", "download", "experiment_id", "find_run", "metrics_of", "read_runs"]
 
@@ -42,15 +42,13 @@ def read_runs(config: TrackingConfig, limit: int) -> list[RunRow]:
     """The newest runs of the experiment, the newest first.
 
     Raises:
-        MissingInput: there is no such experiment.
+        UserError: the address is wrong, or there is no such experiment.
         RunError: the store can't be reached.
     """
     experiment = experiment_id(config)
     client = _client(config.uri)
-    try:
+    with store_errors(config.uri):
         found = client.search_runs([experiment], max_results=limit, order_by=["start_time DESC"])
-    except MlflowException as error:
-        raise RunError(f"tracking.uri={config.uri}: {str(error).splitlines()[0]}") from error
     return [_row(run) for run in found]
 
 
@@ -58,13 +56,10 @@ def experiment_id(config: TrackingConfig) -> str:
     """MLflow's id of the experiment.
 
     Raises:
-        MissingInput: there is no such experiment.
+        UserError: the address is wrong, or there is no such experiment.
         RunError: the store can't be reached.
     """
-    try:
-        found = _client(config.uri).get_experiment_by_name(config.experiment)
-    except MlflowException as error:
-        raise RunError(f"tracking.uri={config.uri}: {str(error).splitlines()[0]}") from error
+    found = find_experiment(config)
     if found is None:
         raise MissingInput(f"{config.uri} has no experiment {config.experiment!r}: nothing has been trained yet")
     return str(found.experiment_id)
@@ -76,10 +71,9 @@ def metrics_of(config: TrackingConfig, run_id: str) -> dict[str, float]:
     Raises:
         RunError: the store can't be reached, or doesn't know the run.
     """
-    try:
-        return dict(_client(config.uri).get_run(run_id).data.metrics)
-    except MlflowException as error:
-        raise RunError(f"tracking.uri={config.uri}: {str(error).splitlines()[0]}") from error
+    client = _client(config.uri)
+    with store_errors(config.uri):
+        return dict(client.get_run(run_id).data.metrics)
 
 
 def _client(uri: str) -> MlflowClient:
@@ -127,15 +121,13 @@ def find_run(uri: str, wanted: str) -> FoundRun:
         RunError: the store can't be reached.
     """
     client = _client(uri)
-    try:
+    with store_errors(uri):
         experiments = [one.experiment_id for one in client.search_experiments()]
         runs: dict[str, Run] = {}
         if "'" not in wanted and "%" not in wanted:  # no id has one, and no filter could hold it
             for filter_string in (f"attributes.run_id LIKE '{wanted}%'", f"attributes.run_name = '{wanted}'"):
                 for run in client.search_runs(experiments, filter_string, order_by=["start_time DESC"]):
                     runs[run.info.run_id] = run
-    except MlflowException as error:
-        raise RunError(f"tracking.uri={uri}: {str(error).splitlines()[0]}") from error
     found = [FoundRun(run_id=run.info.run_id, name=run.info.run_name) for run in runs.values()]
     if not found:
         raise MissingInput(
@@ -157,12 +149,10 @@ def download(uri: str, run: FoundRun, artifact: str, folder: str) -> str:
     """
     client = _client(uri)
     MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)  # one small file; the bar would stand in the user's output
-    try:
+    with store_errors(uri):
         parent = str(Path(artifact).parent)
         if all(entry.path != artifact for entry in client.list_artifacts(run.run_id, parent)):
             raise MissingInput(
                 f"run {run.title} has no {artifact}: `basereward evaluate` logs it to the training's run"
             )
         return str(client.download_artifacts(run.run_id, artifact, folder))
-    except MlflowException as error:
-        raise RunError(f"tracking.uri={uri}: {str(error).splitlines()[0]}") from error

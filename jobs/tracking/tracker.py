@@ -17,37 +17,26 @@ from mlflow.entities import LoggedModelOutput
 from mlflow.exceptions import MlflowException
 
 from data_pipeline import storage
-from data_pipeline.errors import MissingInput, RunError
+from data_pipeline.errors import MissingInput
+from jobs.recipe.addresses import SQLITE
 from jobs.recipe.schema import TrackingConfig
 from jobs.runtime.terminal import say
 from jobs.runtime.termination import Terminated, reason_ended, stop_signal, uninterrupted
+from jobs.tracking.address import UNREACHABLE, absolute_uri, find_experiment, store_errors
 from jobs.tracking.answers import check_answers
 
-__all__ = ["ENDED_TAG", "STATE_FILE", "UNREACHABLE", "Tracker", "absolute_uri", "reason_of", "state_of"]
+__all__ = ["ENDED_TAG", "STATE_FILE", "Tracker", "reason_of", "state_of"]
 
 STATE_FILE = "job_state.json"
 ENDED_TAG = "ended"
 PARENT_TAG = "mlflow.parentRunId"  # what the UI nests runs by
 
-UNREACHABLE = (MlflowException, OSError)
-"""What the client raises where the store doesn't answer; OSError: requests' own errors."""
-
-SQLITE = "sqlite:///"
 NOT_IN_MODEL_NAMES = r"[/:.%\"']"  # a recipe's name may hold them: paper/mixture
 MODEL_VERSIONS_TAG = "mlflow.modelVersions"  # where the UI looks for a logged model's registered versions
 
 # Creating a store prints one INFO line for each of its migrations.
 for _name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking", "sqlalchemy"):
     logging.getLogger(_name).setLevel(logging.WARNING)
-
-
-def absolute_uri(uri: str) -> str:
-    """`uri` with an SQLite path made absolute, for processes that run in another folder; its folder is made."""
-    if not uri.startswith(SQLITE):
-        return uri
-    path = Path(uri.removeprefix(SQLITE)).absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return f"{SQLITE}{path}"
 
 
 class Tracker(RunWriter):
@@ -65,15 +54,15 @@ class Tracker(RunWriter):
             adds: to the run of another job: its state, its end and why it ended stay as they are.
 
         Raises:
-            MissingInput: the store doesn't know the run that the state names.
+            UserError: the address, the experiment or the run that the state names is not there, or was deleted.
             RunError: the store can't be reached.
         """
-        check_answers(config.uri, patience_s)
         super().__init__(absolute_uri(config.uri))
+        check_answers(config.uri, patience_s)
         self._adds = adds
         self._state_url = storage.join(run_dir, STATE_FILE)
         state = self._read_state()
-        try:
+        with store_errors(config.uri):
             self._experiment_id = self._experiment(config)
             run_id = state.get("mlflow_run_id")
             self.resumed = run_id is not None
@@ -81,19 +70,14 @@ class Tracker(RunWriter):
                 tags = {} if parent is None else {PARENT_TAG: parent}
                 run_id = self._client.create_run(self._experiment_id, run_name=run_name, tags=tags).info.run_id
                 self._write_state(mlflow_run_id=run_id)
-            elif not adds:
+            else:
+                self._check_is_there(run_id, config.uri)
+            if self.resumed and not adds:
                 self._client.update_run(run_id, status="RUNNING")
                 if ENDED_TAG in self._client.get_run(run_id).data.tags:
                     self._client.delete_tag(run_id, ENDED_TAG)
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                message = f"{self._state_url} names MLflow run {run_id}, which {config.uri} doesn't have: "
-                raise MissingInput(
-                    f"{message}set tracking.uri to its store, or move that file away for a new run"
-                ) from error
-            raise RunError(f"tracking.uri={config.uri}: {str(error).splitlines()[0]}") from error
-        self.run_id = run_id
-        self.began_s = self._client.get_run(run_id).info.start_time / 1000
+            self.run_id = run_id
+            self.began_s = self._client.get_run(run_id).info.start_time / 1000
         """When the run was made, in seconds since 1970; restarts leave it."""
 
     def log_model(self, folder: str | Path, *, name: str, step: int, beside: str | None = None) -> str:
@@ -146,7 +130,7 @@ class Tracker(RunWriter):
                 say(f"MLflow at {self.uri} could not be told that the run is {state_of(error)}: {said}")
 
     def _experiment(self, config: TrackingConfig) -> str:
-        found = self._client.get_experiment_by_name(config.experiment)
+        found = find_experiment(config)
         if found is not None:
             return str(found.experiment_id)
         location = config.artifacts
@@ -155,6 +139,21 @@ class Tracker(RunWriter):
         # Without the kind the UI opens on its pages for language-model applications.
         kind = {"mlflow.experimentKind": "custom_model_development"}
         return str(self._client.create_experiment(config.experiment, artifact_location=location, tags=kind))
+
+    def _check_is_there(self, run_id: str, uri: str) -> None:
+        try:
+            stage = self._client.get_run(run_id).info.lifecycle_stage
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            message = f"{self._state_url} names MLflow run {run_id}, which {uri} doesn't have: "
+            raise MissingInput(f"{message}set tracking.uri to its store, or remove that file to begin anew") from error
+        if stage != "active":
+            raise MissingInput(
+                f"{self._state_url} names MLflow run {run_id}, which was deleted from {uri}: restore it with "
+                f"`MLFLOW_TRACKING_URI={self.uri} mlflow runs restore --run-id {run_id}`, or remove that file to begin "
+                "anew"
+            )
 
     def _read_state(self) -> dict[str, str]:
         if not storage.exists(self._state_url):

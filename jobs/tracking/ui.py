@@ -17,10 +17,11 @@ from pathlib import Path
 import psutil
 
 from data_pipeline.errors import MissingInput, RunError
+from jobs.recipe.addresses import SQLITE, check_address
 from jobs.recipe.schema import Recipe
 from jobs.runtime.terminal import say
+from jobs.tracking.address import absolute_uri
 from jobs.tracking.store import experiment_id
-from jobs.tracking.tracker import SQLITE, absolute_uri
 
 __all__ = ["run", "serving", "url_of"]
 
@@ -34,10 +35,12 @@ def run(recipe: Recipe) -> None:
     """Say where the runs of `recipe.tracking` are shown; serve them where that is an SQLite file.
 
     Raises:
+        RecipeError: the address names no store.
         MissingInput: the SQLite file is not there: nothing has run yet.
         RunError: the server did not start; says what it printed.
     """
     uri = recipe.tracking.uri
+    check_address(uri)
     if not uri.startswith(SQLITE):
         say(f"Open {url_of(uri, experiment_id(recipe.tracking))}")
         return

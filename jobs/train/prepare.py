@@ -8,8 +8,10 @@ from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.storage import is_local, join, read_bytes
 from jobs.pages.data_page import page_of
 from jobs.preprocess.manifests import manifest_of
+from jobs.recipe.addresses import check_address
 from jobs.recipe.schema import Recipe, with_absolute_paths
 from jobs.runtime.terminal import say
+from jobs.tracking.address import check_tracking
 from jobs.tracking.tracker import Tracker
 from jobs.train.progress import Watch
 from jobs.train.record import TrainingRecord
@@ -89,14 +91,18 @@ def prepare(recipe: Recipe, parent: ParentJob | None = None) -> Training | None:
         UserError: a recipe value, the data or the model folder is wrong, or the output holds another training.
         RunError: MLflow can't be reached.
     """
+    check_address(recipe.tracking.uri)
     config = checked_config(recipe)
     data = PreparedData.open(config.data)
     check_base(config.model, data)
     _, plan = make_plan(config, data)
     for line in shown_more_often(config, plan):
         say(line)
+    is_finished = is_complete(join(config.output, "export")) and is_logged(config)
+    if not is_finished:
+        check_tracking(recipe.tracking)  # before the folder is this training's
     claim_output(config, data.manifest.fingerprint)
-    if is_complete(join(config.output, "export")) and is_logged(config):
+    if is_finished:
         return None
     tracker = make_tracker(recipe, config, parent)
     with tracker.ended_by_errors():

@@ -6,8 +6,9 @@ from data_pipeline.storage import join
 from jobs.pages.plots.run import CURVES, curves_png
 from jobs.runtime.terminal import say, table
 from jobs.runtime.termination import uninterrupted
+from jobs.tracking.address import UNREACHABLE
 from jobs.tracking.metric_logger import send_all_waiting
-from jobs.tracking.tracker import UNREACHABLE, reason_of, state_of
+from jobs.tracking.tracker import reason_of, state_of
 from jobs.train.prepare import Training
 
 __all__ = ["publish", "publish_failure"]

@@ -11,6 +11,7 @@ import ray
 
 from cluster.capacity import Node
 from data_pipeline.dataset.manifest import Manifest
+from data_pipeline.shown import markdown, unwrapped
 from jobs.recipe.schema import Recipe
 from jobs.runtime.terminal import duration
 from jobs.tracking.run_writer import ATTEMPTS, GOING_ON, SECONDS_TAG
@@ -20,6 +21,7 @@ from rm_core.planner.gpus import GPUS
 
 __all__ = ["RunPage", "cluster_tags", "gpu_type_of", "price_of"]
 
+MAX_REASON_CHARS = 1000
 _SHOWN = {"train/loss": "loss", "train/accuracy": "accuracy on its own batch", "train/margin": "margin of the rewards"}
 
 
@@ -91,20 +93,20 @@ class RunPage:
             words.append(f"{self.gpu_hours:,.2f} GPU-hours")
         if self.cost is not None:
             words.append(f"about ${self.cost:,.2f}")
-        reason = f"\n\n**Why it ended:** {self.reason}" if self.reason else ""
+        reason = f"\n\n**Why it ended:** {markdown(unwrapped(self.reason), MAX_REASON_CHARS)}" if self.reason else ""
         return " · ".join(words) + reason
 
     def _what(self) -> str:
         config, counts = self.recipe.train, self.manifest.counts
         kept = {name: count for name, count in counts.by_split.items() if name != "train"}
         apart = "".join(f", {count:,} {name}" for name, count in kept.items())
+        sources = ", ".join(markdown(name) for name in sorted(counts.by_source))
         return (
             f"Reward model of recipe `{self.recipe.name}` from `{config.model}`: objective {config.objective.name}, "
             f"ZeRO stage {config.zero.stage}, {config.precision}, {config.num_workers} workers, "
             f"{config.global_batch} Comparisons a step.\n\n"
-            f"Data: {counts.by_split.get('train', 0):,} Comparisons to train on{apart}, of "
-            f"{', '.join(sorted(counts.by_source))}; manifest `{self.manifest.address}`, page in the artifact "
-            f"`data/data.html`.\n\n"
+            f"Data: {counts.by_split.get('train', 0):,} Comparisons to train on{apart}, of {sources}; "
+            f"manifest `{self.manifest.address}`, page in the artifact `data/data.html`.\n\n"
             f"Files: `{self.output}`"
         )
 
@@ -121,7 +123,7 @@ class RunPage:
             workers = f"{one.workers} x {one.gpu_type or 'CPU'}"
             began = f"{datetime.fromtimestamp(one.began_s, UTC):%Y-%m-%d %H:%M} UTC"
             steps = f"{one.first_step:,} to {one.last_step:,}"
-            ended = (one.ended or "running").replace("|", "/").replace("\n", " ")
+            ended = markdown(unwrapped(one.ended or "running"), MAX_REASON_CHARS)
             lines.append(
                 f"| {began} | {steps} | {workers} | {', '.join(one.nodes)} | {duration(one.seconds)} | {ended} |"
             )

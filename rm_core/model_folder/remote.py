@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,10 @@ from data_pipeline.storage import (
 from data_pipeline.storage.remote import identity_of
 from rm_core.model.backbone import read_config
 
-__all__ = ["MARKER", "backbone_settings", "local_backbone", "local_model", "publish", "read_marker"]
+__all__ = [
+    "MARKER", "backbone_settings", "draft_of", "local_backbone", "local_model", "publish", "read_marker",
+    "upload_files",
+]  # fmt: skip
 
 MARKER = "model.json"
 """Written last: a folder without it is no model."""
@@ -42,9 +47,26 @@ def publish(draft: str, url: str) -> None:
     if is_local(url):
         os.replace(draft, url)
         return
-    for name in sorted(os.listdir(draft), key=lambda name: name == MARKER):
-        upload(os.path.join(draft, name), join(url, name))
+    upload_files(draft, url)
     shutil.rmtree(draft)
+
+
+def upload_files(folder: str, url: str) -> None:
+    """Put the files of the local `folder` at `url`, the marker last."""
+    for name in sorted(os.listdir(folder), key=lambda name: name == MARKER):
+        upload(os.path.join(folder, name), join(url, name))
+
+
+@contextmanager
+def draft_of(url: str) -> Iterator[str]:
+    """The local folder to write a model into: `url` itself, or one that is put there when the block ends well."""
+    if is_local(url):
+        yield url
+        return
+    with tempfile.TemporaryDirectory() as beside:
+        draft = os.path.join(beside, "model")
+        yield draft
+        publish(draft, url)
 
 
 def local_model(url: str) -> str:

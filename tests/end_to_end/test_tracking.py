@@ -11,11 +11,12 @@ from data_pipeline.errors import MissingInput
 from jobs.recipe.schema import Recipe, TrackingConfig
 from jobs.runtime.termination import Terminated
 from jobs.tracking import runs
+from jobs.tracking.address import absolute_uri, check_tracking
 from jobs.tracking.metric_logger import MetricLogger, folder_of_node, send_all_waiting
 from jobs.tracking.node_metrics import NodeMeter, node_section, sampled
 from jobs.tracking.run_writer import SECONDS_TAG
 from jobs.tracking.store import read_runs
-from jobs.tracking.tracker import Tracker, absolute_uri
+from jobs.tracking.tracker import Tracker
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +172,20 @@ def test_run_that_the_store_does_not_have(store: Path, tmp_path: Path) -> None:
     (tmp_path / "job_state.json").write_text(json.dumps({"mlflow_run_id": "0" * 32}))
     with pytest.raises(MissingInput, match="job_state.json names MLflow run 0000"):
         make(store, tmp_path)
+
+
+def test_what_was_deleted_is_refused_by_name_with_the_way_back(store: Path, tmp_path: Path) -> None:
+    config = TrackingConfig(uri=f"sqlite:///{store}", experiment="gone")
+    tracker = Tracker(config, run_dir=str(tmp_path), run_name="mine")
+    client = MlflowClient(tracking_uri=tracker.uri)
+    client.delete_run(tracker.run_id)
+    with pytest.raises(MissingInput, match=f"was deleted .* mlflow runs restore --run-id {tracker.run_id}"):
+        Tracker(config, run_dir=str(tmp_path), run_name="mine")
+    experiment = client.get_experiment_by_name("gone").experiment_id
+    client.delete_experiment(experiment)
+    for check in (check_tracking, lambda config: Tracker(config, run_dir=str(tmp_path), run_name="mine")):
+        with pytest.raises(MissingInput, match=f"'gone' was deleted.*restore --experiment-id {experiment}"):
+            check(config)
 
 
 def test_sqlite_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import torch.distributed as dist
 
 from data_pipeline.errors import RunError
+from data_pipeline.shown import one_line
 from rm_core.train_config.config import HealthConfig, TrainConfig
 from rm_core.training.accumulation import StepSums
 
@@ -85,6 +86,7 @@ class DataStalls:
 
 
 _NAMED = 8
+_ID_CHARS = 80
 
 
 class Skips:
@@ -133,4 +135,5 @@ def _suspects(sums: StepSums) -> str:
     rows = [row for rank in ranks for row in rank]
     bad = [ids for ids, finite in rows if not finite] or [ids for ids, _ in rows]
     named = [name for ids in bad for name in ids]
-    return ", ".join(named[:_NAMED]) + (f", ... ({len(named)} in all)" if len(named) > _NAMED else "")
+    shown = ", ".join(one_line(name, _ID_CHARS) for name in named[:_NAMED])
+    return shown + (f", ... ({len(named)} in all)" if len(named) > _NAMED else "")

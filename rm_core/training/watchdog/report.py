@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from itertools import groupby
 from types import FrameType
 
+from data_pipeline.shown import one_line
 from rm_core.training.watchdog.progress import PHASES
 
 __all__ = ["Place", "Seen", "innermost", "stacks", "stall_report"]
 
 _NUM_IDS = 32
+_ID_CHARS = 80
 _ROW_PHASES = ("loading", "forward", "backward")
 _LIBRARIES = tuple(os.sep + os.path.join(*parts) + os.sep for parts in (("torch", "distributed"), ("deepspeed",)))
 
@@ -168,7 +170,7 @@ def _line(one: Seen) -> str:
 
 def _ids(ids: Sequence[str]) -> str:
     more = f" and {len(ids) - _NUM_IDS} more" if len(ids) > _NUM_IDS else ""
-    return ", ".join(ids[:_NUM_IDS]) + more if ids else "none yet"
+    return ", ".join(one_line(name, _ID_CHARS) for name in ids[:_NUM_IDS]) + more if ids else "none yet"
 
 
 def _ranks(ranks: Sequence[int]) -> str:

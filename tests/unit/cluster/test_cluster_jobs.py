@@ -216,11 +216,11 @@ def test_addresses_that_are_none(address: str, message: str) -> None:
         (["preprocess", "mllm_bench", "run_dir=/shared/x"], "data_root=. starts from"),
         (
             ["train", "demo", "run_dir=/shared/x", "tracking.uri=https://me:word@mlflow"],
-            "tracking.uri holds a password",
+            "tracking.uri=https://***@mlflow' holds a password",
         ),
         (
             ["train", "demo", "run_dir=/shared/x", "data_root=https://h/x?X-Amz-Signature=abc"],
-            "data_root holds a password",
+            "data_root=https://h/x?X-Amz-Signature=***' holds a password",
         ),
         (["train", "demo", "run_dir=s3://b/x"], "is no file that SQLite can open"),
         (["train", "demo", "run_dir=/shared/x", "cluster.submit.stop_wait_s=5"], "would kill a stopped training"),

@@ -7,6 +7,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from jobs.tracking.run_header import with_part
+from markdown_it import MarkdownIt
 from PIL import Image
 
 from cluster.capacity import Node
@@ -15,6 +18,8 @@ from jobs.recipe.schema import Recipe
 from jobs.train.record import Attempt, TrainingRecord
 from jobs.train.run_page import RunPage, cluster_tags, gpu_type_of, price_of
 from rm_core.planner.config import PlanConfig
+from rm_core.training.health import skipping
+from rm_core.training.watchdog import report
 
 
 def manifest() -> Any:
@@ -111,3 +116,37 @@ def test_pictures_are_small_pngs(png: bytes, tmp_path: Path) -> None:
     (tmp_path / "p.png").write_bytes(png)
     with Image.open(tmp_path / "p.png") as picture:
         assert picture.width > 300 and len(png) < 120_000
+
+
+FORGED = (
+    "<img src=x onerror=alert(1)>\n\n## Results\n\n| accuracy | 0.999 |\n0",
+    "## How to go on\n\n`rm -rf /`", "a | b | c",
+    "[here](http://evil.org) @somebody http://evil.org/x", "\x1b[2J**bold**\x9b", "```\ncode\n```",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_record_s_id_makes_no_heading_row_or_link_on_the_page(name: str) -> None:
+    """Ids stand in the reason why a training ended."""
+    reason = f"RunError: step 3: loss sums nan, by these Comparisons: {name}"
+    plain = page("failed", attempt(ended="RunError: words"), reason="RunError: words").parts()
+    found = page("failed", attempt(ended=reason), reason=reason).parts()
+    text, wanted = "", ""
+    for heading, part in found.items():
+        text, wanted = with_part(text, heading, part), with_part(wanted, heading, plain[heading])
+    assert text.isprintable() or set(text) - set("\n") == {c for c in text if c.isprintable()}
+    assert [line for line in text.splitlines() if line.startswith("#")] == ["## Attempts", "## How to go on"]
+    kinds = [token.type for token in MarkdownIt().enable("table").parse(text)]
+    assert kinds == [token.type for token in MarkdownIt().enable("table").parse(wanted)]
+    inline = {child.type for token in MarkdownIt().parse(text) for child in token.children or []}
+    assert not inline & {"link_open", "image", "html_inline"} and "http://" not in text and "@some" not in text
+
+
+def test_ids_in_messages_of_a_training_are_one_short_line() -> None:
+    sums: Any = SimpleNamespace(rows=[((f"a\x1b[2J\nTrained evil: 0.999{'x' * 10_000}",), torch.tensor(False))])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(skipping.dist, "get_world_size", lambda: 1)
+        patch.setattr(skipping.dist, "all_gather_object", lambda ranks, own: ranks.__setitem__(0, own))
+        named = skipping._suspects(sums)
+    assert named.isprintable() and len(named) == 80
+    assert report._ids(["\x1b[H\rrank 0 is fine"]).isprintable()

@@ -1,0 +1,131 @@
+"""Addresses in recipes and behind commands, checked as texts: none holds a password, and MLflow's names a store.
+
+Recipes and command lines are kept in MLflow, on pages, in logs and in shells' histories. A store that asks who is there
+is told by variables of the environment.
+
+    sqlite:///PATH            an MLflow store of one machine
+    http(s)://HOST[:PORT]     an MLflow server
+
+Other stores that MLflow knows are refused: folders are read-only in MLflow 3, and a database wants a driver and a
+password in every process.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from urllib.parse import urlsplit
+
+from data_pipeline.errors import RecipeError
+from data_pipeline.shown import has_secret, masked
+
+__all__ = [
+    "SQLITE", "STORE_CURE", "STORE_KEY", "STORE_SIGN_IN", "check_address", "check_no_secrets",
+    "check_no_secrets_in_arguments",
+]  # fmt: skip
+
+SQLITE = "sqlite:///"
+STORE_KEY = "tracking.uri"
+STORE_CURE = "give sqlite:///PATH for one machine, or http(s)://HOST:PORT of an MLflow server"
+STORE_SIGN_IN = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9a-fA-F:.]+")
+
+_TRACKING = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+_VARIABLES = (
+    ("s3://", "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+    ("hf://", "HF_TOKEN"),
+    ("http", f"{_TRACKING} of a tracking server, RAY_AUTH_TOKEN of a cluster"),
+)
+
+
+def check_no_secrets(config: object, source: str) -> None:
+    """Refuse a recipe with a password, a token or a signature in an address.
+
+    Raises:
+        RecipeError: names the key, and the variables to use instead.
+    """
+    for key, text in _texts(config, ""):
+        if has_secret(text):
+            raise RecipeError(f"{source}: {_refusal(f'{key}={text}', text, is_tracking=key.startswith('tracking.'))}")
+
+
+def check_no_secrets_in_arguments(arguments: Iterable[str]) -> None:
+    """As `check_no_secrets`, of what was typed behind a command's name.
+
+    Raises:
+        RecipeError: names the argument, and the variables to use instead.
+    """
+    for text in arguments:
+        if has_secret(text):
+            raise RecipeError(_refusal(repr(text), text, is_tracking=text.startswith("tracking.")))
+
+
+def check_address(uri: str, key: str = STORE_KEY) -> None:
+    """Refuse an address that names no store, without asking anybody.
+
+    Args:
+        key: what messages call it.
+
+    Raises:
+        RecipeError: says the address, without a password, and what to give instead.
+    """
+    shown = masked(uri if "://" in uri else f"://{uri}").removeprefix("://" if "://" not in uri else "")
+    if has_secret(uri):
+        raise RecipeError(f"{key}={shown} holds a password, which logs would keep: leave it out, and {STORE_SIGN_IN}")
+    wrong = _wrong_sqlite(uri) if uri.lower().startswith("sqlite") else _wrong_server(uri)
+    if wrong:
+        raise RecipeError(f"{key}={shown} {wrong}: {STORE_CURE}")
+
+
+def _refusal(shown: str, text: str, *, is_tracking: bool) -> str:
+    scheme = text.partition("://")[0].rpartition("=")[2] + "://"
+    named = next((words for begin, words in _VARIABLES if scheme.startswith(begin)), "the store's own variables")
+    return (
+        f"{masked(shown)} holds a password, a token or a signature, which MLflow and logs would keep: leave it out of "
+        f"the address, and set {_TRACKING if is_tracking else named} in the environment (submit sends variables "
+        "sealed: --env NAME)"
+    )
+
+
+def _texts(value: object, key: str) -> Iterator[tuple[str, str]]:
+    """Every text of a config by its dotted key, keys of mappings too."""
+    if isinstance(value, str):
+        yield key, value
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _texts(getattr(value, field.name), f"{key}.{field.name}" if key else field.name)
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield key, str(name)
+            yield from _texts(inner, f"{key}.{name}")
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from _texts(inner, f"{key}.{index}")
+
+
+def _wrong_sqlite(uri: str) -> str:
+    path = uri.removeprefix(SQLITE)
+    if not uri.startswith(SQLITE):
+        return "is no address of an SQLite file, which begins with sqlite:///"
+    if "://" in path or re.match(r"(s3|hf):/", path):
+        return "is no file that SQLite can open"
+    if not path.strip("/") or path == ":memory:" or path.endswith("/"):
+        return "names no file"
+    return ""
+
+
+def _wrong_server(uri: str) -> str:
+    if not uri.strip():
+        return "is empty"
+    scheme, separator, _ = uri.partition("://")
+    if not separator:
+        return "has no http:// or sqlite:/// before it, so that MLflow would take it for a folder"
+    if scheme.lower() not in ("http", "https"):
+        return f"is of a kind ({scheme}) that runs are not written to"
+    try:
+        parts = urlsplit(uri)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError as error:
+        return f"is no address ({error})"
+    if not _HOST.fullmatch(host) or re.search(r"\s", uri) or parts.query or parts.fragment:
+        return "is no address of a server"
+    return ""

@@ -9,7 +9,6 @@ import errno
 import hashlib
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import Any
 
 from data_pipeline.errors import CorruptData, NoSpace, RecipeError
 from data_pipeline.storage.archives import locate
+from data_pipeline.storage.drafts import draft_beside
 from data_pipeline.storage.paths import has_scheme, name_of, parent_of
 from data_pipeline.storage.remote import filesystem_of, remote_call
 
@@ -55,7 +55,7 @@ def write_atomic(url: str, data: bytes) -> None:
         filesystem, path = filesystem_of(url)
         remote_call(url, lambda: filesystem.pipe_file(path, data))
         return
-    temporary = Path(parent_of(url)) / f".{name_of(url)}.{secrets.token_hex(8)}.tmp"
+    temporary = Path(draft_beside(url))
     try:
         with disk_room(url, len(data)):
             make_parent(url)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from data_pipeline.dataset.prepared import PreparedData
+from data_pipeline.storage import remove_drafts
 from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.schema import EvaluateConfig, Recipe, with_absolute_paths
 from rm_core.model_folder.folder import marker_sha256, verify_folder
@@ -43,4 +44,5 @@ def prepare(recipe: Recipe) -> Evaluation:
     config = with_absolute_paths(recipe.evaluate, "model", "data", "output")
     lineage = verify_folder(local_model(config.model))
     config = replace(config, data=manifest_of(recipe, config.data))
+    remove_drafts(config.output)
     return Evaluation(recipe=recipe, config=config, data=PreparedData.open(config.data), lineage=lineage)

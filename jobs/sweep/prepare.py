@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from data_pipeline.dataset.manifest import Manifest
 from data_pipeline.errors import RecipeError
-from data_pipeline.storage import absolute
+from data_pipeline.storage import absolute, remove_drafts
 from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.schema import Recipe, with_absolute_paths
 from jobs.recipe.sweep_config import check_sweep_config
@@ -121,6 +121,7 @@ def show(sweep: Sweep) -> None:
 def start_tracking(sweep: Sweep) -> Tracker:
     """The sweep's own MLflow run: made by the first attempt, taken up by later ones."""
     recipe = sweep.recipe
+    remove_drafts(sweep.folder.url)
     tracker = Tracker(recipe.tracking, run_dir=sweep.folder.url, run_name=f"sweep {recipe.name}")
     tracker.log_recipe(recipe, "sweep", {"sweep": recipe.name})
     write_state(sweep, tracker)

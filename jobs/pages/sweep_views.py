@@ -52,7 +52,7 @@ def sweep_cards(analysis: Analysis) -> list[Card]:
         cards.append(Card(name=name, value=score(best.mean.value), note=mean_words(best.mean), style="first"))
         cards.append(Card(name="Reached by", value=best.label, note=f"{size} parameters"))
     hours = sum(point.gpu_hours for point in analysis.points)
-    cards.append(Card(name="GPU-hours", value=number(hours), note="workers × hours, finished trials"))
+    cards.append(Card(name="Worker-hours", value=number(hours), note="a worker has one GPU, or CPUs; finished trials"))
     costs = [point.cost for point in analysis.points if point.cost is not None]
     if costs:
         trials = "finished trials" if len(costs) == len(analysis.points) else f"the {len(costs)} priced trials"
@@ -120,7 +120,7 @@ def _source_means(points: Sequence[TrialPoint]) -> dict[str, float]:
 
 def point_columns(analysis: Analysis) -> list[str]:
     """Of `point_rows`."""
-    names = ["", "seed", "parameters", "Comparisons", "FLOPs", "GPU-hours", "dollars", "accuracy", "log-loss"]
+    names = ["", "seed", "parameters", "Comparisons", "FLOPs", "worker-hours", "dollars", "accuracy", "log-loss"]
     own = [analysis.metric.replace("_", " ")] if _has_own_metric(analysis) else []
     return [*names, "train loss", *own, "MLflow run"]
 

@@ -243,3 +243,9 @@ def test_rewards_of_a_version_before_groups_give_no_p_value(tmp_path: Path) -> N
     url = str(tmp_path / "trials" / points[0].id / "evaluate" / "scored.parquet")
     write_scored(url, [replace(one, group=None) for one in read_scored(url)])
     assert "no rewards of the same Comparisons with their groups" in told_of(folder)
+
+
+def test_a_sweep_on_cpus_has_no_gpu_hours(tmp_path: Path) -> None:
+    files, _ = render_report(read_sweep(write_sweep(tmp_path, sizes(seeds=(0,)))))
+    text = text_of(files["index.html"].decode())
+    assert "Worker-hours" in text and "GPU-hours" not in text

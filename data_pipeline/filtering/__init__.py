@@ -10,10 +10,11 @@
     apply   runs them in this order -> FilterResult: one reason a row, the first that held, or "" for kept
     finish  units/*.rows.arrow --gather--> signals of all units --apply, count--> rows, quarantine and manifest
 
-Beside them: `columns` (Arrow columns as arrays), `images` (which files show the same picture) and
-`split.split_again` (held-out Comparisons in two parts, for whoever fits on some and judges on others).
+Beside them: `columns` (Arrow columns as arrays), `images` (which files show the same picture), `groups` (what an image
+or a prompt connects, for splits and for intervals) and `split.split_again` (held-out Comparisons in two parts, for
+whoever fits on some and judges on others).
 
 A filter sees only the rows that no earlier one refused. Every decision depends on content and on the order of the
 sources in the recipe, never on the order of rows and files inside a source, nor on how they were cut into units. All
-but `gather`, `finish` and `split_again` are pure functions.
+but `gather`, `finish`, `split_again` and what `groups` reads of prepared data are pure functions.
 """

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from data_pipeline.config import PreprocessConfig
 from data_pipeline.errors import RecipeError
-from data_pipeline.filtering.columns import Ints, codes, indices_in, lists, numbers
+from data_pipeline.filtering.columns import Ints, codes, indices_in, numbers
 from data_pipeline.filtering.contamination import BenchmarkIndex, overlaps
 from data_pipeline.filtering.mixture import check_mixture, over_caps, repeats
 from data_pipeline.filtering.near_duplicates import near_duplicates
@@ -179,9 +179,7 @@ class _Refusals:
             fixed[name] or split
             for name, split in zip(*(part[c].to_pylist() for c in ("source", "own_split")), strict=True)
         ]
-        splits = assign_splits(
-            part["image_keys"], lists(part["image_hashes"]), part["prompt_key"], own, self._config.split
-        )
+        splits = assign_splits(part["image_keys"], part["image_hashes"], part["prompt_key"], own, self._config.split)
         leaks = rows[splits.leaks]
         self.add("split_leak", leaks, ["says train; shares an image or prompt with held-out rows"] * len(leaks))
         heldout = np.zeros(len(self.reasons), dtype=np.int64)

@@ -5,7 +5,7 @@
     files     reading and listing              writing   whole files or none; JSON that holds its own checksum
     web       media from allowed web hosts     cache     local copies of remote shards
     confined  paths in the data, kept below a root
-    lease     one writer a folder
+    lease     one writer a folder                drafts    temporary names, and what killed writers left of them
 
 A path without a scheme is local and relative to the working folder. ``s3://`` reads its keys and its endpoint from the
 usual AWS variables, ``hf://`` is the Hugging Face hub at a pinned commit. A path may lead into an archive, local or
@@ -16,6 +16,7 @@ renamed, on s3 an object appears only when its upload is complete.
 from data_pipeline.storage.archives import archive_digest, archive_of, is_archive
 from data_pipeline.storage.cache import ShardCache, cache_folder, private_folder
 from data_pipeline.storage.confined import url_below
+from data_pipeline.storage.drafts import draft_beside, remove_drafts
 from data_pipeline.storage.files import (
     exists,
     is_local,
@@ -51,6 +52,7 @@ __all__ = [
     "archive_of",
     "cache_folder",
     "delete_folder",
+    "draft_beside",
     "exists",
     "fetch",
     "from_checked_json",
@@ -72,6 +74,7 @@ __all__ = [
     "private_folder",
     "read_bytes",
     "read_each",
+    "remove_drafts",
     "sha256_of",
     "size_of",
     "to_checked_json",

@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 import os
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,6 +19,7 @@ from typing import Any
 
 from data_pipeline.errors import CorruptData, MissingInput, NoSpace, RecipeError
 from data_pipeline.storage.archives import locate
+from data_pipeline.storage.drafts import draft_beside
 from data_pipeline.storage.paths import has_scheme, name_of, parent_of
 from data_pipeline.storage.remote import filesystem_of, remote_call
 
@@ -67,7 +67,7 @@ def write_atomic(url: str, data: bytes) -> None:
         filesystem, path = filesystem_of(url)
         remote_call(url, lambda: filesystem.pipe_file(path, data), is_read=False)
         return
-    temporary = Path(parent_of(url)) / f".{name_of(url)}.{secrets.token_hex(8)}.tmp"
+    temporary = Path(draft_beside(url))
     try:
         with disk_room(url, len(data)):
             make_parent(url)

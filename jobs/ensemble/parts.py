@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.errors import RunError
 from data_pipeline.filtering.columns import shares
-from data_pipeline.filtering.split import content_keys, split_again
+from data_pipeline.filtering.groups import content_keys, group_names
+from data_pipeline.filtering.split import split_again
 from rm_core.ensembles.config import EnsembleConfig
 from rm_core.scoring.scored import ScoredComparison
 
@@ -33,12 +34,14 @@ class Parts:
     Attributes:
         keys: [N] hashes of content.
         sources: [N] names.
+        groups: [N] equal for those that share an image or a text-only prompt.
         has_images: bool [N].
         judged: bool [N]; the others are fitted on.
     """
 
     keys: pa.StringArray
     sources: list[str]
+    groups: list[str]
     has_images: Bools
     judged: Bools
 
@@ -48,6 +51,7 @@ class Parts:
         return Parts(
             keys=self.keys.take(pa.array(places)),
             sources=[self.sources[place] for place in places],
+            groups=[self.groups[place] for place in places],
             has_images=self.has_images[where],
             judged=self.judged[where],
         )
@@ -99,7 +103,7 @@ def parts_of(config: EnsembleConfig, data: PreparedData, keys: Sequence[str]) ->
             f"split {config.split!r} of {data.folder} has none of the {len(keys):,} Comparisons that the candidate was "
             "judged on: name the data it was made with as ensemble.data"
         )
-    return _parts(data, indices[wanted], np.ones(int(wanted.sum()), dtype=np.bool_))
+    return _parts(data, indices, np.ones(len(indices), dtype=np.bool_)).take(wanted)
 
 
 def _parts(data: PreparedData, indices: npt.NDArray[np.int64], judged: Bools) -> Parts:
@@ -107,6 +111,7 @@ def _parts(data: PreparedData, indices: npt.NDArray[np.int64], judged: Bools) ->
     return Parts(
         keys=content_keys(data, indices),
         sources=rows["source"].to_pylist(),
+        groups=group_names(data, indices),
         has_images=pc.list_value_length(rows["image_patches"]).to_numpy() > 0,
         judged=judged,
     )

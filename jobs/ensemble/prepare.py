@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from data_pipeline.dataset.prepared import PreparedData
-from data_pipeline.storage import exists, join, read_bytes
+from data_pipeline.storage import exists, join, read_bytes, remove_drafts
 from jobs.ensemble.members import FoundMember, find_members
 from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.schema import Recipe, with_absolute_paths
@@ -45,6 +45,7 @@ def prepare(recipe: Recipe) -> EnsembleTask:
     check_ensemble_config(recipe.ensemble)
     recipe = replace(recipe, ensemble=with_absolute_paths(recipe.ensemble, "data", "output"))
     check_tracking(recipe.tracking)
+    remove_drafts(recipe.ensemble.output)
     registry = ModelRegistry(recipe.tracking.uri)
     data = PreparedData.open(manifest_of(recipe, recipe.ensemble.data))
     members = find_members(recipe, data, registry)

@@ -22,10 +22,10 @@ from jobs.registry.registry import CANDIDATE, CHAMPION, PREVIOUS, ModelRegistry,
 from jobs.runtime.leases import writes
 from jobs.runtime.terminal import columns, say
 from rm_core.ensembles.config import MemberConfig
-from rm_core.ensembles.gate import Decision, Standing, decide
+from rm_core.ensembles.gate import AgainstMember, Decision, Standing, decide
 from rm_core.ensembles.judgement import rewards_of, scored_by
 from rm_core.ensembles.table import score_table
-from rm_core.scoring.scored import ScoredComparison
+from rm_core.scoring.scored import ScoredComparison, check_groups
 from rm_core.scoring.scored_file import read_scored
 from rm_core.serving.served_model import HERE, ServedModel
 
@@ -50,7 +50,7 @@ def run(recipe: Recipe) -> None:
         raise MissingInput(f"{name!r} has no candidate in {recipe.tracking.uri}: `basereward ensemble` makes one")
     if champion is not None and champion.version == candidate.version:
         raise UserError(f"{candidate.address} is the champion already")
-    ours = candidate_standing(candidate, registry, join(config.output, "copies"))
+    ours = in_groups(recipe, candidate_standing(candidate, registry, join(config.output, "copies")))
     theirs = None if champion is None else champion_standing(recipe, champion, ours, registry)
     decision = decide(ours, theirs, config.gate, seed=config.seed)
     write_down(decision, candidate, champion, registry)
@@ -73,7 +73,30 @@ def candidate_standing(candidate: RegisteredVersion, registry: ModelRegistry, co
             f"{candidate.address} has not been judged: `basereward ensemble` with it as the only member makes a "
             "candidate"
         )
-    return Standing(scored=read_scored(join(folder, JUDGED_FILE)), temperature=served.ensemble.temperature)
+    known = served.fitted.get("against_members")
+    if known is None:
+        say(f"whether {candidate.address} is better than its members is not known: an earlier version made it")
+    return Standing(
+        scored=read_scored(join(folder, JUDGED_FILE)),
+        temperature=served.ensemble.temperature,
+        members={name: AgainstMember(**found) for name, found in (known or {}).items()},
+    )
+
+
+def in_groups(recipe: Recipe, standing: Standing) -> Standing:
+    """The same, each Comparison with its group; those of a version before groups are found in the recipe's data.
+
+    Raises:
+        UserError: the data has some of the Comparisons no more.
+    """
+    if all(one.group is not None for one in standing.scored):
+        return standing
+    config = recipe.ensemble
+    parts = parts_of(config, PreparedData.open(manifest_of(recipe, config.data)), [one.id for one in standing.scored])
+    groups = dict(zip(parts.keys.to_pylist(), parts.groups, strict=True))
+    scored = [replace(one, group=groups.get(one.id)) for one in standing.scored]
+    check_groups(scored)
+    return replace(standing, scored=scored)
 
 
 def champion_standing(recipe: Recipe, champion: RegisteredVersion, ours: Standing, registry: ModelRegistry) -> Standing:
@@ -82,13 +105,13 @@ def champion_standing(recipe: Recipe, champion: RegisteredVersion, ours: Standin
     folder = registry.local_folder(champion, copies)
     served = read_served(folder)
     temperature = 1.0 if served.ensemble is None else served.ensemble.temperature
-    wanted = {one.id for one in ours.scored}
+    groups = {one.id: one.group for one in ours.scored}
     path = join(folder, JUDGED_FILE)
-    known = [one for one in read_scored(path) if one.id in wanted] if os.path.isfile(path) else []
-    if len(known) < len(wanted):
+    known = [one for one in read_scored(path) if one.id in groups] if os.path.isfile(path) else []
+    if len(known) < len(groups):
         say(f"the champion {champion.address} was judged on other Comparisons: its members are scored on these")
-        known = scored_again(recipe, served, folder, sorted(wanted), registry)
-    return Standing(scored=known, temperature=temperature)
+        known = scored_again(recipe, served, folder, sorted(groups), registry)
+    return Standing(scored=[replace(one, group=groups[one.id]) for one in known], temperature=temperature)
 
 
 def scored_again(
@@ -123,6 +146,7 @@ def write_down(
     rival = "none" if champion is None else champion.address
     tags = {"gate": "passed" if decision.passed else "refused", "gate.champion": rival}
     tags |= {f"gate.{check.rule}": ("" if check.passed else "refused: ") + check.text for check in decision.checks}
+    tags |= {f"gate.{name}": text for name, text in decision.notes.items()}
     registry.set_tags(candidate, tags)
     if candidate.run_id:
         name = f"gate/version-{candidate.version}-against-{'none' if champion is None else champion.version}.json"
@@ -133,4 +157,5 @@ def show(decision: Decision, candidate: RegisteredVersion, champion: RegisteredV
     """Every rule with its number."""
     rival = "no champion yet" if champion is None else champion.address
     rows = [(check.rule, "yes" if check.passed else "NO", check.text) for check in decision.checks]
+    rows += [(name, "", text) for name, text in decision.notes.items()]
     columns(f"{candidate.address} against {rival}", ("rule", "passed", ""), rows)

@@ -11,10 +11,12 @@ from jobs.ensemble.parts import Parts
 from jobs.ensemble.prepare import STATE_FILE, EnsembleTask
 from jobs.ensemble.run import Fitted
 from jobs.pages.ensemble_report import PAGE, PICTURE, write_ensemble_report
+from jobs.pages.formats import ends, signed, signed_ends
 from jobs.recipe.schema import Recipe
 from jobs.registry.registry import CANDIDATE, RegisteredVersion
-from jobs.runtime.terminal import table
+from jobs.runtime.terminal import say, table
 from jobs.tracking.tracker import Tracker
+from rm_core.ensembles.judgement import Judgement
 
 __all__ = ["publish", "remember", "show"]
 
@@ -122,15 +124,31 @@ def description(recipe: Recipe, fitted: Fitted) -> str:
     summary = (
         f"Ensemble of {len(judgement.members)} by rule `{recipe.ensemble.rule}`, fitted on "
         f"{fitted.ensemble.num_comparisons:,} Comparisons of `{recipe.ensemble.data}`, judged on "
-        f"{ours.report.num_comparisons:,} others. Calibration error {ours.after.error:.3f}."
+        f"{ours.report.num_comparisons:,} others in {ours.report.num_groups:,} groups. Calibration "
+        f"error {ours.after.error:.3f}."
     )
-    lines = [summary, "", "| | pair accuracy | interval |", "| --- | ---: | ---: |"]
+    lines = [f"{summary} {words}" if (words := behind_words(judgement)) else summary, ""]
+    head = ["", "pair accuracy", "interval", "over the longer answer", "interval", "ensemble less it", "interval"]
+    lines += [f"| {' | '.join(head)} |", f"| --- |{' ---: |' * (len(head) - 1)}"]
     for name, one in {"ensemble": ours, **judgement.members}.items():
-        accuracy = one.report.overall.accuracy
-        lines.append(
-            f"| {markdown(name)} | {accuracy.value:.3f} | {accuracy.interval.low:.3f} to {accuracy.interval.high:.3f} |"
-        )
+        accuracy, over = one.report.overall.accuracy, one.report.overall.over_length
+        cells = [markdown(name), f"{accuracy.value:.3f}", ends(accuracy.interval)]
+        cells += [signed(over.value), signed_ends(over.interval)]
+        found = judgement.against.get(name)
+        cells += ["", ""] if found is None else [signed(found.difference), signed_ends(found.interval)]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def behind_words(judgement: Judgement) -> str:
+    """Which member is better than the ensemble, and by how much; empty where none is."""
+    name, found = min(judgement.against.items(), key=lambda item: item[1].difference)
+    if found.difference >= 0:
+        return ""
+    return (
+        f"The ensemble is worse than its member {name}: {signed(found.difference)} ({signed_ends(found.interval)}) on "
+        f"{found.num_comparisons:,} Comparisons in {found.num_groups:,} groups."
+    )
 
 
 def show(recipe: Recipe, fitted: Fitted, version: RegisteredVersion) -> None:
@@ -142,14 +160,21 @@ def show(recipe: Recipe, fitted: Fitted, version: RegisteredVersion) -> None:
         rows.append(
             (
                 f"accuracy, {name}",
-                f"{accuracy.value:.3f}  ({accuracy.interval.low:.3f} to {accuracy.interval.high:.3f})",
+                f"{accuracy.value:.3f}  ({ends(accuracy.interval)})",
             )
         )
+    over = judgement.ensemble.report.overall.over_length
+    rows.append(("ensemble over the longer answer", f"{signed(over.value)}  ({signed_ends(over.interval)})"))
+    for name, found in judgement.against.items():
+        rows.append((f"ensemble less {name}", f"{signed(found.difference)}  ({signed_ends(found.interval)})"))
     before, after = judgement.ensemble.before, judgement.ensemble.after
     rows.append(
         ("calibration error", f"{before.error:.3f} -> {after.error:.3f} at temperature {after.temperature:.3g}")
     )
     rows.append(("report", join(recipe.ensemble.output, PAGE)))
     rows.append(("registered", f"{version.address}, alias {CANDIDATE}"))
-    judged = judgement.ensemble.report.num_comparisons
-    table(f"Ensemble {recipe.ensemble.register_as}, judged on {judged:,} Comparisons", rows)
+    judged = judgement.ensemble.report
+    on = f"{judged.num_comparisons:,} Comparisons in {judged.num_groups:,} groups"
+    table(f"Ensemble {recipe.ensemble.register_as}, judged on {on}", rows)
+    if words := behind_words(judgement):
+        say(words)

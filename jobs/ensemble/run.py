@@ -15,6 +15,7 @@ from rm_core.ensembles.averaging import average_weights
 from rm_core.ensembles.config import AVERAGE
 from rm_core.ensembles.ensemble import Ensemble, Rule
 from rm_core.ensembles.fit import fit
+from rm_core.ensembles.gate import AgainstMember
 from rm_core.ensembles.judgement import Judgement, judge, rewards_of, scored_by
 from rm_core.ensembles.table import ScoreTable, score_table
 from rm_core.evaluation.intervals import Resampling
@@ -131,6 +132,9 @@ def write_model(task: EnsembleTask, fitted: Fitted, folder: str) -> None:
             "seed": config.seed,
             "num_fitted": len(fitted.fitted_on.labels),
             "num_judged": len(fitted.judged_on.labels),
+            "against_members": {
+                name: asdict(AgainstMember.of(found)) for name, found in fitted.judgement.against.items()
+            },
             "of": [asdict(member.served) | {"share": member.share} for member in task.members],
         },
     )

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from cluster.session import ClusterInfo
 from data_pipeline.dataset.layout import kept_manifest_url
 from data_pipeline.errors import RunError
-from data_pipeline.filtering.split import content_keys
+from data_pipeline.filtering.groups import content_keys
 from data_pipeline.storage import join, parent_of
 from jobs.ensemble.members import FoundMember
 from jobs.ensemble.parts import Parts
@@ -72,7 +72,7 @@ def _known(recipe: Recipe, member: FoundMember, parts: Parts, registry: ModelReg
     asked = _asked(member, parts)
     own = _own_file(recipe, member)
     if read_origin(own) == _own_origin(recipe, member, asked):
-        return read_scored(own)
+        return _renamed(read_scored(own), asked)
     whole = ScoredOrigin(
         data_fingerprint=member.data.manifest.fingerprint, split=recipe.ensemble.split, model=member.served.sha256
     )
@@ -127,9 +127,9 @@ def _score(recipe: Recipe, member: FoundMember, parts: Parts, cluster: ClusterIn
 
 
 def _renamed(scored: Sequence[ScoredComparison], parts: Parts) -> list[ScoredComparison]:
-    """Each under the hash of its content, without rewards of blank images."""
-    names = zip(parts.keys.to_pylist(), parts.sources, strict=True)
+    """Each under the hash of its content and in its group, without rewards of blank images."""
+    names = zip(parts.keys.to_pylist(), parts.sources, parts.groups, strict=True)
     return [
-        replace(one, id=key, source=source, blank_rewards=None)
-        for one, (key, source) in zip(scored, names, strict=True)
+        replace(one, id=key, source=source, group=group, blank_rewards=None)
+        for one, (key, source, group) in zip(scored, names, strict=True)
     ]

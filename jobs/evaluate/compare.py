@@ -10,7 +10,8 @@ from typing import Any
 from data_pipeline.errors import MissingInput, RecipeError
 from data_pipeline.shown import one_line, printable_json
 from data_pipeline.storage import exists, join, write_atomic
-from jobs.pages.compare_page import render_comparison, verdict
+from jobs.pages.compare_page import over_length_rows, render_comparison, verdict
+from jobs.pages.formats import signed_ends
 from jobs.runtime.terminal import columns, say
 from jobs.tracking.store import download, find_run
 from rm_core.evaluation.matching import ItemDifference, largest_differences, match
@@ -20,7 +21,8 @@ from rm_core.scoring.scored_file import SCORED_FILE, read_scored
 
 __all__ = ["run"]
 
-_NAMES = ("", "Comparisons", "A", "B", "B - A", "interval", "p", "A better", "B better")
+_NAMES = ("", "Comparisons", "groups", "A", "B", "B - A", "interval", "p", "A better", "B better")
+_LENGTH_NAMES = ("", "accuracy", "longer answer wins", "over that", "interval")
 _SHOWN = 5
 
 
@@ -109,6 +111,7 @@ def _show(
         say(f"{only[0]:,} Comparisons of A alone and {only[1]:,} of B alone are left out")
     groups = [("all", found), *found.by_group.items()]
     columns("Pair accuracy on the same Comparisons", _NAMES, [_row(name, one) for name, one in groups], numbers=True)
+    columns("Against the rule that the longer answer wins", _LENGTH_NAMES, over_length_rows(found), numbers=True)
     for title, some in zip(("A right, B wrong", "B right, A wrong"), differences, strict=True):
         if some:
             rows = [[one.source, one.id, f"{one.a_margin:+.2f}", f"{one.b_margin:+.2f}"] for one in some[:_SHOWN]]
@@ -123,10 +126,11 @@ def _row(name: str, one: PairedGroup) -> list[str]:
     return [
         name,
         f"{one.num_comparisons:,}",
+        f"{one.num_groups:,}",
         f"{one.a_accuracy:.3f}",
         f"{one.b_accuracy:.3f}",
         f"{one.difference:+.3f}",
-        f"{one.interval.low:+.3f} to {one.interval.high:+.3f}",
+        signed_ends(one.interval),
         "< 0.001" if one.p_value < 0.001 else f"{one.p_value:.3f}",
         f"{one.a_better:,}",
         f"{one.b_better:,}",

@@ -8,11 +8,13 @@ Numbers go to the MLflow run of the model's training where the tracking store ha
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from cluster.session import ClusterInfo
 from data_pipeline.errors import RunError
+from data_pipeline.filtering.groups import group_names
 from data_pipeline.storage import join
 from jobs.evaluate.prepare import Evaluation, prepare
 from jobs.evaluate.publish import publish
@@ -58,16 +60,19 @@ def run(
 def score_split(
     evaluation: Evaluation, opened: ClusterInfo | None = None, placed: Callable[[], None] | None = None
 ) -> list[ScoredComparison]:
-    """Every Comparison of the split, each scored once, in the order of the data."""
+    """Every Comparison of the split, each scored once, in the order of the data and with its group."""
     config, data = evaluation.config, evaluation.data
-    rows = data.split_indices(config.split)[: config.limit]
+    whole = data.split_indices(config.split)
+    rows = whole[: config.limit]
     if len(rows) == 0:
         splits = sorted(set(data.rows["split"].to_pylist()))
         raise RunError(f"split {config.split!r} of {config.data} holds no Comparison; it has {', '.join(splits)}")
+    groups = group_names(data, whole)[: len(rows)]
     chunks = [chunk.tolist() for chunk in np.array_split(rows, -(-len(rows) // _CHUNK))]
     job = ScoringJob(
         model=config.model, token_budget=config.token_budget, patch_budget=config.patch_budget, data=config.data
     )
     with open_cluster(evaluation.recipe.cluster, opened=opened) as cluster:
-        scored = scored_rows(job, cluster, chunks, blank_images=config.blank_images, placed=placed)
-        return collect("evaluate Comparisons", len(rows), scored)
+        found = scored_rows(job, cluster, chunks, blank_images=config.blank_images, placed=placed)
+        scored = collect("evaluate Comparisons", len(rows), found)
+    return [replace(one, group=group) for one, group in zip(scored, groups, strict=True)]

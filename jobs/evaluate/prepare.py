@@ -7,6 +7,7 @@ from typing import Any
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.encoding.reading import Reading
 from data_pipeline.encoding.tokenizer import tokenizer_fingerprint
+from data_pipeline.storage import remove_drafts
 from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.schema import EvaluateConfig, Recipe, with_absolute_paths
 from jobs.runtime.terminal import say
@@ -54,6 +55,7 @@ def prepare(recipe: Recipe) -> Evaluation:
     config = replace(config, data=manifest_of(recipe, config.data))
     data = PreparedData.open(config.data)
     check_data(copy, f"evaluate.model={recipe.evaluate.model!r}", data, config.split, report=say)
+    remove_drafts(config.output)
     return Evaluation(recipe=recipe, config=config, data=data, lineage=lineage)
 
 

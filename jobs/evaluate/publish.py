@@ -4,6 +4,7 @@ from data_pipeline.shown import markdown
 from data_pipeline.storage import exists, join, parent_of
 from jobs.evaluate.prepare import Evaluation
 from jobs.pages.evaluation_report import write_report
+from jobs.pages.formats import ends, signed, signed_ends
 from jobs.pages.plots.run import bars_png
 from jobs.recipe.schema import Recipe
 from jobs.runtime.terminal import table
@@ -56,7 +57,12 @@ def log(tracker: Tracker, evaluation: Evaluation, report: EvaluationReport) -> N
         name=f"{recipe.name} {config.split}",
         fingerprint=data.manifest.fingerprint,
         source=config.data,
-        profile={"split": config.split, "comparisons": report.num_comparisons, "address": data.manifest.address},
+        profile={
+            "split": config.split,
+            "comparisons": report.num_comparisons,
+            "groups": report.num_groups,
+            "address": data.manifest.address,
+        },
         context="evaluation",
     )
     tracker.describe(results_table(report), f"Split {config.split} of {recipe.evaluate.data}")
@@ -76,23 +82,25 @@ def _bar(group: Group) -> tuple[float, float, float, float]:
 def results_table(report: EvaluationReport) -> str:
     """Accuracies for the run's page, in Markdown."""
     groups = groups_of(report)
-    lines = ["| Comparisons | | pair accuracy | interval | longer one wins |", "| --- | ---: | ---: | ---: | ---: |"]
+    head = ["Comparisons", "", "in groups", "pair accuracy", "interval", "longer one wins", "over that", "interval"]
+    lines = [f"| {' | '.join(head)} |", f"| --- |{' ---: |' * (len(head) - 1)}"]
     for name, group in groups.items():
-        accuracy = group.accuracy
-        interval = f"{accuracy.interval.low:.3f} to {accuracy.interval.high:.3f}"
-        cells = [markdown(name), f"{accuracy.num_comparisons:,}", f"{accuracy.value:.3f}", interval]
-        lines.append(f"| {' | '.join(cells)} | {group.length_only.value:.3f} |")
+        accuracy, over = group.accuracy, group.over_length
+        cells = [markdown(name), f"{accuracy.num_comparisons:,}", f"{accuracy.num_groups:,}"]
+        cells += [f"{accuracy.value:.3f}", ends(accuracy.interval), f"{group.length_only.value:.3f}"]
+        cells += [signed(over.value), signed_ends(over.interval)]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def show(recipe: Recipe, report: EvaluationReport) -> None:
     """The headline numbers for the terminal."""
-    overall = report.overall.accuracy
-    interval = f"{overall.interval.low:.3f} to {overall.interval.high:.3f}"
+    overall, over = report.overall.accuracy, report.overall.over_length
     rows = [
-        ("Comparisons", f"{report.num_comparisons:,}"),
-        ("pair accuracy", f"{overall.value:.3f}  ({interval})"),
-        ("length-only baseline", f"{report.overall.length_only.value:.3f}"),
+        ("Comparisons", f"{report.num_comparisons:,} in {report.num_groups:,} groups"),
+        ("pair accuracy", f"{overall.value:.3f}  ({ends(overall.interval)})"),
+        ("longer answer wins", f"{report.overall.length_only.value:.3f}"),
+        ("accuracy over that", f"{signed(over.value)}  ({signed_ends(over.interval)})"),
     ]
     if report.blank_images is not None:
         rows.append(("image part", f"{report.blank_images.real.value:.3f}"))

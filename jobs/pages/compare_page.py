@@ -3,14 +3,29 @@
 from collections.abc import Sequence
 
 from jobs.pages.environment import render
-from jobs.pages.formats import Card, Row, p_value, signed
+from jobs.pages.formats import Card, Row, p_value, signed, signed_ends
 from jobs.pages.plots.comparison import difference_by_group
 from rm_core.evaluation.matching import ItemDifference
 from rm_core.evaluation.paired import PairedComparison, PairedGroup
+from rm_core.evaluation.results import Gain
 
-__all__ = ["render_comparison", "verdict"]
+__all__ = ["over_length_rows", "render_comparison", "verdict"]
 
-_GROUP_COLUMNS = ("", "Comparisons", "pairs", "A", "B", "B - A", "interval", "p", "A better", "B better", "verdict")
+_GROUP_COLUMNS = (
+    "",
+    "Comparisons",
+    "groups",
+    "pairs",
+    "A",
+    "B",
+    "B - A",
+    "interval",
+    "p",
+    "A better",
+    "B better",
+    "verdict",
+)
+_LENGTH_COLUMNS = ("", "accuracy", "longer answer wins", "over that", "interval")
 _ITEM_COLUMNS = ("", "source", "pairs", "A right", "B right", "margin of A", "of B")
 
 
@@ -67,6 +82,8 @@ def render_comparison(
         by_group=difference_by_group(found),
         group_columns=_GROUP_COLUMNS,
         groups=[_group_row(name, found, one) for name, one in [("all", found), *found.by_group.items()]],
+        length_columns=_LENGTH_COLUMNS,
+        lengths=[Row(name=name, cells=cells) for name, *cells in over_length_rows(found)],
         item_columns=_ITEM_COLUMNS,
         items={
             "A right, B wrong": [_item_row(one) for one in differences[0]],
@@ -75,25 +92,45 @@ def render_comparison(
     )
 
 
+def over_length_rows(found: PairedComparison) -> list[list[str]]:
+    """Name, accuracy, that of the rule, the difference and its interval: of both, over everything and by part."""
+    rows = []
+    for part, one in [("", found), *found.by_group.items()]:
+        for name, accuracy, over in (
+            ("A", one.a_accuracy, one.a_over_length),
+            ("B", one.b_accuracy, one.b_over_length),
+        ):
+            numbers = [
+                f"{accuracy:.3f}",
+                f"{accuracy - over.value:.3f}",
+                signed(over.value),
+                signed_ends(over.interval),
+            ]
+            rows.append([f"{name}, {part}".strip(", "), *numbers])
+    return rows
+
+
 def _cards(found: PairedComparison) -> list[Card]:
     discordant = found.a_better + found.b_better
     return [
-        Card(name="B less A", value=signed(found.difference), note=_interval(found), style="first"),
-        Card(name="A", value=f"{found.a_accuracy:.3f}", note="pair accuracy"),
-        Card(name="B", value=f"{found.b_accuracy:.3f}", note="pair accuracy"),
+        Card(name="B less A", value=signed(found.difference), note=signed_ends(found.interval), style="first"),
+        _model_card("A", found.a_accuracy, found.a_over_length),
+        _model_card("B", found.b_accuracy, found.b_over_length),
         Card(name="Discordant", value=f"{discordant:,}", note=f"{found.a_better:,} for A, {found.b_better:,} for B"),
         Card(name="By chance", value=p_value(found.p_value), note="p, exact test of signs"),
+        Card(name="Groups", value=f"{found.num_groups:,}", note=f"of {found.num_comparisons:,} Comparisons"),
     ]
 
 
 def _group_row(name: str, found: PairedComparison, one: PairedGroup) -> Row:
     cells = (
         f"{one.num_comparisons:,}",
+        f"{one.num_groups:,}",
         f"{one.num_pairs:,}",
         f"{one.a_accuracy:.3f}",
         f"{one.b_accuracy:.3f}",
         signed(one.difference),
-        _interval(one),
+        signed_ends(one.interval),
         p_value(one.p_value),
         f"{one.a_better:,}",
         f"{one.b_better:,}",
@@ -107,8 +144,9 @@ def _item_row(one: ItemDifference) -> Row:
     return Row(name=one.id, cells=(one.source, *rights, signed(one.a_margin, 2), signed(one.b_margin, 2)))
 
 
-def _interval(one: PairedGroup) -> str:
-    return f"{signed(one.interval.low)} to {signed(one.interval.high)}"
+def _model_card(name: str, accuracy: float, over: Gain) -> Card:
+    note = f"{signed(over.value)} over the longer answer ({signed_ends(over.interval)})"
+    return Card(name=name, value=f"{accuracy:.3f}", note=note, style="bad" if over.value < 0 else "")
 
 
 def _sentence(text: str) -> str:

@@ -15,7 +15,7 @@ from jobs.pages.environment import render
 from jobs.pages.plots.data import histogram_bars, stacked_bars
 from jobs.pages.sample_views import sample_view
 
-__all__ = ["DATA_PAGE", "page_of", "render_page", "write_data_page"]
+__all__ = ["DATA_PAGE", "complete_data_page", "page_of", "render_page", "write_data_page"]
 
 DATA_PAGE = "data.html"
 NUM_SAMPLES = 24
@@ -41,6 +41,16 @@ def write_data_page(folder: str, *, output: str | None = None, samples: int = NU
     return url
 
 
+def complete_data_page(folder: str) -> str | None:
+    """Write the page that a run which was killed before it could not; None where it is there.
+
+    Raises:
+        as `write_data_page`.
+    """
+    place = read_place(folder)
+    return None if _written_page(place) is not None else write_data_page(folder)
+
+
 def page_of(folder: str) -> str:
     """The page that preprocessing left in `folder`; rendered anew where there is none, or that of another manifest.
 
@@ -49,12 +59,14 @@ def page_of(folder: str) -> str:
         CorruptData: a file is not the one that was written.
     """
     place = read_place(folder)
+    return _written_page(place) or render_page(place)
+
+
+def _written_page(place: Place) -> str | None:
+    """The page in the folder; None where there is none, or that of another manifest."""
     url = storage.join(place.folder, DATA_PAGE)
-    if storage.exists(url):
-        html = storage.read_bytes(url).decode()
-        if _page_mark(place.manifest) in html:
-            return html
-    return render_page(place)
+    html = storage.read_bytes(url).decode() if storage.exists(url) else ""
+    return html if _page_mark(place.manifest) in html else None
 
 
 def render_page(place: Place, *, samples: int = NUM_SAMPLES, seed: int = 0) -> str:

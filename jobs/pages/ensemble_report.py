@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from data_pipeline.storage import join, write_atomic
 from jobs.pages.environment import render
-from jobs.pages.formats import Card, Row, interval, number, percent
+from jobs.pages.formats import Card, Row, interval, number, percent, signed, signed_ends
 from jobs.pages.plots import evaluation as plots
 from jobs.pages.plots.ensemble import judgement_png, risk_curves
 from rm_core.ensembles.ensemble import Ensemble
 from rm_core.ensembles.judgement import Judged, Judgement
+from rm_core.evaluation.paired import PairedGroup
 from rm_core.evaluation.results import EvaluationReport
 
 __all__ = ["PAGE", "PICTURE", "render_html", "write_ensemble_report"]
@@ -25,6 +26,9 @@ _MEMBER_COLUMNS = (
     "fit margin",
     "judged accuracy",
     "interval",
+    "over the longer answer",
+    "ensemble less it",
+    "interval of that",
     "calibration error",
     "temperature",
 )
@@ -74,26 +78,38 @@ def render_html(ensemble: Ensemble, judgement: Judgement, *, title: str, facts: 
 def _cards(judgement: Judgement) -> list[Card]:
     judged = judgement.ensemble
     accuracy = judged.report.overall.accuracy
-    everything = judged.report.num_comparisons
+    everything, over = judged.report.num_comparisons, judged.report.overall.over_length
     whole = {name: one for name, one in judgement.members.items() if one.report.num_comparisons == everything}
     best, member = max(
         (whole or judgement.members).items(), key=lambda item: item[1].report.overall.accuracy.value
     )  # accuracies on text alone and on everything can't be compared
+    gap = judgement.against[best].difference
     error, loss = f"{judged.before.error:.3f} at temperature 1", f"{judged.before.log_loss:.3f} at temperature 1"
     return [
         Card(name="Ensemble accuracy", value=percent(accuracy.value), note=interval(accuracy.interval), style="first"),
-        Card(name="Best member", value=percent(member.report.overall.accuracy.value), note=best),
+        Card(
+            name="Best member",
+            value=percent(member.report.overall.accuracy.value),
+            note=f"{best}; ensemble less it {signed(100 * gap, 1)} points",
+            style="bad" if gap < 0 else "",
+        ),
         Card(name="Calibration error", value=f"{judged.after.error:.3f}", note=error),
         Card(name="Log loss", value=f"{judged.after.log_loss:.3f}", note=f"{loss}; a coin 0.693"),
         Card(name="Temperature", value=number(judged.after.temperature), note="margins are divided by it"),
-        Card(name="Judged", value=f"{everything:,}", note=f"{accuracy.num_pairs:,} ordered pairs"),
+        Card(name="Judged", value=f"{everything:,}", note=f"in {judged.report.num_groups:,} groups"),
+        Card(
+            name="Over the longer answer",
+            value=f"{signed(100 * over.value, 1)} points",
+            note=f"{signed(100 * over.interval.low, 1)} to {signed(100 * over.interval.high, 1)}",
+            style="bad" if over.value < 0 else "",
+        ),
     ]
 
 
 def _member_rows(ensemble: Ensemble, judgement: Judgement) -> list[Row]:
     total = sum(one.weight for one in ensemble.members)
     fitted = {one.name: one for one in ensemble.members}
-    rows = [_member_row(_ENSEMBLE, ["all", "", "", "", "", ""], judgement.ensemble)]
+    rows = [_member_row(_ENSEMBLE, ["all", "", "", "", "", ""], judgement.ensemble, None)]
     for name, judged in judgement.members.items():
         one = fitted.get(name)
         cells = [""] * 6
@@ -101,15 +117,18 @@ def _member_rows(ensemble: Ensemble, judgement: Judgement) -> list[Row]:
             reads = "text only" if one.text_only else "all"
             scale = [f"{one.mean:.4g}", f"{one.spread:.4g}", percent(one.accuracy), f"{one.margin:.3f}"]
             cells = [reads, percent(one.weight / total), *scale]
-        rows.append(_member_row(name, cells, judged))
+        rows.append(_member_row(name, cells, judged, judgement.against[name]))
     return rows
 
 
-def _member_row(name: str, cells: Sequence[str], judged: Judged) -> Row:
+def _member_row(name: str, cells: Sequence[str], judged: Judged, against: PairedGroup | None) -> Row:
     accuracy = judged.report.overall.accuracy
+    less = ["", ""] if against is None else [signed(against.difference), signed_ends(against.interval)]
     measured = (
         percent(accuracy.value),
         interval(accuracy.interval),
+        signed(judged.report.overall.over_length.value),
+        *less,
         f"{judged.after.error:.3f}",
         number(judged.after.temperature),
     )

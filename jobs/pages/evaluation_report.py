@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from data_pipeline.storage import join, write_atomic
 from jobs.pages.environment import render
-from jobs.pages.formats import Card, Row, interval, number, percent
+from jobs.pages.formats import Card, Row, interval, number, percent, signed, signed_ends
 from jobs.pages.plots import evaluation as plots
+from rm_core.evaluation.intervals import Interval
 from rm_core.evaluation.results import Accuracy, EvaluationReport, Group
 
 __all__ = ["render_html", "write_report"]
@@ -15,13 +16,16 @@ __all__ = ["render_html", "write_report"]
 _COLUMNS = (
     "",
     "comparisons",
+    "groups",
     "pairs",
     "right",
     "accuracy",
     "interval",
     "tied rewards",
     "tied labels",
-    "length only",
+    "longer wins",
+    "over that",
+    "interval of it",
     "top-1",
     "mean margin",
 )
@@ -81,12 +85,22 @@ def _cards(report: EvaluationReport) -> list[Card]:
     if image is not None and text is not None:
         shares["Text accuracy"] = text.accuracy
     cards = [Card(name=name, value=percent(one.value), note=interval(one.interval)) for name, one in shares.items()]
-    length_only = overall.length_only
+    length_only, over = overall.length_only, overall.over_length
     return [
         replace(cards[0], style="first"),
         *cards[1:],
-        Card(name="Length only", value=percent(length_only.value), note=interval(length_only.interval)),
-        Card(name="Comparisons", value=f"{report.num_comparisons:,}", note=f"{report.num_unordered:,} without order"),
+        Card(name="Longer answer wins", value=percent(length_only.value), note=interval(length_only.interval)),
+        Card(
+            name="Accuracy over that",
+            value=f"{signed(100 * over.value, 1)} points",
+            note=signed_ends(_points(over.interval), 1),
+            style="bad" if over.value < 0 else "",
+        ),
+        Card(
+            name="Comparisons",
+            value=f"{report.num_comparisons:,}",
+            note=f"in {report.num_groups:,} groups; {report.num_unordered:,} without order",
+        ),
         Card(
             name="Pairs",
             value=f"{overall.accuracy.num_pairs:,}",
@@ -103,6 +117,7 @@ def _row(name: str, group: Group) -> Row:
     accuracy = group.accuracy
     cells = (
         f"{accuracy.num_comparisons:,}",
+        f"{accuracy.num_groups:,}",
         f"{accuracy.num_pairs:,}",
         f"{accuracy.right:,}",
         percent(accuracy.value),
@@ -110,7 +125,14 @@ def _row(name: str, group: Group) -> Row:
         f"{accuracy.tied_rewards:,}",
         f"{group.tied_labels:,}",
         percent(group.length_only.value),
+        signed(100 * group.over_length.value, 1),
+        signed_ends(_points(group.over_length.interval), 1),
         percent(group.top1.value),
         number(group.mean_margin),
     )
     return Row(name=name, cells=cells)
+
+
+def _points(ends: Interval) -> Interval:
+    """In points of accuracy."""
+    return replace(ends, low=100 * ends.low, high=100 * ends.high)

@@ -13,6 +13,7 @@ __all__ = [
     "byte_size",
     "compact",
     "count",
+    "ends",
     "interval",
     "number",
     "p_value",
@@ -21,6 +22,7 @@ __all__ = [
     "share",
     "shortened",
     "signed",
+    "signed_ends",
     "thousands",
 ]
 
@@ -38,6 +40,16 @@ def share(part: int, whole: int) -> str:
 def interval(ends: "Interval") -> str:
     """Of a share of 1: "88.1 % to 93.0 %"."""
     return f"{percent(ends.low)} to {percent(ends.high)}"
+
+
+def ends(of: "Interval") -> str:
+    """Two shares of 1: "0.881 to 0.930"."""
+    return f"{of.low:.3f} to {of.high:.3f}"
+
+
+def signed_ends(of: "Interval", digits: int = 3) -> str:
+    """Of a difference: "-0.012 to +0.041"."""
+    return f"{signed(of.low, digits)} to {signed(of.high, digits)}"
 
 
 def thousands(value: int) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from jobs.pages import sweep_views as views
 from jobs.pages.environment import render
 from jobs.pages.sweep_pictures import Picture
-from jobs.pages.sweep_words import headline, law_rows, law_words
+from jobs.pages.sweep_words import OverLength, headline, law_rows, law_words, length_words
 from rm_core.evaluation.paired import PairedComparison
 from rm_core.scaling.analysis import Analysis
 
@@ -63,6 +63,7 @@ def render_page(
     title: str,
     pictures: Sequence[Picture],
     items: Mapping[str, PairedComparison],
+    lengths: Mapping[str, OverLength],
     absent: Sequence[views.Absent],
     paper: PaperView | None = None,
 ) -> str:
@@ -72,6 +73,7 @@ def render_page(
         title: of the sweep.
         pictures: wide ones stand alone, the others two in a line.
         items: label -> the best against it on the same Comparisons; may be empty.
+        lengths: label -> its models against the rule that the longer answer wins; may be empty.
         absent: trials without a point.
         paper: a table of the paper beside ours.
     """
@@ -81,12 +83,12 @@ def render_page(
         title=title,
         analysis=analysis,
         metric=analysis.metric.replace("_", " "),
-        headline=headline(analysis, items),
+        headline=f"{headline(analysis, items)} {length_words(lengths)}".strip(),
         cards=views.sweep_cards(analysis),
         wide_pictures=[one for one in pictures if one.is_wide],
         pictures=[one for one in pictures if not one.is_wide],
-        ranking_columns=views.ranking_columns(items),
-        ranking=views.ranking_rows(analysis, items),
+        ranking_columns=views.ranking_columns(items, lengths),
+        ranking=views.ranking_rows(analysis, items, lengths),
         laws=law_rows(analysis.fits),
         law_words=[law_words(fit) for fit in analysis.fits],
         paper=paper,

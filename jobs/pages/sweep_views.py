@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jobs.pages.formats import Card, Row, count, number, p_value, score
-from jobs.pages.sweep_words import mean_words, noise_words
+from jobs.pages.sweep_words import OverLength, length_cells, mean_words, noise_words
 from rm_core.evaluation.paired import PairedComparison
 from rm_core.scaling.analysis import Analysis
 from rm_core.scaling.seeds import Place
@@ -52,7 +52,7 @@ def sweep_cards(analysis: Analysis) -> list[Card]:
         cards.append(Card(name=name, value=score(best.mean.value), note=mean_words(best.mean), style="first"))
         cards.append(Card(name="Reached by", value=best.label, note=f"{size} parameters"))
     hours = sum(point.gpu_hours for point in analysis.points)
-    cards.append(Card(name="GPU-hours", value=number(hours), note="workers × hours, finished trials"))
+    cards.append(Card(name="Worker-hours", value=number(hours), note="a worker has one GPU, or CPUs; finished trials"))
     costs = [point.cost for point in analysis.points if point.cost is not None]
     if costs:
         trials = "finished trials" if len(costs) == len(analysis.points) else f"the {len(costs)} priced trials"
@@ -65,18 +65,25 @@ def sweep_cards(analysis: Analysis) -> list[Card]:
     return cards
 
 
-def ranking_columns(items: Mapping[str, PairedComparison]) -> list[str]:
+def ranking_columns(items: Mapping[str, PairedComparison], lengths: Mapping[str, OverLength]) -> list[str]:
     """Of `ranking_rows`; the first two are the place and the label."""
-    paired = ["behind on the same Comparisons", "interval", "p"] if items else []
-    return ["", "", "mean", "interval", "seeds", "behind", "interval over seeds", *paired, "more than noise?"]
+    paired = ["behind on the same Comparisons", "interval", "p", "Comparisons", "groups"] if items else []
+    length = ["over the longer answer", "interval"] if lengths else []
+    return ["", "", "mean", "interval", "seeds", "behind", "interval over seeds", *paired, *length, "more than noise?"]
 
 
-def ranking_rows(analysis: Analysis, items: Mapping[str, PairedComparison]) -> list[Row]:
-    """The labels, the best first, with their distance to it over seeds and on the same Comparisons."""
-    return [_ranking_row(index, place, items) for index, place in enumerate(analysis.places)]
+def ranking_rows(
+    analysis: Analysis, items: Mapping[str, PairedComparison], lengths: Mapping[str, OverLength]
+) -> list[Row]:
+    """The labels, the best first, with their distance to it over seeds and on the same Comparisons, and what they have
+    over the rule that the longer answer wins.
+    """
+    return [_ranking_row(index, place, items, lengths) for index, place in enumerate(analysis.places)]
 
 
-def _ranking_row(index: int, place: Place, items: Mapping[str, PairedComparison]) -> Row:
+def _ranking_row(
+    index: int, place: Place, items: Mapping[str, PairedComparison], lengths: Mapping[str, OverLength]
+) -> Row:
     cells = [score(place.mean.value), mean_words(place.mean), str(place.mean.num_seeds)]
     cells.append(score(place.behind) if index else "")
     cells.append("" if place.low is None or place.high is None else f"{score(place.low)} to {score(place.high)}")
@@ -84,8 +91,11 @@ def _ranking_row(index: int, place: Place, items: Mapping[str, PairedComparison]
     if paired is not None:
         interval = f"{score(-paired.interval.high)} to {score(-paired.interval.low)}"
         cells += [score(-paired.difference), interval, p_value(paired.p_value)]
+        cells += [f"{paired.num_comparisons:,}", f"{paired.num_groups:,}"]
     elif items:
-        cells += ["", "", ""]
+        cells += [""] * 5
+    if lengths:
+        cells += length_cells(lengths.get(place.label))
     cells.append(noise_words(place, items) if index else "best")
     return Row(name=place.label, cells=cells, style="" if index else "best")
 
@@ -110,7 +120,7 @@ def _source_means(points: Sequence[TrialPoint]) -> dict[str, float]:
 
 def point_columns(analysis: Analysis) -> list[str]:
     """Of `point_rows`."""
-    names = ["", "seed", "parameters", "Comparisons", "FLOPs", "GPU-hours", "dollars", "accuracy", "log-loss"]
+    names = ["", "seed", "parameters", "Comparisons", "FLOPs", "worker-hours", "dollars", "accuracy", "log-loss"]
     own = [analysis.metric.replace("_", " ")] if _has_own_metric(analysis) else []
     return [*names, "train loss", *own, "MLflow run"]
 

@@ -4,17 +4,59 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from jobs.pages.formats import count, p_value, score
+from jobs.pages.formats import count, p_value, score, signed, signed_ends
 from rm_core.evaluation.paired import PairedComparison
+from rm_core.evaluation.results import Gain
 from rm_core.scaling.analysis import Analysis, Fit
 from rm_core.scaling.power_law import Estimate, NoFit, PowerLaw
 from rm_core.scaling.seeds import Place, SeedMean
 
-__all__ = ["LawView", "estimate", "headline", "law_rows", "law_words", "mean_words", "noise_words"]
-
+__all__ = [
+    "LawView",
+    "OverLength",
+    "estimate",
+    "headline",
+    "law_rows",
+    "law_words",
+    "length_cells",
+    "length_words",
+    "mean_words",
+    "noise_words",
+]
 
 Items = Mapping[str, PairedComparison]
 """Label -> the best label's models against its own, on the same held-out Comparisons."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverLength:
+    """The models of one label against the rule that the longer answer wins, over all seeds."""
+
+    length_only: float
+    """Pair accuracy of the rule."""
+    gain: Gain
+    """Pair accuracy of the models less that of the rule."""
+    num_comparisons: int
+    num_groups: int
+    """Of the Comparisons, groups that share no image and no text-only prompt."""
+
+
+def length_cells(one: OverLength | None) -> list[str]:
+    """What the models have over the rule, and the interval of it; empty where their rewards are not there."""
+    return ["", ""] if one is None else [signed(one.gain.value, 4), signed_ends(one.gain.interval, 4)]
+
+
+def length_words(lengths: Mapping[str, OverLength]) -> str:
+    """One or two sentences: what the rule reaches, and which labels lie below it; empty where nothing is known."""
+    if not lengths:
+        return ""
+    reached = sorted({(one.length_only, one.num_comparisons, one.num_groups) for one in lengths.values()})
+    rule = " or ".join(
+        f"{score(value)} on {comparisons:,} Comparisons in {groups:,} groups" for value, comparisons, groups in reached
+    )
+    below = [label for label, one in lengths.items() if one.gain.value < 0]
+    worse = f"below it: {', '.join(below)}" if below else "none is below it"
+    return f"The rule that the longer answer wins has {rule}; of {len(lengths)} points {worse}."
 
 
 def estimate(one: Estimate, digits: int = 3) -> str:
@@ -35,7 +77,7 @@ def noise_words(place: Place, items: Items) -> str:
     found = [] if place.is_clear is None else [("seeds", place.is_clear)]
     found += [] if paired is None else [("Comparisons", paired.is_clear())]
     if not found:
-        return "not known: one seed each, and no rewards of the same Comparisons"
+        return "not known: one seed each, and no rewards of the same Comparisons with their groups"
     clear = [name for name, is_clear in found if is_clear]
     if len(clear) == len(found):
         return f"more than the noise of {' and of '.join(clear)}"

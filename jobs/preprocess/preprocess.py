@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 from data_pipeline.dataset.manifest import Manifest
 from data_pipeline.pipeline import run_pipeline
-from jobs.pages.data_page import write_data_page
+from data_pipeline.storage import remove_drafts
+from jobs.pages.data_page import complete_data_page, write_data_page
 from jobs.preprocess.ray_workers import RayWorkers
 from jobs.recipe.schema import Recipe, with_absolute_paths
 from jobs.runtime.terminal import columns, say
@@ -28,11 +29,14 @@ def run(recipe: Recipe) -> None:
     """
     config = with_absolute_paths(recipe.preprocess, "data_root", "output", "tokenizer")
     output = recipe.preprocess.output
+    remove_drafts(config.output)
     with RayWorkers(recipe.cluster) as workers:
         prepared = run_pipeline(config, workers)
     if prepared.plan is None:
         say(f"{output} is finished already: nothing to do")
         show(output, prepared.manifest)
+        if (missing := complete_data_page(config.output)) is not None:
+            say(f"page of the data: {missing}")
         return
     page = write_data_page(config.output)
     show(output, prepared.manifest)

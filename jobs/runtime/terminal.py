@@ -2,12 +2,18 @@
 
 Texts may be of records and hold addresses: terminal codes and passwords are taken out of all of them here. A text of
 data inside a line of ours passes `shown.one_line` where the line is made, since line breaks are kept here.
+
+
+A table that would have to break words to fit the terminal is written as lines instead, one paragraph a row: a number or
+a path in two halves is neither read nor copied.
 """
 
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -32,11 +38,19 @@ def say(text: str) -> None:
 def table(title: str, rows: Sequence[tuple[str, str]]) -> None:
     """A small two-column table: what, value."""
     say(title)
+    if not rows:
+        return
+    cells = [(_cell(name), _cell(value)) for name, value in rows]
+    widths = _widths(list(zip(*cells, strict=True)), _console().width)
+    if widths is None:
+        for name, value in cells:
+            say(f"  {name}: {value}")
+        return
     shown = Table(show_header=False)
-    shown.add_column(no_wrap=True)
-    shown.add_column(justify="right", overflow="fold")
-    for name, value in rows:
-        shown.add_row(_cell(name), _cell(value))
+    for width, justify in zip(widths, ("left", "right"), strict=True):
+        shown.add_column(width=width, justify=justify)  # type: ignore[arg-type]  # one of Rich's words
+    for row in cells:
+        shown.add_row(*map(Text, row))
     _console().print(shown)
 
 
@@ -54,17 +68,46 @@ def columns(title: str, names: Sequence[str], rows: Sequence[Sequence[str]], *, 
         numbers: whether all columns but the first hold numbers.
     """
     say(f"\n{title}")
+    heads = [_cell(name) for name in names]
+    cells = [[_cell(text) for text in row] for row in rows]
+    widths = _widths(list(zip(heads, *cells, strict=True)), _console().width)
+    if widths is None:
+        _paragraphs(heads, cells, _console().width)
+        return
     shown = Table()
-    for column, name in enumerate(names):
-        shown.add_column(_cell(name), overflow="fold", justify="right" if numbers and column else "left")
-    for row in rows:
-        shown.add_row(*map(_cell, row))
+    for column, (name, width) in enumerate(zip(heads, widths, strict=True)):
+        shown.add_column(Text(name), width=width, justify="right" if numbers and column else "left")
+    for row in cells:
+        shown.add_row(*map(Text, row))
     _console().print(shown)
 
 
-def _cell(text: str) -> Text:
-    """Nothing in it is taken for markup."""
-    return Text(one_line(text, limit=_CELL_CHARS))
+def _cell(text: str) -> str:
+    return one_line(text, limit=_CELL_CHARS)
+
+
+def _widths(columns: Sequence[Sequence[str]], available: int) -> list[int] | None:
+    """The width of each column of texts, together with their frames at most `available`; None where words would break.
+
+    The widest columns are narrowed first, none below its longest word.
+    """
+    widths = [max(map(cell_len, column)) for column in columns]
+    least = [max((cell_len(word) for text in column for word in text.split()), default=0) for column in columns]
+    available -= 3 * len(columns) + 1
+    if sum(least) > available:
+        return None
+    while sum(widths) > available:
+        may_shrink = [index for index, width in enumerate(widths) if width > least[index]]
+        widths[max(may_shrink, key=lambda index: widths[index])] -= 1
+    return widths
+
+
+def _paragraphs(names: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> None:
+    """A row as its first cell and, below it, the others behind their names."""
+    for first, *others in rows:
+        parts = [f"{name}: {cell}" if name else cell for name, cell in zip(names[1:], others, strict=True) if cell]
+        wrapped = textwrap.wrap("; ".join(parts), width - 4, break_long_words=False, break_on_hyphens=False)
+        say("\n".join([first, *(f"    {line}" for line in wrapped)]))
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from data_pipeline.dataset.manifest import Manifest
 from data_pipeline.errors import RecipeError
-from data_pipeline.storage import absolute
+from data_pipeline.storage import absolute, remove_drafts
 from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.addresses import check_address
 from jobs.recipe.schema import Recipe, with_absolute_paths
@@ -128,6 +128,7 @@ def make_tracker(sweep: Sweep) -> Tracker:
 
 def start_tracking(sweep: Sweep, tracker: Tracker) -> None:
     """What the run says of the sweep before its trials."""
+    remove_drafts(sweep.folder.url)
     tracker.log_recipe(sweep.recipe, "sweep", {"sweep": sweep.recipe.name})
     write_state(sweep, tracker)
 

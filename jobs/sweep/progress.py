@@ -158,9 +158,13 @@ def sweep_page(recipe: Recipe, folder: SweepFolder, states: Sequence[TrialState]
 def results_rows(
     recipe: Recipe, folder: SweepFolder, states: Sequence[TrialState]
 ) -> tuple[list[str], list[list[str]]]:
-    """(column names, rows) of the trials: the best first, then those that are not finished."""
+    """(column names, rows) of the trials: the best first, then those that are not finished.
+
+    "over longer" is the accuracy less that of the rule that the longer answer wins.
+    """
     config = recipe.sweep
-    values = {state.spec.id: folder.numbers_of(state.spec.id).get(config.metric) for state in states}
+    found = {state.spec.id: folder.numbers_of(state.spec.id) for state in states}
+    values = {trial: numbers.get(config.metric) for trial, numbers in found.items()}
     sign = -1.0 if config.mode == "max" else 1.0
 
     def order(state: TrialState) -> tuple[bool, float]:
@@ -172,15 +176,21 @@ def results_rows(
         spec, value = state.spec, values[state.spec.id]
         point = folder.point_of(spec.id) if state.state == "finished" else None
         numbers = ["" if value is None else f"{value:.4f}", "" if point is None else f"{point.log_loss:.4f}"]
+        over = found[spec.id].get("over_length")
+        numbers.append("" if over is None else f"{over:+.4f}")
         summary = f"{state.state}: {state.reason}" if state.reason else state.state
         rows.append([spec.label, str(spec.seed), *numbers, summary, settings_of(spec.overrides)])
-    return ["trial", "seed", config.metric, "log loss", "state", "settings"], rows
+    return ["trial", "seed", config.metric, "log loss", "over longer", "state", "settings"], rows
 
 
 def results_table(recipe: Recipe, folder: SweepFolder, states: Sequence[TrialState]) -> str:
     """The rows of `results_rows` in Markdown."""
     head, rows = results_rows(recipe, folder, states)
-    lines = [head, ["---", "---", "---:", "---:", "---", "---"], *([_cell(cell) for cell in row] for row in rows)]
+    lines = [
+        head,
+        ["---", "---", "---:", "---:", "---:", "---", "---"],
+        *([_cell(cell) for cell in row] for row in rows),
+    ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

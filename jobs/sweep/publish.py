@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from data_pipeline.errors import RunError
 from jobs.runtime.terminal import columns, say
-from jobs.sweep.folder import TrialState
+from jobs.sweep.folder import SweepFolder, TrialState
 from jobs.sweep.prepare import Sweep
 from jobs.sweep.progress import results_rows
 from jobs.tracking.tracker import Tracker
@@ -37,4 +37,17 @@ def show_results(sweep: Sweep) -> None:
     for row in rows:
         row[state] = row[state].partition(":")[0]  # why it ended stands above, where it did
     columns(f"Sweep {sweep.recipe.name}", head, rows)
+    for words in held_out(sweep.folder, list(sweep.states)):
+        say(words)
     say(f"report: {sweep.recipe.sweep.output}/report")
+
+
+def held_out(folder: SweepFolder, trials: Sequence[str]) -> list[str]:
+    """What the trials were evaluated on, one sentence each held-out part: Comparisons, groups, the longer answer."""
+    names = ("num_comparisons", "num_groups", "length_only_accuracy")
+    found = [folder.numbers_of(trial) for trial in trials]
+    parts = dict.fromkeys(tuple(one[name] for name in names) for one in found if all(name in one for name in names))
+    return [
+        f"held out: {count:,.0f} Comparisons in {groups:,.0f} groups; the longer answer wins in {rule:.4f}"
+        for count, groups, rule in parts
+    ]

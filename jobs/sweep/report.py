@@ -16,7 +16,15 @@ from jobs.pages.formats import score
 from jobs.pages.sweep_page import render_page
 from jobs.pages.sweep_pictures import pictures_of
 from jobs.pages.sweep_views import Absent
-from jobs.pages.sweep_words import headline, law_words, mean_words, noise_words
+from jobs.pages.sweep_words import (
+    OverLength,
+    headline,
+    law_words,
+    length_cells,
+    length_words,
+    mean_words,
+    noise_words,
+)
 from jobs.sweep.paper_section import measured, paper_lines, paper_view
 from jobs.sweep.paper_table import load_table
 from jobs.sweep.results import SweepResults, evaluation_of, read_sweep
@@ -62,7 +70,7 @@ def write_sweep_report(folder: str, tracker: Tracker | None) -> None:
 
 def render_report(results: SweepResults) -> tuple[dict[str, bytes], str]:
     """The files of the report by name, and its summary in Markdown."""
-    analysis, items = read_out(results)
+    analysis, items, lengths = read_out(results)
     pictures = pictures_of(
         analysis, results.axes, is_list=results.method == "list", with_axes=results.report != "scaling"
     )
@@ -72,6 +80,7 @@ def render_report(results: SweepResults) -> tuple[dict[str, bytes], str]:
         title=f"Sweep {results.name}",
         pictures=pictures,
         items=items,
+        lengths=lengths,
         absent=[
             Absent(label=one.label, seed="" if one.seed is None else str(one.seed), state=one.state, reason=one.reason)
             for one in results.unfinished
@@ -79,11 +88,13 @@ def render_report(results: SweepResults) -> tuple[dict[str, bytes], str]:
         paper=None if paper is None else paper_view(paper, measured(paper, results.points)),
     )
     files = {"points.csv": _csv(results).encode(), **{one.file: one.png for one in pictures}}
-    return {**files, "index.html": html.encode()}, summary(results, analysis, items)
+    return {**files, "index.html": html.encode()}, summary(results, analysis, items, lengths)
 
 
-def read_out(results: SweepResults) -> tuple[Analysis, dict[str, PairedComparison]]:
-    """What the points say, and the best label against each of the next ones on the Comparisons that both scored."""
+def read_out(results: SweepResults) -> tuple[Analysis, dict[str, PairedComparison], dict[str, OverLength]]:
+    """What the points say, the best label against each of the next ones on the Comparisons that both scored, and each
+    label against the rule that the longer answer wins.
+    """
     analysis = analyse(
         results.points,
         results.values,
@@ -91,28 +102,42 @@ def read_out(results: SweepResults) -> tuple[Analysis, dict[str, PairedCompariso
         higher_is_better=results.mode == "max",
         scaling={"scaling": True, "study": False}.get(results.report or ""),
     )
-    return analysis, _same_comparisons(results, analysis)
+    labels = [place.label for place in analysis.places[: _MOST_COMPARED + 1]]
+    scored = {label: _scored(results, analysis.of_label(label)) for label in labels}
+    items = _same_comparisons(scored) if results.metric == "accuracy" else {}
+    lengths = {label: _over_length(seeds) for label, seeds in scored.items() if seeds and _are_same(seeds)}
+    return analysis, items, lengths
 
 
-def _same_comparisons(results: SweepResults, analysis: Analysis) -> dict[str, PairedComparison]:
-    """The best label against the next ones on the Comparisons that all of both scored; empty for other metrics."""
-    if results.metric != "accuracy" or not analysis.places:
-        return {}
-    best, *others = [place.label for place in analysis.places[: _MOST_COMPARED + 1]]
-    winners = _scored(results, analysis.of_label(best))
+def _same_comparisons(scored: Mapping[str, list[list[ScoredComparison]]]) -> dict[str, PairedComparison]:
+    """The first label, the best, against the next ones on the Comparisons that all of both scored.
+
+    Args:
+        scored: label -> the rewards of each of its seeds.
+    """
+    winners = next(iter(scored.values()), [])
     found = {}
-    for label in others:
-        seeds = _scored(results, analysis.of_label(label))
+    for label, seeds in list(scored.items())[1:]:
         together = min(len(winners), len(seeds))
         if together and _are_same([*winners[:together], *seeds[:together]]):
             found[label] = compare_paired_seeds(winners[:together], seeds[:together])
     return found
 
 
+def _over_length(seeds: Sequence[Sequence[ScoredComparison]]) -> OverLength:
+    """The models of one label against the rule that the longer answer wins, on all that they scored."""
+    found = compare_paired_seeds(seeds, seeds)
+    return OverLength(
+        length_only=found.length_only, gain=found.a_over_length,
+        num_comparisons=found.num_comparisons, num_groups=found.num_groups,
+    )  # fmt: skip
+
+
 def _scored(results: SweepResults, points: Sequence[TrialPoint]) -> list[list[ScoredComparison]]:
-    """The rewards of each point that kept them."""
+    """The rewards of each point that kept them; those of a version before groups would be taken as independent."""
     urls = [join(evaluation_of(results.folder, point), SCORED_FILE) for point in points]
-    return [read_scored(url) for url in urls if exists(url)]
+    found = [read_scored(url) for url in urls if exists(url)]
+    return [scored for scored in found if all(one.group is not None for one in scored)]
 
 
 def _are_same(scored: Sequence[Sequence[ScoredComparison]]) -> bool:
@@ -142,17 +167,22 @@ def _csv(results: SweepResults) -> str:
     return sink.getvalue()
 
 
-def summary(results: SweepResults, analysis: Analysis, items: Mapping[str, PairedComparison]) -> str:
+def summary(
+    results: SweepResults,
+    analysis: Analysis,
+    items: Mapping[str, PairedComparison],
+    lengths: Mapping[str, OverLength],
+) -> str:
     """The headline, the ranking, the laws, what did not finish and the paper's table, for the page of the run."""
-    lines = [headline(analysis, items), ""]
+    lines = [f"{headline(analysis, items)} {length_words(lengths)}".strip(), ""]
     if analysis.places:
         lines += [
-            f"| | {analysis.metric} | interval | behind | more than noise? |",
-            "| --- | ---: | ---: | ---: | --- |",
+            f"| | {analysis.metric} | interval | behind | over the longer answer | interval | more than noise? |",
+            "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
         ]
     for index, place in enumerate(analysis.places):
-        cells = [place.label, score(place.mean.value), mean_words(place.mean)]
-        cells += [score(place.behind), noise_words(place, items)] if index else ["", "best"]
+        cells = [place.label, score(place.mean.value), mean_words(place.mean), score(place.behind) if index else ""]
+        cells += [*length_cells(lengths.get(place.label)), noise_words(place, items) if index else "best"]
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", *(f"- {law_words(fit)}" for fit in analysis.fits)]
     lines += [

@@ -5,18 +5,18 @@ from dataclasses import dataclass, field, replace
 
 from cluster.session import ClusterInfo
 from data_pipeline.dataset.prepared import PreparedData
-from data_pipeline.storage import is_local, join, read_bytes
+from data_pipeline.storage import is_local, join, read_bytes, remove_drafts, write_atomic
 from jobs.pages.data_page import page_of
 from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.addresses import check_address
-from jobs.recipe.schema import Recipe, with_absolute_paths
+from jobs.recipe.schema import Recipe, to_yaml, with_absolute_paths
 from jobs.runtime.terminal import say
 from jobs.tracking.address import check_tracking
 from jobs.tracking.tracker import Tracker
 from jobs.train.progress import Watch
 from jobs.train.record import TrainingRecord
 from jobs.train.room import PlacementQueue
-from jobs.train.run_page import RunPage
+from jobs.train.run_page import RECIPE_FILE, RunPage
 from jobs.train.state import claim_output, is_logged
 from rm_core.model_folder.folder import is_complete, verify_folder
 from rm_core.model_folder.reading import check_base
@@ -102,8 +102,10 @@ def prepare(recipe: Recipe, parent: ParentJob | None = None) -> Training | None:
     if not is_finished:
         check_tracking(recipe.tracking)  # before the folder is this training's
     claim_output(config, data.manifest.fingerprint)
+    remove_drafts(config.output)
     if is_finished:
         return None
+    write_atomic(join(config.output, RECIPE_FILE), to_yaml(recipe).encode())  # what the page's commands name
     tracker = make_tracker(recipe, config, parent)
     with tracker.ended_by_errors():
         start_tracking(tracker, recipe, config, data, parent)

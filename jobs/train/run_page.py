@@ -3,15 +3,18 @@
 The first lines are what the folded description shows: how it stands, how far it is, what it cost.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from shlex import quote
 
 import ray
 
 from cluster.capacity import Node
 from data_pipeline.dataset.manifest import Manifest
 from data_pipeline.shown import markdown, unwrapped
+from data_pipeline.storage import is_local, join
 from jobs.recipe.schema import Recipe
 from jobs.runtime.terminal import duration
 from jobs.tracking.run_writer import ATTEMPTS, GOING_ON, SECONDS_TAG
@@ -19,9 +22,11 @@ from jobs.train.record import Attempt
 from rm_core.planner.config import PlanConfig
 from rm_core.planner.gpus import GPUS
 
-__all__ = ["RunPage", "cluster_tags", "gpu_type_of", "price_of"]
+__all__ = ["RECIPE_FILE", "RunPage", "cluster_tags", "gpu_type_of", "price_of"]
 
 MAX_REASON_CHARS = 1000
+RECIPE_FILE = "recipe.yaml"
+"""The resolved recipe, in the output folder and in the run's artifacts below ``config/``."""
 _SHOWN = {"train/loss": "loss", "train/accuracy": "accuracy on its own batch", "train/margin": "margin of the rewards"}
 
 
@@ -99,14 +104,15 @@ class RunPage:
     def _what(self) -> str:
         config, counts = self.recipe.train, self.manifest.counts
         kept = {name: count for name, count in counts.by_split.items() if name != "train"}
+        shown = sorted(name for name, source in counts.by_source.items() if source.shown)  # the mixture leaves some out
         apart = "".join(f", {count:,} {name}" for name, count in kept.items())
-        sources = ", ".join(markdown(name) for name in sorted(counts.by_source))
         return (
             f"Reward model of recipe `{self.recipe.name}` from `{config.model}`: objective {config.objective.name}, "
             f"ZeRO stage {config.zero.stage}, {config.precision}, {config.num_workers} workers, "
             f"{config.global_batch} Comparisons a step.\n\n"
-            f"Data: {counts.by_split.get('train', 0):,} Comparisons to train on{apart}, of {sources}; "
-            f"manifest `{self.manifest.address}`, page in the artifact `data/data.html`.\n\n"
+            f"Data: {counts.by_split.get('train', 0):,} Comparisons to train on{apart}, of "
+            f"{', '.join(map(markdown, shown)) or 'no source'}; manifest `{self.manifest.address}`, page in the artifact "
+            f"`data/data.html`.\n\n"
             f"Files: `{self.output}`"
         )
 
@@ -130,16 +136,29 @@ class RunPage:
         return "\n".join(lines)
 
     def _going_on(self) -> str:
-        name = self.recipe.name
+        recipe, export = quote(self._recipe_file), quote(join(self.output, "export"))
         if self.state == "finished":
             return (
-                f"`basereward evaluate {name}` adds held-out numbers under `eval/` and a table here; "
-                f"`basereward score {name} score.input=FILE` scores your own answers; in Python "
-                f'`rm_core.load("{self.output}/export")`.'
+                f"{self._where()}`basereward evaluate {recipe} evaluate.model={export}` adds held-out numbers under "
+                f"`eval/` and a table here; `basereward score {recipe} score.model={export} score.input=FILE` scores "
+                f'your own answers; in Python `rm_core.load("{self.output}/export")`.'
             )
         if self.state == "running":
-            return f"`basereward runs {name}` shows it in a terminal; SIGTERM ends it after a checkpoint."
-        return f"`basereward train {name}`, with the same overrides, goes on from the newest checkpoint, in this run."
+            return (
+                f"{self._where()}`basereward runs {recipe}` shows it in a terminal; SIGTERM ends it after a checkpoint."
+            )
+        return f"{self._where()}`basereward train {recipe}` goes on from the newest checkpoint, in this run."
+
+    @property
+    def _recipe_file(self) -> str:
+        """The resolved recipe beside the training: it holds every override, and all that a sweep set for a trial."""
+        return join(self.output, RECIPE_FILE) if is_local(self.output) else RECIPE_FILE
+
+    def _where(self) -> str:
+        """What has to be done first: go where the recipe's paths start, and have the recipe."""
+        folder = self.recipe.run_dir
+        there = f"In `{os.getcwd()}`: " if is_local(folder) and not os.path.isabs(folder) else ""
+        return there if is_local(self.output) else f"{there}Save the artifact `config/{RECIPE_FILE}` of this run; then "
 
 
 def cluster_tags(nodes: Sequence[Node]) -> dict[str, str]:

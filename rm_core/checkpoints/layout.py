@@ -6,8 +6,9 @@ tensors -> data file -> sha256 -> its place -> the record, written last
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from safetensors import SafetensorError
@@ -16,10 +17,12 @@ from torch import Tensor
 
 from data_pipeline.errors import CorruptData, NoSpace, RunError
 from data_pipeline.storage import (
+    draft_beside,
     from_checked_json,
     is_local,
     join,
     make_parent,
+    name_of,
     sha256_of,
     to_checked_json,
     upload,
@@ -149,11 +152,10 @@ def write_part(
 def _draft(url: str) -> Iterator[str]:
     """A path to write first: beside a local `url`, so that it can be renamed, else in this machine's own folder."""
     make_parent(url)
-    folder = os.path.dirname(url) if is_local(url) else None
-    handle, path = tempfile.mkstemp(prefix=".draft-", suffix=DATA, dir=folder)
-    os.close(handle)
-    try:
-        yield path
-    finally:
-        if os.path.exists(path):
-            os.unlink(path)
+    with ExitStack() as stack:
+        beside = url if is_local(url) else join(stack.enter_context(tempfile.TemporaryDirectory()), name_of(url))
+        path = draft_beside(beside)
+        try:
+            yield path
+        finally:
+            Path(path).unlink(missing_ok=True)

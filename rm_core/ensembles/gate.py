@@ -6,17 +6,39 @@
 Nothing here looks at a store or a clock: the same rewards give the same decision.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rm_core.ensembles.config import GateConfig
 from rm_core.ensembles.fit import calibrate
-from rm_core.evaluation.paired import PairedComparison, compare_paired
+from rm_core.evaluation.intervals import Interval
+from rm_core.evaluation.metrics import evaluate
+from rm_core.evaluation.paired import PairedComparison, PairedGroup, compare_paired
 from rm_core.evaluation.pairs import pair_table
 from rm_core.scoring.scored import ScoredComparison
 
-__all__ = ["Check", "Decision", "Standing", "decide"]
+__all__ = ["AgainstMember", "Check", "Decision", "Standing", "decide"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgainstMember:
+    """An ensemble against one of its members, on the judged Comparisons that the member reads."""
+
+    difference: float
+    """Pair accuracy of the ensemble less that of the member."""
+    low: float
+    high: float
+    num_comparisons: int
+    num_groups: int
+
+    @classmethod
+    def of(cls, found: PairedGroup) -> "AgainstMember":
+        """The same of a comparison with the member as A and the ensemble as B."""
+        return cls(
+            difference=found.difference, low=found.interval.low, high=found.interval.high,
+            num_comparisons=found.num_comparisons, num_groups=found.num_groups,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +48,8 @@ class Standing:
     scored: Sequence[ScoredComparison]
     temperature: float
     """Margins divided by it are log-odds."""
+    members: Mapping[str, AgainstMember] = field(default_factory=dict)
+    """By name, the members of an ensemble that was judged against them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +74,9 @@ class Decision:
     checks: tuple[Check, ...]
     comparison: PairedComparison | None
     """Candidate less champion; None where there is no champion."""
+    notes: dict[str, str]
+    """What refuses nothing and has to be known, in words: ``length``, how the candidate does against the rule that the
+    longer answer wins; ``member/NAME``, a member that is better than the candidate."""
 
     @property
     def passed(self) -> bool:
@@ -72,46 +99,50 @@ def decide(candidate: Standing, champion: Standing | None, config: GateConfig, *
     """Ask every rule, also behind one that failed.
 
     Args:
-        champion: None where there is none yet; then only the number of Comparisons counts.
+        champion: None where there is none yet; then only the number of Comparisons counts. That the candidate is
+            worse than one of its members, or than the longer answer, stands in the notes.
         seed: of the bootstrap.
 
     Raises:
-        UserError: the two have not scored the same Comparisons with the same labels.
+        UserError: the two have not scored the same Comparisons with the same labels, or one has no group.
         RunError: no pair of labels differs.
     """
-    enough = _enough(candidate, config)
+    enough, notes = _enough(candidate, config), _notes(candidate, config, seed)
     if champion is None:
-        return Decision(checks=(enough,), comparison=None)
+        return Decision(checks=(enough,), comparison=None, notes=notes)
     found = compare_paired(
         champion.scored, candidate.scored,
         confidence=config.confidence, bootstrap_samples=config.bootstrap_samples, seed=seed,
     )  # fmt: skip
     checks = (enough, _better(found, config), *_groups(found, config), _calibration(candidate, champion, config))
-    return Decision(checks=checks, comparison=found)
+    return Decision(checks=checks, comparison=found, notes=notes)
 
 
 def _enough(candidate: Standing, config: GateConfig) -> Check:
     """Comparisons with an ordered pair; the others decide nothing."""
-    count = sum(len(set(one.ranks)) > 1 for one in candidate.scored)
+    ordered = [one for one in candidate.scored if len(set(one.ranks)) > 1]
+    count, num_groups = len(ordered), len({one.group for one in ordered})
     return Check(
         rule="enough",
         passed=count >= config.min_comparisons,
         value=count,
         bound=config.min_comparisons,
-        text=f"{count:,} judged Comparisons with an order, {config.min_comparisons:,} are asked for",
+        text=f"{count:,} judged Comparisons with an order in {num_groups:,} groups, {config.min_comparisons:,} are "
+        "asked for",
     )
 
 
 def _better(found: PairedComparison, config: GateConfig) -> Check:
     highest = 1 - config.confidence
     gain = f"{100 * found.difference:+.2f} points of accuracy"
-    between = f"{100 * found.interval.low:+.2f} to {100 * found.interval.high:+.2f}"
+    between = _points(found.interval)
     return Check(
         rule="better",
         passed=found.interval.low > config.min_gain and found.p_value <= highest,
         value=found.interval.low,
         bound=config.min_gain,
-        text=f"{gain} against the champion ({between}, p = {found.p_value:.3g}); the interval has to lie above "
+        text=f"{gain} against the champion ({between}, p = {found.p_value:.3g}, {found.num_groups:,} groups); "
+        "the interval has to lie above "
         f"{100 * config.min_gain:+.2f}, and p may be {highest:.3g}",
     )
 
@@ -124,8 +155,8 @@ def _groups(found: PairedComparison, config: GateConfig) -> list[Check]:
             passed=group.difference >= -config.max_group_loss,
             value=group.difference,
             bound=-config.max_group_loss,
-            text=f"{name}: {100 * group.difference:+.2f} points of accuracy on {group.num_comparisons:,} Comparisons, "
-            f"{-100 * config.max_group_loss:+.2f} are allowed",
+            text=f"{name}: {100 * group.difference:+.2f} points of accuracy on {group.num_comparisons:,} Comparisons "
+            f"in {group.num_groups:,} groups, {-100 * config.max_group_loss:+.2f} are allowed",
         )
         for name, group in found.by_group.items()
         if group.num_comparisons >= config.min_group_comparisons
@@ -142,6 +173,31 @@ def _calibration(candidate: Standing, champion: Standing, config: GateConfig) ->
         text=f"calibration error {ours:.4f}, the champion's is {theirs:.4f}; it may be {config.max_calibration_loss:g} "
         "higher",
     )
+
+
+def _notes(candidate: Standing, config: GateConfig, seed: int) -> dict[str, str]:
+    """What refuses nothing: the longer answer, and members that are better than the candidate."""
+    report = evaluate(
+        candidate.scored, confidence=config.confidence, bootstrap_samples=config.bootstrap_samples, seed=seed
+    ).overall
+    over, on = report.over_length, report.accuracy
+    notes = {
+        "length": f"{'WORSE: ' if over.value < 0 else ''}{100 * over.value:+.2f} points ({_points(over.interval)}) "
+        f"over the rule that the longer answer wins, which has {report.length_only.value:.3f}, on "
+        f"{on.num_comparisons:,} Comparisons in {on.num_groups:,} groups"
+    }
+    for name, one in candidate.members.items():
+        if one.difference < 0:
+            between = f"{100 * one.low:+.2f} to {100 * one.high:+.2f}"
+            notes[f"member/{name}"] = (
+                f"WORSE: {100 * one.difference:+.2f} points ({between}) over its member {name} on "
+                f"{one.num_comparisons:,} Comparisons in {one.num_groups:,} groups"
+            )
+    return notes
+
+
+def _points(ends: Interval) -> str:
+    return f"{100 * ends.low:+.2f} to {100 * ends.high:+.2f}"
 
 
 def _error(standing: Standing) -> float:

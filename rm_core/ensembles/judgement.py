@@ -23,6 +23,7 @@ from rm_core.ensembles.table import ScoreTable
 from rm_core.evaluation.curves import CalibrationBin, calibration
 from rm_core.evaluation.intervals import Resampling
 from rm_core.evaluation.metrics import evaluate
+from rm_core.evaluation.paired import PairedComparison, compare_paired
 from rm_core.evaluation.results import EvaluationReport
 from rm_core.scoring.scored import ScoredComparison
 
@@ -50,6 +51,8 @@ class Judgement:
 
     ensemble: Judged
     members: dict[str, Judged]
+    against: dict[str, PairedComparison]
+    """The ensemble (as B) less each member (as A), on the judged Comparisons that the member reads."""
     rules: dict[str, EvaluationReport]
     """The same members under each rule."""
     no_rules: dict[str, str]
@@ -74,6 +77,7 @@ class Judgement:
         found |= {"risk_area_by_spread": self.by_spread.area, "risk_area_by_margin": self.by_margin.area}
         for name, one in self.members.items():
             found[f"member/{name}/accuracy"] = one.report.overall.accuracy.value
+            found[f"member/{name}/ensemble_gain"] = self.against[name].difference
         return found
 
 
@@ -100,6 +104,7 @@ def judge(
     return Judgement(
         ensemble=_judged(_report(table, combined.rewards, resampling), margins, ensemble.temperature),
         members={name: _member(name, fitted_parts, parts, resampling) for name in members},
+        against={name: _against(name, parts, scored_by(table, combined.rewards), resampling) for name in members},
         rules=by_rule,
         no_rules=no_rules,
         by_spread=risk_coverage(margins, pair_spread(parts.margins(_on_one_scale(fitted_parts, parts)))),
@@ -135,6 +140,17 @@ def _member(name: str, fitted_on: ScoreTable, table: ScoreTable, resampling: Res
             f"member {name!r} reads no judged pair: raise ensemble.judge_share, name more data, or leave it out"
         )
     return _judged(_report(table, table.rewards[index], resampling), margins, best_temperature(fit_margins))
+
+
+def _against(
+    name: str, table: ScoreTable, by_ensemble: Sequence[ScoredComparison], resampling: Resampling
+) -> PairedComparison:
+    own = scored_by(table, table.rewards[table.members.index(name)])
+    read = {(one.source, one.id) for one in own}
+    return compare_paired(
+        own, [one for one in by_ensemble if (one.source, one.id) in read],
+        confidence=resampling.confidence, bootstrap_samples=resampling.samples, seed=resampling.seed,
+    )  # fmt: skip
 
 
 def _judged(report: EvaluationReport, margins: Floats, temperature: float) -> Judged:

@@ -8,9 +8,9 @@ import numpy.typing as npt
 
 from data_pipeline.errors import RunError
 from rm_core.evaluation import curves
-from rm_core.evaluation.intervals import Resampling, cluster_interval, difference_interval, wilson
-from rm_core.evaluation.pairs import PairTable, pair_table
-from rm_core.evaluation.results import Accuracy, BlankImages, EvaluationReport, Group, Share
+from rm_core.evaluation.intervals import Resampling, cluster_interval, difference_interval
+from rm_core.evaluation.pairs import PairTable, longer_wins, pair_table
+from rm_core.evaluation.results import Accuracy, BlankImages, EvaluationReport, Gain, Group, Share
 from rm_core.scoring.scored import ScoredComparison, check_finite
 
 __all__ = ["evaluate"]
@@ -29,10 +29,11 @@ def evaluate(
     Args:
         scored: at least one Comparison with finite rewards.
         confidence: of every interval, between 0 and 1.
-        bootstrap_samples: draws an interval; whole Comparisons are drawn.
+        bootstrap_samples: draws an interval; whole groups of Comparisons are drawn.
         seed: of the draws.
 
     Raises:
+        UserError: a Comparison has no group.
         RunError: nothing was given, no pair of labels differs, or a reward is NaN or infinite.
         ValueError: `confidence` or `bootstrap_samples` is out of range.
     """
@@ -55,6 +56,7 @@ def evaluate(
         blank_images=_blank_images(table, resampling),
         reward_length_spearman=curves.spearman(table.reward, table.response_length),
         num_comparisons=len(scored),
+        num_groups=len(np.unique(table.group)),
         num_unordered=int((table.num_pairs == 0).sum()),
         calibration=bins,
         calibration_error=curves.calibration_error(bins),
@@ -76,13 +78,16 @@ def _groups(table: PairTable, members: dict[str, Bools], resampling: Resampling)
 def _group(table: PairTable, members: Bools, resampling: Resampling) -> Group:
     """Measure the Comparisons where `members` [N] is set; they hold at least one ordered pair."""
     ordered = members & (table.num_pairs > 0)
-    longer_wins = (table.length_gap > 0) + 0.5 * (table.length_gap == 0)
-    top1, trials = int(table.top1[ordered].sum()), int(ordered.sum())
     margins = table.margin[ordered[table.comparison]]
+    top1 = table.top1[ordered].astype(np.float64)
     return Group(
         accuracy=_accuracy(table, table.margin, ordered, resampling),
-        length_only=_share(table, longer_wins, ordered, resampling),
-        top1=Share(value=top1 / trials, interval=wilson(top1, trials, resampling.confidence)),
+        length_only=_share(table, longer_wins(table.length_gap), ordered, resampling),
+        over_length=_gain(table, _right(table.margin), longer_wins(table.length_gap), ordered, resampling),
+        top1=Share(
+            value=float(top1.sum() / len(top1)),
+            interval=cluster_interval(top1, np.ones(len(top1)), table.group[ordered], resampling),
+        ),
         mean_margin=math.fsum(margins) / len(margins),
         tied_labels=int(table.tied_labels[members].sum()),
     )
@@ -90,12 +95,13 @@ def _group(table: PairTable, members: Bools, resampling: Resampling) -> Group:
 
 def _accuracy(table: PairTable, margins: Floats, ordered: Bools, resampling: Resampling) -> Accuracy:
     """Accuracy of `margins` [P] over the Comparisons where `ordered` [N] is set, each with an ordered pair."""
-    share = _share(table, (margins > 0).astype(np.float64), ordered, resampling)
+    share = _share(table, _right(margins), ordered, resampling)
     inside = margins[ordered[table.comparison]]
     return Accuracy(
         value=share.value,
         interval=share.interval,
         num_comparisons=int(ordered.sum()),
+        num_groups=len(np.unique(table.group[ordered])),
         num_pairs=len(inside),
         right=int((inside > 0).sum()),
         tied_rewards=int((inside == 0).sum()),
@@ -107,8 +113,22 @@ def _share(table: PairTable, credit: Floats, ordered: Bools, resampling: Resampl
     credits, pairs = _per_comparison(table, credit)[ordered], table.num_pairs[ordered].astype(np.float64)
     return Share(
         value=float(credits.sum() / pairs.sum()),
-        interval=cluster_interval(credits, pairs, resampling),
+        interval=cluster_interval(credits, pairs, table.group[ordered], resampling),
     )
+
+
+def _gain(table: PairTable, credit: Floats, other: Floats, ordered: Bools, resampling: Resampling) -> Gain:
+    """Mean of `credit` [P] less that of `other` [P], over the pairs of the Comparisons where `ordered` [N] is set."""
+    one, two = (_per_comparison(table, values)[ordered] for values in (credit, other))
+    pairs = table.num_pairs[ordered].astype(np.float64)
+    return Gain(
+        value=float((one - two).sum() / pairs.sum()),
+        interval=difference_interval(one, two, pairs, table.group[ordered], resampling),
+    )
+
+
+def _right(margins: Floats) -> Floats:
+    return (margins > 0).astype(np.float64)
 
 
 def _per_comparison(table: PairTable, credit: Floats) -> Floats:
@@ -123,12 +143,5 @@ def _blank_images(table: PairTable, resampling: Resampling) -> BlankImages | Non
         return None
     real = _accuracy(table, table.margin, both, resampling)
     blank = _accuracy(table, table.blank_margin, both, resampling)
-    credits = [_per_comparison(table, (margin > 0).astype(np.float64)) for margin in (table.margin, table.blank_margin)]
-    return BlankImages(
-        real=real,
-        blank=blank,
-        gain=real.value - blank.value,
-        gain_interval=difference_interval(
-            credits[0][both], credits[1][both], table.num_pairs[both].astype(np.float64), resampling
-        ),
-    )
+    gain = _gain(table, _right(table.margin), _right(table.blank_margin), both, resampling)
+    return BlankImages(real=real, blank=blank, gain=gain.value, gain_interval=gain.interval)

@@ -7,14 +7,14 @@ Letters of shapes: N Comparisons, R responses, P ordered pairs.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from rm_core.scoring.scored import ScoredComparison
+from rm_core.scoring.scored import ScoredComparison, group_codes
 
-__all__ = ["PairTable", "ordered_margins", "pair_table"]
+__all__ = ["PairTable", "longer_wins", "ordered_lengths", "ordered_margins", "pair_table"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -41,6 +41,8 @@ class PairTable:
     """[N] whether there is an image in it."""
     has_blank: Bools
     """[N] whether it was scored with blank images too."""
+    group: Ints
+    """[N] equal for Comparisons that are not independent."""
     num_pairs: Ints
     """[N] ordered pairs."""
     tied_labels: Ints
@@ -74,6 +76,7 @@ def pair_table(scored: Sequence[ScoredComparison]) -> PairTable:
         num_responses=num_responses,
         has_images=np.array([one.num_images > 0 for one in ordered], dtype=np.bool_),
         has_blank=np.array([one.blank_rewards is not None for one in ordered], dtype=np.bool_),
+        group=group_codes(ordered),
         num_pairs=num_pairs,
         tied_labels=num_responses * (num_responses - 1) // 2 - num_pairs,
         top1=np.array([_is_top1(one) for one in ordered], dtype=np.bool_),
@@ -92,25 +95,47 @@ def ordered_margins(one: ScoredComparison) -> list[float]:
     ]
 
 
+def ordered_lengths(one: ScoredComparison) -> list[int]:
+    """Tokens of the better response less those of the worse, for each pair whose labels differ."""
+    return [
+        better - worse
+        for rank, better in zip(one.ranks, one.response_lengths, strict=True)
+        for other, worse in zip(one.ranks, one.response_lengths, strict=True)
+        if rank < other
+    ]
+
+
+def longer_wins(length_gap: Ints) -> Floats:
+    """What the rule "the longer answer wins" gets for each pair [P]: 1 where it is right, half where lengths tie."""
+    return np.asarray((length_gap > 0) + 0.5 * (length_gap == 0), dtype=np.float64)
+
+
 def _sorted_responses(one: ScoredComparison) -> ScoredComparison:
     blank = one.blank_rewards
     order = sorted(
         range(len(one.ranks)),
         key=lambda k: (one.ranks[k], one.rewards[k], one.response_lengths[k], blank[k] if blank else 0.0),
     )
-    return ScoredComparison(
-        id=one.id,
-        source=one.source,
+    return replace(
+        one,
         rewards=tuple(one.rewards[k] for k in order),
         ranks=tuple(one.ranks[k] for k in order),
         response_lengths=tuple(one.response_lengths[k] for k in order),
-        num_images=one.num_images,
         blank_rewards=tuple(blank[k] for k in order) if blank is not None else None,
     )
 
 
 def _canonical_key(one: ScoredComparison) -> tuple[object, ...]:
-    return (one.source, one.id, one.ranks, one.rewards, one.response_lengths, one.num_images, one.blank_rewards or ())
+    return (
+        one.source,
+        one.id,
+        one.ranks,
+        one.rewards,
+        one.response_lengths,
+        one.num_images,
+        one.blank_rewards or (),
+        one.group or "",
+    )
 
 
 def _rectangle(ordered: Sequence[ScoredComparison], where: Ints) -> tuple[Ints, Floats, Floats, Ints]:

@@ -6,9 +6,10 @@ from typing import Any
 from rm_core.evaluation.curves import CalibrationBin, Histogram, LengthBin
 from rm_core.evaluation.intervals import Interval
 
-__all__ = ["SCHEMA_VERSION", "Accuracy", "BlankImages", "EvaluationReport", "Group", "Share"]
+__all__ = ["SCHEMA_VERSION", "Accuracy", "BlankImages", "EvaluationReport", "Gain", "Group", "Share"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: intervals draw groups of Comparisons; 1 took Comparisons as independent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +21,26 @@ class Share:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Gain:
+    """A proportion less another of the same pairs, -1 to 1, with its interval: both are drawn together."""
+
+    value: float
+    interval: Interval
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval does not hold 0."""
+        return not self.interval.low <= 0 <= self.interval.high
+
+
+@dataclass(frozen=True, kw_only=True)
 class Accuracy(Share):
     """Right pairs over ordered pairs. A pair is right where the better response has strictly the higher reward."""
 
     num_comparisons: int
     """Comparisons with at least one ordered pair."""
+    num_groups: int
+    """Groups of these Comparisons that share no image and no text-only prompt: what an interval draws."""
     num_pairs: int
     """Ordered pairs: those whose two labels differ."""
     right: int
@@ -40,6 +56,8 @@ class Group:
     accuracy: Accuracy
     length_only: Share
     """Accuracy of preferring the longer response; equal lengths count half."""
+    over_length: Gain
+    """`accuracy` less `length_only`."""
     top1: Share
     """Comparisons in which a best-ranked response has the highest reward (no tie with one ranked below)."""
     mean_margin: float
@@ -77,6 +95,8 @@ class EvaluationReport:
     """Rank correlation of reward and length over all responses; None where either is constant."""
     num_comparisons: int
     """Comparisons given."""
+    num_groups: int
+    """Of them that share no image and no text-only prompt."""
     num_unordered: int
     """Of them, those whose labels all tie: they hold no ordered pair."""
     calibration: tuple[CalibrationBin, ...]
@@ -104,9 +124,13 @@ class EvaluationReport:
             "accuracy_high": self.overall.accuracy.interval.high,
             "top1_accuracy": self.overall.top1.value,
             "length_only_accuracy": self.overall.length_only.value,
+            "over_length": self.overall.over_length.value,
+            "over_length_low": self.overall.over_length.interval.low,
+            "over_length_high": self.overall.over_length.interval.high,
             "mean_margin": self.overall.mean_margin,
             "calibration_error": self.calibration_error,
             "num_comparisons": float(self.num_comparisons),
+            "num_groups": float(self.num_groups),
             "num_pairs": float(self.overall.accuracy.num_pairs),
         }
         found |= {f"{modality}_accuracy": group.accuracy.value for modality, group in self.by_modality.items()}

@@ -22,7 +22,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from data_pipeline.encoding.reading import Reading
-from data_pipeline.errors import CorruptData, MissingInput
+from data_pipeline.errors import BaserewardError, CorruptData, MissingInput
 from data_pipeline.storage import exists, join, read_bytes, sha256_of, to_checked_json, write_atomic
 from rm_core.model.backbone import load_backbone
 from rm_core.model.config import HeadConfig
@@ -162,7 +162,8 @@ def verify_folder(folder: str) -> dict[str, Any]:
     weights or a generation config that lies beside the model, and the rewards would change.
 
     Raises:
-        CorruptData: not complete, the marker is damaged, a file differs, or there is one too many.
+        MissingInput: there is no such folder, or it is no reward model.
+        CorruptData: half an export, the marker is damaged, a file differs, or there is one too many.
     """
     marker = _marker(folder)
     for name, expected in marker["files"].items():
@@ -183,7 +184,7 @@ def marker_sha256(folder: str) -> str:
     """sha256 of the marker of a local folder: names the model, since the marker lists every file's checksum.
 
     Raises:
-        CorruptData: it has none.
+        MissingInput, CorruptData: it has none, as for `verify_folder`.
     """
     _marker(folder)
     return sha256_of(os.path.join(folder, MARKER))
@@ -222,8 +223,23 @@ def model_type_of(folder: str) -> str:
 
 def _marker(folder: str) -> dict[str, Any]:
     if not is_complete(folder):
-        raise CorruptData(f"{folder!r} has no {MARKER}: its export was cut off; export it again")
+        raise _no_model(folder)
     return read_marker(read_bytes(join(folder, MARKER)), join(folder, MARKER))
+
+
+def _no_model(folder: str) -> BaserewardError:
+    """Why a local folder without a marker is no model: nothing there, another folder, or half an export."""
+    cure = "name the folder that training exported, such as runs/NAME/train/export"
+    if not os.path.exists(folder):
+        return MissingInput(f"{folder!r}: no such folder; {cure}")
+    if not os.path.isdir(folder):
+        return MissingInput(f"{folder!r} is a file, no folder; {cure}")
+    for inside in ("export", os.path.join("train", "export")):
+        if is_complete(os.path.join(folder, inside)):
+            return MissingInput(f"{folder!r} is no model, it holds one: name {os.path.join(folder, inside)!r}")
+    if not has_head(folder):
+        return MissingInput(f"{folder!r} holds no reward model, no {_HEAD_WEIGHTS} and no {MARKER}; {cure}")
+    return CorruptData(f"{folder!r} has no {MARKER}: its export was cut off; export it again")
 
 
 def _json(value: object) -> bytes:

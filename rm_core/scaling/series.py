@@ -29,7 +29,7 @@ class TrialPoint:
     compute_flops: float
     """FLOPs of the training's packed rows: three times those of the forward passes."""
     gpu_hours: float
-    """Workers times hours of training."""
+    """Workers times hours of training; of CPUs where no GPU was used."""
     cost: float | None
     """Dollars; None where no price is known, as on CPUs."""
     accuracy: float

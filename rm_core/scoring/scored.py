@@ -1,12 +1,15 @@
 """What evaluation reads: one Comparison's labels beside the rewards that a model gave its responses."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from data_pipeline.errors import RunError
+import numpy as np
+import numpy.typing as npt
 
-__all__ = ["ScoredComparison", "check_finite"]
+from data_pipeline.errors import RunError, UserError
+
+__all__ = ["ScoredComparison", "check_finite", "check_groups", "group_codes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,8 @@ class ScoredComparison:
         response_lengths: tokens a response, for the length-only baseline.
         num_images: images in the prompt and the responses; 0 for text only.
         blank_rewards: rewards of the same Comparison with every image replaced by a mid-grey one; None for text only.
+        group: equal for Comparisons that are not independent: those that share an image or a text-only prompt
+            (`data_pipeline.filtering.groups`). None: not known; nothing that makes an interval or a test takes it.
 
     Raises:
         ValueError: fewer than two responses, tuples of different lengths, or blank rewards without an image.
@@ -33,6 +38,7 @@ class ScoredComparison:
     response_lengths: tuple[int, ...]
     num_images: int
     blank_rewards: tuple[float, ...] | None = None
+    group: str | None = None
 
     def __post_init__(self) -> None:
         columns = [self.rewards, self.ranks, self.response_lengths]
@@ -61,3 +67,44 @@ def check_finite(scored: Iterable[ScoredComparison]) -> None:
                     f"comparison {one.id!r} of source {one.source!r} has {name} {list(rewards)}: the model has "
                     "diverged or its weights are damaged; check the training loss, or evaluate an earlier checkpoint"
                 )
+
+
+def check_groups(scored: Iterable[ScoredComparison]) -> None:
+    """Refuse Comparisons of which it is not known with which others they belong together.
+
+    Raises:
+        UserError: one has no group; the message names it.
+    """
+    for one in scored:
+        if one.group is None:
+            raise UserError(
+                f"comparison {one.id!r} of source {one.source!r} has no group, so an interval would take answers about "
+                "one image as independent: its rewards are of an earlier version; run `basereward evaluate` again"
+            )
+
+
+def group_codes(*scorings: Sequence[ScoredComparison]) -> npt.NDArray[np.int64]:
+    """int64 [N] equal for Comparisons that belong together in any of several scorings of the same N.
+
+    Scorings may name groups differently where they are of differently prepared data: what one of them connects is
+    connected.
+
+    Raises:
+        UserError: as for `check_groups`.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    columns = []
+    for scored in scorings:
+        check_groups(scored)
+        columns.append(np.unique(np.array([one.group for one in scored], dtype=np.str_), return_inverse=True)[1])
+    if all(np.array_equal(columns[0], column) for column in columns):
+        return np.asarray(columns[0], dtype=np.int64)
+    count = len(scorings[0])
+    places = [count * (index + 1) + column for index, column in enumerate(columns)]
+    rows, nodes = np.tile(np.arange(count), len(columns)), np.concatenate(places)
+    size = count * (len(columns) + 1)
+    graph = coo_array((np.ones(len(rows), dtype=np.int8), (rows, nodes)), shape=(size, size))
+    labels = connected_components(graph, directed=False)[1][:count]
+    return np.unique(labels, return_inverse=True)[1].astype(np.int64)

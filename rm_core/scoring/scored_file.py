@@ -25,6 +25,7 @@ _SCHEMA = pa.schema(
         pa.field("response_lengths", pa.list_(pa.int32()), nullable=False),
         pa.field("num_images", pa.int32(), nullable=False),
         pa.field("blank_rewards", pa.list_(pa.float64())),
+        pa.field("group", pa.string()),
     ]
 )
 
@@ -72,7 +73,7 @@ def read_origin(url: str) -> ScoredOrigin | None:
 
 
 def read_scored(url: str) -> list[ScoredComparison]:
-    """What `write_scored` wrote.
+    """What `write_scored` wrote; no Comparison of a file of an earlier version has a group.
 
     Raises:
         MissingInput: there is no such file.
@@ -81,7 +82,10 @@ def read_scored(url: str) -> list[ScoredComparison]:
     if not exists(url):
         raise MissingInput(f"{url!r} is not there: `basereward evaluate` writes it beside its report")
     try:
-        table = pq.read_table(pa.BufferReader(read_bytes(url)), schema=_SCHEMA)
+        content = pa.BufferReader(read_bytes(url))
+        if missing := sorted({*_SCHEMA.names} - {"group"} - {*pq.read_schema(content).names}):
+            raise CorruptData(f"{url!r} holds no scored Comparisons: it has no column {', '.join(missing)}")
+        table = pq.read_table(content, schema=_SCHEMA)
         return [_comparison(row) for row in table.to_pylist()]
     except (pa.ArrowException, ValueError, TypeError) as error:
         raise CorruptData(f"{url!r} holds no scored Comparisons: {str(error).splitlines()[0]}") from error

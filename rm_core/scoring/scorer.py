@@ -81,6 +81,8 @@ def score_rows(
     Args:
         rows: rows of `data`, in any order; results come in the same order.
         blank_images: also score the Comparisons that have images with their images blanked out.
+
+    Which group a Comparison belongs to is for the caller to say, who sees all of them.
     """
     for start in range(0, len(rows), _CHUNK):
         items = [data.encoded(row) for row in rows[start : start + _CHUNK]]

@@ -1,6 +1,7 @@
 """`basereward compare` and the report of a sweep, on a real MLflow store and on folders."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,31 @@ def test_folders_need_no_store(tmp_path: Path, capsys: pytest.CaptureFixture[str
     write_scored(str(tmp_path / "b" / "scored.parquet"), rewards_of(BAD))
     code, told = compare(capsys, str(tmp_path / "a"), str(tmp_path / "b"), f"output={tmp_path / 'c.html'}")
     assert code == 0 and "no difference seen: none of the 400 Comparisons is ranked better by one" in told
+
+
+def test_questions_about_one_picture_are_one_group(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By Comparison B would be clearly better; by picture it is not. Both stand beside what length alone reaches."""
+    for name, point in (("a", BAD), ("b", GOOD)):
+        grouped = [replace(one, group=f"image:{int(one.id) // 80}") for one in rewards_of(point)]
+        write_scored(str(tmp_path / name / "scored.parquet"), grouped)
+    words, page = (str(tmp_path / "a"), str(tmp_path / "b")), tmp_path / "c.html"
+    code, told = compare(capsys, *words, f"output={page}", "--json")
+    found = json.loads(told)
+    assert (code, found["num_comparisons"], found["num_groups"]) == (0, 400, 5)
+    assert found["p_value"] == pytest.approx(2 / 2**5) and found["is_clear"] is False
+    assert found["a_over_length"]["value"] == pytest.approx(0.7 - found["length_only"])
+    code, told = compare(capsys, *words, f"output={page}")
+    assert code == 0 and "no difference seen" in told and "longer answer wins" in told
+    assert "400 Comparisons in 5 groups" in page.read_text(encoding="utf-8")
+
+
+def test_rewards_of_an_earlier_version_are_refused_with_the_cure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_scored(str(tmp_path / "a" / "scored.parquet"), rewards_of(BAD))
+    write_scored(str(tmp_path / "b" / "scored.parquet"), [replace(one, group=None) for one in rewards_of(GOOD)])
+    code, told = compare(capsys, str(tmp_path / "a"), str(tmp_path / "b"))
+    assert code == 2 and "has no group" in told and "run `basereward evaluate` again" in told
 
 
 def test_different_comparisons_are_refused_and_common_ones_offered(

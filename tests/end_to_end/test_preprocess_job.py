@@ -1,5 +1,6 @@
 """Preprocessing as a Ray job, on one cluster of this process: the same bytes however it runs, and clear failures."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,6 +60,14 @@ def test_a_finished_output_is_left_alone_and_another_rule_only_filters(
     preprocess.run(place.load(f"preprocess.output={output}"))
     assert "nothing to do" in capsys.readouterr().out
     assert mtimes_of(output, "**/*") == before
+    (output / "data.html").unlink()  # as after a kill behind the manifest
+    left = output / "shards/.x.arrow.0123456789ab-1-0123456789ab.draft"
+    left.write_bytes(b"half")
+    os.utime(left, (0, 0))
+    preprocess.run(place.load(f"preprocess.output={output}"))
+    printed = capsys.readouterr().out
+    assert "nothing to do" in printed and f"page of the data: {output}/data.html" in printed
+    assert (output / "data.html").exists() and not left.exists()
     preprocess.run(place.load(f"preprocess.output={output}", "preprocess.rules.min_response_chars=1000"))
     printed = capsys.readouterr().out
     assert f"filters only: {NUM_UNITS} units reused" in printed

@@ -128,6 +128,11 @@ def test_a_killed_sweep_goes_on_and_leaves_finished_trials_as_they_are(workplace
     assert {point["num_comparisons"] for point in points} == {NUM_STEPS * 8}
     assert all(point["gpu_hours"] > 0 and point["cost"] is None for point in points)
 
+    [trial] = [one for one in states.values() if one["label"] == "more words"]  # with data of its own
+    output = folder / "trials" / str(trial["id"]) / "train"
+    to_evaluate, _ = workplace.shown_commands(output, f"sqlite:///{folder}/mlflow.db")
+    assert "Evaluation of" in workplace.run_words(*to_evaluate)
+
     again = ended(start())
     assert "all 3 trials" in again and "finished already" in again
 

@@ -45,7 +45,7 @@ def test_every_end_of_a_trial_is_kept_and_told(tmp_path: Path, capsys: pytest.Ca
     progress.progressed(good, {"step": 3, "num_steps": 9, "note": "loss 0.5"})
     assert lines[-1].startswith("0: 5 running; layers=1, seed 0: step 3 of 9, loss 0.5; layers=2, seed 0: starts")
     for spec, accuracy in ((specs[0], 0.6), (specs[1], 0.7)):
-        folder.write_point(point_of(spec, accuracy), {"accuracy": accuracy})
+        folder.write_point(point_of(spec, accuracy), {"accuracy": accuracy, "over_length": accuracy - 0.55})
     progress.ended(good, {"state": "finished", "reason": ""})
     progress.ended(better, {"step": 8, "num_steps": 9})  # told to end when it was at its end already
     progress.ended(stopped, {"step": 3, "num_steps": 9, "loss": 0.9})
@@ -72,4 +72,4 @@ def test_every_end_of_a_trial_is_kept_and_told(tmp_path: Path, capsys: pytest.Ca
     assert parent.data.metrics == {"sweep/finished": 2.0, "sweep/best_accuracy": 0.7}
     _, rows = results_rows(recipe, folder, list(kept.values()))
     assert [row[0] for row in rows[:2]] == ["layers=2", "layers=1"]  # the best first
-    assert "| layers=2 | 0 | 0.7000 | 0.5000 | finished |" in parent.data.tags["mlflow.note.content"]
+    assert "| layers=2 | 0 | 0.7000 | 0.5000 | +0.1500 | finished |" in parent.data.tags["mlflow.note.content"]

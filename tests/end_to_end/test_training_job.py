@@ -75,7 +75,9 @@ def test_an_ended_driver_goes_on_in_the_same_run_by_the_same_command(trained: Wo
     client = MlflowClient(tracking_uri=f"sqlite:///{trained.folder}/mlflow.db")
     run_id = json.loads((output / "job_state.json").read_text())["mlflow_run_id"]
     assert client.get_run(run_id).info.status == ("KILLED" if how == "SIGTERM" else "RUNNING")
-    trained.run("train", f"train.output={output}")
+    [shown] = trained.shown_commands(output)
+    assert shown[0] == ("train" if how == "SIGTERM" else "runs")
+    trained.run_words("train", *shown[1:])
     assert json.loads((output / "job_state.json").read_text())["mlflow_run_id"] == run_id
     assert client.get_run(run_id).info.status == "FINISHED"
     assert series_of(trained.folder, output.name) == series_of(trained.folder, "train")
@@ -125,8 +127,11 @@ def test_a_finished_training_does_nothing_and_another_one_is_refused(trained: Wo
     assert "optimizer.learning_rate was 0.001, now 0.5" in refused
 
 
-def test_evaluate_and_score_read_the_export(trained: Workplace) -> None:
-    trained.run("evaluate")
+def test_evaluate_and_score_as_the_runs_page_says(trained: Workplace) -> None:
+    """Both commands are those of the page, as written."""
+    to_evaluate, to_score = trained.shown_commands(trained.folder / "train")
+    assert (to_evaluate[0], to_score[0]) == ("evaluate", "score")
+    trained.run_words(*to_evaluate)
     report = json.loads((trained.folder / "evaluate/report.json").read_text())
     assert report["num_comparisons"] == report["blank_images"]["real"]["num_comparisons"] + report["by_modality"][
         "text"
@@ -136,9 +141,10 @@ def test_evaluate_and_score_read_the_export(trained: Workplace) -> None:
     assert client.get_run(run_id).data.metrics["eval/accuracy"] == report["overall"]["accuracy"]["value"]
     again = evaluate(read_scored(f"{trained.folder}/evaluate/scored.parquet")).to_json()
     assert json.loads(json.dumps(again)).items() <= report.items()
+    assert 1 < report["num_groups"] <= report["num_comparisons"]
     assert "evaluation/scored.parquet" in [entry.path for entry in client.list_artifacts(run_id, "evaluation")]
     source = trained.folder / "raw/captions/captions.jsonl"
-    trained.run("score", f"score.input={source}")
+    trained.run_words(*(word.replace("FILE", str(source)) for word in to_score))
     lines = [json.loads(line) for line in (trained.folder / "scores.jsonl").read_text().splitlines()]
     assert len(lines) == len(source.read_text().splitlines())
     scored = [line for line in lines if line["rewards"] is not None]

@@ -29,6 +29,7 @@ def comparisons(draw: st.DrawFn) -> ScoredComparison:
         ranks=tuple(draw(column(0, 3).filter(lambda ranks: len(set(ranks)) > 1))),
         response_lengths=tuple(draw(column(1, 30))),
         num_images=num_images,
+        group=draw(st.sampled_from(["1", "2", "3", "4"])),
         blank_rewards=tuple(float(reward) for reward in draw(column(-3, 3))) if num_images else None,
     )
 

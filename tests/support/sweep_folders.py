@@ -103,6 +103,7 @@ def rewards_of(point: TrialPoint, num_pairs: int = 400) -> list[ScoredComparison
             (0, 1),
             (4, 5),
             index % 2,
+            group=str(index),
         )
         for index, good in enumerate(right)
     ]

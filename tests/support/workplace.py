@@ -1,6 +1,9 @@
 """A folder in which tests run the real command line as a user would, in processes of their own."""
 
+import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -9,6 +12,7 @@ from pathlib import Path
 import child_process
 import psutil
 import yaml
+from mlflow import MlflowClient
 
 from data_pipeline.synthetic import write_synthetic
 
@@ -55,6 +59,23 @@ class Workplace:
         """The command in a process group of its own, as a shell starts it; Ctrl-C comes through."""
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
         return child_process.start(self.command(name, *overrides), cwd=self.folder, env=env, own_group=True)
+
+    def run_words(self, *words: str) -> str:
+        """What a command printed that is given word by word, such as one that a page shows; it has to succeed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "jobs.cli.main", *words], cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True, text=True, timeout=400, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def shown_commands(self, output: Path, uri: str | None = None) -> list[list[str]]:
+        """The commands of "How to go on" on the page of the training in `output`, as a shell reads them."""
+        run_id = json.loads((output / "job_state.json").read_text())["mlflow_run_id"]
+        client = MlflowClient(tracking_uri=uri or f"sqlite:///{self.folder}/mlflow.db")
+        page = client.get_run(run_id).data.tags["mlflow.note.content"].partition("## How to go on")[2]
+        return [shlex.split(one) for one in re.findall(r"`basereward ([^`]*)`", page)]
 
     def run(self, name: str, *overrides: str, code: int = 0) -> str:
         """What the command printed; it must end with exit code `code`."""

@@ -18,9 +18,12 @@ def difference_by_group(found: PairedComparison) -> Svg:
     low, high = min(0.0, *ends), max(0.0, *ends)
     if low == high:
         low, high = -0.01, 0.01
-    values = [f"{signed(one.difference)}, {one.num_comparisons:,} Comparisons" for one in groups.values()]
+    values = [
+        f"{signed(one.difference)}, {one.num_comparisons:,} Comparisons, {one.num_groups:,} groups"
+        for one in groups.values()
+    ]
     with style.plot_style():
-        figure, axes = new_rows(list(groups), values, width=_WIDTH, left=180, right=240)
+        figure, axes = new_rows(list(groups), values, width=_WIDTH, left=180, right=330)
         axes.set_xlim(low, high)
         ticks.linear(axes.xaxis, words=lambda value: f"{value:+.3g}" if value else "0")
         axes.axvline(0, color=style.CHANCE, linewidth=1, dashes=(4, 4), zorder=1)

@@ -37,7 +37,7 @@ def ranking_figure(analysis: Analysis) -> "Figure":
 
 
 def cost_figure(analysis: Analysis) -> "Figure":
-    """The metric against dollars, or GPU-hours where a price is missing; the line joins what nothing cheaper beats."""
+    """The metric against dollars, or worker-hours where a price is missing; the line joins what nothing cheaper has."""
     figure = style.new_figure(COLUMN_WIDTH, 310, constrained=True)
     axes = figure.subplots()
     spent = {point.id: point.cost for point in analysis.points if point.cost is not None}
@@ -62,7 +62,7 @@ def cost_figure(analysis: Analysis) -> "Figure":
         axes.annotate(shortened(label, 22), (x, y), (8, -15), textcoords="offset points", fontsize=11)
     axes.margins(x=0.14, y=0.16)
     ticks.linear(axes.yaxis, words=lambda value: f"{value:.4g}")
-    axes.set_xlabel("dollars a run" if is_priced else "GPU-hours a run (workers × hours)")
+    axes.set_xlabel("dollars a run" if is_priced else "worker-hours a run")
     axes.set_ylabel(metric_words(analysis.metric))
     return figure
 

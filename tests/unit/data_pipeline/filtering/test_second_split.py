@@ -2,6 +2,8 @@
 
 import io
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -10,7 +12,9 @@ import pytest
 from data_pipeline.config import PreprocessConfig, SourceConfig, SplitConfig
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.encoding.tokenizer import train_tokenizer
-from data_pipeline.filtering.split import content_keys, split_again
+from data_pipeline.errors import MissingInput
+from data_pipeline.filtering.groups import content_keys, group_names
+from data_pipeline.filtering.split import split_again
 from data_pipeline.pipeline import prepare
 
 NUM_PROMPTS, VOTES = 60, 2
@@ -79,3 +83,23 @@ def test_it_depends_on_content_and_seed_alone(data: PreparedData) -> None:
 def test_no_two_comparisons_have_one_key(data: PreparedData) -> None:
     keys = content_keys(data, np.arange(len(data))).to_pylist()
     assert len(set(keys)) == len(data) == 2 * VOTES * NUM_PROMPTS
+
+
+def test_groups_of_an_interval_are_those_of_the_split(data: PreparedData) -> None:
+    indices = data.split_indices("heldout")
+    names = group_names(data, indices)
+    by_name: dict[str, set[str]] = {}
+    for name, group in zip(names, groups_of(data, indices), strict=True):
+        by_name.setdefault(name, set()).add(group)
+    assert all(len(found) == 1 for found in by_name.values()) and len(by_name) == len(indices) / VOTES
+    assert {name.partition(":")[0] for name in by_name} == {"image", "prompt"}
+    assert group_names(data, indices[::-1]) == names[::-1]
+    assert group_names(data, indices[:0]) == []
+
+
+def test_a_copy_without_signals_says_what_it_lacks(data: PreparedData, tmp_path: Path) -> None:
+    shutil.copytree(data.folder, tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy/units")
+    copy = PreparedData.open(str(tmp_path / "copy"))
+    with pytest.raises(MissingInput, match=r"rows\.arrow' is not there.*copy the folder with its units/"):
+        group_names(copy, copy.split_indices("heldout"))

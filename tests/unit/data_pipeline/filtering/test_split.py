@@ -6,16 +6,13 @@ import numpy as np
 from filter_toys import row, table
 
 from data_pipeline.config import SplitConfig
-from data_pipeline.filtering.columns import lists
 from data_pipeline.filtering.split import Splits, assign_splits
 
 
 def splits(*rows: dict[str, Any], **config: Any) -> Splits:
     made = table(rows)
     own = made["own_split"].to_pylist()
-    return assign_splits(
-        made["image_keys"], lists(made["image_hashes"]), made["prompt_key"], own, SplitConfig(**config)
-    )
+    return assign_splits(made["image_keys"], made["image_hashes"], made["prompt_key"], own, SplitConfig(**config))
 
 
 def groups(*rows: dict[str, Any]) -> list[int]:

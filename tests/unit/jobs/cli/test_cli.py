@@ -252,3 +252,12 @@ def test_data_show_and_verify(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert cli.main(["data", "verify", folder]) == 1
     out = capsys.readouterr().out
     assert out.count("\nbad: ") == 1 and "1 of 6 files are bad" in out
+
+
+def test_a_model_folder_that_is_not_there_is_exit_code_2(
+    recipe_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command, key in (("evaluate", "evaluate.model"), ("score", "score.model")):
+        words = [f"{key}={tmp_path}/nowhere", *([f"score.input={recipe_file}"] if command == "score" else [])]
+        assert cli.main([command, recipe_file, *words]) == 2
+        assert f"'{tmp_path}/nowhere': no such folder" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from rm_core.scoring.scored import ScoredComparison
 
 def scored(margins: list[float], source: str = "s") -> list[ScoredComparison]:
     return [
-        ScoredComparison(f"item {index}", source, (margin, 0.0), (0, 1), (3, 3), index % 2)
+        ScoredComparison(f"item {index}", source, (margin, 0.0), (0, 1), (3, 3), index % 2, group=f"{index}")
         for index, margin in enumerate(margins)
     ]
 

@@ -29,7 +29,7 @@ from data_pipeline.inspection.samples import choose
 from data_pipeline.inspection.summary import DataSummary, summarise
 from data_pipeline.inspection.verify import checks_of, verify_files
 from data_pipeline.records.comparison import Comparison, ImageSlot, MediaRef, Response, Turn
-from jobs.pages.data_page import page_of, write_data_page
+from jobs.pages.data_page import complete_data_page, page_of, write_data_page
 
 EVIL = '</pre></td><script>alert("1")</script><img src=x onerror=alert(2)>&\'"'
 ROOT = Path(__file__).parents[4]
@@ -310,3 +310,16 @@ def test_a_remote_folder(folder: str, request: pytest.FixtureRequest) -> None:
     assert {one.problem for one in verify_files(checks_of(remote, Manifest.read(remote)))} == {None}
     with pytest.raises(MissingInput, match="no prepared data in"):
         read_place(f"{remote}/nothing")
+
+
+def test_a_page_that_a_kill_prevented_is_made_up_for_once(tmp_path: Path) -> None:
+    """Missing, cut short by another tool, or of another manifest; a page that fits is not written again."""
+    folder = write_toy(tmp_path / "shards", mixed_toy(12))
+    page = Path(folder, "data.html")
+    for before in (None, "", "<html>manifest 0123</html>"):
+        page.unlink(missing_ok=True)
+        if before is not None:
+            page.write_text(before)
+        assert complete_data_page(folder) == str(page)
+        assert page.read_text() == page_of(folder)
+        assert complete_data_page(folder) is None

@@ -37,7 +37,7 @@ def table(start: int, noises: Sequence[float] = (0.5, 1.0, 0.3), count: int = 80
                 continue
             scored[name].append(
                 ScoredComparison(id=str(place), source=f"set {place % 3}", rewards=rewards, ranks=ranks,
-                                 response_lengths=(3,) * len(ranks), num_images=images)
+                                 response_lengths=(3,) * len(ranks), num_images=images, group=str(place))
             )  # fmt: skip
     return score_table(scored, {"words"})
 

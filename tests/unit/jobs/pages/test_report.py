@@ -9,15 +9,17 @@ from html_pages import PageReader
 
 from data_pipeline.errors import MissingInput
 from data_pipeline.storage import read_bytes
+from jobs.evaluate.publish import results_table, show
 from jobs.pages.evaluation_report import render_html, write_report
 from jobs.pages.formats import number, percent
+from jobs.recipe.schema import Recipe
 from rm_core.evaluation.metrics import evaluate
 from rm_core.evaluation.results import EvaluationReport
 from rm_core.scoring.scored import ScoredComparison
 
 
-def example(source: str = "scenes", images: bool = True) -> EvaluationReport:
-    """Forty comparisons, K = 2 and 3, some wrong, some tied."""
+def example(source: str = "scenes", images: bool = True, per_group: int = 1) -> EvaluationReport:
+    """Forty comparisons, K = 2 and 3, some wrong, some tied; so many a picture."""
     return evaluate(
         [
             ScoredComparison(
@@ -28,6 +30,7 @@ def example(source: str = "scenes", images: bool = True) -> EvaluationReport:
                 response_lengths=tuple(5 + (index + k) % 9 for k in range(2 + index % 2)),
                 num_images=int(images),
                 blank_rewards=tuple(float((index + k) % 2) for k in range(2 + index % 2)) if images else None,
+                group=f"image:{index // per_group}",
             )
             for index in range(40)
         ]
@@ -80,7 +83,8 @@ def test_a_text_only_report_has_no_blank_images() -> None:
 
 
 def test_one_pair_with_equal_rewards_still_draws() -> None:
-    one = ScoredComparison(id="1", source="s", rewards=(0.0, 0.0), ranks=(0, 1), response_lengths=(3, 3), num_images=0)
+    one = ScoredComparison(id="1", source="s", rewards=(0.0, 0.0), ranks=(0, 1), response_lengths=(3, 3), num_images=0,
+                           group="1")  # fmt: skip
     html = render_html(evaluate([one]), title="One", facts={})
     assert "nan" not in html and "inf" not in html.replace("info", "")
     assert "1 at exactly 0" in html
@@ -106,3 +110,26 @@ def test_both_files_are_written_with_the_same_numbers(tmp_path: Path) -> None:
 )
 def test_numbers_are_short(value: float, shown: str) -> None:
     assert number(value) == shown
+
+
+def test_the_longer_answer_and_the_groups_stand_in_every_shape_of_the_report(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Page, JSON, MLflow's numbers, the run's page and the terminal; 40 comparisons about 8 pictures."""
+    report = example(per_group=5)
+    over, rule = report.overall.over_length, report.overall.length_only.value
+    assert over.value == pytest.approx(report.overall.accuracy.value - rule)
+    text = "".join(PageReader(render_html(report, title="t", facts={})).text)
+    assert "40 comparisons in 8 groups" in text and f"{100 * over.value:+.1f} points" in text
+    written = report.to_json()
+    assert (written["num_groups"], written["overall"]["accuracy"]["num_groups"]) == (8, 8)
+    assert written["overall"]["over_length"]["value"] == over.value
+    numbers = report.numbers()
+    assert [numbers[name] for name in ("over_length", "over_length_low", "over_length_high", "num_groups")] == [
+        over.value, over.interval.low, over.interval.high, 8.0,
+    ]  # fmt: skip
+    first = results_table(report).splitlines()[2]
+    assert first.startswith("| all | 40 | 8 | ") and f"| {rule:.3f} | {over.value:+.3f} |" in first
+    show(Recipe(), report)
+    told = capsys.readouterr().out
+    assert "40 in 8 groups" in told and f"{over.value:+.3f}  ({over.interval.low:+.3f} to" in told

@@ -4,7 +4,9 @@ import csv
 import hashlib
 import io
 import json
+import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import PIL.Image
@@ -15,6 +17,7 @@ from sweep_folders import sizes, trial_point, write_json, write_sweep
 from data_pipeline.errors import CorruptData, MissingInput, RecipeError
 from jobs.sweep.report import read_out, render_report, summary, write_sweep_report
 from jobs.sweep.results import read_sweep
+from rm_core.scoring.scored_file import read_scored, write_scored
 
 FAILED = {
     "id": "abcdefabcdef", "label": "huge", "axes": {"backbone": "huge"}, "overrides": {}, "seed": 0, "state": "failed",
@@ -205,3 +208,44 @@ def test_damaged_and_missing_files_are_named(tmp_path: Path) -> None:
     place.unlink()
     with pytest.raises(CorruptData, match="is no sweep's: KeyError 'axes'"):
         read_sweep(folder)
+
+
+def test_labels_below_the_longer_answer_are_named_with_the_numbers(tmp_path: Path) -> None:
+    points = sizes(("tiny", "small"), seeds=(0, 1))
+    folder = write_sweep(tmp_path, points, scored=True)
+    for point in points:
+        url = str(tmp_path / "trials" / point.id / "evaluate" / "scored.parquet")
+        longer = [replace(one, response_lengths=(6, 4) if int(one.id) % 10 < 7 else (4, 6)) for one in read_scored(url)]
+        write_scored(url, longer)
+    told = told_of(folder)
+    assert "The rule that the longer answer wins has 0.7000 on 400 Comparisons in 400 groups" in told
+    assert re.search(r"\| tiny \| 0\.6695 \| .* \| -0\.03\d\d \| -0\.\d+ to [+-]0\.\d+ \| ", told)
+    assert "of 2 points below it: tiny." in told
+    files, _ = render_report(read_sweep(folder))
+    text = text_of(files["index.html"].decode())
+    assert "over the longer answer" in text and "of 2 points below it: tiny." in text
+
+
+def test_a_difference_on_few_pictures_is_within_the_noise(tmp_path: Path) -> None:
+    points = sizes(("tiny", "large"), seeds=(0,))
+    folder = write_sweep(tmp_path, points, scored=True)
+    assert "more than the noise of Comparisons" in told_of(folder)
+    for point in points:
+        url = str(tmp_path / "trials" / point.id / "evaluate" / "scored.parquet")
+        write_scored(url, [replace(one, group=f"image:{int(one.id) // 100}") for one in read_scored(url)])
+    told = told_of(folder)
+    assert "within the noise of Comparisons" in told and "400 Comparisons in 4 groups" in told
+
+
+def test_rewards_of_a_version_before_groups_give_no_p_value(tmp_path: Path) -> None:
+    points = sizes(("tiny", "large"), seeds=(0,))
+    folder = write_sweep(tmp_path, points, scored=True)
+    url = str(tmp_path / "trials" / points[0].id / "evaluate" / "scored.parquet")
+    write_scored(url, [replace(one, group=None) for one in read_scored(url)])
+    assert "no rewards of the same Comparisons with their groups" in told_of(folder)
+
+
+def test_a_sweep_on_cpus_has_no_gpu_hours(tmp_path: Path) -> None:
+    files, _ = render_report(read_sweep(write_sweep(tmp_path, sizes(seeds=(0,)))))
+    text = text_of(files["index.html"].decode())
+    assert "Worker-hours" in text and "GPU-hours" not in text

@@ -21,7 +21,7 @@ def pair(name: str, margin: float, *, images: int) -> ScoredComparison:
     """Rewards around 0, so that each member's mean over the two of a pair is 0."""
     return ScoredComparison(
         id=name, source="vl" if images else "rm", rewards=(margin / 2, -margin / 2), ranks=(0, 1),
-        response_lengths=(4, 4), num_images=images,
+        response_lengths=(4, 4), num_images=images, group=name,
     )  # fmt: skip
 
 

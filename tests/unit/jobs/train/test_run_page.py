@@ -1,7 +1,11 @@
 """What a training's page says of its attempts, its hours and its cost; what is kept over drivers."""
 
 import json
+import os
+import re
+import shlex
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +27,8 @@ from rm_core.training.watchdog import report
 
 
 def manifest() -> Any:
-    counts = SimpleNamespace(by_split={"train": 9800, "heldout": 200}, by_source={"b": 1, "a": 2})
+    shown = {"b": SimpleNamespace(shown=1), "a": SimpleNamespace(shown=2), "left out": SimpleNamespace(shown=0)}
+    counts = SimpleNamespace(by_split={"train": 9800, "heldout": 200}, by_source=shown)
     return SimpleNamespace(counts=counts, address="99fc")
 
 
@@ -61,8 +66,26 @@ def test_a_run_that_ended_early_says_why_and_how_to_go_on() -> None:
     found = page("killed", attempt(last_step=10), reason="SIGTERM: a checkpoint was asked for")
     assert found.parts()[""].startswith("**Killed** · step 10 of 4,000")
     assert "**Why it ended:** SIGTERM" in found.parts()[""]
-    assert "`basereward train mine`" in found.parts()["How to go on"]
+    assert "`basereward train runs/mine/train/recipe.yaml`" in found.parts()["How to go on"]
     assert "Attempts" not in page("running").parts() and page("running").tags()["steps"] == "0 of 4000"
+
+
+def test_commands_name_the_recipe_beside_the_training_as_a_shell_reads_it() -> None:
+    """Not the recipe's name, which is no path, nor the model of another run that the recipe may name."""
+    found = replace(page("finished"), output="/runs/my models/trial 3/train")
+    commands = re.findall(r"`(basereward [^`]*)`", found.parts()["How to go on"])
+    assert [shlex.split(one) for one in commands] == [
+        ["basereward", "evaluate", "/runs/my models/trial 3/train/recipe.yaml",
+         "evaluate.model=/runs/my models/trial 3/train/export"],
+        ["basereward", "score", "/runs/my models/trial 3/train/recipe.yaml",
+         "score.model=/runs/my models/trial 3/train/export", "score.input=FILE"],
+    ]  # fmt: skip
+    assert found.parts()["How to go on"].startswith(f"In `{os.getcwd()}`: ")
+    remote = replace(page("killed"), output="s3://b/train", recipe=Recipe(name="mine", run_dir="s3://b"))
+    assert remote.parts()["How to go on"] == (
+        "Save the artifact `config/recipe.yaml` of this run; then `basereward train recipe.yaml` goes on from the "
+        "newest checkpoint, in this run."
+    )
 
 
 def test_no_cost_where_no_price_is_known() -> None:

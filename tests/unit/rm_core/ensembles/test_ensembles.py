@@ -19,7 +19,7 @@ from rm_core.scoring.scored import ScoredComparison
 def scored(number: int, rewards: Sequence[float], ranks: Sequence[int] = (0, 1), images: int = 1) -> ScoredComparison:
     return ScoredComparison(
         id=str(number), source="set", rewards=tuple(rewards), ranks=tuple(ranks),
-        response_lengths=(5,) * len(ranks), num_images=images,
+        response_lengths=(5,) * len(ranks), num_images=images, group=str(number),
     )  # fmt: skip
 
 

@@ -7,13 +7,15 @@ import pytest
 
 from data_pipeline.errors import UserError
 from rm_core.ensembles.config import GateConfig
-from rm_core.ensembles.gate import Decision, Standing, decide
+from rm_core.ensembles.gate import AgainstMember, Decision, Standing, decide
 from rm_core.scoring.scored import ScoredComparison
 
 GATE = GateConfig(min_comparisons=20, min_group_comparisons=10)
 
 
-def standing(margins: Sequence[float], *, images: int = 0, source: str = "words", temperature: float = 1.0) -> Standing:
+def standing(
+    margins: Sequence[float], *, images: int = 0, source: str = "words", temperature: float = 1.0, group: str = ""
+) -> Standing:
     """One pair a margin; right where it is above 0."""
     scored = [
         ScoredComparison(
@@ -23,6 +25,7 @@ def standing(margins: Sequence[float], *, images: int = 0, source: str = "words"
             ranks=(0, 1),
             response_lengths=(3, 3),
             num_images=images,
+            group=group or f"{source}/{place}",
         )
         for place, margin in enumerate(margins)
     ]
@@ -44,7 +47,7 @@ STRONG = standing([2.0] * 36 + [-2.0] * 4)
 def test_the_first_champion_needs_no_rival_but_enough_comparisons() -> None:
     assert decide(WEAK, None, GATE).passed
     few = decide(standing([1.0] * 19), None, GATE)
-    assert few.refusals == ("19 judged Comparisons with an order, 20 are asked for",)
+    assert few.refusals == ("19 judged Comparisons with an order in 19 groups, 20 are asked for",)
     tied = [replace(one, id=f"tied-{one.id}", ranks=(0, 0)) for one in standing([1.0] * 30).scored]
     [check] = decide(Standing(scored=[*tied, *standing([1.0] * 5).scored], temperature=1.0), None, GATE).checks
     assert (check.value, check.passed) == (5, False), "Comparisons whose labels all tie decide nothing"
@@ -75,7 +78,7 @@ def test_a_group_that_gets_worse_is_named_with_its_number() -> None:
     candidate = both(standing([2.0] * 40), standing([2.0] * 19 + [-2.0], images=1, source="pictures"))
     decision = decide(candidate, champion, GATE)
     assert failed(decision) == ["group/image", "group/pictures"]
-    assert decision.refusals[0] == "image: -5.00 points of accuracy on 20 Comparisons, -2.00 are allowed"
+    assert decision.refusals[0] == "image: -5.00 points of accuracy on 20 Comparisons in 20 groups, -2.00 are allowed"
     small = GateConfig(min_comparisons=20, min_group_comparisons=21)
     assert decide(candidate, champion, small).passed, "groups below 21 are not looked at"
     loose = GateConfig(min_comparisons=20, min_group_comparisons=10, max_group_loss=0.05)
@@ -103,3 +106,41 @@ def test_every_failed_rule_is_told_at_once() -> None:
 def test_other_comparisons_are_no_rivals() -> None:
     with pytest.raises(UserError, match="not the same Comparisons were scored"):
         decide(STRONG, standing([1.0] * 30), GATE)
+
+
+def test_a_lead_on_one_picture_is_no_lead() -> None:
+    """16 of 40 more are right, and all of them are asked about one picture."""
+    crowd = standing([2.0] * 36 + [-2.0] * 4, group="image:one")
+    alone = decide(STRONG, WEAK, GATE)
+    one_picture = decide(crowd, standing([2.0] * 20 + [-2.0] * 20, group="image:one"), GATE)
+    assert alone.passed and failed(one_picture) == ["better"]
+    assert "p = 1, 1 groups" in one_picture.refusals[0]
+    halves = [replace(one, group=f"image:{int(one.id) % 2}") for one in STRONG.scored]
+    assert failed(decide(Standing(scored=halves, temperature=1.0), WEAK, GATE)) == ["better"], "in the candidate's too"
+
+
+def test_rewards_without_groups_decide_nothing() -> None:
+    old = Standing(scored=[replace(one, group=None) for one in STRONG.scored], temperature=1.0)
+    for candidate, champion in ((old, WEAK), (STRONG, replace(WEAK, scored=old.scored)), (old, None)):
+        with pytest.raises(UserError, match="has no group"):
+            decide(candidate, champion, GATE)
+
+
+def test_a_first_champion_is_told_of_a_better_member_and_of_the_longer_answer() -> None:
+    """Both with their numbers; neither refuses."""
+    short = [replace(one, response_lengths=(9, 3) if int(one.id) < 30 else (3, 9)) for one in WEAK.scored]
+    members = {
+        "small": AgainstMember(difference=-0.05, low=-0.11, high=0.01, num_comparisons=40, num_groups=31),
+        "large": AgainstMember(difference=0.02, low=-0.01, high=0.05, num_comparisons=40, num_groups=31),
+    }
+    for rival in (None, WEAK):
+        decision = decide(Standing(scored=short, temperature=1.0, members=members), rival, GATE)
+        assert set(decision.notes) == {"length", "member/small"}
+        assert decision.notes["member/small"] == (
+            "WORSE: -5.00 points (-11.00 to +1.00) over its member small on 40 Comparisons in 31 groups"
+        )
+        assert decision.notes["length"].startswith("WORSE: -25.00 points (-")
+        assert "the longer answer wins, which has 0.750, on 40 Comparisons in 40 groups" in decision.notes["length"]
+        assert decision.to_json()["notes"] == decision.notes
+    assert decide(STRONG, None, GATE).notes["length"].startswith("+40.00 points")
+    assert decide(replace(STRONG, scored=short), None, GATE).passed

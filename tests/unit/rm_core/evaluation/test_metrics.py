@@ -22,6 +22,7 @@ def scored(
     id: str = "0",
     source: str = "s",
     blank: Sequence[float] | None = None,
+    group: str = "",
 ) -> ScoredComparison:
     return ScoredComparison(
         id=id,
@@ -30,6 +31,7 @@ def scored(
         ranks=tuple(ranks),
         response_lengths=tuple(lengths or [5] * len(ranks)),
         num_images=0 if blank is None else 1,
+        group=group or f"{source}/{id}",
         blank_rewards=None if blank is None else tuple(blank),
     )
 
@@ -153,14 +155,14 @@ def test_wilson_matches_the_published_formula() -> None:
 
 def test_the_interval_of_single_pairs_is_near_the_binomial_one() -> None:
     right = np.repeat([1.0, 0.0], [300, 100])
-    interval = cluster_interval(right, np.ones(400), Resampling(samples=4000))
+    interval = cluster_interval(right, np.ones(400), np.arange(400), Resampling(samples=4000))
     spread = 1.96 * math.sqrt(0.75 * 0.25 / 400)
     assert (interval.low, interval.high) == pytest.approx((0.75 - spread, 0.75 + spread), abs=0.006)
 
 
 def test_pairs_of_one_comparison_are_not_counted_as_independent() -> None:
-    alone = cluster_interval(np.repeat([1.0, 0.0], [60, 40]), np.ones(100), Resampling())
-    copied = cluster_interval(np.repeat([6.0, 0.0], [60, 40]), np.full(100, 6.0), Resampling())
+    alone = cluster_interval(np.repeat([1.0, 0.0], [60, 40]), np.ones(100), np.arange(100), Resampling())
+    copied = cluster_interval(np.repeat([6.0, 0.0], [60, 40]), np.full(100, 6.0), np.arange(100), Resampling())
     assert copied == alone  # six copies of each pair bring no knowledge
 
 

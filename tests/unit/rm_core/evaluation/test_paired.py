@@ -12,16 +12,19 @@ import pytest
 from data_pipeline.errors import RunError, UserError
 from rm_core.evaluation import paired
 from rm_core.evaluation.matching import match
-from rm_core.evaluation.paired import compare_paired, compare_paired_seeds, sign_flip_p_value
+from rm_core.evaluation.paired import compare_paired, compare_paired_seeds
+from rm_core.evaluation.sign_test import sign_flip_p_value
 from rm_core.scoring.scored import ScoredComparison
 
 
 def pair(
-    id: object, right: bool, *, source: str = "s", images: int = 0, ranks: Sequence[int] = (0, 1)
+    id: object, right: bool, *, source: str = "s", images: int = 0, ranks: Sequence[int] = (0, 1), group: str = ""
 ) -> ScoredComparison:
     """Two responses, ranked as labelled or the other way round."""
     rewards = tuple(float(-rank if right else rank) for rank in ranks)
-    return ScoredComparison(str(id), source, rewards, tuple(ranks), (3,) * len(ranks), images)
+    return ScoredComparison(
+        str(id), source, rewards, tuple(ranks), (3,) * len(ranks), images, group=group or f"{source}/{id}"
+    )
 
 
 def two(rights: Sequence[tuple[bool, bool]]) -> tuple[list[ScoredComparison], list[ScoredComparison]]:
@@ -172,7 +175,7 @@ def test_seeds_are_added_up_comparison_by_comparison() -> None:
 def test_ties_only_and_damaged_rewards_are_refused() -> None:
     with pytest.raises(RunError, match="all labels of the 1 comparisons tie"):
         compare_paired([pair(0, True, ranks=(0, 0))], [pair(0, True, ranks=(0, 0))])
-    broken = ScoredComparison("0", "s", (math.nan, 0.0), (0, 1), (3, 3), 0)
+    broken = ScoredComparison("0", "s", (math.nan, 0.0), (0, 1), (3, 3), 0, group="s/0")
     with pytest.raises(RunError, match="diverged"):
         compare_paired([pair(0, True)], [broken])
 

@@ -200,3 +200,31 @@ def test_an_uncertainty_head_reloads_and_scores_its_means(tmp_path: Path) -> Non
     assert output.shape == (15, 2)
     scored = [reward for rewards in Scorer(str(tmp_path), BUDGET).score(ITEMS) for reward in rewards]
     assert scored == pytest.approx(output[:, 0].tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("nowhere", "nowhere': no such folder; name the folder that training exported"),
+        ("run/train/nothing", "no such folder"),
+        ("file.txt", "is a file, no folder"),
+        ("run", "is no model, it holds one: name '.*run/train/export'"),
+        ("run/train", "is no model, it holds one: name '.*run/train/export'"),
+        ("backbone", "holds no reward model, no reward_head.safetensors"),
+        ("empty", "holds no reward model"),
+    ],
+)
+def test_a_folder_that_is_no_model_is_the_callers_mistake_and_says_what_it_is(
+    folder: Path, tmp_path: Path, place: str, message: str
+) -> None:
+    """Of the caller, exit code 2; half an export is not, and says that it is one."""
+    (tmp_path / "run/train").mkdir(parents=True)
+    (tmp_path / "run/train/export").symlink_to(folder)
+    (tmp_path / "file.txt").write_text("")
+    (tmp_path / "empty").mkdir()
+    shutil.copytree(folder, tmp_path / "backbone", ignore=shutil.ignore_patterns("reward_head*", "model.json"))
+    shutil.copytree(folder, tmp_path / "half", ignore=shutil.ignore_patterns("model.json"))
+    with pytest.raises(MissingInput, match=message):
+        verify_folder(str(tmp_path / place))
+    with pytest.raises(CorruptData, match="its export was cut off"):
+        verify_folder(str(tmp_path / "half"))

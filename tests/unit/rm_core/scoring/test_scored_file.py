@@ -6,18 +6,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data_pipeline.errors import CorruptData, MissingInput
-from rm_core.scoring.scored import ScoredComparison
+from data_pipeline.errors import CorruptData, MissingInput, UserError
+from rm_core.scoring.scored import ScoredComparison, check_groups
 from rm_core.scoring.scored_file import ScoredOrigin, read_origin, read_scored, write_scored
 
 SCORED = [
     ScoredComparison(
         id="b", source="two words", rewards=(0.1 + 0.2, -1e-300), ranks=(0, 1), response_lengths=(3, 70_000),
-        num_images=0,
+        num_images=0, group="prompt:1",
     ),
     ScoredComparison(
         id="a", source="ü", rewards=(1.0, 2.0, 3.0), ranks=(1, 0, 1), response_lengths=(1, 2, 3), num_images=2,
-        blank_rewards=(0.5, 0.25, 0.125),
+        blank_rewards=(0.5, 0.25, 0.125), group="image:2",
     ),
 ]  # fmt: skip
 
@@ -55,3 +55,14 @@ def test_a_file_says_what_was_scored_by_what(tmp_path: Path) -> None:
     Path(url).write_bytes(b"{}")
     with pytest.raises(CorruptData, match="holds no scored Comparisons"):
         read_origin(url)
+
+
+def test_a_file_of_an_earlier_version_has_no_groups(tmp_path: Path) -> None:
+    """Its rewards are there; whoever makes an interval of them refuses, or finds the groups out."""
+    url = str(tmp_path / "scored.parquet")
+    write_scored(url, SCORED)
+    pq.write_table(pq.read_table(url).drop_columns(["group"]), url)
+    found = read_scored(url)
+    assert [one.rewards for one in found] == [one.rewards for one in SCORED]
+    with pytest.raises(UserError, match="comparison 'b' of source 'two words' has no group"):
+        check_groups(found)

@@ -121,7 +121,7 @@ def _created(filesystem: Any, path: str, data: bytes) -> bool:
 
 def _linked(path: Path, data: bytes) -> bool:
     """By a hard link, which never replaces a file, of one that is whole already; on NFS too."""
-    temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}.tmp"
+    temporary = Path(draft_beside(str(path)))
     try:
         temporary.write_bytes(data)
         os.link(temporary, path)

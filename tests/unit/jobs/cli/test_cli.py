@@ -247,11 +247,11 @@ def test_data_show_and_verify(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert page.read_text().count('<section class="sample">') == 3
     assert "seen" in capsys.readouterr().out
     assert cli.main(["data", "verify", folder]) == 0
-    assert "all 6 files" in capsys.readouterr().out
+    assert "all 7 files" in capsys.readouterr().out
     next((tmp_path / "shards" / "shards").glob("*.images.arrow")).write_bytes(b"x")
     assert cli.main(["data", "verify", folder]) == 1
     out = capsys.readouterr().out
-    assert out.count("\nbad: ") == 1 and "1 of 6 files are bad" in out
+    assert out.count("\nbad: ") == 1 and "1 of 7 files are bad" in out
 
 
 def test_a_model_folder_that_is_not_there_is_exit_code_2(

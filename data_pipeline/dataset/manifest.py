@@ -111,11 +111,15 @@ class Manifest:
 
     def to_json(self) -> bytes:
         """The file's bytes, which hold the checksum of their own content."""
-        raw = asdict(self)
-        for counts in raw["counts"]["by_source"].values():
+        return storage.to_checked_json(self._fields(), indent=2)
+
+    def _fields(self) -> dict[str, Any]:
+        """As dicts and lists, without what early versions did not have where it says nothing."""
+        fields = asdict(self)
+        for counts in fields["counts"]["by_source"].values():
             if not counts["unread"]:
                 del counts["unread"]  # a manifest without it keeps the fingerprint that it had
-        return storage.to_checked_json(raw, indent=2)
+        return fields
 
     @property
     def fingerprint(self) -> str:
@@ -123,7 +127,7 @@ class Manifest:
 
         Manifests of early versions had no checksum; theirs is the sha256 of the file.
         """
-        text = json.dumps(asdict(self), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        text = json.dumps(self._fields(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property

@@ -110,8 +110,8 @@ def test_a_killed_holder_of_this_machine_is_followed_at_once(tmp_path: Path) -> 
     assert process.stdout is not None and process.stdout.readline() == "in\n"
     with pytest.raises(UserError, match=rf"process {process.pid}"), held(place, "train"):
         pass
-    process.kill()  # and not yet waited for, so that it still has a number
-    process.stdout.read()
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, and not yet collected: it still has a number
     with held(place, "train"):  # it would take a minute to give up one of another machine
         assert files_in(place) == [".lease-2.json"]
     process.communicate(timeout=10)

@@ -10,6 +10,7 @@ IMPORTERS = {
     "deepspeed": {"rm_core/training/engine.py"},
     "peft": {"rm_core/model/lora.py"},
     "mlflow": {
+        "jobs/tracking/answers.py",
         "jobs/tracking/metric_logger.py",
         "jobs/registry/registry.py",
         "jobs/tracking/store.py",

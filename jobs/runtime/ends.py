@@ -11,7 +11,9 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+import psutil
 
 from data_pipeline.errors import BaserewardError, RunError, UserError
 from data_pipeline.shown import masked, printable
@@ -73,6 +75,9 @@ def ending_with(dead: Callable[[], str | None]) -> Iterator[None]:
             code = explained(error)
         sys.stdout.flush()
         sys.stderr.flush()
+        for child in psutil.Process().children(recursive=True):  # Ray's agents would wait for the rest of the cluster
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
         os._exit(code)
 
     with watching(look, every_s=LOOK_S, name="cluster processes"):

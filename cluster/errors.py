@@ -3,11 +3,12 @@
 ClusterError
 ├── ClusterUnavailable     nothing answers there, or not with what was asked for
 │   └── TokenRefused       it answers, and wants another token
+├── StartFailed            no cluster could be started on this machine
 ├── Refused                what was asked for can't be done as it was asked
 └── LauncherFailed         Ray's launcher, or a command of it, ended with an error
 """
 
-__all__ = ["ClusterError", "ClusterUnavailable", "LauncherFailed", "Refused", "TokenRefused"]
+__all__ = ["ClusterError", "ClusterUnavailable", "LauncherFailed", "Refused", "StartFailed", "TokenRefused"]
 
 
 class ClusterError(Exception):
@@ -20,6 +21,10 @@ class ClusterUnavailable(ClusterError):
 
 class TokenRefused(ClusterUnavailable):
     """A cluster answers and wants a token that this is not."""
+
+
+class StartFailed(ClusterError):
+    """Ray did not come up on this machine; the message has what it said."""
 
 
 class Refused(ClusterError):

@@ -27,10 +27,10 @@ from ray.exceptions import AuthenticationError, RpcError
 
 from cluster.auth import Token, ensure_token, find_token, token_file
 from cluster.capacity import gpus_at_most
-from cluster.errors import ClusterUnavailable, Refused, TokenRefused
+from cluster.errors import ClusterUnavailable, Refused, StartFailed, TokenRefused
 from cluster.package import package_folder
 
-__all__ = ["ClusterInfo", "ClusterUnavailable", "ray_session", "token_file"]
+__all__ = ["ClusterInfo", "ClusterUnavailable", "StartFailed", "dead_process", "ray_session", "token_file"]
 
 CONNECT_TIMEOUT_S = 5.0
 DEFAULT_GCS_PORT = 6379
@@ -48,6 +48,10 @@ QUIET_ENV = {
 NO_GPU_ENV = {"CUDA_VISIBLE_DEVICES": ""}
 
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+_NEEDED = {
+    "gcs_server": "the cluster's head process (Ray's gcs_server)",
+    "raylet": "Ray's process on this node (raylet)",
+}
 _SET_HERE: set[str] = set()  # variables of this process that an earlier `_start` set, so not the caller's own
 
 
@@ -88,6 +92,7 @@ def ray_session(
 
     Raises:
         ClusterUnavailable: nothing answers at `address`, it refuses the token, or has no GPU where one is asked for.
+        StartFailed: a cluster of this machine did not start.
     """
     env = {**NO_GPU_ENV, **(env or {})} if device == "cpu" else dict(env or {})
     for name, value in QUIET_ENV.items():
@@ -120,18 +125,33 @@ def _start(num_cpus: int | None, dashboard_port: int | None, env: Mapping[str, s
         ensure_token(token)
         os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
         _SET_HERE.add("RAY_AUTH_TOKEN_PATH")
-    with _own_process_groups():
-        ray.init(
-            address="local",
-            num_cpus=num_cpus,
-            include_dashboard=True,
-            dashboard_host="127.0.0.1",
-            dashboard_port=dashboard_port,
-            object_store_memory=OBJECT_STORE_BYTES,
-            runtime_env={"env_vars": dict(env)} if env else None,
-            **_QUIET,
-        )
+    try:
+        with _own_process_groups():
+            ray.init(
+                address="local",
+                num_cpus=num_cpus,
+                include_dashboard=True,
+                dashboard_host="127.0.0.1",
+                dashboard_port=dashboard_port,
+                object_store_memory=OBJECT_STORE_BYTES,
+                runtime_env={"env_vars": dict(env)} if env else None,
+                **_QUIET,
+            )
+    except Exception as error:  # Ray raises plain ones where a process of its own is not up in time
+        ray.shutdown()
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise StartFailed(
+            f"Ray did not start on this machine ({said[0][:300]}): it may be short of memory, disk or processors; see "
+            "the newest session's logs in /tmp/ray, and give the same command again"
+        ) from error
     return token
+
+
+def dead_process() -> str | None:
+    """Which of the processes that a cluster can't do without has died, of one that this process started."""
+    node = ray._private.worker._global_node
+    dead: list[str] = [] if node is None else [kind for kind, _ in node.dead_processes()]
+    return next((words for kind, words in _NEEDED.items() if kind in dead), None)
 
 
 @contextmanager

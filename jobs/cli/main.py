@@ -8,17 +8,17 @@ import argparse
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
 from functools import partial
 
-from data_pipeline.errors import BaserewardError, RecipeError, UserError
-from data_pipeline.shown import masked, printable
+from data_pipeline.errors import RecipeError
+from data_pipeline.shown import masked
 from jobs.cli.command import EXIT_FAILED, EXIT_USER, CommandGroup, PlainCommand, RecipeCommand
 from jobs.cli.commands import COMMANDS
 from jobs.cli.parser import parser_of
 from jobs.recipe.addresses import check_no_secrets_in_arguments
-from jobs.runtime.termination import Terminated, exit_code_of, shown, stop_signal, stop_signals_raise, uninterrupted
+from jobs.runtime.ends import explained
+from jobs.runtime.termination import Terminated, exit_code_of, stop_signals_raise, uninterrupted
 
 __all__ = ["main"]
 
@@ -61,28 +61,7 @@ def _exit_code(name: str, command: RecipeCommand | PlainCommand, parsed: argpars
         except (KeyboardInterrupt, Terminated, Exception) as error:
             with uninterrupted():
                 failed = command.exit_failed if isinstance(command, PlainCommand) else EXIT_FAILED
-                return _explained(error, failed, debug=parsed.debug)
-
-
-def _explained(error: BaseException, failed: int, *, debug: bool) -> int:
-    """Say why the command ended, and return the exit code; `failed` is that of what the caller may not be able to fix.
-
-    After a signal other errors are mostly its consequences: what it cut off, or what it ended beside this process.
-    """
-    came = signal.SIGINT if isinstance(error, KeyboardInterrupt) and stop_signal() is None else stop_signal()
-    if isinstance(error, BaserewardError):
-        if debug:
-            _print_traceback(error)
-        _complain(f"error: {error}")
-    if came is not None or isinstance(error, Terminated):
-        came = came or signal.SIGTERM
-        how = "stopped" if came == signal.SIGINT else "ended"
-        _complain(f"{how} by {shown(came)}; the same command goes on from what is finished")
-        return exit_code_of(came)
-    if isinstance(error, BaserewardError):
-        return EXIT_USER if isinstance(error, UserError) else failed
-    _print_traceback(error)  # an unexpected failure is shown in full: its cause is not known beforehand
-    return failed
+                return explained(error, failed, debug=parsed.debug)
 
 
 def _end_at_once_by_signals(code: int) -> None:
@@ -120,14 +99,6 @@ def _run_recipe(name: str, command: RecipeCommand, parsed: argparse.Namespace) -
     if command.has_variants:
         more["variants"] = partial(load_recipe, recipe_name, overrides)
     command.load()(load_recipe(recipe_name, overrides), **more)
-
-
-def _complain(message: str) -> None:
-    print(f"basereward: {printable(masked(message))}", file=sys.stderr)
-
-
-def _print_traceback(error: BaseException) -> None:
-    print(printable(masked("".join(traceback.format_exception(error)))), file=sys.stderr, end="")
 
 
 if __name__ == "__main__":

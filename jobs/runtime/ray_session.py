@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 import ray
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
 
-from cluster.session import ClusterInfo, ClusterUnavailable, ray_session
+from cluster.session import ClusterInfo, ClusterUnavailable, StartFailed, dead_process, ray_session
 from data_pipeline.errors import BaserewardError, MissingInput, NoSpace, RunError, UserError
 from data_pipeline.pipeline import Outcome
 from jobs.recipe.schema import ClusterConfig
 from jobs.runtime import PACKAGES
+from jobs.runtime.ends import ending_with
 from jobs.runtime.termination import uninterrupted
 
 __all__ = ["largest_node_memory", "map_bounded", "open_cluster", "ray_errors"]
@@ -42,6 +43,7 @@ def open_cluster(
 
     Raises:
         MissingInput: nothing answers at `config.address`.
+        RunError: no cluster could be started on this machine.
     """
     if opened is not None or ray.is_initialized():
         yield opened or _OPEN[-1]
@@ -58,9 +60,12 @@ def open_cluster(
         info = session.__enter__()
     except ClusterUnavailable as error:
         raise MissingInput(str(error)) from error
+    except StartFailed as error:
+        raise RunError(str(error)) from error
     _OPEN.append(info)
     try:
-        yield info
+        with ending_with(dead_process):
+            yield info
     finally:
         _OPEN.pop()
         with uninterrupted():

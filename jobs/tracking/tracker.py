@@ -20,6 +20,7 @@ from data_pipeline import storage
 from data_pipeline.errors import MissingInput
 from jobs.recipe.addresses import SQLITE
 from jobs.recipe.schema import TrackingConfig
+from jobs.runtime.ends import told_of_the_end
 from jobs.runtime.terminal import say
 from jobs.runtime.termination import Terminated, reason_ended, stop_signal, uninterrupted
 from jobs.tracking.address import UNREACHABLE, absolute_uri, find_experiment, store_errors
@@ -115,7 +116,8 @@ class Tracker(RunWriter):
     def ended_by_errors(self) -> Iterator[None]:
         """In the block, an error ends the run as `state_of` and `reason_of` say, and is raised."""
         try:
-            yield
+            with told_of_the_end(self.end_by):
+                yield
         except BaseException as error:
             self.end_by(error)
             raise

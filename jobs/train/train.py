@@ -8,7 +8,10 @@
 A finished training is left as it is; a killed one goes on from its last checkpoint, in the same MLflow run.
 """
 
+from functools import partial
+
 from jobs.recipe.schema import Recipe
+from jobs.runtime.ends import told_of_the_end
 from jobs.runtime.leases import writes
 from jobs.runtime.terminal import say
 from jobs.train.prepare import ParentJob, prepare
@@ -34,7 +37,8 @@ def run(recipe: Recipe, parent: ParentJob | None = None) -> None:
         say(f"{recipe.train.output} is finished already: nothing to do")
         return
     try:
-        run_groups(training)
+        with told_of_the_end(partial(publish_failure, training)):
+            run_groups(training)
         publish(training)
     except BaseException as error:
         publish_failure(training, error)

@@ -6,6 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from child_process import signal_group
 from mlflow import MlflowClient
@@ -54,6 +55,31 @@ def test_a_training_is_ended_by_signals_to_its_whole_group(workplace: Workplace,
         said = re.search(r"stopped after step (\d+) of 3000, with a checkpoint", printed)
         assert said, printed
         assert (output / f"checkpoints/step-{int(said[1]):08d}/COMPLETE.json").exists()
+
+
+@pytest.mark.parametrize("name", ["raylet", "gcs_server"])
+def test_a_training_whose_cluster_dies_says_so_and_goes_on(workplace: Workplace, name: str) -> None:
+    output = workplace.folder / f"without-{name}"
+    process = workplace.start_in_group("train", f"train.output={output}")
+    wait_for_checkpoint(process, output)
+    children = psutil.Process(process.pid).children(recursive=True)
+    [dying] = [one for one in children if one.name() == name]
+    began_s = time.monotonic()
+    dying.kill()
+    printed, _ = process.communicate(timeout=60)
+    assert time.monotonic() - began_s < 30
+    assert process.returncode == 1, printed
+    assert "Traceback" not in printed
+    last = printed.splitlines()[-1]
+    assert last.startswith("basereward: error: ") and name in last
+    assert last.endswith("died; the same command goes on from what is finished")
+    _, alive = psutil.wait_procs(children, timeout=60)  # Ray's agents look for their parent now and then
+    assert not alive
+    client = MlflowClient(tracking_uri=f"sqlite:///{workplace.folder}/mlflow.db")
+    run = client.get_run(run_id_of(output))
+    assert run.info.status == "FAILED" and name in run.data.tags["ended"]
+    workplace.run("train", f"train.output={output}")
+    assert client.get_run(run_id_of(output)).info.status == "FINISHED"
 
 
 def tags_of_killed(workplace: Workplace, output: Path) -> dict[str, str]:

@@ -114,3 +114,19 @@ def test_token_file_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert token_file().read_text() == first
     assert len(first) == 64
     assert [path.name for path in token_file().parent.iterdir()] == ["ray_token"]
+
+
+NO_ROOM = """
+from jobs.recipe.schema import ClusterConfig
+from jobs.runtime.ray_session import open_cluster
+with open_cluster(ClusterConfig()):
+    pass
+"""
+
+
+def test_ray_that_does_not_start_is_one_error(tmp_path: Path) -> None:
+    """Its folder for sockets can't be made."""
+    (tmp_path / "file").write_text("in the way")
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_TMPDIR": str(tmp_path / "file")}
+    done = subprocess.run([sys.executable, "-c", NO_ROOM], env=env, capture_output=True, text=True, timeout=120)
+    assert done.stderr.splitlines()[-1].startswith("data_pipeline.errors.RunError: Ray did not start on this machine (")

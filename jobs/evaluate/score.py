@@ -40,7 +40,7 @@ CHUNK_LINES = 64
 CHUNK_BYTES = 32 << 20
 """Lines, and bytes of their pictures and texts, that are sent to an actor at once; a single line may have more."""
 _FORMAT = 1
-_PASSING = ("missing_media", "remote_media")
+_PASSING = ("missing_media", "remote_media", "unavailable_media")
 """Reasons that may be gone the next time."""
 
 Rewards = Sequence[tuple[float, ...]]

@@ -1,6 +1,6 @@
 """`basereward score`: JSON lines in, the same lines with rewards out, by the packed path that trained the model.
 
-    input --split_rows--> parts of 64 lines --LineReader--> chunks --scoring_actors--> rewards --PartsFolder--> output
+    input --split_rows--> parts of 256 lines --LineReader--> chunks --scoring_actors--> rewards --PartsFolder--> output
 
 A line gets ``rewards``, one number a response in the line's own order. A line that cannot be scored gets
 ``rewards: null`` and ``error``, and is counted; every line of the input is a line of the output, in order. Memory holds
@@ -10,13 +10,14 @@ the chunks that are under way, however long the input is. A killed run goes on b
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from data_pipeline import storage
 from data_pipeline.config import SourceConfig
 from data_pipeline.encoding.encoder import EncodedComparison, Encoder
 from data_pipeline.encoding.tokenizer import load_tokenizer
-from data_pipeline.errors import MissingInput
+from data_pipeline.errors import MissingInput, RecipeError
 from data_pipeline.sources.readers.files import RowRange, split_rows
 from jobs.evaluate.prepare import reading_as
 from jobs.evaluate.score_parts import Part, PartsFolder, Tally
@@ -33,11 +34,13 @@ from rm_core.scoring.lines import Line, LineReader, line_of
 
 __all__ = ["Chunk", "chunks_of", "run", "score_parts"]
 
-LINES_A_PART = 64
+LINES_A_PART = 256
+"""Lines that are done again where a run is killed on the way."""
+CHUNK_LINES = 64
 CHUNK_BYTES = 32 << 20
-"""Pictures and texts that are sent to an actor at once; a single line may have more."""
+"""Lines, and bytes of their pictures and texts, that are sent to an actor at once; a single line may have more."""
 _FORMAT = 1
-_PASSING = ("missing_media", "remote_media")
+_PASSING = ("missing_media", "remote_media", "unavailable_media")
 """Reasons that may be gone the next time."""
 
 Rewards = Sequence[tuple[float, ...]]
@@ -74,6 +77,8 @@ def run(recipe: Recipe) -> None:
     source = required(config.input, "score.input", "mine.jsonl")
     if not storage.exists(source):
         raise MissingInput(f"score.input={source!r} is not there: check the path, which starts from {os.getcwd()}")
+    if storage.absolute(source) == config.output:
+        raise RecipeError(f"score.output={shown!r} is the input: give the lines with rewards a file of their own")
     copy = local_model(config.model)
     verify_folder(copy)
     recipe = reading_as(recipe, copy)
@@ -88,7 +93,7 @@ def run(recipe: Recipe) -> None:
     missing = [part for part in parts if part.start not in done]
     if missing:
         encoder = Encoder(load_tokenizer(copy), recipe.preprocess.encode)
-        chunks = chunks_of(missing, lambda: _reader(recipe, source, encoder))
+        chunks = chunks_of(missing, _reader(recipe, source, encoder))
         _score_missing(recipe, folder, chunks, total=sum(part.count for part in parts), missing=missing)
     show(shown, folder.publish(parts))
 
@@ -101,28 +106,45 @@ def _score_missing(
     job = ScoringJob(
         model=storage.absolute(config.model), token_budget=config.token_budget, patch_budget=config.patch_budget
     )
-    already = total - sum(part.count for part in missing)
+    left = sum(part.count for part in missing)
+    already = total - left
     with open_cluster(recipe.cluster) as cluster, progress("score lines", total, already) as advance:
         score_parts(
             folder,
             chunks,
-            lambda given: scored_chunks(job, cluster, given, num_chunks=len(missing)),
+            lambda given: scored_chunks(job, cluster, given, num_chunks=-(-left // CHUNK_LINES)),
             lambda lines: advance(already + lines, ""),
         )
 
 
-def chunks_of(parts: Iterable[RowRange], new_reader: Callable[[], LineReader]) -> Iterator[Chunk]:
-    """The lines of every part, in chunks of about `CHUNK_BYTES`, read as they are asked for."""
+def chunks_of(parts: Sequence[RowRange], reader: LineReader) -> Iterator[Chunk]:
+    """The lines of every part, in chunks of about `CHUNK_BYTES`, read as they are asked for.
+
+    Parts that follow each other are read in one go: to begin in the middle of a file may cost all that is before it.
+    """
+    for run in _runs(parts):
+        lines = reader.lines(RowRange(run[0].start, sum(rows.count for rows in run), run[0].offset))
+        for rows in run:
+            chunk, num_bytes = Chunk(rows), 0
+            for line in islice(lines, rows.count):
+                full = len(chunk.lines) >= CHUNK_LINES or num_bytes + line.num_bytes > CHUNK_BYTES
+                if chunk.lines and full:
+                    yield chunk
+                    chunk, num_bytes = Chunk(rows), 0
+                chunk.lines.append(line)
+                num_bytes += line.num_bytes
+            yield replace(chunk, ends=True, unread=reader.take_unread())
+
+
+def _runs(parts: Sequence[RowRange]) -> list[list[RowRange]]:
+    """The parts, those that follow each other together."""
+    runs: list[list[RowRange]] = []
     for rows in parts:
-        reader = new_reader()
-        chunk, num_bytes = Chunk(rows), 0
-        for line in reader.lines(rows):
-            if chunk.lines and num_bytes + line.num_bytes > CHUNK_BYTES:
-                yield chunk
-                chunk, num_bytes = Chunk(rows), 0
-            chunk.lines.append(line)
-            num_bytes += line.num_bytes
-        yield replace(chunk, ends=True, unread=dict(reader.unread))
+        if runs and runs[-1][-1].start + runs[-1][-1].count == rows.start:
+            runs[-1].append(rows)
+        else:
+            runs.append([rows])
+    return runs
 
 
 def score_parts(

@@ -87,13 +87,16 @@ class PartsFolder:
             return None  # it proves nothing, so the work is done again
         if marker["job"] != self._job or marker["bytes"] != storage.size_of(self._output):
             return None
-        return Tally(**marker["tally"]) if storage.sha256_of(self._output) == marker["sha256"] else None
+        if storage.sha256_of(self._output) != marker["sha256"]:
+            return None
+        self._delete()
+        return Tally(**marker["tally"])
 
     def open(self) -> set[int]:
         """Make the folder this job's; the first row of each part that is done."""
         url = storage.join(self._folder, _JOB)
         if storage.exists(url) and storage.read_bytes(url).decode() != self._job:
-            storage.delete_folder(self._folder, first=_JOB)
+            self._delete()
         if not storage.exists(url):
             storage.write_atomic(url, self._job.encode())
         names = [storage.name_of(name) for name in storage.list_files(storage.join(self._folder, "*.part"))]
@@ -128,8 +131,13 @@ class PartsFolder:
         tally = Tally.of(tallies)
         marker = {"job": self._job, "bytes": num_bytes, "sha256": digest.hexdigest(), "tally": asdict(tally)}
         storage.write_atomic(self._marker, storage.to_checked_json(marker))
-        storage.delete_folder(self._folder, first=_JOB)
+        self._delete()
         return tally
+
+    def _delete(self) -> None:
+        """Delete the parts, once the output is proven, or where they are those of another job."""
+        if storage.list_files(storage.join(self._folder, "*")):
+            storage.delete_folder(self._folder, first=_JOB)
 
     def _read(self, rows: RowRange) -> tuple[Tally, bytes]:
         url = self._url(rows)

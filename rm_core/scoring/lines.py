@@ -64,8 +64,8 @@ class LineReader:
         self._encoder = encoder
         self._media = media
         self._max_tokens = max_tokens
-        self.unread = UnreadFields()
-        self._adapter = unranked_adapter(source.fields, self.unread)
+        self._unread = UnreadFields()
+        self._adapter = unranked_adapter(source.fields, self._unread)
 
     def lines(self, part: RowRange) -> Iterator[Line]:
         """One for each of the rows [start, start + count)."""
@@ -75,6 +75,12 @@ class LineReader:
             yield self._line(record, row)
             next_row = row + 1
         yield from self._blank(next_row, part.start + part.count)
+
+    def take_unread(self) -> dict[str, int]:
+        """How many records had a field that was not read, by the field, since this was asked before."""
+        found = dict(self._unread)
+        self._unread.clear()
+        return found
 
     def _blank(self, start: int, stop: int) -> Iterator[Line]:
         for row in range(start, stop):

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from data_pipeline.encoding.encoder import EncodedComparison, Encoder, check_length
+from data_pipeline.encoding.encoder import EncodedComparison, Encoder, check_length, check_tokens
 from data_pipeline.encoding.tokenizer import load_tokenizer
 from data_pipeline.errors import RecordError, UserError
 from data_pipeline.media import Image, load_image
@@ -109,6 +109,7 @@ class ServedScorer:
         for number, comparison, images in items:
             try:
                 encoded = self._encoders[member.name].encode(comparison, images)
+                check_tokens(comparison, encoded, labelled=False)
                 check_length(encoded, member.reading.max_tokens)
                 found.append(encoded)
             except RecordError as error:

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import time
 
 import pytest
 from mlflow import MlflowClient
@@ -153,29 +152,6 @@ def test_evaluate_and_score_as_the_runs_page_says(trained: Workplace) -> None:
     written = (trained.folder / "scores.jsonl").read_bytes()
     assert "finished already" in trained.run("score", f"score.input={source}")
     assert (trained.folder / "scores.jsonl").read_bytes() == written
-
-
-@pytest.mark.drill
-def test_a_killed_scoring_goes_on_and_gives_the_same_lines(trained: Workplace) -> None:
-    lines = (trained.folder / "raw/captions/captions.jsonl").read_text().splitlines()
-    source = trained.folder / "raw/captions/many.jsonl"
-    source.write_text("".join(f"{line}\n" for line in [*(lines * (2000 // len(lines) + 1))[:2000], ""]))
-    whole, output = trained.folder / "whole.jsonl", trained.folder / "killed.jsonl"
-    trained.run("score", f"score.input={source}", f"score.output={whole}")
-    process = trained.start("score", f"score.input={source}", f"score.output={output}")
-    while not list(trained.folder.glob("killed.jsonl.parts/*.part")):
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.05)
-    kill_tree(process.pid)
-    assert not output.exists()
-    assert 0 < len(list(trained.folder.glob("killed.jsonl.parts/*.part"))) < 32
-    trained.run("score", f"score.input={source}", f"score.output={output}")
-    assert output.read_bytes() == whole.read_bytes()
-    assert len(output.read_text().splitlines()) == 2001
-    assert sorted(path.name for path in trained.folder.glob("killed.jsonl*")) == [
-        "killed.jsonl",
-        "killed.jsonl.done.json",
-    ]
 
 
 def test_a_recipe_the_cluster_cannot_place_is_refused(trained: Workplace) -> None:

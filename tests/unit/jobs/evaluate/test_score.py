@@ -11,20 +11,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from prepared_toys import scene
+from s3_server import S3Server, s3_server
 from served_toys import write_export
 
+from data_pipeline import storage
 from data_pipeline.config import EncodeConfig, FieldMap, MediaConfig, SourceConfig
 from data_pipeline.encoding.encoder import EncodedComparison, Encoder
 from data_pipeline.encoding.tokenizer import load_tokenizer, train_tokenizer
-from data_pipeline.errors import CorruptData
-from data_pipeline.sources.readers.files import split_rows
+from data_pipeline.errors import CorruptData, RecipeError
+from data_pipeline.sources.readers.files import read_rows, split_rows
+from data_pipeline.sources.readers.streams import Row
 from jobs.evaluate import score
 from jobs.evaluate.score import Chunk, chunks_of, score_parts
 from jobs.evaluate.score_parts import Part, PartsFolder, Tally
 from jobs.evaluate.scoring_actors import started_ahead
+from jobs.recipe.schema import Recipe, ScoreConfig
 from rm_core.packing.plan import PackBudget
+from rm_core.scoring import lines as lines_module
 from rm_core.scoring.lines import LineReader, line_of
 from rm_core.scoring.scorer import Scorer
+
+__all__ = ["s3_server"]
 
 ASK = {"prompt": "What is it?", "responses": ["A bus.", "A dog."]}
 
@@ -53,9 +60,11 @@ class Desk:
         config = SourceConfig(name="score", path=str(source), fields=FieldMap(**fields))
         return LineReader(config, str(source.parent), self._encoder, MediaConfig(), 200)
 
-    def run(self, source: Path, *, part: int = 4, stop_at: int | None = None) -> list[dict[str, Any]]:
-        """Score and read the output; `stop_at`: be killed before so many chunks are scored."""
-        folder = PartsFolder(str(self.output), {"input": source.read_bytes().hex(), "part": part})
+    def run(
+        self, source: Path, *, part: int = 4, stop_at: int | None = None, url: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Score and read the output; `stop_at`: be killed before so many chunks are scored; `url`: write there."""
+        folder = PartsFolder(url or str(self.output), {"input": source.read_bytes().hex(), "part": part})
         if folder.finished() is not None:
             return self.lines()
         parts, done = split_rows(str(source), part), folder.open()
@@ -68,11 +77,14 @@ class Desk:
                 self.asked += 1
                 yield chunk, self._score(items)
 
-        score_parts(folder, chunks_of(missing, lambda: self.reader(source)), scored, lambda _: None)
+        score_parts(folder, chunks_of(missing, self.reader(source)), scored, lambda _: None)
         self.tally = folder.publish(parts)
         return self.lines()
 
     def lines(self) -> list[dict[str, Any]]:
+        if not self.output.exists():
+            return []
+
         def refuse(name: str) -> None:
             raise AssertionError(f"{name} is no JSON")
 
@@ -261,6 +273,60 @@ def test_a_damaged_part_is_named_and_never_published(desk: Desk, tmp_path: Path)
     assert len(desk.run(source)) == 22
 
 
+def test_a_run_that_was_killed_before_its_parts_were_deleted_is_finished(desk: Desk, tmp_path: Path) -> None:
+    source = numbered(tmp_path)
+    desk.run(source)
+    left = Path(f"{desk.output}.parts")
+    left.mkdir()
+    (left / "job.json").write_text("whatever")
+    (left / f"{0:012d}.part").write_text("whatever")
+    desk.run(source)
+    assert (desk.asked, left.exists()) == (6, False)
+
+
+def test_parts_that_follow_each_other_are_read_in_one_go(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = numbered(tmp_path)
+    asked: list[tuple[int, int | None]] = []
+
+    def noted(url: str, start: int, count: int | None, offset: int) -> Iterator[Row]:
+        asked.append((start, count))
+        return read_rows(url, start, count, offset)
+
+    monkeypatch.setattr(lines_module, "read_rows", noted)
+    parts = split_rows(str(source), 4)
+    found = [chunk for chunk in chunks_of([*parts[:2], *parts[3:]], desk.reader(source)) if chunk.ends]
+    assert asked == [(0, 8), (12, 10)]
+    assert [len(chunk.lines) for chunk in found] == [4, 4, 4, 4, 2]
+
+
+def test_parts_wait_and_are_put_together_in_an_object_store(
+    model: str,
+    tmp_path: Path,
+    s3_server: S3Server,  # the fixture
+) -> None:
+    source, url = numbered(tmp_path), f"s3://{s3_server.bucket}/scored/out.jsonl"
+    local, remote = Desk(model, tmp_path / "local.jsonl"), Desk(model, tmp_path / "unused")
+    local.run(source)
+    with pytest.raises(KeyboardInterrupt):
+        remote.run(source, stop_at=3, url=url)
+    assert not storage.exists(url)
+    remote.run(source, url=url)
+    remote.run(source, url=url)
+    assert (storage.read_bytes(url), remote.asked) == (local.output.read_bytes(), 6)
+    names = [storage.name_of(found) for found in storage.list_files(storage.parent_of(url))]
+    assert sorted(names) == ["out.jsonl", "out.jsonl.done.json"]
+
+
+def test_the_input_is_not_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = written(tmp_path, ASK)
+    monkeypatch.chdir(tmp_path)
+    recipe = Recipe(score=ScoreConfig(input=str(source), output="in.jsonl", model="nowhere"))
+    with pytest.raises(RecipeError, match=r"score.output='in.jsonl' is the input"):
+        score.run(recipe)
+
+
 # --- memory ----------------------------------------------------------------------------------------------------------
 
 
@@ -284,7 +350,7 @@ def test_chunks_are_bounded_by_their_bytes(desk: Desk, tmp_path: Path, monkeypat
     source = written(tmp_path, *[{**ASK, "image": "a.png"}] * 10, "", ASK)
     parts = split_rows(str(source), 6)
     monkeypatch.setattr(score, "CHUNK_BYTES", 2 * next(desk.reader(source).lines(parts[0])).num_bytes)
-    chunks = list(chunks_of(parts, lambda: desk.reader(source)))
+    chunks = list(chunks_of(parts, desk.reader(source)))
     assert [(chunk.rows.start, len(chunk.lines), chunk.ends) for chunk in chunks] == [
         (0, 2, False), (0, 2, False), (0, 2, True), (6, 2, False), (6, 2, False), (6, 2, True),
     ]  # fmt: skip

@@ -63,11 +63,12 @@ def check_size(comparison: Comparison) -> None:
         RecordError: too_long.
     """
     counts = {"turns": comparison.prompt, "responses": comparison.responses, "images": comparison.media}
-    for name, parts in counts.items():
-        if len(parts) > MAX_PARTS:
-            raise RecordError("too_long", f"{len(parts):,} {name}, at most {MAX_PARTS:,} are read")
-    texts = [part for one in (*comparison.prompt, *comparison.responses) for part in one.parts if isinstance(part, str)]
-    chars = sum(map(len, texts))
+    for name, given in counts.items():
+        if len(given) > MAX_PARTS:
+            raise RecordError("too_long", f"{len(given):,} {name}, at most {MAX_PARTS:,} are read")
+    parts = [part for turn in comparison.prompt for part in turn.parts]
+    parts += [part for response in comparison.responses for part in response.parts]
+    chars = sum(len(part) for part in parts if isinstance(part, str))
     if chars > MAX_TEXT_CHARS:
         raise RecordError("too_long", f"texts of {chars:,} characters, at most {MAX_TEXT_CHARS:,} are tokenised")
 

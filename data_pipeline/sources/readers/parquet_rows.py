@@ -102,7 +102,8 @@ def _dictionary_bytes(source: Any, offset: int) -> int:
     """
     source.seek(offset)
     head = source.read(_HEAD_BYTES)
-    numbers, place = [], 0
+    numbers: list[int] = []
+    place = 0
     while len(numbers) < 2 and place < len(head) and head[place] == _NEXT_INTEGER:
         value = shift = 0
         place += 1

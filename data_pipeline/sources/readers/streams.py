@@ -72,7 +72,7 @@ def is_crowded(text: AnyStr) -> bool:
     comma, bracket, brace = (b",", b"[", b"{") if isinstance(text, bytes) else (",", "[", "{")
     if len(text) <= MAX_RECORD_VALUES:
         return False
-    return text.count(comma) + text.count(bracket) + text.count(brace) > MAX_RECORD_VALUES  # type: ignore[arg-type]
+    return text.count(comma) + text.count(bracket) + text.count(brace) > MAX_RECORD_VALUES
 
 
 def to_ranges(offsets: Iterable[int], rows_per_range: int) -> list[RowRange]:

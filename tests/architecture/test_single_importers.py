@@ -10,6 +10,8 @@ IMPORTERS = {
     "deepspeed": {"rm_core/training/engine.py"},
     "peft": {"rm_core/model/lora.py"},
     "mlflow": {
+        "jobs/tracking/address.py",
+        "jobs/tracking/answers.py",
         "jobs/tracking/metric_logger.py",
         "jobs/registry/registry.py",
         "jobs/tracking/store.py",
@@ -21,7 +23,7 @@ IMPORTERS = {
     "huggingface_hub": set(),
     "zipfile": {"cluster/package.py", "data_pipeline/storage/zips.py"},
     "tarfile": {"data_pipeline/storage/tars.py"},
-    "urllib": {"cluster/submission/jobs_api.py", "cluster/nodes/checks.py"},
+    "urllib": {"cluster/submission/jobs_api.py", "cluster/nodes/checks.py", "jobs/recipe/addresses.py"},
     "httpx2": {"data_pipeline/storage/remote.py", "data_pipeline/storage/web.py"},
     "s3fs": set(),
     "optuna": {"jobs/sweep/search.py"},

@@ -28,6 +28,7 @@ from data_pipeline.encoding.spans import MERGED_PATCH, PATCH, EncodedImage, Enco
 from data_pipeline.encoding.tokenizer import ChatTokenizer
 from data_pipeline.errors import RecipeError, RecordError
 from data_pipeline.media import Image, Video, smart_resize
+from data_pipeline.records.checks import check_size
 from data_pipeline.records.comparison import Comparison, ImageSlot, Part, Response, Turn
 
 __all__ = [
@@ -141,14 +142,19 @@ class Encoder:
             media: the loaded images and videos, parallel to `comparison.media`.
 
         Raises:
-            RecordError: ``"extreme_aspect_ratio"``.
+            RecordError: as `encode_segments`.
         """
         return self.encode_segments(comparison, media)[0]
 
     def encode_segments(
         self, comparison: Comparison, media: Sequence[Image | Video]
     ) -> tuple[EncodedComparison, Segments]:
-        """As `encode`, with the places where the prefix may be cut."""
+        """As `encode`, with the places where the prefix may be cut.
+
+        Raises:
+            RecordError: too_long: of more text than is tokenised at all; ``"extreme_aspect_ratio"``.
+        """
+        check_size(comparison)
         sized = [self._sized(one) for one in media]
         joined = self._config.answer_start == "template" and any(map(self._joins, comparison.responses))
         header, start = ("assistant", [_BREAK]) if joined else (f"assistant{_BREAK}", [])

@@ -109,7 +109,7 @@ MEANINGS: dict[str, str] = {
     "response_too_long": "A response has more characters than rules.max_response_chars.",
     "response_too_short": "A response has fewer characters than rules.min_response_chars.",
     "split_leak": "The record is fixed to train, but shares an image or prompt with held-out ones.",
-    "too_long": "Prompt and longest response don't fit the token limit, whatever may be cut.",
+    "too_long": "Prompt and longest response don't fit the token limit, whatever may be cut, or are beyond any limit.",
     "unavailable_media": "A media file could not be had: its host or store didn't answer, or didn't give it.",
     "unknown_role": "A turn is of no known role.",
     "unknown_split": "The record names a split that is neither train nor heldout.",

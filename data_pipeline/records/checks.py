@@ -12,9 +12,13 @@ from typing import Any
 from data_pipeline.errors import RecordError
 from data_pipeline.records.comparison import ROLES, Comparison, ImageSlot, Part, Response, text_of
 
-__all__ = ["SPLITS", "check", "content_key"]
+__all__ = ["SPLITS", "check", "check_size", "content_key"]
 
 SPLITS = ("train", "heldout")
+MAX_TEXT_CHARS = 2_000_000
+"""Of all texts of a Comparison together; the tokenizer takes some 140 bytes of memory a character."""
+MAX_PARTS = 4096
+"""Turns, responses, images: of each at most so many."""
 
 
 def check(comparison: Comparison, *, labelled: bool = True) -> None:
@@ -26,8 +30,10 @@ def check(comparison: Comparison, *, labelled: bool = True) -> None:
     Raises:
         RecordError: unknown_role, unknown_split, fewer_than_two_responses, empty_prompt, empty_response,
             identical_responses (all alike, or two alike with different ranks), no_preference (all ranks tie),
-            image_slot_mismatch (a slot without image or an image without slot), invalid_text (half a character).
+            image_slot_mismatch (a slot without image or an image without slot), invalid_text (half a character),
+            too_long (more than any recipe could keep: refused before it is tokenised).
     """
+    check_size(comparison)
     _check_words(comparison)
     _check_responses(comparison.responses, labelled)
     slots, media = set(comparison.image_slots()), set(range(len(comparison.media)))
@@ -48,6 +54,23 @@ def content_key(comparison: Comparison, image_hashes: Sequence[str]) -> str:
     prompt = [[turn.role, _plain(turn.parts, image_hashes)] for turn in comparison.prompt]
     responses = sorted(json.dumps([r.rank, _plain(r.parts, image_hashes)]) for r in comparison.responses)
     return hashlib.sha256(json.dumps([prompt, responses]).encode()).hexdigest()
+
+
+def check_size(comparison: Comparison) -> None:
+    """Refuse what is too large to be tokenised.
+
+    Raises:
+        RecordError: too_long.
+    """
+    counts = {"turns": comparison.prompt, "responses": comparison.responses, "images": comparison.media}
+    for name, given in counts.items():
+        if len(given) > MAX_PARTS:
+            raise RecordError("too_long", f"{len(given):,} {name}, at most {MAX_PARTS:,} are read")
+    parts = [part for turn in comparison.prompt for part in turn.parts]
+    parts += [part for response in comparison.responses for part in response.parts]
+    chars = sum(len(part) for part in parts if isinstance(part, str))
+    if chars > MAX_TEXT_CHARS:
+        raise RecordError("too_long", f"texts of {chars:,} characters, at most {MAX_TEXT_CHARS:,} are tokenised")
 
 
 def _check_words(comparison: Comparison) -> None:

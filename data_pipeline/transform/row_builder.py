@@ -36,6 +36,10 @@ from data_pipeline.transform.signals import text_signals
 __all__ = ["BenchmarkRowBuilder", "BuiltRow", "RowBuilder"]
 
 
+MAX_MEDIA_BYTES = 1 << 28
+"""Bytes of the picture files that one record may have, and that are kept of earlier ones."""
+
+
 @dataclass(frozen=True, slots=True)
 class BuiltRow:
     """One Comparison: what its shard holds (None for a benchmark's) and its columns of `UNIT_ROWS_SCHEMA`.
@@ -62,6 +66,7 @@ class RowBuilder:
         self._adapter = adapter_of(source.shape, self.unread)
         self.loose = LooseMedia(media_root)
         self._images: dict[MediaRef, Image] = {}
+        self._record_bytes = 0
         self._stored: dict[tuple[str, int, int], EncodedImage] = {}
 
     def items(self, record: Mapping[str, Any], row: int) -> Iterator[tuple[str, BuiltRow | RecordError]]:
@@ -89,8 +94,11 @@ class RowBuilder:
         if self._source.responses == "extremes":
             comparison = extremes(comparison)
         check(comparison)
+        self._record_bytes = 0
         if self._media.videos == "frames":
             comparison = with_frames(comparison, self._frames)
+        if sum(len(image.data) for image in self._images.values()) > MAX_MEDIA_BYTES:
+            self._images.clear()  # a shard may take long to fill: pictures are stored smaller than they come
         media = [self._medium(ref) for ref in comparison.media]
         key = content_key(comparison, [one.sha256 for one in media])
         encoded, segments = self._encoder.encode_segments(comparison, media)
@@ -118,7 +126,11 @@ class RowBuilder:
     def _image(self, ref: MediaRef) -> Image:
         if ref not in self._images:
             self._images[ref] = _loaded(ref, self._media_root, self._media, self.loose)
-        return self._images[ref]
+        image = self._images[ref]
+        self._record_bytes += len(image.data)
+        if self._record_bytes > MAX_MEDIA_BYTES:
+            raise RecordError("media_too_large", f"pictures of one record of more than {MAX_MEDIA_BYTES:,} bytes")
+        return image
 
     def _store(self, span: VisionSpan, files: Mapping[str, Image]) -> VisionSpan:
         """The span with its pictures as the shard holds them; `files` by sha256."""

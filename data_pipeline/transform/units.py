@@ -232,7 +232,8 @@ class _UnitWriter:
 
     def _refuse(self, row: int, item: int, name: str, error: RecordError) -> None:
         detail = _printable(error.detail)[:_MAX_DETAIL_CHARS]
-        self._refusals.append(Refusal(row=row, item=item, id=_printable(name), reason=error.reason, detail=detail))
+        name = _printable(name)[:_MAX_DETAIL_CHARS]
+        self._refusals.append(Refusal(row=row, item=item, id=name, reason=error.reason, detail=detail))
 
     def _keep(self, row: int, item: int, built: BuiltRow) -> None:
         signals = {**built.signals, "raw_row": row, "item": item, "file_repeat": self._unit.file_repeat}

@@ -7,7 +7,6 @@ arguments -> Recipe, checked here -> one zip: our packages + recipe.yaml, every 
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from cluster.auth import state_folder
 from cluster.errors import Refused
@@ -16,20 +15,17 @@ from cluster.submission.job import Submission, new_id
 from cluster.submission.job_entry import pins_of
 from data_pipeline import storage
 from data_pipeline.errors import RecipeError
-from jobs.recipe.addresses import check_address
 from jobs.recipe.load import load_recipe, split_arguments
 from jobs.recipe.schema import Recipe, to_yaml
 from jobs.runtime import PACKAGES
 from jobs.runtime.terminal import say
+from jobs.submit.checks import check_submitted
 from jobs.submit.send_and_follow import COMMAND_KEY, cluster_errors, follow_to_its_end, send
 
 __all__ = ["submit"]
 
 PINNED = ("ray", "torch", "transformers", "deepspeed", "mlflow", "pyarrow", "tokenizers", "peft")
 RECIPE_FILE = "recipe.yaml"
-
-_TRACKED = frozenset({"train", "evaluate", "sweep", "ensemble", "promote", "runs", "demo"})
-"""Commands that ask MLflow."""
 
 
 def submit(
@@ -91,29 +87,8 @@ def _read(arguments: list[str], recipe_commands: Mapping[str, str | None]) -> tu
     if name is None:
         raise RecipeError(f"submit {command} needs a recipe: for example basereward submit {command} mine.yaml")
     recipe = load_recipe(name, overrides)
-    _check(command, recipe)
+    check_submitted(command, recipe)
     return command, recipe
-
-
-def _check(command: str, recipe: Recipe) -> None:
-    """Refuse what could only work here: a folder of this machine's."""
-    folders = {"run_dir": recipe.run_dir}
-    if command in {"preprocess", "demo"}:
-        folders["data_root"] = recipe.data_root
-    for key, folder in folders.items():
-        if "://" not in folder and not Path(folder).is_absolute():
-            raise RecipeError(
-                f"{key}={folder} starts from a folder of this machine: on the cluster give s3://..., or an absolute "
-                f"path that all its nodes share, such as {key}=s3://bucket/{Path(folder).name or 'data'}"
-            )
-    wait_s, grace_s = recipe.cluster.submit.stop_wait_s, recipe.train.stop_grace_s
-    if command == "train" and wait_s <= grace_s:
-        raise RecipeError(
-            f"cluster.submit.stop_wait_s={wait_s} would kill a stopped training within its train.stop_grace_s="
-            f"{grace_s:g}: say cluster.submit.stop_wait_s={grace_s + 60:.0f}"
-        )
-    if command in _TRACKED:
-        check_address(recipe.tracking.uri)
 
 
 def _pack(recipe: Recipe, target: str | None) -> tuple[Package, str]:

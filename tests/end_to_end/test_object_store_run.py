@@ -20,7 +20,7 @@ from data_pipeline import storage
 
 pytestmark = pytest.mark.drill
 
-PATIENCE_S = 300
+PATIENCE_S = 600
 RATE = "train.optimizer.learning_rate"
 
 
@@ -74,7 +74,10 @@ class RemoteRun:
         process = self.start(*words)
         deadline_s = time.monotonic() + PATIENCE_S
         while process.poll() is None and not when(self.files()):
-            assert time.monotonic() < deadline_s, f"{words}: nothing came"
+            if time.monotonic() > deadline_s:
+                kill_tree(process.pid)
+                raise AssertionError(f"{words}: nothing came\n{process.communicate()[0]}")
+            time.sleep(0.05)
         assert process.poll() is None, f"{words} ended before it was killed:\n{process.communicate()[0]}"
         kill_tree(process.pid)
         process.communicate(timeout=30)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from s3_server import S3Server, s3_server  # noqa: F401  # a fixture
 
+from data_pipeline import storage
 from data_pipeline.errors import MissingInput
 from jobs.recipe.schema import Recipe, TrackingConfig
 from jobs.runtime.termination import Terminated
@@ -260,3 +262,24 @@ def test_points_of_every_node_that_wait_are_sent_at_the_end(store: Path, tmp_pat
             logger.log(3, {name: 50.0})
     send_all_waiting(tracker.uri, tracker.run_id, str(tmp_path / "out"), 10, print)
     assert tracker.metrics() == {"system/node_10.0.0.7/cpu_percent": 50.0, "system/node_fd00--8/x": 50.0}
+
+
+def test_a_file_in_an_object_store_is_logged_and_an_addition_leaves_the_state(
+    store: Path,
+    tmp_path: Path,
+    s3_server: S3Server,  # noqa: F811
+) -> None:
+    run_dir = f"s3://{s3_server.bucket}/tracked"
+    config = TrackingConfig(uri=f"sqlite:///{store}")
+    training = Tracker(config, run_dir=run_dir, run_name="mine")
+    training.finish("FAILED", "RunError: no room")
+    storage.write_atomic(f"{run_dir}/evaluate/report.json", b"{}")
+    added = Tracker(config, run_dir=run_dir, run_name="mine", adds=True)
+    added.log_file(f"{run_dir}/evaluate/report.json", "evaluation")
+    added.finish()
+    client = MlflowClient(training.uri)
+    run = client.get_run(training.run_id)
+    assert (run.info.status, run.data.tags["ended"]) == ("FAILED", "RunError: no room")
+    assert [entry.path for entry in client.list_artifacts(training.run_id, "evaluation")] == ["evaluation/report.json"]
+    with pytest.raises(MissingInput, match="the step that writes it has not run"):
+        added.log_file(f"{run_dir}/evaluate/nothing.json")

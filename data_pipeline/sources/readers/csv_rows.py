@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from data_pipeline.errors import MissingInput, RecordError
-from data_pipeline.sources.readers.streams import MAX_RECORD_BYTES, Row, bounded_lines, open_stream
+from data_pipeline.sources.readers.streams import MAX_RECORD_BYTES, MAX_RECORD_VALUES, Row, bounded_lines, open_stream
 
 __all__ = ["read_table", "scan_table"]
 
@@ -52,7 +52,7 @@ class _Table:
         first = file.readline(MAX_RECORD_BYTES).decode("utf-8-sig", "replace")
         self.delimiter = "\t" if url.lower().endswith((".tsv", ".tsv.gz")) else _delimiter(first)
         file.seek(0)
-        lines = _Lines(file, 0)
+        lines = _Lines(file, 0, self.delimiter)
         try:
             names = next(csv.reader(lines, delimiter=self.delimiter, strict=True), [])
         except csv.Error as error:
@@ -64,7 +64,7 @@ class _Table:
 
     def rows(self, file: BinaryIO, offset: int) -> Iterator[tuple[int, list[str] | RecordError]]:
         """(byte, fields) of every row from the byte `offset` on, at which `file` stands."""
-        lines = _Lines(file, offset)
+        lines = _Lines(file, offset, self.delimiter)
         reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
         while True:
             begin = lines.begin_row()
@@ -93,8 +93,9 @@ class _Table:
 class _Lines:
     """Lines as text for `csv.reader`, with the byte they begin at, and the way back to the row's second line."""
 
-    def __init__(self, file: BinaryIO, offset: int) -> None:
+    def __init__(self, file: BinaryIO, offset: int, delimiter: str) -> None:
         self.offset = offset
+        self._delimiter = delimiter.encode()
         self._lines = bounded_lines(file)
         self._again: deque[tuple[int, bytes | None]] = deque()
         self.begin_row()
@@ -102,6 +103,7 @@ class _Lines:
     def begin_row(self) -> int:
         """A new row begins; the byte at which it does."""
         self._row: list[tuple[int, bytes | None]] = []
+        self._row_bytes = 0
         self.is_bad = False
         return self.offset
 
@@ -123,8 +125,11 @@ class _Lines:
         is_first = self.offset == 0
         self._row.append(item)
         self.offset += item[0]
-        if item[1] is None:
-            raise csv.Error(f"a line of {item[0]:,} bytes, above {MAX_RECORD_BYTES:,}")
+        self._row_bytes += item[0]
+        if item[1] is None or self._row_bytes > MAX_RECORD_BYTES:
+            raise csv.Error(f"a row of {self._row_bytes:,} bytes or more, above {MAX_RECORD_BYTES:,}")
+        if len(self._row) > MAX_RECORD_VALUES or item[1].count(self._delimiter) > MAX_RECORD_VALUES:
+            raise csv.Error(f"a row of more than {MAX_RECORD_VALUES:,} lines or fields")
         try:
             return item[1].decode("utf-8-sig" if is_first else "utf8")
         except UnicodeDecodeError:

@@ -14,7 +14,14 @@ from itertools import islice
 from typing import Any, BinaryIO
 
 from data_pipeline.errors import MissingInput
-from data_pipeline.sources.readers.streams import MAX_RECORD_BYTES, Row, as_record, open_stream
+from data_pipeline.sources.readers.streams import (
+    MAX_RECORD_BYTES,
+    MAX_RECORD_VALUES,
+    Row,
+    as_record,
+    is_crowded,
+    open_stream,
+)
 
 __all__ = ["read_list", "scan_list"]
 
@@ -70,6 +77,8 @@ class _Window:
         left = len(self.text) - self.place
         if left > MAX_RECORD_BYTES:
             raise self.broken(f"a record of more than {MAX_RECORD_BYTES:,} characters")
+        if is_crowded(self.text[self.place :]):  # of one record that does not end here: a whole one was taken out
+            raise self.broken(f"a record of more than {MAX_RECORD_VALUES:,} values")
         _ = self.offset
         data = self._file.read(max(_PIECE_BYTES, left))
         self.is_end = not data

@@ -9,30 +9,25 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, BinaryIO, cast
+from typing import Any, AnyStr, BinaryIO, cast
 
 from data_pipeline import storage
 from data_pipeline.errors import RecordError
 
 __all__ = [
-    "MAX_RECORD_BYTES",
-    "RawRecord",
-    "Row",
-    "RowRange",
-    "as_record",
-    "bounded_lines",
-    "open_stream",
-    "read_lines",
-    "scan_lines",
-    "to_ranges",
-]
-
+    "MAX_RECORD_BYTES", "MAX_RECORD_VALUES", "RawRecord", "Row", "RowRange", "as_record", "bounded_lines",
+    "is_crowded", "open_stream", "read_lines", "scan_lines", "to_ranges",
+]  # fmt: skip
 
 RawRecord = dict[str, Any]
 Row = tuple[int, RawRecord | RecordError]
 
-MAX_RECORD_BYTES = 1 << 28
-"""A longer record is refused, or ends the reading of a file where no next record can be found."""
+MAX_RECORD_BYTES = 1 << 26
+"""A longer record is refused, or ends the reading of a file where no next record can be found. A picture of
+`media.max_source_bytes` fits in, written as base64."""
+MAX_RECORD_VALUES = 2_000_000
+"""A record of more values, or of more commas and brackets in JSON, is refused before it is parsed: as Python objects
+an empty one takes 72 bytes, where the file has three."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +65,14 @@ def bounded_lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
         while not line.endswith(b"\n") and (line := file.readline(1 << 20)):
             total += len(line)
         yield total, None
+
+
+def is_crowded(text: AnyStr) -> bool:
+    """Whether JSON may hold more than `MAX_RECORD_VALUES` values; the marks inside of its strings count too."""
+    comma, bracket, brace = (b",", b"[", b"{") if isinstance(text, bytes) else (",", "[", "{")
+    if len(text) <= MAX_RECORD_VALUES:
+        return False
+    return text.count(comma) + text.count(bracket) + text.count(brace) > MAX_RECORD_VALUES
 
 
 def to_ranges(offsets: Iterable[int], rows_per_range: int) -> list[RowRange]:
@@ -117,6 +120,8 @@ def read_lines(url: str, start: int, count: int | None, offset: int) -> Iterator
         for row, (num_bytes, line) in enumerate(islice(bounded_lines(file), skip, stop), start):
             if line is None:
                 yield row, RecordError("malformed_record", f"a line of {num_bytes:,} bytes, above {MAX_RECORD_BYTES:,}")
+            elif is_crowded(line):
+                yield row, RecordError("malformed_record", f"more than {MAX_RECORD_VALUES:,} values in one line")
             elif line.strip():
                 yield row, _parse(line)
 

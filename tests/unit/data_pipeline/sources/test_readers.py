@@ -7,6 +7,8 @@ import json
 import tracemalloc
 import zipfile
 from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 
@@ -17,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipeline.errors import MissingInput, RecordError
-from data_pipeline.sources.readers import json_lists, streams
+from data_pipeline.sources.readers import csv_rows, json_lists, streams
 from data_pipeline.sources.readers.files import RowRange, count_rows, read_rows, split_rows
 
 PNG = b"\x89PNG not really"
@@ -277,3 +279,38 @@ def test_a_large_row_group_needs_little_memory(tmp_path: Path) -> None:
     finally:
         pa.set_memory_pool(old)
     assert 0 < pool.max_memory() < 30_000_000
+
+
+def test_a_row_of_too_many_lines_or_fields_is_refused_and_the_next_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_rows, "MAX_RECORD_VALUES", 3)
+    path = tmp_path / "x.csv"
+    path.write_text("a,b\n1,2\n" + ",".join("x" * 9) + '\n3,4\n"\n\n\n\n\n5,6\n')
+    found = [record if isinstance(record, dict) else record.reason for _, record in read_rows(str(path))]
+    good = [{"a": "1", "b": "2"}, {"a": "3", "b": "4"}, {"a": "5", "b": "6"}]
+    assert found == [good[0], BAD, good[1], BAD, good[2]]
+
+
+def test_every_kind_of_parquet_column_is_read_as_arrow_reads_it(tmp_path: Path) -> None:
+    """Texts come through their dictionaries, rows by their decoded size."""
+    columns = {
+        "text": pa.array(["a", "b", None] * 40),
+        "large": pa.array(["L", None, "M"] * 40, pa.large_string()),
+        "bytes": pa.array([b"1", b"22", None] * 40),
+        "fixed": pa.array([b"12", None, b"34"] * 40, pa.binary(2)),
+        "map": pa.array([[("k", "1"), ("j", "2")], None, []] * 40, pa.map_(pa.string(), pa.string())),
+        "pair": pa.array([[1, 2], [3, 4], [5, 6]] * 40, pa.list_(pa.int32(), 2)),
+        "struct": pa.array([{"x": ["p", "q"], "y": None}, None, {"x": None, "y": b"z"}] * 40),
+        "nested": pa.array([[["a"], ["b", "c"]], [], None] * 40),
+        "category": pa.array(["u", "v", None] * 40).dictionary_encode(),
+        "decimal": pa.array([Decimal("1.50"), None, Decimal("2.25")] * 40),
+        "time": pa.array([datetime(2020, 1, 1, tzinfo=UTC), None, datetime(2021, 1, 1, tzinfo=UTC)] * 40),
+        "null": pa.nulls(120),
+        "flag": pa.array([True, None, False] * 40),
+        "half": pa.array([1.5, None, 2.5] * 40, pa.float16()),
+    }
+    table = pa.table(columns)
+    pq.write_table(table, tmp_path / "x.parquet", row_group_size=37)
+    assert [record for _, record in read_rows(str(tmp_path / "x.parquet"))] == table.to_pylist()
+    assert [record for _, record in read_rows(str(tmp_path / "x.parquet"), 30, 50)] == table.to_pylist()[30:80]

@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 import torch
-from jobs.tracking.run_header import with_part
 from markdown_it import MarkdownIt
 from PIL import Image
 
 from cluster.capacity import Node
 from jobs.pages.plots.run import bars_png, curves_png
 from jobs.recipe.schema import Recipe
+from jobs.tracking.run_writer import with_part
 from jobs.train.record import Attempt, TrainingRecord
 from jobs.train.run_page import RunPage, cluster_tags, gpu_type_of, price_of
 from rm_core.planner.config import PlanConfig
-from rm_core.training.health import skipping
+from rm_core.training.health import window_checks
 from rm_core.training.watchdog import report
 
 
@@ -168,8 +168,8 @@ def test_a_record_s_id_makes_no_heading_row_or_link_on_the_page(name: str) -> No
 def test_ids_in_messages_of_a_training_are_one_short_line() -> None:
     sums: Any = SimpleNamespace(rows=[((f"a\x1b[2J\nTrained evil: 0.999{'x' * 10_000}",), torch.tensor(False))])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(skipping.dist, "get_world_size", lambda: 1)
-        patch.setattr(skipping.dist, "all_gather_object", lambda ranks, own: ranks.__setitem__(0, own))
-        named = skipping._suspects(sums)
+        patch.setattr(window_checks.dist, "get_world_size", lambda: 1)
+        patch.setattr(window_checks.dist, "all_gather_object", lambda ranks, own: ranks.__setitem__(0, own))
+        named = window_checks._suspects(sums)
     assert named.isprintable() and len(named) == 80
     assert report._ids(["\x1b[H\rrank 0 is fine"]).isprintable()

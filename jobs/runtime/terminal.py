@@ -41,7 +41,7 @@ def table(title: str, rows: Sequence[tuple[str, str]]) -> None:
     if not rows:
         return
     cells = [(_cell(name), _cell(value)) for name, value in rows]
-    widths = _widths(list(zip(*cells, strict=True)), _console().width)
+    widths = _widths(list(zip(*cells, strict=True)), _console().width, whole=0)
     if widths is None:
         for name, value in cells:
             say(f"  {name}: {value}")
@@ -86,13 +86,15 @@ def _cell(text: str) -> str:
     return one_line(text, limit=_CELL_CHARS)
 
 
-def _widths(columns: Sequence[Sequence[str]], available: int) -> list[int] | None:
+def _widths(columns: Sequence[Sequence[str]], available: int, whole: int | None = None) -> list[int] | None:
     """The width of each column of texts, together with their frames at most `available`; None where words would break.
 
-    The widest columns are narrowed first, none below its longest word.
+    The widest columns are narrowed first, none below its longest word, and the one at `whole` not at all.
     """
     widths = [max(map(cell_len, column)) for column in columns]
     least = [max((cell_len(word) for text in column for word in text.split()), default=0) for column in columns]
+    if whole is not None:
+        least[whole] = widths[whole]
     available -= 3 * len(columns) + 1
     if sum(least) > available:
         return None

@@ -82,5 +82,7 @@ def test_a_path_that_is_wider_than_the_terminal_stays_whole(
     terminal.columns("Runs", ("run", "place"), [["one", path], ["two [bold]\x1b[2J", "-"]])
     printed = capsys.readouterr().out
     assert printed.count(path) == 2 and "\x1b" not in printed and "two [bold]\N{REPLACEMENT CHARACTER}[2J" in printed
+    terminal.table("Names", [("image part, images blanked", "0.5"), ("report", "/" + 60 * "x")])
+    assert "  image part, images blanked: 0.5" in capsys.readouterr().out, "names stay in one line"
     terminal.table("Nothing", [])
     terminal.columns("Nothing", ("a", "b"), [])

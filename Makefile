@@ -29,7 +29,7 @@ demo: install ## the whole way on synthetic data, below runs/demo
 	$(BIN)/basereward demo
 
 test: install ## the test suite: quick tests on two processes, then real Ray jobs one by one
-	$(BIN)/pytest -n 2 --dist loadfile tests/terraform tests/distributed tests/unit tests/properties tests/architecture
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/terraform tests/distributed tests/unit tests/properties
 	$(BIN)/pytest tests/end_to_end
 
 drills: install ## the long failure drills: killed workers, resumed runs (MINUTES=25 TURN=7: only so long, from another file on)

@@ -21,7 +21,7 @@ from data_pipeline.dataset.layout import kept_manifests
 from data_pipeline.dataset.manifest import Manifest
 from data_pipeline.encoding.tokenizer import train_tokenizer
 from data_pipeline.errors import Unavailable
-from data_pipeline.inspection.verify import verify_files
+from data_pipeline.inspection.verify import checks_of, verify_files
 from data_pipeline.pipeline import is_finished, plan_units, prepare
 
 
@@ -103,7 +103,7 @@ def test_a_repaired_image_is_read_by_the_same_command(
     assert finished(config)
     assert len(kept_manifests(config.output)) == 2
     for manifest in kept_manifests(config.output):
-        found = verify_files(config.output, Manifest.read(manifest))
+        found = verify_files(checks_of(config.output, Manifest.read(manifest)))
         assert all(file.problem is None for file in found), "an earlier manifest's files stay"
 
 

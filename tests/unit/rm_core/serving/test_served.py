@@ -142,7 +142,7 @@ def test_a_member_that_is_gone_or_another_one_is_named(exports: Exports, tmp_pat
     with pytest.raises(MlflowException, match=r"member 'mine' .*reward_head\.safetensors' is missing or differs"):
         exports.load(served, folder)
     (tmp_path / "moved").rename(tmp_path / "elsewhere")
-    with pytest.raises(MlflowException, match=r"member 'mine' .*has no model\.json"):
+    with pytest.raises(MlflowException, match=r"member 'mine' .*no such folder"):
         exports.load(served, folder)
 
 

@@ -55,6 +55,7 @@ def test_a_finished_output_is_left_alone_and_another_rule_only_filters(
     place: PicturePairs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "shards"
+    place.undisturbed()
     shutil.copytree(place.folder / "undisturbed", output)
     preprocess.run(place.load(f"preprocess.output={output}"))  # the page of data that a library call prepared
     before = mtimes_of(output, "**/*")

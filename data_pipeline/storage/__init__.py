@@ -4,7 +4,7 @@
     ranges    bytes by range                   archives  paths into .zip, .tar and .tar.gz (members, zips, tars)
     files     reading and listing              writing   whole files or none; JSON that holds its own checksum
     web       media from allowed web hosts     cache     local copies of remote shards
-    confined  paths in the data, kept below a root
+    confined  paths in the data, kept below a root     unpacked  temporary files, bounded
     lease     one writer a folder                drafts    temporary names, and what killed writers left of them
 
 A path without a scheme is local and relative to the working folder. ``s3://`` reads its keys and its endpoint from the
@@ -22,10 +22,8 @@ from data_pipeline.storage.files import (
     is_local,
     list_files,
     list_folders,
-    local_copy,
     marks_of,
     open_input,
-    open_seekable,
     read_bytes,
     read_each,
     sha256_of,
@@ -34,6 +32,7 @@ from data_pipeline.storage.files import (
 from data_pipeline.storage.lease import held
 from data_pipeline.storage.paths import absolute, join, name_of, parent_of
 from data_pipeline.storage.remote import patience, wait_for_stores
+from data_pipeline.storage.unpacked import local_copy, open_seekable
 from data_pipeline.storage.web import fetch
 from data_pipeline.storage.writing import (
     delete_folder,

@@ -6,9 +6,7 @@ import hashlib
 import os
 import posixpath
 import re
-import shutil
 import stat
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,10 +24,8 @@ __all__ = [
     "is_local",
     "list_files",
     "list_folders",
-    "local_copy",
     "marks_of",
     "open_input",
-    "open_seekable",
     "read_bytes",
     "read_each",
     "sha256_of",
@@ -159,42 +155,6 @@ def open_input(url: str) -> BinaryIO:
         return cast(BinaryIO, buffered(RangeReader(_remote_source(url))))
     with _named(url):
         return open(url, "rb")
-
-
-@contextmanager
-def open_seekable(url: str) -> Iterator[BinaryIO]:
-    """The file opened for jumping about in it: one that is compressed in its archive is first unpacked to a file.
-
-    Raises:
-        MissingInput: there is no such file.
-    """
-    with open_input(url) as file:
-        inside = locate(url)
-        if inside is None or inside.archive.is_seekable(inside.path):
-            yield file
-            return
-        with tempfile.TemporaryFile() as unpacked:
-            shutil.copyfileobj(file, unpacked, _CHUNK_BYTES)
-            unpacked.seek(0)
-            yield cast(BinaryIO, unpacked)
-
-
-@contextmanager
-def local_copy(url: str) -> Iterator[str]:
-    """In the block, a path for a library that reads local files only: `url` itself, or a copy that is gone afterwards.
-
-    Raises:
-        MissingInput: there is no such file.
-        RunError: the remote store kept failing.
-    """
-    if is_local(url):
-        yield url
-        return
-    with tempfile.TemporaryDirectory(prefix="basereward-copy-") as folder:
-        copy = os.path.join(folder, name_of(url))
-        with open_input(url) as source, open(copy, "wb") as target:
-            shutil.copyfileobj(source, target, _CHUNK_BYTES)
-        yield copy
 
 
 def read_bytes(url: str) -> bytes:

@@ -3,6 +3,8 @@
 import hashlib
 import io
 import posixpath
+import struct
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
@@ -11,7 +13,12 @@ from typing import NamedTuple
 
 from data_pipeline.errors import MissingInput
 
-__all__ = ["Archive", "Member", "clean_name"]
+__all__ = ["BROKEN_INDEX", "Archive", "Member", "clean_name"]
+
+# What zipfile, tarfile and gzip raise, beside errors of their own, on an index that breaks off or lies about its
+# structure: a changed byte makes a name empty, a number no number, or headers that stand in each other. OSError is not
+# among them: that is the disk's.
+BROKEN_INDEX = (zlib.error, struct.error, EOFError, LookupError, ValueError, ArithmeticError, RuntimeError)
 
 
 class Member(NamedTuple):
@@ -43,6 +50,10 @@ class Archive(ABC):
     @abstractmethod
     def read(self, path: str) -> bytes:
         """All bytes of the member `path`, which are exactly as many as its size says."""
+
+    def packed_bytes(self, path: str) -> int:
+        """Bytes of the archive that are read for the member `path`."""
+        return self.member(path).packed
 
     def is_seekable(self, path: str) -> bool:
         """Whether jumping about in the member `path` is cheap: where it is not compressed."""

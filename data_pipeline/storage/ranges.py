@@ -38,12 +38,11 @@ class LocalSource:
 
     def read_at(self, offset: int, count: int) -> bytes:
         """Exactly `count` bytes from `offset`; fewer only at the end of the file."""
-        if offset < 0:
-            raise CorruptData(f"{self.name!r}: a part of it should begin at byte {offset}, before the file")
+        end = _end_of(self, offset, count)
         parts = []
-        while count > 0 and (part := os.pread(self._fd, count, offset)):
+        while offset < end and (part := os.pread(self._fd, end - offset, offset)):
             parts.append(part)
-            offset, count = offset + len(part), count - len(part)
+            offset += len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
@@ -67,9 +66,7 @@ class RemoteSource:
 
     def read_at(self, offset: int, count: int) -> bytes:
         """Exactly `count` bytes from `offset`; fewer only at the end of the file."""
-        if offset < 0:
-            raise CorruptData(f"{self.name!r}: a part of it should begin at byte {offset}, before the file")
-        end = min(offset + count, self.size)
+        end = _end_of(self, offset, count)
         if offset >= end:
             return b""
 
@@ -83,6 +80,16 @@ class RemoteSource:
             return data
 
         return remote_call(self.name, read)
+
+
+def _end_of(source: ByteSource, offset: int, count: int) -> int:
+    """Where `count` bytes from `offset` end in the source, whatever numbers an archive's index holds.
+
+    A read of more than the file has would take that much memory first, and a number of 64 bits is none of the system's.
+    """
+    if offset < 0:
+        raise CorruptData(f"{source.name!r}: a part of it should begin at byte {offset}, before the file")
+    return min(offset + count, source.size)
 
 
 class SeekableFile(io.RawIOBase):

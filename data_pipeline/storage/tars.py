@@ -8,17 +8,19 @@ reading many small ones such as images.
 import gzip
 import io
 import tarfile
-import zlib
 from collections.abc import Iterator
 from typing import cast
 
 from data_pipeline.errors import CorruptData, MissingInput, RecipeError
-from data_pipeline.storage.members import Archive, Member, clean_name
+from data_pipeline.storage.members import BROKEN_INDEX, Archive, Member, clean_name
 from data_pipeline.storage.ranges import ByteSource, RangeReader, SeekableFile, buffered
 
 __all__ = ["GzippedTarArchive", "TarArchive"]
 
 _MAX_HEADER_BYTES = 1 << 20
+_MAX_RATIO = 1100  # deflate gives at most 1032 bytes for one
+_PIECE_BYTES = 1 << 18
+_BROKEN = (tarfile.TarError, gzip.BadGzipFile, *BROKEN_INDEX)
 _HEADER_TYPES = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
@@ -39,7 +41,7 @@ class TarArchive(Archive):
         self.name = source.name
         self._source = source
         with buffered(RangeReader(source)) as file:
-            self.members = dict(_walk(file, source.name, "r:"))
+            self.members = dict(_walk(file, source.name, "r:", source.size))
         for path, member in self.members.items():
             if member.offset + member.size > source.size:
                 raise MissingInput(f"{source.name!r} breaks off inside {path!r}; fetch it again")
@@ -77,7 +79,8 @@ class GzippedTarArchive(Archive):
         self.name = source.name
         self._source = source
         with buffered(RangeReader(source)) as file, gzip.GzipFile(fileobj=file) as unpacked:
-            self.members = dict(_walk(unpacked, source.name, "r|"))
+            self.members = dict(_walk(unpacked, source.name, "r|", source.size * _MAX_RATIO))
+            _read_to_end(unpacked, source.name)
 
     def open(self, path: str) -> io.BufferedReader:
         """The member `path` for reading.
@@ -87,7 +90,12 @@ class GzippedTarArchive(Archive):
         """
         member = self.member(path)
         unpacked = gzip.GzipFile(fileobj=buffered(RangeReader(self._source)))
-        return buffered(_Part(unpacked, member))
+        return buffered(_Part(unpacked, member, f"{path!r} in {self.name!r}"))
+
+    def packed_bytes(self, path: str) -> int:
+        """Of the whole archive."""
+        self.member(path)
+        return self._source.size
 
     def is_seekable(self, path: str) -> bool:
         """Never: all that stands before would be decompressed again."""
@@ -112,36 +120,57 @@ class _BoundedInfo(tarfile.TarInfo):
     """A header whose long name or extra attributes fit in memory; `tarfile` itself would read any length."""
 
     def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
-        if self.type in _HEADER_TYPES and self.size > _MAX_HEADER_BYTES:
+        # A negative size would read all that follows into memory, or walk the archive in a circle.
+        if self.size < 0 or (self.type in _HEADER_TYPES and self.size > _MAX_HEADER_BYTES):
             raise tarfile.ReadError(f"a header of {self.size:,} bytes at byte {self.offset}")
         return cast(tarfile.TarInfo, super()._proc_member(tar))  # type: ignore[misc]
 
+    @classmethod
+    def fromtarfile(cls, tar: tarfile.TarFile) -> "_BoundedInfo":
+        try:
+            return super().fromtarfile(tar)
+        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
+            # `tarfile` itself would stop here without a word, as at the end of the archive.
+            raise tarfile.ReadError(f"no header at byte {tar.offset} ({error})") from error
 
-def _walk(file: object, name: str, mode: str) -> Iterator[tuple[str, Member]]:
-    """(name, member) of every regular file, in the archive's order."""
+
+def _walk(file: object, name: str, mode: str, most: int) -> Iterator[tuple[str, Member]]:
+    """(name, member) of every regular file, in the archive's order; the archive unpacks to at most `most` bytes."""
     try:
         with tarfile.open(fileobj=file, mode=mode, tarinfo=_BoundedInfo) as tar:  # type: ignore[call-overload]
             while (info := tar.next()) is not None:
+                # An extended header may say so; to pass over more than there is takes for ever in a compressed one.
+                if info.size < 0 or not info.offset < tar.offset < most + tarfile.BLOCKSIZE:
+                    raise tarfile.ReadError(f"a member of {info.size:,} bytes at byte {info.offset}")
                 tar.members = []  # it would keep a kilobyte of every member
                 path = clean_name(info.name) if info.isreg() and not info.issparse() else None
                 if path is not None:
                     yield path, Member(info.size, info.offset_data, info.size, int(info.mtime))
-            end = tar.offset
-            if mode == "r:":
-                tar.fileobj.seek(end)
-                if tar.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile stops at a broken header without a word
-                    raise tarfile.ReadError(f"no header at byte {end}")
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise MissingInput(f"{name!r} is not a whole tar file: {error}; fetch it again") from error
+    except _BROKEN as error:
+        raise _not_whole(name, error) from error
+
+
+def _read_to_end(unpacked: gzip.GzipFile, name: str) -> None:
+    """Past the last member, to where gzip has the checksum of all of them."""
+    try:
+        while unpacked.read(_PIECE_BYTES):
+            pass
+    except _BROKEN as error:
+        raise _not_whole(name, error) from error
+
+
+def _not_whole(name: str, error: BaseException) -> MissingInput:
+    return MissingInput(f"{name!r} is not a whole tar file: {error}; fetch it again")
 
 
 class _Part(SeekableFile):
     """One member of a decompressed stream as a file."""
 
-    def __init__(self, stream: gzip.GzipFile, member: Member) -> None:
+    def __init__(self, stream: gzip.GzipFile, member: Member, at: str) -> None:
         super().__init__(member.size)
         self._stream = stream
         self._member = member
+        self._at = at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         self._place = min(max(self._target(offset, whence), 0), self._member.size)
@@ -151,10 +180,13 @@ class _Part(SeekableFile):
         count = min(len(buffer), self._member.size - self._place)
         if count <= 0:
             return 0
-        self._stream.seek(self._member.offset + self._place)
-        data = self._stream.read(count)
+        try:
+            self._stream.seek(self._member.offset + self._place)
+            data = self._stream.read(count)
+        except _BROKEN as error:  # it was whole when its index was read
+            raise CorruptData(f"{self._at} cannot be decompressed any more: {error}") from error
         if not data:
-            raise CorruptData("a compressed tar ends inside a member that its index has")
+            raise CorruptData(f"{self._at} is cut off, though the archive's index has it")
         buffer[: len(data)] = data
         self._place += len(data)
         return len(data)

@@ -9,9 +9,10 @@ import os
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 
 from data_pipeline.errors import CorruptData, MissingInput
-from data_pipeline.storage.members import Archive, Member, clean_name
+from data_pipeline.storage.members import BROKEN_INDEX, Archive, Member, clean_name
 from data_pipeline.storage.ranges import ByteSource, RangeReader, SeekableFile, buffered
 
 __all__ = ["ZipArchive"]
@@ -33,17 +34,14 @@ class ZipArchive(Archive):
         self._source = source
         try:
             with zipfile.ZipFile(buffered(RangeReader(source))) as file:
-                infos = file.infolist()
-        except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+                self.members = dict(_files(file.infolist()))
+        except (zipfile.BadZipFile, *BROKEN_INDEX) as error:
             raise MissingInput(f"{source.name!r} is not a whole zip file: {error}; fetch it again") from error
-        self.members = {
-            name: Member(i.file_size, i.header_offset, i.compress_size, i.CRC, i.compress_type, bool(i.flag_bits & 1))
-            for i in infos
-            if not i.is_dir() and not _is_link(i) and (name := clean_name(i.filename)) is not None
-        }
 
     def open(self, path: str) -> io.BufferedReader:
-        """The member `path` for reading; the CRC of a deflated one is checked at its end.
+        """The member `path` for reading; its CRC is checked at its end.
+
+        Of a stored one that is not read from start to end, such as a parquet file, the CRC is not checked.
 
         Raises:
             MissingInput: no such member, it is encrypted, or compressed by another method than deflate.
@@ -51,8 +49,9 @@ class ZipArchive(Archive):
         """
         member = self._readable(path)
         start = self._data_start(path, member, self._source.read_at(member.offset, _HEADER.size))
-        packed = RangeReader(self._source, start, member.packed)
-        return buffered(packed if member.method == zipfile.ZIP_STORED else _Inflater(packed, member, self._at(path)))
+        if member.method == zipfile.ZIP_STORED:
+            return buffered(_Stored(self._source, start, member, self._at(path)))
+        return buffered(_Inflater(RangeReader(self._source, start, member.packed), member, self._at(path)))
 
     def read(self, path: str) -> bytes:
         """All bytes of the member `path`, checked against its size and CRC, in one request where it is remote.
@@ -73,8 +72,7 @@ class ZipArchive(Archive):
         else:
             with buffered(_Inflater(io.BytesIO(packed), member, self._at(path))) as inflated:
                 return inflated.read()
-        if zlib.crc32(data) != member.mark:
-            raise CorruptData(f"{self._at(path)} does not have the CRC that the index says")
+        _check_crc(zlib.crc32(data), member, self._at(path))
         return data
 
     def _at(self, path: str) -> str:
@@ -88,6 +86,8 @@ class ZipArchive(Archive):
             )
         if member.method == zipfile.ZIP_STORED and member.size != member.packed:
             raise CorruptData(f"{self._at(path)} is stored in {member.packed:,} bytes but declares {member.size:,}")
+        if member.offset < 0:  # zipfile counts from where it found the index
+            raise CorruptData(f"{self._at(path)} should begin at byte {member.offset}, before the file")
         return member
 
     def _data_start(self, path: str, member: Member, header: bytes) -> int:
@@ -100,8 +100,43 @@ class ZipArchive(Archive):
         return start
 
 
+def _files(infos: list[zipfile.ZipInfo]) -> Iterator[tuple[str, Member]]:
+    """(name, member) of every regular file."""
+    for i in infos:
+        name = clean_name(i.filename)
+        if name is not None and not i.is_dir() and not _is_link(i):
+            packing = (i.compress_type, bool(i.flag_bits & 1))
+            yield name, Member(i.file_size, i.header_offset, i.compress_size, i.CRC, *packing)
+
+
+def _check_crc(found: int, member: Member, at: str) -> None:
+    if found != member.mark:
+        raise CorruptData(f"{at} does not have the CRC that the index says")
+
+
 def _is_link(info: zipfile.ZipInfo) -> bool:
     return (info.external_attr >> 16) & 0o170000 == 0o120000
+
+
+class _Stored(RangeReader):
+    """A member that lies in the archive as it is."""
+
+    def __init__(self, source: ByteSource, start: int, member: Member, at: str) -> None:
+        super().__init__(source, start, member.packed)
+        self._member = member
+        self._at = at
+        self._summed = 0  # bytes from the start that are in the CRC
+        self._crc = 0
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        begin = self._place
+        count = super().readinto(buffer)
+        if begin <= self._summed:
+            self._crc = zlib.crc32(buffer[self._summed - begin : count], self._crc)
+            self._summed = max(self._summed, begin + count)
+        if self._summed == self._member.size:
+            _check_crc(self._crc, self._member, self._at)
+        return count
 
 
 class _Inflater(SeekableFile):
@@ -154,8 +189,7 @@ class _Inflater(SeekableFile):
             return
         if self._step(1):
             raise CorruptData(f"{self._at} holds more than the {self._member.size:,} bytes that it declares")
-        if self._crc != self._member.mark:
-            raise CorruptData(f"{self._at} does not have the CRC that the index says")
+        _check_crc(self._crc, self._member, self._at)
         self._is_checked = True
 
     def _step(self, count: int) -> bytes:

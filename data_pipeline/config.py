@@ -93,7 +93,8 @@ class MediaConfig:
     """What an image or video reference may lead to."""
 
     max_source_pixels: int = bounded(100_000_000, at_least=1)
-    """An image file that would decode to more pixels is refused unread; above 179 million all are."""
+    """An image file that would decode to more pixels is refused unread; above 179 million all are. A pixel counts twice
+    in AVIF, JPEG 2000 and WEBP, which take twice the memory: 1.3 GB for the default."""
     max_source_bytes: int = bounded(50_000_000, at_least=1)
     """An image file with more bytes is refused unread."""
     keep_original_bytes: int = bounded(1_000_000, at_least=0)

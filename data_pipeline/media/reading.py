@@ -14,6 +14,11 @@ become. A header may lie in several places, so each place that makes a decoder a
     TIFF        the tile size, which may exceed the picture
     JPEG 2000   the code stream's own size and tile size, beside the one of its container
     JPEG        the number of scans: a progressive file can ask for thousands of passes over the picture
+    WEBP        the canvas of an animation, which is kept twice whatever its frames are; only the first is decoded
+
+Pillow takes up to 13 bytes a pixel while it decodes (RGBA of a PNG, turned), and up to 24 for AVIF, JPEG 2000 and WEBP,
+whose libraries hold whole pictures of their own: there a pixel counts twice, so that the default of
+`max_source_pixels` is 1.3 GB for each format.
 """
 
 import errno
@@ -145,31 +150,35 @@ Size = tuple[int, int]
 _ICON_MAGIC = b"\0\0\1\0"
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _CODESTREAM_MAGIC = b"\xff\x4f\xff\x51"  # start of code stream, then the SIZ marker
+_COSTLY = ("AVIF", "JPEG2000", "WEBP")
 _SCAN_MARKER = b"\xff\xda"  # cannot occur inside a scan's coded data
 _MAX_SCANS = 100  # a progressive JPEG has about 10; an embedded thumbnail adds its own
 _TIFF_HEIGHT, _TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT = 257, 322, 323  # tags
 
 
 def check_declared_size(data: bytes, max_pixels: int) -> None:
-    """Refuse what would decode to more than `max_pixels` pixels, or in more than 100 passes.
+    """Refuse what would decode to more than `max_pixels` pixels (AVIF, JPEG 2000, WEBP: half), or in over 100 passes.
 
     Raises:
         RecordError: ``"media_too_large"``; ``"broken_image"`` where the header cannot be read.
     """
     _check_sizes(_icon_sizes(data), max_pixels)  # before Pillow sees it: it decodes an icon while opening it
     with opened(data) as image:
-        _check_sizes([image.size, *_hidden_sizes(image, data)], max_pixels)
+        _check_sizes([image.size, *_hidden_sizes(image, data)], max_pixels, image.format)
         _check_strips(image)
         scans = data.count(_SCAN_MARKER) if image.format in ("JPEG", "MPO") else 0
     if scans > _MAX_SCANS:
         raise RecordError("media_too_large", f"a JPEG of {scans} scans, limit {_MAX_SCANS}")
 
 
-def _check_sizes(sizes: list[Size], max_pixels: int) -> None:
+def _check_sizes(sizes: list[Size], max_pixels: int, kind: str | None = None) -> None:
+    is_costly = kind in _COSTLY
+    counted = f", which count twice in {kind}" if is_costly else ""
     for width, height in sizes:
-        if width * height > max_pixels:
+        if width * height * (1 + is_costly) > max_pixels:
             raise RecordError(
-                "media_too_large", f"{width} x {height} = {width * height} pixels, limit max_source_pixels={max_pixels}"
+                "media_too_large",
+                f"{width} x {height} = {width * height} pixels{counted}, limit max_source_pixels={max_pixels}",
             )
 
 

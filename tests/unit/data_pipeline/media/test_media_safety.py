@@ -5,8 +5,9 @@ import resource
 import socket
 import threading
 import time
+import tracemalloc
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -103,7 +104,73 @@ def test_a_code_stream_larger_than_its_container_says_counts() -> None:
     data = next(data for name, data, _ in FILES if name == "stream.jp2")
     with pytest.raises(RecordError, match="media_too_large: 60000 x 60000"):
         check_declared_size(data, 100_000_000)
-    check_declared_size(encoded(noise(64, 48), "JPEG2000", tile_size=(32, 32)), 64 * 48)
+    check_declared_size(encoded(noise(64, 48), "JPEG2000", tile_size=(32, 32)), 2 * 64 * 48)
+
+
+@pytest.mark.parametrize("kind", sorted(WRITABLE & {"AVIF", "JPEG2000", "WEBP"}))
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_pixel_counts_twice_where_it_takes_twice_the_memory(kind: str, mode: str) -> None:
+    data = encoded(noise(60, 50, mode), kind)
+    check_declared_size(data, 6000)
+    with pytest.raises(RecordError, match=f"60 x 50 = 3000 pixels, which count twice in {kind}, limit .*=5999"):
+        check_declared_size(data, 5999)
+
+
+def animation(kind: str, frames: int, size: tuple[int, int] = (4, 4)) -> bytes:
+    pictures = [PIL.Image.new("RGB", size, (i % 256, i // 256, 9)) for i in range(frames)]
+    return encoded(pictures[0], kind, save_all=True, append_images=pictures[1:], lossless=True)
+
+
+def on_canvas(width: int, height: int) -> bytes:
+    """An animated WEBP of two tiny frames on a canvas of any size."""
+    data = bytearray(animation("WEBP", 2))
+    place = data.index(b"VP8X") + 12
+    data[place : place + 6] = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    return bytes(data)
+
+
+def still_of(width: int, height: int) -> bytes:
+    """A lossless WEBP whose header claims any size up to 16384 x 16384."""
+    data = bytearray(encoded(noise(4, 4), "WEBP", lossless=True))
+    place = data.index(b"VP8L") + 9
+    bits = int.from_bytes(data[place : place + 4], "little") >> 28 << 28
+    data[place : place + 4] = (bits | (height - 1) << 14 | (width - 1)).to_bytes(4, "little")
+    return bytes(data)
+
+
+@pytest.mark.parametrize("size", [(10_000, 9_999), (16_383, 3_100), (8_000, 6_251), (16_384, 16_384)])
+@pytest.mark.parametrize("make", [on_canvas, still_of])
+def test_a_tiny_webp_that_would_take_gigabytes_is_refused_before_it_is_decoded(
+    make: Callable[[int, int], bytes], size: tuple[int, int]
+) -> None:
+    data = make(*size)
+    assert len(data) < 300
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert refusal(MediaRef(data=data)) == "media_too_large"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
+
+
+def repeated(kind: str, frames: int) -> bytes:
+    """A moving picture with its last frame over and over."""
+    data = animation(kind, 2)
+    if kind == "WEBP":
+        frame = data[data.rindex(b"ANMF") :]
+        body = data[12:] + frame * frames
+        return b"RIFF" + (len(body) + 4).to_bytes(4, "little") + b"WEBP" + body
+    if kind == "GIF":
+        return data[:-1] + data[data.rindex(b"!\xf9") : -1] * frames + b";"
+    start = data.index(b"fdAT") - 4
+    end = start + 12 + int.from_bytes(data[start : start + 4])
+    return data[:start] + data[start:end] * frames + data[end:]
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "GIF", "PNG"])
+def test_of_a_moving_picture_one_frame_is_decoded_however_many_there_are(kind: str) -> None:
+    data = repeated(kind, 20_000)
+    tracemalloc.start()
+    assert load_image(MediaRef(data=data), ".", CONFIG).width == 4
+    assert tracemalloc.get_traced_memory()[1] < 20 * len(data)
+    tracemalloc.stop()
 
 
 def test_thousands_of_passes_over_a_jpeg_are_refused() -> None:

@@ -2,8 +2,9 @@
 
 import mmap
 import sys
+from collections.abc import Callable
 from functools import cached_property, lru_cache
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,8 @@ from data_pipeline import storage
 from data_pipeline.dataset.layout import folder_of
 from data_pipeline.dataset.manifest import Manifest
 from data_pipeline.dataset.shard_reader import ShardReader
-from data_pipeline.dataset.shards import read_table
+from data_pipeline.dataset.shards import read_table, table_of
+from data_pipeline.dataset.tables import ROWS_SCHEMA
 from data_pipeline.encoding.encoder import EncodedComparison
 from data_pipeline.encoding.truncate import Cut
 from data_pipeline.errors import CorruptData
@@ -22,6 +24,12 @@ from data_pipeline.records.comparison import Comparison
 from data_pipeline.storage.cache import ShardCache
 
 __all__ = ["PreparedData"]
+
+_Read = TypeVar("_Read")
+
+# What reading a row raises where a column is missing, of another type, has nulls, or where lists and the pictures that
+# they name do not fit each other.
+_NOT_AS_WRITTEN = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, pa.ArrowException)
 
 _OPEN_SHARDS = 128
 """Memory-mapped shards kept open; each holds two files."""
@@ -75,7 +83,9 @@ class PreparedData:
         """
         manifest = Manifest.read(place)
         url = storage.join(folder_of(place), manifest.rows_file.name)
-        return cls(place, manifest, read_table(url, manifest.rows_file.sha256), cache)
+        rows = read_table(url, manifest.rows_file.sha256)
+        _check_rows(rows, url)
+        return cls(place, manifest, rows, cache)
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -112,7 +122,7 @@ class PreparedData:
         planned = self._planned_row(index)
         inside = slice(self._length_offsets[planned], self._length_offsets[planned + 1])
         cut = Cut(int(self._dropped_turns[planned]), tuple(self._lengths[inside].tolist()))
-        return self._reader(int(self._shard[planned])).encoded(int(self._row[planned]), cut, self._split_of(planned))
+        return self._read(planned, lambda shard, row, split: shard.encoded(row, cut, split))
 
     def comparison(self, index: int) -> Comparison:
         """Comparison `index` as texts and image bytes, nothing cut, for reports.
@@ -121,7 +131,7 @@ class PreparedData:
             CorruptData: its shard is not the one that was written.
         """
         planned = self._planned_row(index)
-        return self._reader(int(self._shard[planned])).comparison(int(self._row[planned]), self._split_of(planned))
+        return self._read(planned, ShardReader.comparison)
 
     def whole(self, index: int) -> EncodedComparison:
         """Comparison `index` as tokens, nothing cut, for reports.
@@ -132,7 +142,7 @@ class PreparedData:
         planned = self._planned_row(index)
         num_responses = int(self._length_offsets[planned + 1] - self._length_offsets[planned])
         uncut = Cut(0, (sys.maxsize,) * num_responses)
-        return self._reader(int(self._shard[planned])).encoded(int(self._row[planned]), uncut, self._split_of(planned))
+        return self._read(planned, lambda shard, row, split: shard.encoded(row, uncut, split))
 
     def prefetch(self, indices: npt.NDArray[np.integer[Any]]) -> None:
         """Begin to copy the remote shards of some Comparisons into the cache; nothing to do without one."""
@@ -157,8 +167,18 @@ class PreparedData:
             raise IndexError(f"Comparison {index} of {len(self)}")
         return int(self._kept[index])
 
-    def _split_of(self, planned: int) -> str:
-        return str(self._split[planned].as_py())
+    def _read(self, planned: int, read: Callable[[ShardReader, int, str], _Read]) -> _Read:
+        """What `read` makes of a planned row: of its shard, its row there, and its split."""
+        shard, row = int(self._shard[planned]), int(self._row[planned])
+        if not (0 <= shard < len(self.manifest.shards) and 0 <= row < self.manifest.shards[shard].num_rows):
+            raise CorruptData(f"no row {row} of shard {shard} in {self.folder!r}, though its table of rows names it")
+        try:
+            return read(self._reader(shard), row, str(self._split[planned].as_py()))
+        except _NOT_AS_WRITTEN as error:
+            raise CorruptData(
+                f"row {row} of shard {shard} in {self.folder!r} is not as it was written ({type(error).__name__}: "
+                f"{error}): copy the folder from where it was made, or run the same preprocess there again"
+            ) from error
 
     def _open_shard(self, shard: int) -> ShardReader:
         comparisons, images = (self._table(shard, *file) for file in self.manifest.shards[shard].files(self.folder))
@@ -168,19 +188,30 @@ class PreparedData:
     def _table(self, shard: int, url: str, size: int, sha256: str) -> pa.Table:
         if self._cache is not None and not storage.is_local(self.folder):
             with self._cache.open(url, size, sha256) as file:  # checked by the cache, which may delete it while mapped
-                return _mapped(file, url)
+                return _mapped(file, url, is_proven=shard in self._checked)
         # A shard that was closed for others and is opened again is not read whole again.
         unchecked = shard not in self._checked or not storage.is_local(self.folder)
-        return read_table(url, sha256 if unchecked else None)
+        return read_table(url, sha256 if unchecked else None, is_proven=not unchecked)
 
 
-def _mapped(file: BinaryIO, url: str) -> pa.Table:
+def _check_rows(table: pa.Table, url: str) -> None:
+    """Whether it is the table that `ROWS_SCHEMA` says, without a null."""
+    for field in ROWS_SCHEMA:
+        found = table.schema.get_field_index(field.name)
+        if found < 0 or table.schema.field(found).type != field.type or table.column(found).null_count:
+            raise CorruptData(
+                f"{url!r} has no whole column {field.name!r} of {field.type}: copy it from where it was made, or run "
+                "the same preprocess there again"
+            )
+
+
+def _mapped(file: BinaryIO, url: str, *, is_proven: bool) -> pa.Table:
     """The Arrow file, memory-mapped; `url` is for messages."""
     try:
         buffer = pa.py_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        return pa.ipc.open_file(pa.BufferReader(buffer)).read_all()
-    except (pa.ArrowInvalid, ValueError) as error:
-        raise CorruptData(f"{url!r} is no whole Arrow file: {error}; preprocess again") from error
+    except ValueError as error:
+        raise CorruptData(f"{url!r} is empty: copy it from where it was made") from error
+    return table_of(buffer, url, is_proven=is_proven)
 
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:

@@ -30,6 +30,7 @@ __all__ = [
     "read_table",
     "serialise",
     "span_frames",
+    "table_of",
     "write_shard",
 ]
 
@@ -164,33 +165,49 @@ def serialise(table: pa.Table) -> bytes:
     return bytes(sink.getvalue().to_pybytes())
 
 
-def read_table(url: str, sha256: str | None = None) -> pa.Table:
+_CURE = "copy it from where it was made, or run the same preprocess there again, which makes what is missing"
+
+
+def read_table(url: str, sha256: str | None = None, *, is_proven: bool = False) -> pa.Table:
     """The Arrow file at `url`: memory-mapped where it is local, read whole otherwise.
 
     Args:
         sha256: what its bytes must hash to; None: not checked.
+        is_proven: this process has read it before, whole.
 
     Raises:
         MissingInput: no such file.
         CorruptData: other bytes than promised, or no Arrow file.
     """
     if not storage.exists(url):
-        raise CorruptData(
-            f"{url!r} is missing though its manifest lists it: copy it from where it was made, or run the same "
-            "preprocess there again, which makes what is missing"
-        )
+        raise CorruptData(f"{url!r} is missing though its manifest lists it: {_CURE}")
     source = pa.memory_map(url) if storage.is_local(url) else pa.BufferReader(storage.read_bytes(url))
     buffer = source.read_buffer()
     found = hashlib.sha256(memoryview(buffer)).hexdigest() if sha256 is not None else None
     if found != sha256:
         raise CorruptData(
-            f"{url!r} has sha256 {found}, its manifest says {sha256}: delete this one file, and copy it from where it "
-            "was made, or run the same preprocess again there, which makes what is missing"
+            f"{url!r} has sha256 {found}, its manifest says {sha256}: move this one file aside, and {_CURE}"
         )
+    return table_of(buffer, url, is_proven=is_proven)
+
+
+def table_of(buffer: pa.Buffer, url: str, *, is_proven: bool = False) -> pa.Table:
+    """The Arrow file in `buffer`; `url` is for messages.
+
+    Arrow trusts what lies in a file: an offset beyond its data is read from memory that is not the file's, or ends the
+    process. So all offsets and texts are looked at, unless `is_proven`. A checksum does not spare that, since whoever
+    changes a shard may change the manifest too. For a shard of 16 MB it takes 2 ms, its sha256 11 ms.
+
+    Raises:
+        CorruptData: no Arrow file, or one whose parts do not fit each other.
+    """
     try:
-        return pa.ipc.open_file(pa.BufferReader(buffer)).read_all()
-    except pa.ArrowInvalid as error:
-        raise CorruptData(f"{url!r} is no whole Arrow file: {error}; preprocess again") from error
+        table = pa.ipc.open_file(pa.BufferReader(buffer)).read_all()
+        if not is_proven:
+            table.validate(full=True)
+    except (pa.ArrowException, ValueError, OSError) as error:
+        raise CorruptData(f"{url!r} is no whole Arrow file ({error}): move this one file aside, and {_CURE}") from error
+    return table
 
 
 _Place = tuple[str, int, int]

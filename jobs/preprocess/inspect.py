@@ -76,7 +76,7 @@ def verify(folder: str) -> int:
     if len(bad) > MAX_LISTED:
         say(f"... and {len(bad) - MAX_LISTED:,} more")
     if bad:
-        say(f"{folder}: {len(bad):,} of {total:,} files are bad: delete these, and run the same preprocess again")
+        say(f"{folder}: {len(bad):,} of {total:,} files are bad: move these aside, and run the same preprocess again")
         return EXIT_BAD_FILES
     say(f"{folder}: all {total:,} files are as they were written")
     return 0

@@ -108,6 +108,10 @@ def _wrong_sqlite(uri: str) -> str:
         return "is no address of an SQLite file, which begins with sqlite:///"
     if "://" in path or re.match(r"(s3|hf):/", path):
         return "is no file that SQLite can open"
+    if "?" in path or not path.isprintable():
+        return "is no path of a file: it holds a '?' or a character that can't be shown"
+    if path.startswith("~"):
+        return "begins with ~, which only a shell takes for a home folder"
     if not path.strip("/") or path == ":memory:" or path.endswith("/"):
         return "names no file"
     return ""
@@ -126,6 +130,6 @@ def _wrong_server(uri: str) -> str:
         host, _ = parts.hostname or "", parts.port
     except ValueError as error:
         return f"is no address ({error})"
-    if not _HOST.fullmatch(host) or re.search(r"\s", uri) or parts.query or parts.fragment:
+    if not _HOST.fullmatch(host) or " " in uri or not uri.isprintable() or parts.query or parts.fragment:
         return "is no address of a server"
     return ""

@@ -32,7 +32,7 @@ from data_pipeline.storage.files import (
     size_of,
 )
 from data_pipeline.storage.lease import held
-from data_pipeline.storage.paths import absolute, join, name_of, parent_of
+from data_pipeline.storage.paths import absolute, escaped, join, name_of, parent_of
 from data_pipeline.storage.remote import patience, wait_for_stores
 from data_pipeline.storage.web import fetch
 from data_pipeline.storage.writing import (
@@ -53,6 +53,7 @@ __all__ = [
     "cache_folder",
     "delete_folder",
     "draft_beside",
+    "escaped",
     "exists",
     "fetch",
     "from_checked_json",

@@ -194,7 +194,7 @@ def folder_of_node(output: str, address: str) -> str:
 
 def send_all_waiting(uri: str, run_id: str, output: str, patience_s: float, report: Callable[[str], None]) -> None:
     """`send_waiting` for `output` and for every node's folder in it."""
-    others = storage.list_files(storage.join(output, NODES_FOLDER, "*", WAITING_FILE))
+    others = storage.list_files(storage.join(storage.escaped(output), NODES_FOLDER, "*", WAITING_FILE))
     for folder in [output, *map(storage.parent_of, others)]:
         send_waiting(uri, run_id, folder, patience_s, report)
 

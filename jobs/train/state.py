@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from data_pipeline.errors import RecipeError
-from data_pipeline.storage import exists, join, list_files, read_bytes, write_atomic
+from data_pipeline.storage import escaped, exists, join, list_files, read_bytes, write_atomic
 from jobs.runtime.terminal import say
 from jobs.tracking.metric_logger import NODES_FOLDER, WAITING_FILE
 from jobs.tracking.tracker import STATE_FILE
@@ -59,7 +59,7 @@ def claim_output(config: TrainConfig, data_fingerprint: str) -> None:
 
 def has_trained(config: TrainConfig) -> bool:
     """Whether there is a checkpoint, damaged or not, or an exported model in the training's folder."""
-    checkpoints = list_files(join(config.output, "checkpoints", "step-*", COMPLETE))
+    checkpoints = list_files(join(escaped(config.output), "checkpoints", "step-*", COMPLETE))
     return bool(checkpoints) or is_complete(join(config.output, "export"))
 
 
@@ -68,7 +68,7 @@ def begin_anew(output: str) -> None:
     for name, empty in ((STATE_FILE, b"{}"), (WAITING_FILE, b"[]")):
         if exists(join(output, name)):
             write_atomic(join(output, name), empty)
-    for url in list_files(join(output, NODES_FOLDER, "*", WAITING_FILE)):
+    for url in list_files(join(escaped(output), NODES_FOLDER, "*", WAITING_FILE)):
         write_atomic(url, b"[]")
 
 

@@ -25,7 +25,7 @@ def config(tmp_path: Path) -> TrainConfig:
     base.mkdir()
     (base / "config.json").write_text("{}")
     (base / "model.safetensors").write_bytes(bytes(range(256)) * (BIG // 256))
-    return TrainConfig(model=str(base), output=str(tmp_path / "train"))
+    return TrainConfig(model=str(base), output=str(tmp_path / "lr[1]" / "train"))
 
 
 def finish_a_step(config: TrainConfig) -> None:

@@ -66,9 +66,10 @@ def find_experiment(config: TrackingConfig) -> Experiment | None:
         UserError, RunError: as `check_tracking`.
     """
     name, uri = config.experiment, absolute_uri(config.uri)
-    if not name.strip() or len(name) > MAX_EXPERIMENT_NAME_LENGTH:
+    if not name.strip() or not name.isprintable() or len(name) > MAX_EXPERIMENT_NAME_LENGTH:
         raise RecipeError(
-            f"tracking.experiment={name[:40]!r} is no name: give one of 1 to {MAX_EXPERIMENT_NAME_LENGTH} characters"
+            f"tracking.experiment={name[:40]!r} is no name: give one of 1 to {MAX_EXPERIMENT_NAME_LENGTH} characters, "
+            "without control characters"
         )
     check_answers(uri)
     with store_errors(config.uri):

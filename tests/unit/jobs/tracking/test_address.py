@@ -24,7 +24,7 @@ WRONG = (
     "http://host/?x=1", "sqlite:mlflow.db", "sqlite://mlflow.db",
     "sqlite:///", "sqlite:////", "sqlite:///:memory:", "sqlite:///folder/",
     "sqlite:///s3://bucket/run/mlflow.db", "SQLITE:///x.db",
-    "sqlite:///x.db?mode=ro", "sqlite:///file:x?mode=memory", "sqlite:///x\x00.db", "sqlite:///x\u202e.db",
+    "sqlite:///x.db?mode=ro", "sqlite:///file:x?mode=memory", "sqlite:///x\x00.db", "sqlite:///x\x1b.db",
     "sqlite:///~/mlflow.db", "http://host/\x00", "http://host/\u202ex", "http://host\t/x",
 )  # fmt: skip
 RIGHT = (
@@ -76,7 +76,7 @@ def test_a_path_that_no_database_can_have_is_refused_at_once(kind: str, tmp_path
         absolute_uri(f"sqlite:///{uri}")
 
 
-@pytest.mark.parametrize("name", ["", "  ", "x" * 501])
+@pytest.mark.parametrize("name", ["", "  ", "x" * 501, "a\nb", "\x1b[2J", "a\u202eb"])
 def test_a_name_that_no_experiment_can_have_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     with pytest.raises(RecipeError, match="tracking.experiment="):

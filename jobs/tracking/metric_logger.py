@@ -210,7 +210,7 @@ def log_artifact(uri: str, run_id: str, path: str, folder: str, report: Callable
 def _read_waiting(url: str | None) -> list[Point]:
     if url is None or not storage.exists(url):
         return []
-    return [(name, value, now_ms, step) for name, value, now_ms, step in json.loads(storage.read_bytes(url))]
+    return [(name, value, now_ms, step) for name, value, now_ms, step in storage.read_json(url, list)]
 
 
 def _fresh(points: list[Point], last: Mapping[str, int], floor: int) -> Iterator[Point]:

@@ -20,7 +20,7 @@ _USER = re.compile(
 )
 _QUERY = re.compile(
     r"(?<=[?&;#])(?P<name>(?:[\w.-]*(?:token|secret|passw(?:or)?d|pwd|signature|credential|api-?_?key|access-?_?key(?:-?_?id)?)"
-    r"|sig|key|auth))=[^&;#\s'\"]+",
+    r"|sig|key|auth|authorization|bearer|jwt|session(?:-?_?id)?))=[^&;#\s'\"]+",
     re.IGNORECASE,
 )
 _MARKDOWN = str.maketrans({one: f"\\{one}" for one in "\\`*_[]#|~"} | {one: f"&#{ord(one)};" for one in "<>&$@"})

@@ -11,7 +11,7 @@ from itertools import islice
 
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.errors import RunError
-from data_pipeline.storage import join, open_input, read_bytes, write_atomic
+from data_pipeline.storage import join, open_input, read_json, write_atomic
 from data_pipeline.synthetic import SyntheticReport, write_synthetic
 from jobs import init_model
 from jobs.evaluate import evaluate, score
@@ -76,8 +76,8 @@ def summarise(recipe: Recipe, planted: SyntheticReport, wall_s: dict[str, float]
     refused = manifest.counts.refused_by_reason
     if refused != planted.planted:
         raise RunError(f"planted bad records {planted.planted}, but preprocessing refused {refused}")
-    report = json.loads(read_bytes(join(recipe.evaluate.output, "report.json")))
-    run_id = json.loads(read_bytes(join(recipe.train.output, "job_state.json")))["mlflow_run_id"]
+    report = read_json(join(recipe.evaluate.output, "report.json"), dict)
+    run_id = read_json(join(recipe.train.output, "job_state.json"), dict)["mlflow_run_id"]
     return {
         "comparisons_seen": manifest.counts.seen,
         "comparisons_kept": manifest.counts.kept,

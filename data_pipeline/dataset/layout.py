@@ -49,7 +49,7 @@ def kept_manifest_url(folder: str, address: str) -> str:
 
 def kept_manifests(folder: str) -> list[str]:
     """Every manifest that the folder has had, sorted by address."""
-    return storage.list_files(kept_manifest_url(folder, "*"))
+    return storage.list_files(kept_manifest_url(storage.escaped(folder), "*"))
 
 
 def folder_of(place: str) -> str:
@@ -82,7 +82,8 @@ def unit_url(unit: str, folder: str) -> str:
 
 def written_units(folder: str) -> set[str]:
     """The units whose `unit_url` is there."""
-    return {storage.name_of(url).removesuffix(".json") for url in storage.list_files(unit_url("*", folder))}
+    found = storage.list_files(unit_url("*", storage.escaped(folder)))
+    return {storage.name_of(url).removesuffix(".json") for url in found}
 
 
 def rows_url(unit: str, folder: str) -> str:

@@ -78,7 +78,7 @@ def _why_missing(place: str, folder: str, *, named: bool) -> str:
     if named:
         known = f"; the folder has {', '.join(others[:5])} in manifests/" if others else ""
         return f"no manifest {place!r}{known}"
-    if storage.list_files(storage.join(unit_folder(folder), "*")) or others:
+    if storage.list_files(unit_folder(folder)) or others:
         return f"{place!r} holds no {MANIFEST}: preprocessing has not finished there; run it again"
     return (
         f"no prepared data in {place!r} (there is no such folder, or no {MANIFEST} in it): name the output folder of "

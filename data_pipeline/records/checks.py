@@ -6,6 +6,7 @@ change is decided later, by `filtering`.
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,9 @@ MAX_TEXT_CHARS = 2_000_000
 """Of all texts of a Comparison together; the tokenizer takes some 140 bytes of memory a character."""
 MAX_PARTS = 4096
 """Turns, responses, images: of each at most so many."""
+
+_UNSEEN = frozenset(("Cc", "Cf", "Zs", "Zl", "Zp"))
+"""Kinds of characters that show nothing; half a surrogate pair is refused as such."""
 
 
 def check(comparison: Comparison, *, labelled: bool = True) -> None:
@@ -107,7 +111,12 @@ def _check_responses(responses: Sequence[Response], labelled: bool) -> None:
 
 
 def _is_empty(parts: Sequence[Part]) -> bool:
-    return not any(isinstance(part, ImageSlot) or part.strip() for part in parts)
+    return not any(isinstance(part, ImageSlot) or any(map(_is_seen, part)) for part in parts)
+
+
+def _is_seen(character: str) -> bool:
+    """Whether a person may see it: no space, no control or format character, such as one of no width."""
+    return unicodedata.category(character) not in _UNSEEN
 
 
 def _stripped(parts: Sequence[Part]) -> tuple[Part, ...]:

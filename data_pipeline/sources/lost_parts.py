@@ -1,5 +1,7 @@
 """Whether a field that is not read holds a part of its record: a picture, a video, sound, a call of a tool."""
 
+import base64
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,7 +12,7 @@ from data_pipeline.sources.parsing.watched import Unread, Watched
 __all__ = ["has_meaning", "media_in", "shown_value"]
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_MEDIA = re.compile(r"(?:image|img|picture|pic|photo|video|audio)s?|frames")
+_MEDIA = re.compile(r"(?:image|img|picture|pic|photo|screenshot|video|audio)s?|frames")
 _PLACE = r"(?:path|url|uri|file|filename|name)s?|src"
 _ORIGIN = re.compile(rf"{_PLACE}|source")
 """Words of a field that says where the bytes beside it come from."""
@@ -27,14 +29,20 @@ _FILE = re.compile(
     re.IGNORECASE,
 )
 _MAX_PATH_CHARS = 4096
+_MAX_JSON_CHARS = 1 << 20
 _MAX_SHOWN_CHARS = 80
 _EMBEDDED = ("bytes", "path", "url", "data")
 """Fields of a picture's own object, which is called as the field that holds it."""
 _DATA_URL = re.compile(r"data:(?:image|video|audio)/", re.IGNORECASE)
+_BASE64 = re.compile(r"(?:data:[\w.+/-]*;base64,)?\s*([A-Za-z0-9+/_-]{24})[A-Za-z0-9+/_=\s-]{76,}", re.IGNORECASE)
+"""Bytes as text, more than a checksum has, with the first of them in its group."""
+_USUAL = str.maketrans("-_", "+/")
+"""From base64's marks in addresses to the usual ones."""
 _MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"\x1aE\xdf\xa3", b"OggS", b"fLaC")
 
 _OF_RECORD = re.compile(
-    r"tools|functions|(?:tool|function)_calls?|tool_(?:responses|results|outputs)|history|"
+    r"tools|functions|(?:(?:chosen|rejected)_)?(?:tool|function)_calls?|tool_(?:responses|results|outputs)|"
+    r"(?:(?:chat|conversation|dialog(?:ue)?)_)?history|"
     r"system(?:_prompt|_message|_instruction)?"
 )
 _OF_TURN = re.compile(rf"{_OF_RECORD.pattern}|refusal|(?:reasoning|thinking)(?:_content)?")
@@ -100,17 +108,36 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
             waiting += reversed([(name if key in _EMBEDDED else key, one) for key, one in inner])
         elif isinstance(value, list | tuple):
             waiting += [(name, one) for one in reversed(value)]
+        elif (inside := _json_inside(value)) is not None:
+            waiting.append((name, inside))
         else:
             yield name, value
+
+
+def _json_inside(value: Any) -> Any:
+    """The object or list that a text holds as JSON, as tables keep what they have no column for; None: it is a text."""
+    if not isinstance(value, str) or len(value) > _MAX_JSON_CHARS or value[:1] + value[-1:] not in ("{}", "[]"):
+        return None
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _is_medium(value: Any) -> bool:
     """Told by the value alone, whatever its field is called."""
     if isinstance(value, bytes):
-        return value.startswith(_MAGIC) or value[4:8] == b"ftyp"
+        return _is_media_file(value)
     if not isinstance(value, str):
         return False
-    return bool(_DATA_URL.match(value) or (len(value) <= _MAX_PATH_CHARS and _FILE.fullmatch(value.strip())))
+    if _DATA_URL.match(value) or (len(value) <= _MAX_PATH_CHARS and _FILE.fullmatch(value.strip())):
+        return True
+    packed = _BASE64.fullmatch(value)
+    return packed is not None and _is_media_file(base64.b64decode(packed[1].translate(_USUAL)))
+
+
+def _is_media_file(data: bytes) -> bool:
+    return data.startswith(_MAGIC) or data[4:8] == b"ftyp"
 
 
 def _is_something(value: Any) -> bool:

@@ -30,7 +30,7 @@ from data_pipeline.storage.files import (
     size_of,
 )
 from data_pipeline.storage.lease import held
-from data_pipeline.storage.paths import absolute, join, name_of, parent_of
+from data_pipeline.storage.paths import absolute, escaped, join, name_of, parent_of
 from data_pipeline.storage.remote import patience, wait_for_stores
 from data_pipeline.storage.unpacked import local_copy, open_seekable
 from data_pipeline.storage.web import fetch
@@ -39,6 +39,7 @@ from data_pipeline.storage.writing import (
     from_checked_json,
     from_json_of_any_age,
     make_parent,
+    read_json,
     to_checked_json,
     upload,
     write_atomic,
@@ -52,6 +53,7 @@ __all__ = [
     "cache_folder",
     "delete_folder",
     "draft_beside",
+    "escaped",
     "exists",
     "fetch",
     "from_checked_json",
@@ -73,6 +75,7 @@ __all__ = [
     "private_folder",
     "read_bytes",
     "read_each",
+    "read_json",
     "remove_drafts",
     "sha256_of",
     "size_of",

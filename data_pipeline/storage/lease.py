@@ -9,7 +9,6 @@ changes every few seconds. A holder on this machine has died when its process ha
 stays the same for a minute, as whoever waits sees by its own clock: clocks of machines are never compared.
 """
 
-import glob
 import json
 import logging
 import os
@@ -29,7 +28,7 @@ import psutil
 
 from data_pipeline.errors import BaserewardError, MissingInput, UserError
 from data_pipeline.storage.files import list_files, read_bytes
-from data_pipeline.storage.paths import has_scheme, join, name_of, parent_of
+from data_pipeline.storage.paths import escaped, join, name_of, parent_of
 from data_pipeline.storage.writing import LEASE, create_only, delete_file, write_atomic
 
 __all__ = ["Timing", "held"]
@@ -235,8 +234,7 @@ class _Lease:
             return _Seen(numbers[-1], None)
 
     def _numbers(self) -> list[int]:
-        prefix = self._prefix if has_scheme(self._prefix) else glob.escape(self._prefix)
-        found = (_NUMBER.search(url) for url in list_files(f"{prefix}{LEASE}*.json"))
+        found = (_NUMBER.search(url) for url in list_files(f"{escaped(self._prefix)}{LEASE}*.json"))
         return sorted(int(match[1]) for match in found if match)
 
     def _url(self, number: int) -> str:

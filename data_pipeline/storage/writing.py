@@ -15,11 +15,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from data_pipeline.errors import CorruptData, MissingInput, NoSpace, RecipeError
 from data_pipeline.storage.archives import locate
 from data_pipeline.storage.drafts import draft_beside
+from data_pipeline.storage.files import read_bytes
 from data_pipeline.storage.paths import has_scheme, name_of, parent_of
 from data_pipeline.storage.remote import filesystem_of, remote_call
 
@@ -33,10 +34,13 @@ __all__ = [
     "from_checked_json",
     "from_json_of_any_age",
     "make_parent",
+    "read_json",
     "to_checked_json",
     "upload",
     "write_atomic",
 ]
+
+Kind = TypeVar("Kind", dict[str, Any], list[Any])
 
 logger = logging.getLogger(__name__)
 
@@ -235,6 +239,21 @@ def from_checked_json(data: bytes, url: str) -> dict[str, Any]:
     if written != _checksum(fields):
         raise CorruptData(f"{url!r} is damaged: its content differs from its {CHECKSUM}")
     return fields
+
+
+def read_json(url: str, kind: type[Kind]) -> Kind:
+    """What a file of ours without a checksum holds, an object (`dict`) or a list.
+
+    Raises:
+        CorruptData: it is empty, cut or something else.
+    """
+    try:
+        value = json.loads(read_bytes(url))
+    except ValueError as error:
+        raise CorruptData(f"{url!r} is damaged ({error}): restore it from a copy, or take another folder") from error
+    if not isinstance(value, kind):
+        raise CorruptData(f"{url!r} is damaged (it holds no {kind.__name__}): restore it, or take another folder")
+    return value
 
 
 def from_json_of_any_age(data: bytes, url: str) -> dict[str, Any]:

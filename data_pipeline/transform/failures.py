@@ -49,7 +49,7 @@ def record_failure(unit: WorkUnit, config: PreprocessConfig, traceback: str, att
 
 def failures(config: PreprocessConfig, units: Sequence[WorkUnit]) -> list[UnitFailure]:
     """The units of the plan that were put aside and have not been done since, in the order of the plan."""
-    put_aside = {storage.name_of(url) for url in storage.list_files(failure_url("*", config.output))}
+    put_aside = {storage.name_of(url) for url in storage.list_files(failure_url("*", storage.escaped(config.output)))}
     found: list[UnitFailure] = []
     for unit in units:
         url = failure_url(unit.address, config.output)

@@ -89,7 +89,7 @@ def current_addresses(units: Sequence[tuple[str, str]], config: PreprocessConfig
         units: address by the records and settings, and media root.
     """
     written = written_units(config.output)
-    seen_by = {storage.name_of(url) for url in storage.list_files(media_url("*", config.output))}
+    seen_by = {storage.name_of(url) for url in storage.list_files(media_url("*", storage.escaped(config.output)))}
 
     def current(unit: tuple[str, str]) -> str:
         address, root = unit

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from data_pipeline.dataset.prepared import PreparedData
-from data_pipeline.storage import exists, join, read_bytes, remove_drafts
+from data_pipeline.storage import exists, join, read_json, remove_drafts
 from jobs.ensemble.members import FoundMember, find_members
 from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.schema import Recipe, with_absolute_paths
@@ -68,5 +68,5 @@ def registered(task: EnsembleTask) -> RegisteredVersion | None:
     url = join(task.recipe.ensemble.output, STATE_FILE)
     if not exists(url):
         return None
-    state = json.loads(read_bytes(url))
+    state = read_json(url, dict)
     return task.registry.look_up(state["address"]) if state["identity"] == task.identity else None

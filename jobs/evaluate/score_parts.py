@@ -99,7 +99,8 @@ class PartsFolder:
             self._delete()
         if not storage.exists(url):
             storage.write_atomic(url, self._job.encode())
-        names = [storage.name_of(name) for name in storage.list_files(storage.join(self._folder, "*.part"))]
+        parts = storage.list_files(storage.join(storage.escaped(self._folder), "*.part"))
+        names = [storage.name_of(name) for name in parts]
         return {int(name.removesuffix(".part")) for name in names}
 
     def write(self, part: Part, unread: Mapping[str, int]) -> None:
@@ -136,7 +137,7 @@ class PartsFolder:
 
     def _delete(self) -> None:
         """Delete the parts, once the output is proven, or where they are those of another job."""
-        if storage.list_files(storage.join(self._folder, "*")):
+        if storage.list_files(self._folder):
             storage.delete_folder(self._folder, first=_JOB)
 
     def _read(self, rows: RowRange) -> tuple[Tally, bytes]:

@@ -20,7 +20,7 @@ from data_pipeline.shown import has_secret, masked
 
 __all__ = [
     "SQLITE", "STORE_CURE", "STORE_KEY", "STORE_SIGN_IN", "check_address", "check_no_secrets",
-    "check_no_secrets_in_arguments",
+    "check_no_secrets_in_arguments", "check_places",
 ]  # fmt: skip
 
 SQLITE = "sqlite:///"
@@ -28,6 +28,13 @@ STORE_KEY = "tracking.uri"
 STORE_CURE = "give sqlite:///PATH for one machine, or http(s)://HOST:PORT of an MLflow server"
 STORE_SIGN_IN = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9a-fA-F:.]+")
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_PLACES = frozenset(
+    ("run_dir", "data_root", "output", "path", "media_root", "tokenizer", "model", "data", "cache_dir", "input")
+)
+"""Last parts of the keys of files and folders."""
+_WRITTEN = frozenset(("run_dir", "output"))
 
 _TRACKING = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
 _VARIABLES = (
@@ -46,6 +53,26 @@ def check_no_secrets(config: object, source: str) -> None:
     for key, text in _texts(config, ""):
         if has_secret(text):
             raise RecipeError(f"{source}: {_refusal(f'{key}={text}', text, is_tracking=key.startswith('tracking.'))}")
+
+
+def check_places(config: object, source: str) -> None:
+    """Refuse a recipe with a path that nobody means: with control characters, from ~, or empty where it is written.
+
+    Python takes ``~/runs`` for a folder called ~, and a shell leaves it so in ``run_dir=~/runs``. Below an empty
+    run_dir lies ``/train``.
+
+    Raises:
+        RecipeError: names the key and the cure.
+    """
+    for key, text in _texts(config, ""):
+        last = key.rpartition(".")[2]
+        is_place = last in _PLACES
+        if (is_place or key == "name") and _CONTROL.search(text):
+            raise RecipeError(f"{source}: {key}={text!r} holds a control character: write it without")
+        if is_place and text.startswith("~"):
+            raise RecipeError(f"{source}: {key}={text} begins with ~, which only a shell reads: write the whole path")
+        if (last in _WRITTEN or key == "name") and not text.strip():
+            raise RecipeError(f"{source}: {key} is empty: give a name, or leave the key out")
 
 
 def check_no_secrets_in_arguments(arguments: Iterable[str]) -> None:
@@ -108,6 +135,10 @@ def _wrong_sqlite(uri: str) -> str:
         return "is no address of an SQLite file, which begins with sqlite:///"
     if "://" in path or re.match(r"(s3|hf):/", path):
         return "is no file that SQLite can open"
+    if "?" in path or _CONTROL.search(path):
+        return "is no path of a file: it holds a '?' or a control character"
+    if path.startswith("~"):
+        return "begins with ~, which only a shell takes for a home folder"
     if not path.strip("/") or path == ":memory:" or path.endswith("/"):
         return "names no file"
     return ""
@@ -126,6 +157,6 @@ def _wrong_server(uri: str) -> str:
         host, _ = parts.hostname or "", parts.port
     except ValueError as error:
         return f"is no address ({error})"
-    if not _HOST.fullmatch(host) or re.search(r"\s", uri) or parts.query or parts.fragment:
+    if not _HOST.fullmatch(host) or " " in uri or not uri.isprintable() or parts.query or parts.fragment:
         return "is no address of a server"
     return ""

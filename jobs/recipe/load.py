@@ -31,7 +31,7 @@ from omegaconf.errors import (
 from data_pipeline.bounds import check_bounds
 from data_pipeline.config import SourceConfig
 from data_pipeline.errors import MissingInput, RecipeError
-from jobs.recipe.addresses import check_no_secrets
+from jobs.recipe.addresses import check_no_secrets, check_places
 from jobs.recipe.schema import SECTIONS, Recipe
 from rm_core.ensembles.config import MemberConfig
 
@@ -78,6 +78,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), settings: Mapp
     assert isinstance(recipe, Recipe)
     check_bounds(recipe)
     check_no_secrets(recipe, source)
+    check_places(recipe, source)
     return recipe
 
 

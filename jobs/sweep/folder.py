@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from data_pipeline.storage import exists, join, list_folders, name_of, read_bytes, write_atomic
+from data_pipeline.storage import exists, join, list_folders, name_of, read_json, write_atomic
 from jobs.recipe.schema import Recipe
 from jobs.sweep.trials import TrialSpec, axis_labels
 from rm_core.scaling.series import TrialPoint
@@ -79,7 +79,7 @@ class SweepFolder:
         url = self.of_trial(trial, "trial.json")
         if not exists(url):
             return None
-        state = TrialState.from_json(json.loads(read_bytes(url)))
+        state = TrialState.from_json(read_json(url, dict))
         if state.state != "finished" and exists(self.of_trial(trial, "point.json")):
             state.state, state.reason = "finished", ""
         return state
@@ -88,18 +88,18 @@ class SweepFolder:
         """Keep the state of a trial; its MLflow run is looked up in its training."""
         job = self.of_trial(state.spec.id, "train", "job_state.json")
         if state.mlflow_run_id is None and exists(job):
-            state.mlflow_run_id = json.loads(read_bytes(job)).get("mlflow_run_id")
+            state.mlflow_run_id = read_json(job, dict).get("mlflow_run_id")
         _write(self.of_trial(state.spec.id, "trial.json"), state.to_json())
 
     def settle(self, state: TrialState) -> None:
         """Write that a trial is finished where the driver died before it could, though the trial has its point."""
-        if json.loads(read_bytes(self.of_trial(state.spec.id, "trial.json")))["state"] != state.state:
+        if read_json(self.of_trial(state.spec.id, "trial.json"), dict)["state"] != state.state:
             self.write_state(state)
 
     def point_of(self, trial: str) -> TrialPoint | None:
         """The point of a finished trial; None for another one."""
         url = self.of_trial(trial, "point.json")
-        return TrialPoint.from_json(json.loads(read_bytes(url))) if exists(url) else None
+        return TrialPoint.from_json(read_json(url, dict)) if exists(url) else None
 
     def write_point(self, point: TrialPoint, numbers: Mapping[str, float]) -> None:
         """Make a trial finished.
@@ -113,7 +113,7 @@ class SweepFolder:
     def numbers_of(self, trial: str) -> dict[str, float]:
         """The main numbers of a finished trial's evaluation; none for another one."""
         url = self.of_trial(trial, "numbers.json")
-        numbers: dict[str, float] = json.loads(read_bytes(url)) if exists(url) else {}
+        numbers: dict[str, float] = read_json(url, dict) if exists(url) else {}
         return numbers
 
     def write_sweep(self, recipe: Recipe, trials: Sequence[TrialSpec], run_id: str) -> None:

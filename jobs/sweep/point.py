@@ -2,13 +2,12 @@
 
 import os
 from collections.abc import Mapping
-from glob import glob
 
 import numpy as np
 from safetensors import safe_open
 
 from data_pipeline.dataset.prepared import PreparedData
-from data_pipeline.storage import join
+from data_pipeline.storage import escaped, join, list_files
 from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.schema import Recipe, with_absolute_paths
 from jobs.sweep.trials import TrialSpec
@@ -82,7 +81,7 @@ def _work(recipe: Recipe) -> tuple[int, float]:
 def _num_parameters(export: str) -> int:
     """All weights in the files of the exported model, the head's too."""
     total = 0
-    for path in glob(os.path.join(local_model(export), "*.safetensors")):
+    for path in list_files(join(escaped(local_model(export)), "*.safetensors")):
         if os.path.basename(path) == "reward_fixture.safetensors":  # inputs and rewards, no weights
             continue
         with safe_open(path, framework="numpy") as file:

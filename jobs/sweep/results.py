@@ -6,13 +6,12 @@ trials/ID/point.json     what it reached, once it has finished
 trials/ID/evaluate/      its report and the rewards of every response
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from data_pipeline.errors import CorruptData, MissingInput, RecipeError
-from data_pipeline.storage import exists, join, list_folders, name_of, read_bytes
+from data_pipeline.storage import exists, join, list_folders, name_of, read_json
 from rm_core.scaling.series import TrialPoint
 
 __all__ = ["SweepResults", "Unfinished", "evaluation_of", "read_sweep"]
@@ -62,7 +61,7 @@ def read_sweep(folder: str) -> SweepResults:
     url = join(folder, "sweep.json")
     if not exists(url):
         raise MissingInput(f"{url!r} is not there: `basereward sweep` writes it when it begins")
-    settings = _json(url)
+    settings = read_json(url, dict)
     trials = [_read_trial(trial) for trial in list_folders(join(folder, "trials"))]
     unfinished = [trial for trial in trials if isinstance(trial, Unfinished)]
     try:
@@ -96,13 +95,13 @@ def _read_trial(folder: str) -> TrialPoint | Unfinished:
     point_file, trial_file = join(folder, "point.json"), join(folder, "trial.json")
     if exists(point_file):
         try:
-            return TrialPoint.from_json(_json(point_file))
+            return TrialPoint.from_json(read_json(point_file, dict))
         except (ValueError, TypeError) as error:
             raise CorruptData(f"{point_file!r} holds no point: {error}") from error
     name = name_of(folder)
     if not exists(trial_file):
         return Unfinished(id=name, label=name, seed=None, state="missing", reason="its folder has no trial.json")
-    trial = _json(trial_file)
+    trial = read_json(trial_file, dict)
     state, reason = str(trial.get("state", "missing")), str(trial.get("reason") or "")
     if state == "finished":
         reason = reason or "its folder has no point.json"
@@ -120,19 +119,9 @@ def _metric(folder: str, point: TrialPoint, name: str) -> float:
     numbers: dict[str, Any] = {
         **{f"source/{source}/accuracy": value for source, value in point.by_source.items()},
         **{key: getattr(point, key) for key in ("accuracy", "log_loss", "train_loss")},
-        **(_json(url) if exists(url) else {}),
+        **(read_json(url, dict) if exists(url) else {}),
     }
     if name not in numbers:
         known = ", ".join(sorted(numbers))
         raise RecipeError(f"sweep.metric={name} is none of the numbers of trial {point.id}: choose one of {known}")
     return float(numbers[name])
-
-
-def _json(url: str) -> dict[str, Any]:
-    try:
-        value = json.loads(read_bytes(url))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CorruptData(f"{url!r} is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise CorruptData(f"{url!r} holds no JSON object")
-    return value

@@ -5,7 +5,7 @@ import json
 import time
 from dataclasses import dataclass
 
-from data_pipeline.storage import exists, read_bytes, write_atomic
+from data_pipeline.storage import exists, read_bytes, read_json, write_atomic
 
 __all__ = ["FLUSH_S", "TrialLog", "WorkerHours"]
 
@@ -24,7 +24,7 @@ class WorkerHours:
     url: str
 
     def __post_init__(self) -> None:
-        self.hours: float = json.loads(read_bytes(self.url))["worker_hours"] if exists(self.url) else 0.0
+        self.hours: float = read_json(self.url, dict)["worker_hours"] if exists(self.url) else 0.0
 
     def add(self, workers: int, seconds: float) -> None:
         """So many workers have trained for so long."""

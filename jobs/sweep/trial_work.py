@@ -3,7 +3,6 @@
 wait for room -> `jobs.train.train.run` -> wait for room -> `jobs.evaluate.evaluate.run` -> point.json
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
@@ -15,7 +14,7 @@ import ray
 from cluster.capacity import list_nodes, reserve, room_for
 from cluster.session import ClusterInfo
 from data_pipeline.errors import UserError
-from data_pipeline.storage import join, read_bytes
+from data_pipeline.storage import join, read_json
 from jobs.evaluate import evaluate
 from jobs.recipe.schema import Recipe
 from jobs.runtime.termination import Terminated
@@ -105,7 +104,7 @@ class TrialWork:
         train.run(recipe, self._parent_job())
         self.phase = "evaluates"
         report = self._evaluate()
-        run_id = json.loads(read_bytes(join(recipe.train.output, "job_state.json")))["mlflow_run_id"]
+        run_id = read_json(join(recipe.train.output, "job_state.json"), dict)["mlflow_run_id"]
         point = measure_point(
             recipe,
             spec,

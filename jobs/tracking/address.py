@@ -28,7 +28,7 @@ _NO_ENTRY = ("UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED")
 def absolute_uri(uri: str, key: str = STORE_KEY) -> str:
     """A checked address, an SQLite path in it made absolute, for processes that run in another folder.
 
-    The folder of an SQLite file is made.
+    An SQLite file is made with its folder, empty.
 
     Raises:
         RecipeError: as `check_address`; or the path is no file that SQLite could open.
@@ -41,12 +41,11 @@ def absolute_uri(uri: str, key: str = STORE_KEY) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RecipeError(f"{key}={uri} can't be made: {error.strerror} ({error.filename}): {STORE_CURE}") from error
-    if path.exists():  # MLflow would try for two minutes to open a folder
-        try:
-            with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)) as database:
-                database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        except sqlite3.DatabaseError as error:
-            raise RecipeError(f"{key}={uri} can't be opened as an SQLite database ({error}): {STORE_CURE}") from error
+    try:  # MLflow would try for two minutes
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=rwc", uri=True)) as database:
+            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise RecipeError(f"{key}={uri} can't be opened as an SQLite database ({error}): {STORE_CURE}") from error
     return f"{SQLITE}{path}"
 
 
@@ -67,9 +66,10 @@ def find_experiment(config: TrackingConfig) -> Experiment | None:
         UserError, RunError: as `check_tracking`.
     """
     name, uri = config.experiment, absolute_uri(config.uri)
-    if not name.strip() or len(name) > MAX_EXPERIMENT_NAME_LENGTH:
+    if not name.strip() or not name.isprintable() or len(name) > MAX_EXPERIMENT_NAME_LENGTH:
         raise RecipeError(
-            f"tracking.experiment={name[:40]!r} is no name: give one of 1 to {MAX_EXPERIMENT_NAME_LENGTH} characters"
+            f"tracking.experiment={name[:40]!r} is no name: give one of 1 to {MAX_EXPERIMENT_NAME_LENGTH} characters, "
+            "without control characters"
         )
     check_answers(uri)
     with store_errors(config.uri):

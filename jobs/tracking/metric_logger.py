@@ -194,7 +194,7 @@ def folder_of_node(output: str, address: str) -> str:
 
 def send_all_waiting(uri: str, run_id: str, output: str, patience_s: float, report: Callable[[str], None]) -> None:
     """`send_waiting` for `output` and for every node's folder in it."""
-    others = storage.list_files(storage.join(output, NODES_FOLDER, "*", WAITING_FILE))
+    others = storage.list_files(storage.join(storage.escaped(output), NODES_FOLDER, "*", WAITING_FILE))
     for folder in [output, *map(storage.parent_of, others)]:
         send_waiting(uri, run_id, folder, patience_s, report)
 
@@ -210,7 +210,7 @@ def log_artifact(uri: str, run_id: str, path: str, folder: str, report: Callable
 def _read_waiting(url: str | None) -> list[Point]:
     if url is None or not storage.exists(url):
         return []
-    return [(name, value, now_ms, step) for name, value, now_ms, step in json.loads(storage.read_bytes(url))]
+    return [(name, value, now_ms, step) for name, value, now_ms, step in storage.read_json(url, list)]
 
 
 def _fresh(points: list[Point], last: Mapping[str, int], floor: int) -> Iterator[Point]:

@@ -160,7 +160,7 @@ class Tracker(RunWriter):
     def _read_state(self) -> dict[str, str]:
         if not storage.exists(self._state_url):
             return {}
-        state: dict[str, str] = json.loads(storage.read_bytes(self._state_url))
+        state: dict[str, str] = storage.read_json(self._state_url, dict)
         return state
 
     def _write_state(self, **changes: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 
-from data_pipeline.storage import exists, join, read_bytes, write_atomic
+from data_pipeline.storage import exists, join, read_json, write_atomic
 from jobs.runtime.watcher import watching
 
 __all__ = ["Attempt", "TrainingRecord"]
@@ -88,4 +88,4 @@ class TrainingRecord:
         write_atomic(self._url, json.dumps([asdict(one) for one in self.attempts], indent=2).encode())
 
     def _read(self) -> list[Attempt]:
-        return [Attempt(**one) for one in json.loads(read_bytes(self._url))] if exists(self._url) else []
+        return [Attempt(**one) for one in read_json(self._url, list)] if exists(self._url) else []

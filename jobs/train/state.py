@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from data_pipeline.errors import RecipeError
-from data_pipeline.storage import exists, join, list_files, read_bytes, write_atomic
+from data_pipeline.storage import escaped, exists, join, list_files, read_json, write_atomic
 from jobs.runtime.terminal import say
 from jobs.tracking.metric_logger import NODES_FOLDER, WAITING_FILE
 from jobs.tracking.tracker import STATE_FILE
@@ -39,7 +39,7 @@ def claim_output(config: TrainConfig, data_fingerprint: str) -> None:
     """
     url = join(config.output, IDENTITY_FILE)
     identity = _flat({"data_fingerprint": data_fingerprint, _BASE: weights_identity(config.model), **_shaping(config)})
-    earlier = json.loads(read_bytes(url)) if exists(url) else identity
+    earlier = read_json(url, dict) if exists(url) else identity
     if _BASE not in earlier:
         say(f"{config.output} does not say which weights it started from (an early version wrote it): not compared")
         identity.pop(_BASE)
@@ -59,7 +59,7 @@ def claim_output(config: TrainConfig, data_fingerprint: str) -> None:
 
 def has_trained(config: TrainConfig) -> bool:
     """Whether there is a checkpoint, damaged or not, or an exported model in the training's folder."""
-    checkpoints = list_files(join(config.output, "checkpoints", "step-*", COMPLETE))
+    checkpoints = list_files(join(escaped(config.output), "checkpoints", "step-*", COMPLETE))
     return bool(checkpoints) or is_complete(join(config.output, "export"))
 
 
@@ -68,14 +68,14 @@ def begin_anew(output: str) -> None:
     for name, empty in ((STATE_FILE, b"{}"), (WAITING_FILE, b"[]")):
         if exists(join(output, name)):
             write_atomic(join(output, name), empty)
-    for url in list_files(join(output, NODES_FOLDER, "*", WAITING_FILE)):
+    for url in list_files(join(escaped(output), NODES_FOLDER, "*", WAITING_FILE)):
         write_atomic(url, b"[]")
 
 
 def is_logged(config: TrainConfig) -> bool:
     """Whether the training in `config.output` has handed its model to MLflow, which is the last thing it does."""
     url = join(config.output, STATE_FILE)
-    return exists(url) and any(key.startswith("mlflow_model_") for key in json.loads(read_bytes(url)))
+    return exists(url) and any(key.startswith("mlflow_model_") for key in read_json(url, dict))
 
 
 def _shaping(config: TrainConfig) -> dict[str, Any]:

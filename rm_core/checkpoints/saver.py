@@ -16,7 +16,7 @@ from tenacity import Retrying, retry_if_exception, stop_before_delay, wait_expon
 from torch import Tensor
 
 from data_pipeline.errors import BaserewardError, CorruptData, MissingInput, NoSpace, RunError
-from data_pipeline.storage import delete_folder, join, list_files, read_bytes, sha256_of, write_atomic
+from data_pipeline.storage import delete_folder, escaped, join, list_files, read_bytes, sha256_of, write_atomic
 from rm_core.checkpoints.fragments import Fragment
 from rm_core.checkpoints.layout import (
     MARKER,
@@ -178,7 +178,7 @@ class CheckpointSaver:
         while wanted:
             if self._abort.is_set():
                 return False
-            for url in list_files(join(folder, f"*{RECORD}")):
+            for url in list_files(join(escaped(folder), f"*{RECORD}")):
                 name = url.rpartition("/")[2]
                 if name in wanted and self._is_ours(url):
                     del wanted[name]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from data_pipeline.errors import CorruptData
-from data_pipeline.storage import delete_folder, join, list_files, list_folders, name_of, parent_of, read_bytes
+from data_pipeline.storage import delete_folder, escaped, join, list_files, list_folders, name_of, parent_of, read_bytes
 from rm_core.checkpoints.layout import MARKER, Marker, parsed, step_folder
 from rm_core.checkpoints.reader import Checkpoint
 
@@ -48,7 +48,7 @@ class CheckpointStore:
 
     def complete_steps(self) -> list[int]:
         """Steps with a marker, ascending; a save that did not come to its end is not there."""
-        names = (name_of(parent_of(url)) for url in list_files(join(self.url, "step-*", MARKER)))
+        names = (name_of(parent_of(url)) for url in list_files(join(escaped(self.url), "step-*", MARKER)))
         return sorted(int(name.removeprefix("step-")) for name in names if name.removeprefix("step-").isdigit())
 
     def marker(self, step: int) -> Marker:

@@ -19,6 +19,7 @@ from data_pipeline.sources.readers.streams import (
     MAX_RECORD_VALUES,
     Row,
     as_record,
+    decoded_json,
     is_crowded,
     open_stream,
 )
@@ -99,7 +100,7 @@ class _Window:
         """The JSON value that begins at `place`, and its text."""
         while True:
             try:
-                value, end = _DECODER.raw_decode(self.text, self.place)
+                value, end = decoded_json(self.text, self.place)
             except json.JSONDecodeError as error:
                 is_cut = error.msg.startswith("Unterminated string") or error.pos >= len(self.text) - _NEAR_END
                 if self.is_end or not is_cut:
@@ -116,9 +117,6 @@ class _Window:
     def broken(self, what: str) -> MissingInput:
         """The error for a file that is no JSON list from here on."""
         return MissingInput(f"{self.url!r} is not a whole .json file: byte {self.offset:,}: {what}; fetch it again")
-
-
-_DECODER = json.JSONDecoder()
 
 
 def _elements(window: _Window, *, is_first: bool) -> Iterator[tuple[int, Any, str]]:

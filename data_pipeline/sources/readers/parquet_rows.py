@@ -9,6 +9,7 @@ Memory holds one batch, the largest data page of each column, and its dictionary
 megabyte, but look only every 1024 rows: of images they put a row group into one page.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -53,6 +54,7 @@ def read_parquet(url: str, start: int, count: int | None) -> Iterator[Row]:
     with storage.open_seekable(url) as source:
         try:
             footer = pq.read_metadata(source)
+            _check_names(url, footer)
             options: dict[str, Any] = {"metadata": footer, "buffer_size": _BUFFER_BYTES, "pre_buffer": False}
             stop = footer.num_rows if count is None else min(footer.num_rows, start + count)
             groups = {group: first for group, first, rows in _groups(footer) if first < stop and first + rows > start}
@@ -62,6 +64,13 @@ def read_parquet(url: str, start: int, count: int | None) -> Iterator[Row]:
                     yield from _read_group(file, group, first, start, stop)
         except (pa.ArrowException, OSError) as error:  # a damaged page is an OSError
             raise _broken(url, error) from error
+
+
+def _check_names(url: str, footer: pq.FileMetaData) -> None:
+    """Refuse a file that gives one name to two columns, or to two fields of a column: one would be lost unseen."""
+    paths = Counter(footer.schema.column(place).path for place in range(footer.num_columns))
+    if twice := [path for path, count in paths.items() if count > 1]:
+        raise MissingInput(f"{url!r} has two columns of the name {twice[0]!r}: give each another name")
 
 
 def _groups(footer: pq.FileMetaData) -> Iterator[tuple[int, int, int]]:

@@ -5,6 +5,7 @@ A broken line of .jsonl or .jsonl.gz is refused, and the next one read.
 
 import gzip
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from data_pipeline.errors import RecordError
 
 __all__ = [
     "MAX_RECORD_BYTES", "MAX_RECORD_VALUES", "RawRecord", "Row", "RowRange", "as_record", "bounded_lines",
-    "is_crowded", "open_stream", "read_lines", "scan_lines", "to_ranges",
+    "decoded_json", "is_crowded", "open_stream", "read_lines", "scan_lines", "to_ranges",
 ]  # fmt: skip
 
 RawRecord = dict[str, Any]
@@ -89,8 +90,37 @@ def to_ranges(offsets: Iterable[int], rows_per_range: int) -> list[RowRange]:
     ]
 
 
+class _NamedTwice(ValueError):
+    """An object of JSON gives two values to one name: Python would keep the last, and lose the other unseen."""
+
+
+def _with_each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        name = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise _NamedTwice(f"the field {name[:80]!r} stands twice in one object, so that one value would be lost")
+    return found
+
+
+_STRICT, _LAX = json.JSONDecoder(object_pairs_hook=_with_each_name_once), json.JSONDecoder()
+
+
+def decoded_json(text: str, place: int) -> tuple[Any, int]:
+    """The JSON value at `place`, or the error that refuses it as a record; and where it ends.
+
+    Raises:
+        JSONDecodeError, RecursionError: it is no JSON, or not to its end.
+    """
+    try:
+        return _STRICT.raw_decode(text, place)
+    except _NamedTwice as error:
+        return RecordError("malformed_record", str(error)), _LAX.raw_decode(text, place)[1]
+
+
 def as_record(value: object, text: str) -> RawRecord | RecordError:
     """`value`, parsed from `text`, where it is a JSON object of proper text; else the error that refuses it."""
+    if isinstance(value, RecordError):
+        return value
     if not isinstance(value, dict):
         return RecordError(
             "malformed_record", f"expected a JSON object, got {type(value).__name__} {str(value)[:80]!r}"
@@ -129,7 +159,9 @@ def read_lines(url: str, start: int, count: int | None, offset: int) -> Iterator
 def _parse(line: bytes) -> RawRecord | RecordError:
     try:
         text = line.decode("utf-8-sig")  # some sets begin with a byte order mark
-        record = as_record(json.loads(text), text)
+        record = as_record(_STRICT.decode(text), text)
+    except _NamedTwice as error:
+        record = RecordError("malformed_record", str(error))
     except (ValueError, RecursionError) as error:
         record = RecordError("malformed_record", f"{type(error).__name__}: {error}")
     if isinstance(record, RecordError):

@@ -24,6 +24,8 @@ WITH_SECRETS = {
     "https://h/a?sv=1&sig=SECRETPW": "https://h/a?sv=1&sig=***",
     "https://h/a?access_token=SECRETPW": "https://h/a?access_token=***",
     "https://h/a?api_key=SECRETPW;x": "https://h/a?api_key=***;x",
+    "https://h/a?jwt=SECRETPW": "https://h/a?jwt=***",
+    "https://h/a?bearer=SECRETPW&session_id=SECRETPW": "https://h/a?bearer=***&session_id=***",
     "https://h/a#id_token=SECRETPW": "https://h/a#id_token=***",
     "https://h/a?AWSAccessKeyId=SECRETPW&Expires=1": "https://h/a?AWSAccessKeyId=***&Expires=1",
     "two: http://a:SECRETPW@x, 's3://b:SECRETPW@y/z'": "two: http://***@x, 's3://***@y/z'",

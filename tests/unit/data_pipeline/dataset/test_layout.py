@@ -26,11 +26,12 @@ def test_the_folder_of_a_place(place: str) -> None:
     assert layout.folder_of(place) == "out"
 
 
-def test_what_is_there(tmp_path: Path) -> None:
-    folder = str(tmp_path)
+@pytest.mark.parametrize("name", ["out", "lr[1]", "what?", "all*", "[!a]**"])
+def test_what_is_there(tmp_path: Path, name: str) -> None:
+    folder = str(tmp_path / name)
     assert (layout.kept_manifests(folder), layout.written_units(folder)) == ([], set())
     for url in (layout.kept_manifest_url(folder, "a1"), layout.unit_url("b2", folder), layout.rows_url("c3", folder)):
-        Path(url).parent.mkdir(exist_ok=True)
+        Path(url).parent.mkdir(parents=True, exist_ok=True)
         Path(url).write_bytes(b"")
     assert layout.kept_manifests(folder) == [layout.kept_manifest_url(folder, "a1")]
     assert layout.written_units(folder) == {"b2"}, "c3 has rows but is not done"

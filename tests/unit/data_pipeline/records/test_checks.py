@@ -24,6 +24,7 @@ def answers(*texts: str, ranks: tuple[int, ...] = (0, 1, 2, 3)) -> tuple[Respons
 
 def test_a_good_one_passes() -> None:
     check(GOOD)
+    check(replace(GOOD, responses=answers("\N{FAMILY}\u200d", "\u0301", "0")))
     check(replace(GOOD, responses=answers("same", "same", "other", ranks=(0, 0, 1))))
 
 
@@ -34,6 +35,9 @@ def test_a_good_one_passes() -> None:
         ({"prompt": ()}, "empty_prompt"),
         ({"prompt": (Turn("system", ("Be brief.",)), Turn("user", (" \n",)))}, "empty_prompt"),
         ({"responses": answers("a", " ")}, "empty_response"),
+        ({"responses": answers("a", "\u200b")}, "empty_response"),
+        ({"responses": answers("a", "\ufeff\x00\u202e \u2060")}, "empty_response"),
+        ({"prompt": (Turn("user", ("\u200d\u00ad",)),)}, "empty_prompt"),
         ({"responses": answers("a", "a ")}, "identical_responses"),
         ({"responses": answers("a", "a", ranks=(0, 0))}, "identical_responses"),
         ({"responses": answers("a", "b", "a")}, "identical_responses"),

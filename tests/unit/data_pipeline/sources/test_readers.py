@@ -54,6 +54,34 @@ def test_broken_lines_come_as_errors_with_their_row(tmp_path: Path, name: str) -
     assert by_ranges(url, 3) == whole
 
 
+@pytest.mark.parametrize(
+    ("record", "name"),
+    [
+        ('{"image": "a.png", "image": null}', "image"),
+        ('{"turns": [{"role": "user", "content": "Q", "content": "P"}]}', "content"),
+        ('{"a": {"b": [{"c": {"": 1, "": 1}}]}}', ""),
+        ('{"\\u0061": 1, "a": 2}', "a"),
+    ],
+)
+def test_a_record_that_names_a_field_twice_is_refused(tmp_path: Path, record: str, name: str) -> None:
+    lines = write(tmp_path / "a.jsonl", f'{{"n": 0}}\n{record}\n{{"n": 2}}\n'.encode())
+    items = write(tmp_path / "a.json", f'[{{"n": 0}}, {record}, {{"n": 2}}]'.encode())
+    for url in (lines, items):
+        assert by_ranges(url, 1) == [(0, {"n": 0}), (1, BAD), (2, {"n": 2})]
+        [(_, error)] = read_rows(url, 1, 1)
+        assert isinstance(error, RecordError) and f"the field {name!r} stands twice" in error.detail
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_parquet_file_that_names_a_column_twice_is_refused(tmp_path: Path, inside: bool) -> None:
+    columns = [pa.array(["a.png"]), pa.array([None], pa.string())]
+    both = pa.StructArray.from_arrays(columns, names=["image", "image"])
+    table = pa.Table.from_arrays(*([[both], ["record"]] if inside else [columns, ["image", "image"]]))
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(MissingInput, match="two columns of the name '(record.)?image'"):
+        list(read_rows(str(tmp_path / "a.parquet")))
+
+
 def test_offsets_seek_in_plain_lines(tmp_path: Path) -> None:
     url = write(tmp_path / "a.jsonl", b'{"n": 0}\n{"n": 1}\n{"n": 2}\n')
     assert split_rows(url, 2) == [RowRange(0, 2, 0), RowRange(2, 1, 18)]

@@ -1,10 +1,12 @@
 """No part of a record is lost unseen: every field is read, known to mean nothing, counted, or it refuses the record."""
 
+import base64
 import json
 from typing import Any
 
 import pytest
 from adapter_checks import RECORDS, changed, convert, refusal
+from prepared_toys import scene
 
 from data_pipeline.config import FieldMap, SourceConfig
 from data_pipeline.errors import RecordError
@@ -13,6 +15,7 @@ from data_pipeline.sources.accounting import MAX_NAMES, OTHERS, UnreadFields
 from data_pipeline.sources.parsing.watched import unread_in, watched
 from data_pipeline.sources.registry import SHAPES, adapter_of, unranked_adapter
 
+PNG_TEXT = base64.b64encode(scene(1)).decode()
 PAIR = {"prompt": "What is in it?", "chosen": "A patch.", "rejected": "A boat."}
 
 
@@ -49,6 +52,12 @@ HELPSTEER3 = {"context": [user("Name it.")], "response1": "A patch.", "response2
         ("jsonl", {**PAIR, "meta": {"where": [{"deep": ["data:image/png;base64,AAAA"]}]}}, "meta"),
         ("jsonl", {**PAIR, "blob": b"\xff\xd8\xff\xe0 and more"}, "blob"),
         ("jsonl", {**PAIR, "clip": "talk.mp4"}, "clip"),
+        ("jsonl", {**PAIR, "extra_info": json.dumps({"images": ["scans/7.png"]})}, "extra_info"),
+        ("jsonl", {**PAIR, "meta": {"raw": json.dumps([{"photo": "scans/7"}])}}, "meta"),
+        ("jsonl", {**PAIR, "visual": PNG_TEXT}, "visual"),
+        ("jsonl", {**PAIR, "visual": f"data:application/octet-stream;base64,{PNG_TEXT}"}, "visual"),
+        ("jsonl", {**PAIR, "visual": PNG_TEXT.replace("+", "-").replace("/", "_")}, "visual"),
+        ("jsonl", {**PAIR, "screenshot": "screens/1"}, "screenshot"),
         ("jsonl", {**PAIR, "audio": {"array": [0.1], "path": "a.wav"}}, "audio"),
         ("jsonl", {"prompt": "Q", "responses": [{"text": "A", "score": 1, "picture": "x"}, {"text": "B", "score": 0}]},
          "responses.picture"),
@@ -83,6 +92,8 @@ def test_media_that_is_not_read_refuses_the_record(shape: str, record: dict[str,
         ("jsonl", {**PAIR, "system": "Answer in French."}, "system"),
         ("jsonl", {**PAIR, "systemPrompt": "Answer in French."}, "systemPrompt"),
         ("jsonl", {**PAIR, "history": [["Hi", "Hello"]]}, "history"),
+        ("jsonl", {**PAIR, "conversation_history": [user("Hi")]}, "conversation_history"),
+        ("jsonl", {**PAIR, "chosen_tool_calls": '[{"name": "lamp"}]'}, "chosen_tool_calls"),
         ("jsonl", {**PAIR, "prompt": [{**user("Q"), "tool_calls": [{"name": "x"}]}]}, "prompt.tool_calls"),
         ("jsonl", {"prompt": "Q", "responses": [{"text": "A", "score": 1, "tool_calls": ["x"]},
                                                 {"text": "B", "score": 0}]},
@@ -116,6 +127,11 @@ def test_a_part_of_the_conversation_that_is_not_read_refuses_the_record(
         {"photo": "no"},
         {"note": "Save it as plot.png"},
         {"hash": b"\x00\x01"},
+        {"md5": "Qk0" + 21 * "A"},
+        {"raw": '{"note": "plot it", "tags": ["snow"], "num_images": 2}'},
+        {"raw": '{"image": "cut'},
+        {"raw": '{"image": null, "images": []}'},
+        {"words": "iVBORw0KGgo is how the text of a PNG begins, " * 4},
         {"tools": "[]"},
         {"tools": []},
         {"system": ""},

@@ -30,13 +30,14 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "local":
         return str(tmp_path / "runs [1]" / "train")
     server: S3Server = request.getfixturevalue("s3_server")
-    return f"s3://{server.bucket}/{tmp_path.name}/train"
+    return f"s3://{server.bucket}/{tmp_path.name} [1]/train"
 
 
 def files_in(place: str) -> list[str]:
-    return [storage.name_of(url) for url in storage.list_files(storage.join(place, ".lease-*.json"))] if (
-        place.startswith("s3://")
-    ) else sorted(path.name for path in Path(place).iterdir())  # fmt: skip
+    if place.startswith("s3://"):
+        pattern = storage.join(storage.escaped(place), ".lease-*.json")
+        return [storage.name_of(url) for url in storage.list_files(pattern)]
+    return sorted(path.name for path in Path(place).iterdir())
 
 
 def elsewhere(**changes: object) -> Holder:

@@ -68,6 +68,14 @@ def test_files_are_written_listed_and_read(base: str) -> None:
     assert storage.list_files(url) == [url]
 
 
+@pytest.mark.parametrize("name", ["lr[1]", "what?", "all*"])
+def test_marks_of_globs_are_letters_in_the_name_of_a_folder(base: str, name: str) -> None:
+    url = storage.join(base, name, "step-1", "a.json")
+    storage.write_atomic(url, b"")
+    storage.write_atomic(storage.join(base, "all1", "step-1", "a.json"), b"")
+    assert storage.list_files(storage.join(storage.escaped(storage.join(base, name)), "step-*", "a.json")) == [url]
+
+
 def test_what_another_process_writes_is_seen(base: str) -> None:
     url = storage.join(base, "a.json")
     for text in (b"first", b"the second"):

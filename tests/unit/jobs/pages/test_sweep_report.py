@@ -199,7 +199,7 @@ def test_damaged_and_missing_files_are_named(tmp_path: Path) -> None:
     folder = write_sweep(tmp_path, points)
     place = tmp_path / "trials" / points[0].id / "point.json"
     place.write_text("{", encoding="utf-8")
-    with pytest.raises(CorruptData, match=r"point\.json' is not JSON"):
+    with pytest.raises(CorruptData, match=r"point\.json' is damaged"):
         read_sweep(folder)
     write_json(place, {"id": "a"})
     with pytest.raises(CorruptData, match="holds no point: not the fields of a point"):

@@ -24,9 +24,11 @@ WRONG = (
     "http://host/?x=1", "sqlite:mlflow.db", "sqlite://mlflow.db",
     "sqlite:///", "sqlite:////", "sqlite:///:memory:", "sqlite:///folder/",
     "sqlite:///s3://bucket/run/mlflow.db", "SQLITE:///x.db",
+    "sqlite:///x.db?mode=ro", "sqlite:///file:x?mode=memory", "sqlite:///x\x00.db", "sqlite:///x\x1b.db",
+    "sqlite:///~/mlflow.db", "http://host/\x00", "http://host/\u202ex", "http://host\t/x",
 )  # fmt: skip
 RIGHT = (
-    "sqlite:///mlflow.db", "sqlite:////tmp/x/mlflow.db", "http://127.0.0.1:5000", "https://mlflow.example.com/sub/path",
+    "sqlite:///mlflow.db", "sqlite:////tmp/x/mlflow.db", "sqlite:///a b%2F#~/ü.db", "http://127.0.0.1:5000", "https://mlflow.example.com/sub/path",
     "http://[::1]:5000",
     "HTTP://Host:5000/", "http://host_1:5000",
 )  # fmt: skip
@@ -64,16 +66,17 @@ def test_a_password_is_refused_and_not_shown(uri: str) -> None:
     assert "SECRETPW" not in str(refused.value)
 
 
-@pytest.mark.parametrize("kind", ["folder", "text", "below a file"])
+@pytest.mark.parametrize("kind", ["folder", "text", "below a file", "too long", "where nothing is written"])
 def test_a_path_that_no_database_can_have_is_refused_at_once(kind: str, tmp_path: Path) -> None:
     (tmp_path / "kept").write_text("no database" * 100)
     (tmp_path / "folder").mkdir()
-    uri = {"folder": "folder", "text": "kept", "below a file": "kept/mlflow.db"}[kind]
+    uris = {"folder": "folder", "text": "kept", "below a file": "kept/mlflow.db", "too long": "x" * 300}
+    uri = uris.get(kind, "/proc/mlflow.db")
     with pytest.raises(RecipeError, match=f"tracking.uri=sqlite:///{uri} can't be"):
         absolute_uri(f"sqlite:///{uri}")
 
 
-@pytest.mark.parametrize("name", ["", "  ", "x" * 501])
+@pytest.mark.parametrize("name", ["", "  ", "x" * 501, "a\nb", "\x1b[2J", "a\u202eb"])
 def test_a_name_that_no_experiment_can_have_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     with pytest.raises(RecipeError, match="tracking.experiment="):

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from toys import toy_reward_model
 
-from data_pipeline.errors import RecipeError
-from jobs.train.state import claim_output
+from data_pipeline.errors import CorruptData, RecipeError
+from jobs.train.record import TrainingRecord
+from jobs.train.state import claim_output, is_logged
 from rm_core.model.config import HeadConfig
 from rm_core.model_folder.folder import save_reward_model
 from rm_core.model_folder.identity import weights_identity
@@ -25,7 +26,7 @@ def config(tmp_path: Path) -> TrainConfig:
     base.mkdir()
     (base / "config.json").write_text("{}")
     (base / "model.safetensors").write_bytes(bytes(range(256)) * (BIG // 256))
-    return TrainConfig(model=str(base), output=str(tmp_path / "train"))
+    return TrainConfig(model=str(base), output=str(tmp_path / "lr[1]" / "train"))
 
 
 def finish_a_step(config: TrainConfig) -> None:
@@ -137,3 +138,17 @@ def test_a_training_of_an_early_version_goes_on_and_says_what_is_not_known(
     assert "does not say which weights it started from" in capsys.readouterr().out
     with pytest.raises(RecipeError, match="seed"):
         claim_output(replace(config, seed=3), "data")
+
+
+@pytest.mark.parametrize("damaged", [b"", b"{", b"[1]", b"\xff\xfe", b"null"])
+def test_a_damaged_state_file_is_named_with_what_to_do(config: TrainConfig, damaged: bytes) -> None:
+    claim_output(config, "data")
+    readers = {
+        "training.json": lambda: claim_output(config, "data"),
+        "job_state.json": lambda: is_logged(config),
+        "attempts.json": lambda: TrainingRecord(config.output),
+    }
+    for name, read in readers.items():
+        Path(config.output, name).write_bytes(b"{}" if (name, damaged) == ("attempts.json", b"[1]") else damaged)
+        with pytest.raises(CorruptData, match=f"{name}' is damaged .*restore it"):
+            read()

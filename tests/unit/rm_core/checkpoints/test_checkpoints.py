@@ -122,7 +122,7 @@ def resume(url: str) -> tuple[int | None, list[str]]:
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    return str(tmp_path / "kept")
+    return str(tmp_path / "lr[1]*" / "kept")  # marks of globs are letters in the name of a folder
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4])

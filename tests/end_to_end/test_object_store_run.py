@@ -77,7 +77,7 @@ class RemoteRun:
             if time.monotonic() > deadline_s:
                 kill_tree(process.pid)
                 raise AssertionError(f"{words}: nothing came\n{process.communicate()[0]}")
-            time.sleep(0.05)
+            time.sleep(0.3)
         assert process.poll() is None, f"{words} ended before it was killed:\n{process.communicate()[0]}"
         kill_tree(process.pid)
         process.communicate(timeout=30)

@@ -55,6 +55,7 @@ def test_rules_survive_their_file_format(serve: ModuleType) -> None:
     rules = configparser.ConfigParser()
     rules.read_string(serve.access_rules(ENVIRONMENT))
     assert rules["mlflow"]["admin_password"] == "100%-administrator"
+    assert rules["mlflow"]["default_permission"] == "NO_PERMISSIONS", "pages of data hold texts and pictures"
     assert make_url(rules["mlflow"]["database_uri"]).password == PASSWORD
 
 

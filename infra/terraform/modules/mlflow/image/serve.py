@@ -30,7 +30,7 @@ def database_address(env: Mapping[str, str]) -> str:
 def access_rules(env: Mapping[str, str]) -> str:
     """MLflow's file of access rules. Nobody sees an experiment that is not theirs, unless they are given it."""
     settings = {
-        "default_permission": "READ",
+        "default_permission": "NO_PERMISSIONS",
         "database_uri": database_address(env),
         "admin_username": env["ADMIN_NAME"],
         "admin_password": env["ADMIN_PASSWORD"],

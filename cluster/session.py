@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray._common.utils import get_default_ray_temp_dir
 from ray._private import services
 from ray._private.authentication.authentication_token_setup import _enable_token_auth  # Ray reads the mode once only
 from ray._private.services import canonicalize_bootstrap_address_or_die
@@ -142,7 +143,7 @@ def _start(num_cpus: int | None, dashboard_port: int | None, env: Mapping[str, s
         said = str(error).strip().splitlines() or [type(error).__name__]
         raise StartFailed(
             f"Ray did not start on this machine ({said[0][:300]}): it may be short of memory, disk or processors; see "
-            "the newest session's logs in /tmp/ray, and give the same command again"
+            f"the newest session's logs in {get_default_ray_temp_dir()}, and give the same command again"
         ) from error
     return token
 

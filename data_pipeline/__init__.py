@@ -30,7 +30,7 @@ The rooms, each of which imports only those below it:
     sources      files -> records -> Comparisons
     records      Comparison, and what makes one worth keeping
     storage      the only room that touches files, wherever they lie
-    config, bounds, hashing, errors
+    config, bounds, hashing, watcher, errors, shown
 
 A work unit is a pure function of its rows, the settings of transforming and the tokenizer, and its files are named by a
 hash of these: units may run anywhere and more than once, and another filter or source repeats none of them. Nothing

@@ -2,6 +2,8 @@
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from itertools import count
 from typing import Any, NamedTuple
 
 from data_pipeline.config import FieldMap, SourceConfig
@@ -41,7 +43,10 @@ from data_pipeline.sources.adapters import (
 )
 from data_pipeline.sources.fitting import OF_ANOTHER_SHAPE, advice
 
-__all__ = ["SHAPES", "Shape", "adapter_of", "unranked_adapter"]
+__all__ = ["MAX_ADVISED", "SHAPES", "Shape", "adapter_of", "unranked_adapter"]
+
+MAX_ADVISED = 20
+"""Refusals of one adapter, so of one unit, that are looked at further; each takes fifty times as long as a record."""
 
 
 class Shape(NamedTuple):
@@ -123,15 +128,21 @@ def unranked_adapter(
 
 
 def _advised(adapter: Adapter) -> Adapter:
-    """The adapter, whose refusals name the shape that would read the record."""
+    """The adapter, whose first refusals name the shape that would read the record: it is found by trying all."""
+    tried = count()
 
     def read(record: Mapping[str, Any], source: SourceConfig, row: int) -> Comparison | Sequence[Comparison]:
         try:
             return adapter(record, source, row)
         except RecordError as error:
-            if error.reason not in OF_ANOTHER_SHAPE:
+            if error.reason not in OF_ANOTHER_SHAPE or next(tried) >= MAX_ADVISED:
                 raise
-            others = {name: accounted(shape.read, shape.irrelevant) for name, shape in SHAPES.items()}
-            raise RecordError(error.reason, error.detail + advice(error, record, source, row, others)) from error
+            raise RecordError(error.reason, error.detail + advice(error, record, source, row, _adapters())) from error
 
     return read
+
+
+@cache
+def _adapters() -> dict[str, Adapter]:
+    """Of every shape, with an account of the fields."""
+    return {name: accounted(shape.read, shape.irrelevant) for name, shape in SHAPES.items()}

@@ -16,7 +16,6 @@ import re
 import secrets
 import signal
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from data_pipeline.errors import BaserewardError, MissingInput, UserError
 from data_pipeline.storage.files import list_files, read_bytes
 from data_pipeline.storage.paths import escaped, join, name_of, parent_of
 from data_pipeline.storage.writing import LEASE, create_only, delete_file, write_atomic
+from data_pipeline.watcher import watching
 
 __all__ = ["Timing", "held"]
 
@@ -130,21 +130,17 @@ def held(
     prefix = join(parent_of(place), f".{name_of(place)}") if file else f"{place.rstrip('/')}/"
     lease = _Lease(place, prefix, Holder.here(doing), timing or Timing())
     lease.take()
-    ended = threading.Event()
 
-    def keep() -> None:
-        while not ended.wait(lease.timing.beat_s):
-            if not lease.beat():
-                (on_lost or _end_process)(f"{place} was taken over by another process: this one has to end")
-                return
+    def keep() -> bool:
+        is_lost = not lease.beat()
+        if is_lost:
+            (on_lost or _end_process)(f"{place} was taken over by another process: this one has to end")
+        return is_lost
 
-    thread = threading.Thread(target=keep, name="lease", daemon=True)
-    thread.start()
     try:
-        yield
+        with watching(keep, every_s=lease.timing.beat_s, name="lease"):
+            yield
     finally:
-        ended.set()
-        thread.join()
         lease.release()
 
 

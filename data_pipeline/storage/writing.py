@@ -100,7 +100,7 @@ def create_only(url: str, data: bytes) -> bool:
     _check_writable(url)
     if has_scheme(url):
         filesystem, path = filesystem_of(url)
-        return remote_call(url, lambda: _created(filesystem, path, data))
+        return remote_call(url, lambda: _created(filesystem, path, data), is_read=False)
     try:
         with disk_room(url, len(data)):
             make_parent(url)
@@ -149,7 +149,7 @@ def delete_file(url: str) -> None:
     if has_scheme(url):
         filesystem, path = filesystem_of(url)
         with suppress(MissingInput):
-            remote_call(url, lambda: filesystem.rm_file(path))
+            remote_call(url, lambda: filesystem.rm_file(path), is_read=False)
         return
     Path(url).unlink(missing_ok=True)
 

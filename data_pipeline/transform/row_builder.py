@@ -66,6 +66,7 @@ class RowBuilder:
         self._adapter = adapter_of(source.shape, self.unread)
         self.loose = LooseMedia(media_root)
         self._images: dict[MediaRef, Image] = {}
+        self._held_bytes = 0
         self._record_bytes = 0
         self._stored: dict[tuple[str, int, int], EncodedImage] = {}
 
@@ -97,8 +98,8 @@ class RowBuilder:
         self._record_bytes = 0
         if self._media.videos == "frames":
             comparison = with_frames(comparison, self._frames)
-        if sum(len(image.data) for image in self._images.values()) > MAX_MEDIA_BYTES:
-            self._images.clear()  # a shard may take long to fill: pictures are stored smaller than they come
+        if self._held_bytes > MAX_MEDIA_BYTES:
+            self._forget_images()  # a shard may take long to fill: pictures are stored smaller than they come
         media = [self._medium(ref) for ref in comparison.media]
         key = content_key(comparison, [one.sha256 for one in media])
         encoded, segments = self._encoder.encode_segments(comparison, media)
@@ -112,8 +113,12 @@ class RowBuilder:
 
     def forget(self) -> None:
         """Let go of the images: the shard that held them is written."""
-        self._images.clear()
+        self._forget_images()
         self._stored.clear()
+
+    def _forget_images(self) -> None:
+        self._images.clear()
+        self._held_bytes = 0
 
     def _frames(self, ref: MediaRef) -> tuple[MediaRef, ...]:
         self.loose.note(ref)
@@ -126,6 +131,7 @@ class RowBuilder:
     def _image(self, ref: MediaRef) -> Image:
         if ref not in self._images:
             self._images[ref] = _loaded(ref, self._media_root, self._media, self.loose)
+            self._held_bytes += len(self._images[ref].data)
         image = self._images[ref]
         self._record_bytes += len(image.data)
         if self._record_bytes > MAX_MEDIA_BYTES:

@@ -11,6 +11,6 @@ ensemble_report    a fitted ensemble, judged      -> ensemble.html, ensemble.png
 sweep_page         a sweep's analysis             -> index.html      (sweep_*)
 plots.run          a training and its evaluation  -> PNG in their MLflow runs
 
-A page needs no other file and no network, and the same numbers give the same
-bytes. To add a page: a template that extends ``base.html.j2``, and a module that calls `environment.render`.
+A page needs no other file and no network, and the same numbers give the same bytes. To add a page: a template that
+extends ``base.html.j2``, and a module that calls `environment.render`.
 """

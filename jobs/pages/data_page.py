@@ -9,7 +9,6 @@ from data_pipeline.inspection.places import Place, read_place
 from data_pipeline.inspection.quarantine import Refused
 from data_pipeline.inspection.samples import MAX_SAMPLES, Sample, choose, read_samples
 from data_pipeline.inspection.summary import DataSummary, summarise
-from jobs.pages import data_views as sizes
 from jobs.pages import data_views as views
 from jobs.pages.environment import render
 from jobs.pages.plots.data import histogram_bars, stacked_bars
@@ -100,9 +99,9 @@ def _render(
         reasons=views.reason_rows(summary),
         unread=views.unread_rows(manifest),
         mixture_rows=views.mixture_rows(summary),
-        distributions=[(one.name, sizes.distribution_note(one), histogram_bars(one)) for one in summary.distributions],
-        token_bars=stacked_bars("Tokens of an epoch", sizes.token_bars(summary), width=760, left=150),
-        budget_rows=sizes.budget_rows(summary),
+        distributions=[(one.name, views.distribution_note(one), histogram_bars(one)) for one in summary.distributions],
+        token_bars=stacked_bars("Tokens of an epoch", views.token_bars(summary), width=760, left=150),
+        budget_rows=views.budget_rows(summary),
         samples=[sample_view(one) for one in samples],
         refused=refused,
         facts=views.lineage_facts(manifest),

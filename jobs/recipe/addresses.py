@@ -19,24 +19,24 @@ from data_pipeline.errors import RecipeError
 from data_pipeline.shown import has_secret, masked
 
 __all__ = [
-    "SQLITE", "STORE_CURE", "STORE_KEY", "STORE_SIGN_IN", "check_address", "check_no_secrets",
+    "PLACES", "SQLITE", "STORE_CURE", "STORE_KEY", "STORE_SIGN_IN", "check_address", "check_no_secrets",
     "check_no_secrets_in_arguments", "check_places",
 ]  # fmt: skip
 
 SQLITE = "sqlite:///"
 STORE_KEY = "tracking.uri"
 STORE_CURE = "give sqlite:///PATH for one machine, or http(s)://HOST:PORT of an MLflow server"
-STORE_SIGN_IN = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+_TRACKING = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+STORE_SIGN_IN = f"set {_TRACKING}"
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9a-fA-F:.]+")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_PLACES = frozenset(
+PLACES = frozenset(
     ("run_dir", "data_root", "output", "path", "media_root", "tokenizer", "model", "data", "cache_dir", "input")
 )
 """Last parts of the keys of files and folders."""
 _WRITTEN = frozenset(("run_dir", "output"))
 
-_TRACKING = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
 _VARIABLES = (
     ("s3://", "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
     ("hf://", "HF_TOKEN"),
@@ -66,7 +66,7 @@ def check_places(config: object, source: str) -> None:
     """
     for key, text in _texts(config, ""):
         last = key.rpartition(".")[2]
-        is_place = last in _PLACES
+        is_place = last in PLACES
         if (is_place or key == "name") and _CONTROL.search(text):
             raise RecipeError(f"{source}: {key}={text!r} holds a control character: write it without")
         if is_place and text.startswith("~"):

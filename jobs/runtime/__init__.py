@@ -3,7 +3,6 @@
 ray_session   the recipe's Ray cluster for the length of a command, and a function mapped over items on it
 termination   SIGTERM and Ctrl-C as exceptions, or as a request to stop after the next step
 ends          errors as lines and exit codes; the end where the cluster's own processes die
-watcher       a function called at intervals while the work runs
 terminal      lines, tables and progress bars for a person
 """
 

@@ -17,8 +17,8 @@ import psutil
 
 from data_pipeline.errors import BaserewardError, RunError, UserError
 from data_pipeline.shown import masked, printable
+from data_pipeline.watcher import watching
 from jobs.runtime.termination import Terminated, exit_code_of, shown, stop_signal, uninterrupted
-from jobs.runtime.watcher import watching
 
 __all__ = ["ending_with", "explained", "told_of_the_end"]
 

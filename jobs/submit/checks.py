@@ -15,7 +15,7 @@ from jobs.recipe.sweep_config import check_sweep_config
 from rm_core.ensembles.config import check_ensemble_config
 from rm_core.train_config.check import check_train_config
 
-__all__ = ["check_submitted"]
+__all__ = ["PATHS", "check_submitted"]
 
 _TRACKED = frozenset({"train", "evaluate", "sweep", "ensemble", "promote", "runs", "demo"})
 """Commands that ask MLflow."""
@@ -24,7 +24,7 @@ _TRAIN = ("train.model", "train.data", "train.output", "train.cache_dir")
 _EVALUATE = ("evaluate.model", "evaluate.data", "evaluate.output")
 _SCORE = ("score.input", "score.output", "score.model", "score.media_root")
 _ENSEMBLE = ("ensemble.data", "ensemble.output")
-_PATHS: Mapping[str, tuple[str, ...]] = {
+PATHS: Mapping[str, tuple[str, ...]] = {
     "init-model": ("data_root", "init_model.output", "init_model.tokenizer"),
     "preprocess": _DATA,
     "plan": ("train.model", "train.data"),
@@ -71,7 +71,7 @@ def check_submitted(command: str, recipe: Recipe) -> None:
 
 def _check_paths(command: str, recipe: Recipe) -> None:
     values = to_flat_params(recipe)
-    paths = {key: values[key] for key in ("run_dir", *_PATHS.get(command, ()))}
+    paths = {key: values[key] for key in ("run_dir", *PATHS.get(command, ()))}
     if command in ("ensemble", "promote"):
         for index, member in enumerate(recipe.ensemble.members):
             paths[f"ensemble.members.{index}.model"] = member.model

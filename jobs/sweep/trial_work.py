@@ -15,10 +15,10 @@ from cluster.capacity import list_nodes, reserve, room_for
 from cluster.session import ClusterInfo
 from data_pipeline.errors import UserError
 from data_pipeline.storage import join, read_json
+from data_pipeline.watcher import watching
 from jobs.evaluate import evaluate
 from jobs.recipe.schema import Recipe
 from jobs.runtime.termination import Terminated
-from jobs.runtime.watcher import watching
 from jobs.sweep.folder import SweepFolder
 from jobs.sweep.placement import TrialPlacement
 from jobs.sweep.point import measure_point

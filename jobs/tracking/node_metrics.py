@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pynvml
 
-from jobs.runtime.watcher import watching
+from data_pipeline.watcher import watching
 from jobs.tracking.metric_logger import MetricLogger
 
 __all__ = ["NodeMeter", "node_section", "sampled"]

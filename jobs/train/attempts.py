@@ -17,9 +17,9 @@ from ray.train.v2.api.exceptions import TrainingFailedError
 
 from cluster.capacity import list_nodes, room_for
 from data_pipeline.errors import RunError
+from data_pipeline.watcher import watching
 from jobs.runtime.terminal import say
 from jobs.runtime.termination import Terminated
-from jobs.runtime.watcher import watching
 from jobs.train.coordinator import GroupState
 from jobs.train.failures import Budget, failure_of
 from jobs.train.group import GroupJob, needs_of_worker, run_group

@@ -7,9 +7,9 @@ from typing import Any
 
 import ray
 
+from data_pipeline.watcher import watching
 from jobs.runtime.terminal import Advance, progress, say
 from jobs.runtime.termination import first_stop_signal, reason_to_stop, shown
-from jobs.runtime.watcher import watching
 from jobs.train.coordinator import GroupState
 
 __all__ = ["Watch", "follow"]

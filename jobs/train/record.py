@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 
 from data_pipeline.storage import exists, join, read_json, write_atomic
-from jobs.runtime.watcher import watching
+from data_pipeline.watcher import watching
 
 __all__ = ["Attempt", "TrainingRecord"]
 

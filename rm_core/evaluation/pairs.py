@@ -8,6 +8,7 @@ Letters of shapes: N Comparisons, R responses, P ordered pairs.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from rm_core.scoring.scored import ScoredComparison, group_codes
 
 __all__ = ["PairTable", "longer_wins", "ordered_lengths", "ordered_margins", "pair_table"]
 
+Number = TypeVar("Number", int, float)
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -87,20 +89,20 @@ def pair_table(scored: Sequence[ScoredComparison]) -> PairTable:
 
 def ordered_margins(one: ScoredComparison) -> list[float]:
     """Reward of the better response minus that of the worse, for each pair whose labels differ."""
-    return [
-        better - worse
-        for rank, better in zip(one.ranks, one.rewards, strict=True)
-        for other, worse in zip(one.ranks, one.rewards, strict=True)
-        if rank < other
-    ]
+    return _differences(one.ranks, one.rewards)
 
 
 def ordered_lengths(one: ScoredComparison) -> list[int]:
     """Tokens of the better response less those of the worse, for each pair whose labels differ."""
+    return _differences(one.ranks, one.response_lengths)
+
+
+def _differences(ranks: Sequence[int], values: Sequence[Number]) -> list[Number]:
+    """The better response's value less the worse one's, of each ordered pair."""
     return [
         better - worse
-        for rank, better in zip(one.ranks, one.response_lengths, strict=True)
-        for other, worse in zip(one.ranks, one.response_lengths, strict=True)
+        for rank, better in zip(ranks, values, strict=True)
+        for other, worse in zip(ranks, values, strict=True)
         if rank < other
     ]
 

@@ -7,11 +7,12 @@ one that waits for Ctrl-C would then wait for ever.
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-__all__ = ["interrupt", "signal_group", "start"]
+__all__ = ["interrupt", "interrupt_handled_by", "signal_group", "start"]
 
 
 def start(
@@ -38,6 +39,16 @@ def start(
         preexec_fn=_default_interrupt,
         process_group=0 if own_group else None,
     )
+
+
+@contextmanager
+def interrupt_handled_by(handler: Any) -> Iterator[None]:
+    """In the block, this process treats Ctrl-C so, whatever it was started to do."""
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def interrupt(process: subprocess.Popen[str]) -> None:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from child_process import interrupt, start
+from child_process import interrupt, interrupt_handled_by, start
 
 WAITS = """
 import time
@@ -20,9 +20,8 @@ except KeyboardInterrupt:
 @pytest.fixture
 def ignored_interrupt() -> Iterator[None]:
     """As in a command that a script started in the background."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    yield
-    signal.signal(signal.SIGINT, before)
+    with interrupt_handled_by(signal.SIG_IGN):
+        yield
 
 
 @pytest.mark.usefixtures("ignored_interrupt")

@@ -13,7 +13,7 @@ from data_pipeline.errors import RecordError
 from data_pipeline.records.comparison import Comparison
 from data_pipeline.sources.accounting import MAX_NAMES, OTHERS, UnreadFields
 from data_pipeline.sources.parsing.watched import unread_in, watched
-from data_pipeline.sources.registry import SHAPES, adapter_of, unranked_adapter
+from data_pipeline.sources.registry import MAX_ADVISED, SHAPES, adapter_of, unranked_adapter
 
 PNG_TEXT = base64.b64encode(scene(1)).decode()
 PAIR = {"prompt": "What is in it?", "chosen": "A patch.", "rejected": "A boat."}
@@ -229,6 +229,16 @@ def test_a_refusal_names_the_shape_that_would_read_the_record(
 
 def test_a_refusal_that_no_shape_cures_says_no_more_than_before() -> None:
     assert refusal("jsonl", {"prompt": "Q", "chosen": "A"}).detail == "rejected in row 3 of ['chosen', 'prompt']"
+
+
+def test_only_the_first_refusals_of_a_unit_are_looked_at_further() -> None:
+    adapter = adapter_of("jsonl")
+    found = []
+    for row in range(MAX_ADVISED + 1):
+        with pytest.raises(RecordError) as caught:
+            adapter({**PAIR, "images": ["a.png"]}, SourceConfig(name="s", path="s"), row)
+        found.append(caught.value.detail.endswith("reads it"))
+    assert found == [True] * MAX_ADVISED + [False]
 
 
 # --- counting --------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """One writer a folder: the second is refused, and takes over when the first has died, wherever it ran."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -20,6 +21,7 @@ from data_pipeline import storage
 from data_pipeline.errors import UserError
 from data_pipeline.storage.lease import Holder, Timing, held
 from data_pipeline.storage.writing import create_only, delete_file
+from data_pipeline.watcher import watching
 
 QUICK = Timing(beat_s=0.05, dead_s=0.4)
 
@@ -48,21 +50,13 @@ def elsewhere(**changes: object) -> Holder:
 @contextmanager
 def beating(url: str, holder: Holder) -> Iterator[None]:
     """In the block, the holder shows that it is there."""
-    ended = threading.Event()
+    numbers = itertools.count(1)
 
     def beat() -> None:
-        number = 0
-        while not ended.wait(0.05):
-            number += 1
-            storage.write_atomic(url, replace(holder, beat=number).to_bytes())
+        storage.write_atomic(url, replace(holder, beat=next(numbers)).to_bytes())
 
-    thread = threading.Thread(target=beat)
-    thread.start()
-    try:
+    with watching(beat, every_s=0.05, name="another holder"):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def test_a_second_writer_is_refused_and_told_who_is_there(place: str) -> None:

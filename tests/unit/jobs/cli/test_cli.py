@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from child_process import interrupt_handled_by
 from prepared_toys import mixed_toy, write_toy
 
 from data_pipeline.errors import CorruptData, MissingInput, RunError
@@ -150,9 +151,8 @@ ENDS = {
 @pytest.fixture
 def with_ctrl_c() -> Iterator[None]:
     """Ctrl-C comes through, also where the tests were started to ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+    with interrupt_handled_by(signal.default_int_handler):
+        yield
 
 
 @pytest.mark.usefixtures("with_ctrl_c")

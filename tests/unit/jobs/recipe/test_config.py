@@ -127,7 +127,7 @@ def test_missing_recipe_names_the_nearest(tmp_path: Path) -> None:
 
 
 packaged = cache(load_recipe)
-"""Packaged recipes, each loaded once: the paper's take most of a second each."""
+"""Packaged recipes, each loaded once: there are many, and the paper's take a fifth of a second each."""
 
 
 def test_packaged_recipes_load() -> None:

@@ -1,4 +1,4 @@
-"""A function that is called again and again beside the work: to show progress, write a record, look at nodes."""
+"""A function that is called again and again beside the work: to show progress, hold a lease, look at nodes."""
 
 import threading
 from collections.abc import Callable, Iterator

@@ -2,7 +2,7 @@
 
 import threading
 
-from jobs.runtime.watcher import watching
+from data_pipeline.watcher import watching
 
 
 def test_it_looks_while_the_block_runs_and_once_at_its_end() -> None:

@@ -210,8 +210,8 @@ def delete_folder(url: str, *, first: str) -> None:
 CHECKSUM = "checksum"
 
 
-def to_checked_json(fields: Mapping[str, Any], *, indent: int = 1) -> bytes:
-    """`fields` as readable JSON with their checksum; floats come back bit for bit.
+def to_checked_json(fields: Mapping[str, Any], *, indent: int | None = 1) -> bytes:
+    """`fields` as readable JSON with their checksum, on one line without `indent`; floats come back bit for bit.
 
     >>> from_checked_json(to_checked_json({"step": 36}), "COMPLETE.json")
     {'step': 36}

@@ -83,7 +83,8 @@ def run(recipe: Recipe) -> None:
     verify_folder(copy)
     recipe = reading_as(recipe, copy)
     parts = split_rows(source, LINES_A_PART)
-    folder = PartsFolder(config.output, _job(recipe, source, copy))
+    again = _PASSING if config.retry_refused else ()
+    folder = PartsFolder(config.output, _job(recipe, source, copy), again=again)
     tally = folder.finished()
     if tally is not None:
         say(f"{shown} is finished already: nothing to do")
@@ -181,7 +182,7 @@ def show(output: str, tally: Tally) -> None:
     rows += [(f"  {reason}", f"{number:,}") for reason, number in tally.not_scored.items()]
     table(f"Rewards in {output}", rows + unread_rows(tally.unread))
     if not set(_PASSING).isdisjoint(tally.not_scored):
-        say(f"pictures were not there: once they are, delete {output}.done.json and run the same command again")
+        say("pictures were not there: once they are, run the same command with score.retry_refused=true")
 
 
 def _reader(recipe: Recipe, source: str, encoder: Encoder) -> LineReader:

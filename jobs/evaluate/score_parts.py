@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from data_pipeline import storage
 from data_pipeline.errors import CorruptData, RunError
 from data_pipeline.sources.accounting import UnreadFields
 from data_pipeline.sources.readers.files import RowRange
+from data_pipeline.storage.writing import delete_file
 
 __all__ = ["Part", "PartsFolder", "Tally"]
 
@@ -69,13 +70,15 @@ class PartsFolder:
     Args:
         output: where the lines go in the end.
         job: everything that decides them; parts of another job are deleted.
+        again: reasons of lines without rewards for which the work is done again.
     """
 
-    def __init__(self, output: str, job: Mapping[str, Any]) -> None:
+    def __init__(self, output: str, job: Mapping[str, Any], *, again: Collection[str] = ()) -> None:
         self._output = output
         self._folder = f"{output}.parts"
         self._marker = f"{output}.done.json"
         self._job = hashlib.sha256(json.dumps(job, sort_keys=True).encode()).hexdigest()
+        self._again = frozenset(again)
 
     def finished(self) -> Tally | None:
         """The counts of the output, if it is there and is that of this job; else None."""
@@ -89,8 +92,11 @@ class PartsFolder:
             return None
         if storage.sha256_of(self._output) != marker["sha256"]:
             return None
+        tally = Tally(**marker["tally"])
+        if not self._again.isdisjoint(tally.not_scored):
+            return None
         self._delete()
-        return Tally(**marker["tally"])
+        return tally
 
     def open(self) -> set[int]:
         """Make the folder this job's; the first row of each part that is done."""
@@ -100,8 +106,8 @@ class PartsFolder:
         if not storage.exists(url):
             storage.write_atomic(url, self._job.encode())
         parts = storage.list_files(storage.join(storage.escaped(self._folder), "*.part"))
-        names = [storage.name_of(name) for name in parts]
-        return {int(name.removesuffix(".part")) for name in names}
+        kept = [part for part in parts if not self._again or self._again.isdisjoint(_checked(part)[0].not_scored)]
+        return {int(storage.name_of(part).removesuffix(".part")) for part in kept}
 
     def write(self, part: Part, unread: Mapping[str, int]) -> None:
         """Keep a part of which every line is there."""
@@ -110,13 +116,13 @@ class PartsFolder:
         body = "".join(part.texts).encode()
         tally = Tally(lines=len(part.texts), not_scored=dict(part.reasons), unread=dict(unread))
         header = {**asdict(tally), "sha256": hashlib.sha256(body).hexdigest()}
-        storage.write_atomic(self._url(part.rows), json.dumps(header).encode() + b"\n" + body)
+        storage.write_atomic(self._url(part.rows), storage.to_checked_json(header, indent=None) + body)
 
     def publish(self, parts: Sequence[RowRange]) -> Tally:
         """Put all parts together as the output, whole or not at all, and give their counts.
 
         Raises:
-            CorruptData: a part is not as it was written.
+            CorruptData: a part is not as it was written; it is deleted, so the next run scores its lines.
         """
         local = storage.is_local(self._output)
         digest, tallies, num_bytes = hashlib.sha256(), [], 0
@@ -142,16 +148,23 @@ class PartsFolder:
 
     def _read(self, rows: RowRange) -> tuple[Tally, bytes]:
         url = self._url(rows)
-        header, _, body = storage.read_bytes(url).partition(b"\n")
-        try:
-            said = json.loads(header)
-            sha256 = said.pop("sha256")
-            tally = Tally(**said)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CorruptData(f"{url!r} is no part of a scoring ({error}): delete it, and run again") from error
-        if hashlib.sha256(body).hexdigest() != sha256 or tally.lines != rows.count:
-            raise CorruptData(f"{url!r} is not as it was written: delete it, and run again")
+        tally, body = _checked(url)
+        if tally.lines != rows.count:
+            raise CorruptData(f"{url!r} holds {tally.lines} lines and not the {rows.count} that the input has there")
         return tally, body
 
     def _url(self, rows: RowRange) -> str:
         return storage.join(self._folder, f"{rows.start:012d}.part")
+
+
+def _checked(url: str) -> tuple[Tally, bytes]:
+    """The counts and the lines of a part; one that its own header disproves is deleted."""
+    header, _, body = storage.read_bytes(url).partition(b"\n")
+    try:
+        said = storage.from_checked_json(header, url)
+        if hashlib.sha256(body).hexdigest() != said.pop("sha256"):
+            raise CorruptData(f"{url!r} is damaged: its lines differ from their sha256")
+    except CorruptData as error:
+        delete_file(url)
+        raise CorruptData(f"{error}; it is deleted now: the same command scores its lines again") from error
+    return Tally(**said), body

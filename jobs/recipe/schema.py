@@ -72,6 +72,8 @@ class ScoreConfig:
     """The file to write: the input's lines, each with its ``rewards``."""
     model: str = "train/export"
     """The folder of an exported reward model."""
+    retry_refused: bool = False
+    """Score again the lines whose pictures were not there; an output that is finished is then made anew."""
     fields: FieldMap = field(default_factory=FieldMap)
     """Which field of a line holds what."""
     media_root: str | None = None

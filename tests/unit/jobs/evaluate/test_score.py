@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from prepared_toys import scene
 from s3_server import S3Server, s3_server
 from served_toys import write_export
@@ -61,10 +62,17 @@ class Desk:
         return LineReader(config, str(source.parent), self._encoder, MediaConfig(), 200)
 
     def run(
-        self, source: Path, *, part: int = 4, stop_at: int | None = None, url: str | None = None
+        self,
+        source: Path,
+        *,
+        part: int = 4,
+        stop_at: int | None = None,
+        url: str | None = None,
+        again: tuple[str, ...] = (),
     ) -> list[dict[str, Any]]:
         """Score and read the output; `stop_at`: be killed before so many chunks are scored; `url`: write there."""
-        folder = PartsFolder(url or str(self.output), {"input": source.read_bytes().hex(), "part": part})
+        job = {"input": source.read_bytes().hex(), "part": part}
+        folder = PartsFolder(url or str(self.output), job, again=again)
         if folder.finished() is not None:
             return self.lines()
         parts, done = split_rows(str(source), part), folder.open()
@@ -264,13 +272,30 @@ def test_a_damaged_part_is_named_and_never_published(desk: Desk, tmp_path: Path)
         desk.run(source, stop_at=3)
     part = Path(f"{desk.output}.parts", f"{4:012d}.part")
     good = part.read_bytes()
-    for bad in (good[:-1], good.replace(b"bus", b"cat"), b"", b"[]\n"):
+    miscounted = good.replace(b'"lines": 4', b'"lines": 5')
+    assert miscounted != good
+    for bad in (good[:-1], good.replace(b"bus", b"cat"), b"", b"[]\n", miscounted):
         part.write_bytes(bad)
-        with pytest.raises(CorruptData, match="delete it, and run again"):
+        with pytest.raises(CorruptData, match="it is deleted now: the same command scores its lines again"):
             desk.run(source)
-        assert not desk.output.exists()
-    part.unlink()
+        assert not desk.output.exists() and not part.exists()
     assert len(desk.run(source)) == 22
+
+
+def test_lines_whose_pictures_came_later_are_scored_again_where_that_is_asked(model: str, tmp_path: Path) -> None:
+    """A killed run does those parts again that miss a picture; a finished one is made anew."""
+    finished, killed = Desk(model, tmp_path / "finished.jsonl"), Desk(model, tmp_path / "killed.jsonl")
+    later = tmp_path / "later.png"
+    source = written(tmp_path, {**ASK, "image": later.name}, *[{**ASK, "id": f"{n}"} for n in range(8)])
+    finished.run(source, part=1)
+    with pytest.raises(KeyboardInterrupt):
+        killed.run(source, part=1, stop_at=4)
+    Image.new("RGB", (56, 56)).save(later)
+    assert finished.run(source, part=1)[0]["error"].startswith("missing_media") and finished.asked == 9
+    again = ("missing_media",)
+    assert len(finished.run(source, part=1, again=again)[0]["rewards"]) == 2 and finished.asked == 18
+    assert killed.run(source, part=1, again=again) == finished.lines() and killed.asked == 4 + 6
+    assert killed.run(source, part=1, again=again) and killed.asked == 10  # now there is nothing to do
 
 
 def test_a_run_that_was_killed_before_its_parts_were_deleted_is_finished(desk: Desk, tmp_path: Path) -> None:

@@ -73,6 +73,8 @@ def check_places(config: object, source: str) -> None:
             raise RecipeError(f"{source}: {key}={text} begins with ~, which only a shell reads: write the whole path")
         if (last in _WRITTEN or key == "name") and not text.strip():
             raise RecipeError(f"{source}: {key} is empty: give a name, or leave the key out")
+        if key == "name" and text.strip() in (".", ".."):
+            raise RecipeError(f"{source}: name={text!r} is no name but a folder: runs lie in runs/NAME")
 
 
 def check_no_secrets_in_arguments(arguments: Iterable[str]) -> None:

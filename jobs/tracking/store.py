@@ -12,12 +12,16 @@ from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
 
 from data_pipeline.errors import MissingInput, UserError
 from jobs.recipe.schema import TrackingConfig
+from jobs.runtime.terminal import duration
 from jobs.tracking.address import absolute_uri, find_experiment, store_errors
 from jobs.tracking.answers import check_answers
 from jobs.tracking.run_writer import SECONDS_TAG
 from jobs.tracking.tracker import ENDED_TAG
 
 __all__ = ["FoundRun", "RunRow", "download", "experiment_id", "find_run", "metrics_of", "read_runs"]
+
+SILENT_S = 180.0
+"""Seconds after which a running job that logs nothing is said to be silent: nodes log each ten seconds by default."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +33,7 @@ class RunRow:
     state: str
     """running, finished, failed, killed."""
     reason: str
-    """Why it ended, where it did not finish."""
+    """Why it ended, where it did not finish; of a running one for how long nothing came from it, where that is long."""
     started_s: float
     """Seconds since 1970."""
     seconds: float
@@ -89,11 +93,24 @@ def _row(run: Run) -> RunRow:
         run_id=run.info.run_id,
         name=run.info.run_name,
         state=state,
-        reason=run.data.tags.get(ENDED_TAG, "") if state in ("failed", "killed") else "",
+        reason=_silence(run) if state == "running" else _end(run, state),
         started_s=run.info.start_time / 1000,
         seconds=ended_s - run.info.start_time / 1000 if worked is None else float(worked),
         metrics=dict(run.data.metrics),
     )
+
+
+def _end(run: Run, state: str) -> str:
+    return run.data.tags.get(ENDED_TAG, "") if state in ("failed", "killed") else ""
+
+
+def _silence(run: Run) -> str:
+    """A driver that was killed can't end its run, and MLflow shows it as running until the next start."""
+    points = [metric.timestamp for metric in run.to_proto().data.metrics]
+    silent_s = time.time() - max([run.info.start_time, *points]) / 1000
+    if silent_s < SILENT_S:
+        return ""
+    return f"nothing came from it for {duration(silent_s)}; if its job is gone, the same command goes on with it"
 
 
 _LISTED = 5

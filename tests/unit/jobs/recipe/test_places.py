@@ -57,3 +57,9 @@ def test_an_override_that_the_shell_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text("name: r\n")
     with pytest.raises(RecipeError, match="run_dir=~/runs begins with ~"):
         load_recipe(str(tmp_path / "r.yaml"), ["run_dir=~/runs"])
+
+
+@pytest.mark.parametrize("value", [".", "..", " .. "])
+def test_a_name_is_no_folder_above(value: str) -> None:
+    with pytest.raises(RecipeError, match=r"^r.yaml: name=.* is no name but a folder: runs lie in runs/NAME"):
+        check_places(recipe("name", value), "r.yaml")

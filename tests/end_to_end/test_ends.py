@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM, to the command and to its whole process group: one line, the exit code, what MLflow keeps."""
 
+import json
 import re
 import signal
 import subprocess
@@ -55,6 +56,21 @@ def test_a_training_is_ended_by_signals_to_its_whole_group(workplace: Workplace,
         said = re.search(r"stopped after step (\d+) of 3000, with a checkpoint", printed)
         assert said, printed
         assert (output / f"checkpoints/step-{int(said[1]):08d}/COMPLETE.json").exists()
+
+
+def test_a_second_training_of_the_same_folder_is_told_who_is_there(workplace: Workplace) -> None:
+    """Two drivers at once; the first one goes on to its end as if nothing had been."""
+    output = workplace.folder / "twice"
+    first = workplace.start_in_group("train", f"train.output={output}")
+    wait_for_checkpoint(first, output)
+    told = workplace.run("train", f"train.output={output}", code=2)
+    assert f"process {first.pid}" in told and "Traceback" not in told
+    printed, _ = first.communicate(timeout=400)
+    assert first.returncode == 0, printed
+    assert len(json.loads((output / "attempts.json").read_text())) == 1
+    client = MlflowClient(tracking_uri=f"sqlite:///{workplace.folder}/mlflow.db")
+    assert client.get_run(run_id_of(output)).info.status == "FINISHED"
+    assert "nothing to do" in workplace.run("train", f"train.output={output}")
 
 
 @pytest.mark.parametrize("name", ["raylet", "gcs_server"])

@@ -1,0 +1,112 @@
+"""What two ranks send in a step, counted call by call: as the planner says, and by rows only at stages 2 and 3."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from distributed_ranks import run_ranks
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from toys import ROW_FORMAT, toy_comparison, toy_reward_model
+
+from rm_core.batches.packed import collate
+from rm_core.planner import roofline
+from rm_core.train_config.config import TrainConfig, ZeroConfig
+from rm_core.training import engine as engine_module
+from rm_core.training.engine import ZeroEngine
+
+pytestmark = pytest.mark.drill
+
+STAGES = {0: "fp32", 1: "bf16", 2: "bf16", 3: "bf16"}
+GATHERS = ("_allgather_base_", "allgather_into_tensor_coalesced_", "allgather_")
+SCATTERS = ("_reduce_scatter_base_", "reduce_scatter_tensor_coalesced_", "reduce_scatter_")
+KINDS = {
+    "c10d.allreduce_": "all-reduce",
+    **{f"c10d.{name}": "gather" for name in GATHERS},
+    **{f"c10d.{name}": "reduce-scatter" for name in SCATTERS},
+}
+SMALL = 64
+"""Elements of a tensor that is a flag or a norm, and no weights or gradients."""
+
+
+class Counted(TorchDispatchMode):
+    """Bytes of the collectives that run inside, by kind: those of the whole tensor, as the ring's formulas take it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes: Counter[str] = Counter()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        name = str(func).rpartition(".")[0]
+        if name.startswith("c10d."):
+            tensors = [one for one in _tensors(args) if one.numel() > SMALL]
+            if name in KINDS and tensors:
+                self.bytes[KINDS[name]] += max(one.numel() * one.element_size() for one in tensors)
+            else:
+                assert not tensors or name == "c10d.broadcast_", name
+        return func(*args, **(kwargs or {}))
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return [value]
+    return [one for part in value for one in _tensors(part)] if isinstance(value, list | tuple) else []
+
+
+def step_of(stage: int, num_rows: int) -> Counter[str]:
+    """Bytes of one step of so many rows, the third of a training: at stage 3 DeepSpeed traces the first."""
+    config = TrainConfig(precision=STAGES[stage], zero=ZeroConfig(stage=stage))
+    engine = ZeroEngine(toy_reward_model(), config, lambda _, step: 1.0)
+    rows = [collate([toy_comparison(seed)], row_format=ROW_FORMAT) for seed in range(num_rows)]
+
+    def step() -> None:
+        for row in rows:
+            engine.backward(engine.forward(row).square().mean())
+        engine.step()
+
+    step()
+    step()
+    with Counted() as counted:
+        step()
+    return counted.bytes
+
+
+def steps() -> dict[tuple[int, int], Counter[str]]:
+    made = engine_module.deepspeed_config
+
+    def without_persistence(config: TrainConfig) -> dict[str, Any]:
+        """Else weights as small as a toy's are kept whole after their first use."""
+        given = made(config)
+        given["zero_optimization"] |= {
+            "stage3_param_persistence_threshold": 0,
+            "stage3_max_reuse_distance": 0,
+            "stage3_max_live_parameters": 0,
+        }
+        return given
+
+    engine_module.deepspeed_config = without_persistence
+    return {(stage, rows): step_of(stage, rows) for stage in STAGES for rows in (1, 4)}
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, int], Counter[str]]:
+    [first, second] = run_ranks(steps, 2, Path(tmp_path_factory.mktemp("collectives")))
+    assert first == second
+    return dict(first)
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_step_sends_what_the_planner_takes_it_to_send(found: Any, stage: int, rows: int) -> None:
+    """The gradient is reduced once a step at stages 0 and 1, however many rows it has; once a row at 2 and 3."""
+    sent, numel = found[stage, rows], sum(weight.numel() for weight in toy_reward_model().parameters())
+    ring = {"all-reduce": 2, "gather": 1, "reduce-scatter": 1}
+    of_ring = sum(ring[kind] * size for kind, size in sent.items()) / 2  # (N - 1) / N of a tensor, at two ranks
+    arch = SimpleNamespace(numel=numel, trained_numel=numel)
+    setting = SimpleNamespace(gpus=2, stage=stage, itemsize=4 if STAGES[stage] == "fp32" else 2)
+    assert of_ring == pytest.approx(roofline._sent(arch, setting, rows), rel=0.02)

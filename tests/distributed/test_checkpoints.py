@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from distributed_ranks import run_ranks, with_drills
+from distributed_ranks import RunsOfCases, run_ranks, with_drills
 from kept_states import keep, restore
 from toys import ROW_FORMAT, toy_comparison, toy_image, toy_reward_model
 
@@ -19,6 +19,7 @@ from rm_core.training.engine import ZeroEngine
 
 COMPARISONS = 12
 CASES = [(0, "fp32"), (1, "fp32"), (2, "fp32"), (3, "fp32"), (1, "bf16"), (2, "bf16"), (3, "bf16")]
+QUICK = [(1, "bf16"), (3, "fp32")]
 MOVES = [  # (ranks, stage) that wrote -> (ranks, stage) that read, all in float32
     ((2, 3), (3, 2)), ((2, 2), (1, 3)), ((3, 1), (2, 0)), ((1, 0), (2, 3)), ((4, 3), (2, 3)), ((2, 3), (4, 3)),
 ]  # fmt: skip
@@ -71,17 +72,21 @@ def read(cases: list[tuple[int, str, str]]) -> dict[Any, Any]:
     return found
 
 
+def read_same(cases: list[tuple[int, str]], folder: str) -> dict[Any, Any]:
+    return read([(stage, precision, f"{folder}/{stage}-{precision}") for stage, precision in cases])
+
+
 @pytest.fixture(scope="module")
-def same(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
+def same(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunsOfCases, RunsOfCases]:
+    """What the writing ranks went on to, and what fresh ones did from the checkpoint."""
     folder = tmp_path_factory.mktemp("same")
-    written = run_ranks(write, 2, folder / "write", CASES, str(folder))[0]
-    cases = [(stage, precision, f"{folder}/{stage}-{precision}") for stage, precision in CASES]
-    return written, run_ranks(read, 2, folder / "read", cases)[0]
+    written = RunsOfCases(write, CASES, QUICK, folder / "write", str(folder))
+    return written, RunsOfCases(read_same, CASES, QUICK, folder / "read", str(folder))
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}-{case[1]}")
-def test_the_same_ranks_repeat_bit_for_bit(same: tuple[Any, Any], case: tuple[int, str]) -> None:
-    (norms, rates, weights), (norms_again, rates_again, weights_again) = (side[case] for side in same)
+@pytest.mark.parametrize(("stage", "precision"), with_drills(CASES, QUICK))
+def test_the_same_ranks_repeat_bit_for_bit(same: tuple[RunsOfCases, RunsOfCases], stage: int, precision: str) -> None:
+    (norms, rates, weights), (norms_again, rates_again, weights_again) = (runs[stage, precision][0] for runs in same)
     assert norms == norms_again and rates == rates_again
     assert weights.keys() == weights_again.keys()
     for name, value in weights.items():

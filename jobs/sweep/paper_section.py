@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from statistics import fmean
 
+from jobs.pages.paper_table import PaperTable, Row
 from jobs.pages.sweep_page import PaperCell, PaperRowView, PaperView
-from jobs.sweep.paper_table import PaperTable, Row
 from rm_core.scaling.series import TrialPoint
 
 __all__ = ["Measured", "measured", "paper_lines", "paper_view"]

@@ -174,7 +174,9 @@ class TrialWork:
         try:
             count = min(self._wait_for_room(need), most)
             share = replace(self._job.cluster, num_cpus=count, num_gpus=count if on_gpus else 0)
-            return evaluate.run(self._task.recipe, share, self._queue.placed)
+            report = evaluate.run(self._task.recipe, share, self._queue.placed)
+            assert report is not None, "a sweep's recipes name a split"
+            return report
         finally:
             self._queue.leave()
 

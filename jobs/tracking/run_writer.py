@@ -161,7 +161,14 @@ class RunWriter:
 
         Every evaluation of other numbers is a step of its own, so that the newest ones are those that MLflow shows.
         """
-        found = {f"eval/{_in_its_section(name)}": value for name, value in numbers.items()}
+        self._log_newest({f"eval/{_in_its_section(name)}": value for name, value in numbers.items()})
+
+    def log_suite(self, suite: str, numbers: Mapping[str, float]) -> None:
+        """Log the numbers of a published benchmark below ``suite/NAME/``, as `log_evaluation` does."""
+        self._log_newest({f"suite/{suite}/{name}": value for name, value in numbers.items()})
+
+    def _log_newest(self, found: Mapping[str, float]) -> None:
+        """Log numbers at a step after those of other values; nothing where all are there already."""
         earlier = self.metrics()
         if any(earlier.get(name) != value for name, value in found.items()):
             known = [name for name in found if name in earlier]

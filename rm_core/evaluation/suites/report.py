@@ -56,9 +56,9 @@ class SuiteReport:
         return SUITES[self.suite].layout
 
     @property
-    def main(self) -> SuiteNumber:
-        """The suite's main number."""
-        return next(iter(self.numbers.values()))
+    def main(self) -> tuple[str, SuiteNumber]:
+        """The suite's main number and its name."""
+        return next(iter(self.numbers.items()))
 
     def table(self) -> list[tuple[str, list[float | None]]]:
         """Label and a value a column, None where the number is not there; rows with none of their own are left out."""

@@ -4,8 +4,8 @@ import pytest
 from sweep_folders import trial_point
 
 from data_pipeline.errors import RecipeError
+from jobs.pages.paper_table import PaperTable, load_table, table_names
 from jobs.sweep.paper_section import measured, paper_lines
-from jobs.sweep.paper_table import PaperTable, load_table, table_names
 
 
 def computed(table: PaperTable) -> set[tuple[str, str, str]]:

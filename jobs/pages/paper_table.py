@@ -116,7 +116,7 @@ class PaperTable:
 @cache
 def table_names() -> tuple[str, ...]:
     """The tables there are, sorted."""
-    folder = files("jobs.sweep").joinpath("paper_tables")
+    folder = files("jobs.pages").joinpath("paper_tables")
     return tuple(sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")))
 
 
@@ -129,7 +129,7 @@ def load_table(name: str) -> PaperTable:
     """
     if name not in table_names():
         raise RecipeError(f"sweep.paper_table={name!r} is not known; there are {', '.join(table_names())}")
-    text = files("jobs.sweep").joinpath("paper_tables", f"{name}.yaml").read_text(encoding="utf-8")
+    text = files("jobs.pages").joinpath("paper_tables", f"{name}.yaml").read_text(encoding="utf-8")
     value: Mapping[str, Any] = yaml.safe_load(text)
     return PaperTable(
         name=name,

@@ -51,10 +51,10 @@ def prepare(recipe: Recipe) -> Evaluation:
             than the data have.
         RunError: the store doesn't answer.
     """
-    check_tracking(recipe.tracking)
     config = with_absolute_paths(recipe.evaluate, "model", "data", "output")
     if not config.suites and (config.split is None or config.rewards is not None):
         raise RecipeError("nothing is evaluated: name a split (evaluate.split=heldout) or evaluate.suites=[...]")
+    check_tracking(recipe.tracking)
     if config.rewards is not None:
         given = replace(config, rewards=absolute(config.rewards), split=None)
         return Evaluation(recipe=recipe, config=given, data=None, lineage={})

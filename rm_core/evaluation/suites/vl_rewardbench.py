@@ -124,7 +124,7 @@ SUITE = Suite(
         rows={
             "official groups": _row("official"),
             "groups of R1-Reward": _row("r1_legacy"),
-            "the same, first row of each id": _row("distinct/r1_legacy", "distinct/overall"),
+            "groups of R1-Reward, first row of each id": _row("distinct/r1_legacy", "distinct/overall"),
         },
         about="The official groups hold 183, 749 and 318 pairs, those of R1-Reward 484, 448 and 318: compare General, "
         "Halluc and Macro within one grouping only.",

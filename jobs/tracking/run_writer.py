@@ -22,7 +22,7 @@ from data_pipeline.shown import masked
 from data_pipeline.storage import exists, is_local, local_copy
 from jobs.recipe.schema import Recipe, to_flat_params, to_yaml
 
-__all__ = ["ATTEMPTS", "GOING_ON", "MAX_TAG_CHARS", "SECONDS_TAG", "RunWriter", "source_tags", "with_part"]
+__all__ = ["ATTEMPTS", "GOING_ON", "MAX_TAG_CHARS", "SECONDS_TAG", "SUITE_TAG", "RunWriter", "source_tags", "with_part"]
 
 
 ATTEMPTS = "Attempts"
@@ -74,6 +74,8 @@ def _git_commit() -> str | None:
 
 
 MAX_PARAM_CHARS = 6000  # of a parameter's value
+SUITE_TAG = "suite."
+"""Begins the tags, of runs and of registered versions, that say what a published benchmark gave."""
 MAX_TAG_CHARS = 8000
 MAX_DIGEST_CHARS = 36
 PARAMS_A_BATCH = 100

@@ -58,7 +58,7 @@ def test_given_rewards_are_measured_in_place_of_a_model(tmp_path: Path) -> None:
     run = client.get_run(json.loads((output / "job_state.json").read_text())["mlflow_run_id"])
     assert run.data.metrics[f"suite/{SUITE}/acc"] == 0.7  # of the newest, 119 of 170
     assert [one.value for one in client.get_metric_history(run.info.run_id, f"suite/{SUITE}/acc")] == [0.5, 0.7]
-    assert run.data.tags[f"suite.{SUITE}"] == "170 rows, 10 without rewards, which are wrong"
+    assert run.data.tags[f"suite.{SUITE}"] == "acc 0.700 on 170 rows, 10 without rewards, which are wrong"
     assert "MM-RLHF-RewardBench" in run.data.tags["mlflow.note.content"]
 
 

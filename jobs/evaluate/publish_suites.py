@@ -23,8 +23,9 @@ from rm_core.evaluation.suites.files import SuiteData
 from rm_core.evaluation.suites.report import SuiteReport
 from rm_core.scoring.scored_file import SCORED_FILE
 
-__all__ = ["publish_suites"]
+__all__ = ["SUITES_FILE", "publish_suites"]
 
+SUITES_FILE = "suites.json"
 _HEADING = "Published benchmarks"
 
 
@@ -50,7 +51,7 @@ def publish_suites(
         write_atomic(join(output, "suites.html"), render_suites(views, title=title, facts=facts).encode())
     else:
         write_page(evaluation, report, views)
-    write_atomic(join(output, "suites.json"), (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
+    write_atomic(join(output, SUITES_FILE), (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
     _track(evaluation, reports, "suites.html" if report is None else "report.html")
     _show(reports, join(recipe.evaluate.output, "suites.md"))
 
@@ -68,7 +69,7 @@ def _track(evaluation: Evaluation, reports: Sequence[SuiteReport], page: str) ->
             tracker.log_file(
                 join(output, SUITES_FOLDER, one.suite, SCORED_FILE), f"evaluation/{SUITES_FOLDER}/{one.suite}"
             )
-        for name in ("suites.json", "suites.md", page):
+        for name in (SUITES_FILE, "suites.md", page):
             tracker.log_file(join(output, name), "evaluation")
         tags = {f"{SUITE_TAG}{one.suite}": _in_a_line(one) for one in reports}
         tracker.set_tags(tags)

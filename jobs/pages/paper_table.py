@@ -29,6 +29,8 @@ class Column:
     """The heading above it, shared with its neighbours."""
     ours: str | None = None
     """The source of an evaluation whose accuracy belongs here."""
+    suite: str | None = None
+    """The number of a published benchmark that belongs here, ``SUITE/NUMBER``; it goes before `ours`."""
     mean_ours: tuple[int, ...] = ()
     """Columns whose mean belongs here, where all of them were measured."""
 

@@ -114,7 +114,7 @@ class TrialWork:
             metrics=metrics_of(recipe.tracking, run_id),
             run_id=run_id,
         )
-        numbers = report.numbers()
+        numbers = report.numbers() | {f"suite/{name}": value for name, value in point.suites.items()}
         self._job.folder.write_point(point, numbers)
         return {"state": "finished", "reason": "", "metric": numbers.get(self._job.metric)}
 

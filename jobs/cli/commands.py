@@ -46,6 +46,7 @@ COMMANDS: dict[str, RecipeCommand | CommandGroup | PlainCommand] = {
             "tracking.uri": Option(None, "that store itself"),
             "output": Option("compare.html", "the page"),
             "items": Option(20, "Comparisons to list for each side", Bounds(at_least=0)),
+            "suite": Option(None, "a published benchmark that both were measured on, in place of the split"),
             "confidence": Option(
                 95, "of the intervals, in percent", Bounds(above=0, below=100, cure="in percent, such as 95")
             ),

@@ -1,10 +1,12 @@
 """Rewards of held-out Comparisons (`evaluate`) and of your own records (`score`), and two models compared (`compare`).
 
-evaluate          the command: prepare -> score the split -> publish
+evaluate          the command: prepare -> score the split -> publish; then the suites
 prepare           model verified, data opened
 publish           report, MLflow, terminal
+suites            published benchmarks: rewards of all their rows, by a model or given, and what they are worth
+publish_suites    suites.json, suites.md, the page, MLflow, terminal
 score             JSON lines in, the same lines with rewards out
 score_parts       finished parts of the output of `score`, until they are put together
-scoring_actors    score for both commands: one process a GPU, or one a CPU
+scoring_actors    score for both commands and the suites: one process a GPU, or one a CPU
 compare           reads what two evaluations wrote
 """

@@ -16,6 +16,7 @@ from jobs.runtime.terminal import columns, say
 from jobs.tracking.store import download, find_run
 from rm_core.evaluation.matching import ItemDifference, largest_differences, match
 from rm_core.evaluation.paired import PairedComparison, PairedGroup, compare_paired
+from rm_core.evaluation.suites.names import SUITE_NAMES
 from rm_core.scoring.scored import ScoredComparison
 from rm_core.scoring.scored_file import SCORED_FILE, read_scored
 
@@ -34,6 +35,7 @@ def run(
     tracking_uri: str | None,
     output: str,
     items: int,
+    suite: str | None,
     confidence: int,
     json: bool,
     common: bool,
@@ -46,6 +48,7 @@ def run(
         tracking_uri: that store itself, in place of a recipe.
         output: the page.
         items: Comparisons to list for each side.
+        suite: a published benchmark, in place of the split.
         confidence: of the intervals, in percent.
         json: print JSON in place of tables, and write no page.
         common: compare what both scored, where one has more.
@@ -55,7 +58,7 @@ def run(
         RunError: the store can't be reached.
     """
     uri = _store(recipe, tracking_uri)
-    (name_a, scored_a), (name_b, scored_b) = _scored(a, uri), _scored(b, uri)
+    (name_a, scored_a), (name_b, scored_b) = _scored(a, uri, suite), _scored(b, uri, suite)
     matched = match(scored_a, scored_b)
     if not common or not matched.a:
         matched.check_same()
@@ -83,13 +86,17 @@ def _store(recipe: str | None, tracking_uri: str | None) -> str | None:
     return load_recipe(recipe).tracking.uri
 
 
-def _scored(place: str, uri: str | None) -> tuple[str, list[ScoredComparison]]:
+def _scored(place: str, uri: str | None, suite: str | None) -> tuple[str, list[ScoredComparison]]:
     """What to call it, and its rewards."""
-    for url in (join(place, SCORED_FILE), join(place, "evaluate", SCORED_FILE)):
+    if suite is not None and suite not in SUITE_NAMES:
+        raise RecipeError(f"suite={suite} is no published benchmark: there are {', '.join(SUITE_NAMES)}")
+    file = SCORED_FILE if suite is None else f"suites/{suite}/{SCORED_FILE}"
+    for url in (join(place, file), join(place, "evaluate", file)):
         if exists(url):
             return place, read_scored(url)
     if "://" in place or Path(place).exists():
-        raise MissingInput(f"{place!r} holds no {SCORED_FILE}: `basereward evaluate` writes it beside its report")
+        cure = "" if suite is None else f" with evaluate.suites=[{suite}]"
+        raise MissingInput(f"{place!r} holds no {file}: `basereward evaluate`{cure} writes it beside its report")
     if uri is None:
         raise MissingInput(
             f"{place!r} is no folder with {SCORED_FILE}: if it is a run, say where MLflow keeps it, with recipe=demo "
@@ -97,7 +104,7 @@ def _scored(place: str, uri: str | None) -> tuple[str, list[ScoredComparison]]:
         )
     run_found = find_run(uri, place)
     with tempfile.TemporaryDirectory() as folder:
-        return run_found.title, read_scored(download(uri, run_found, f"evaluation/{SCORED_FILE}", folder))
+        return run_found.title, read_scored(download(uri, run_found, f"evaluation/{file}", folder))
 
 
 def _show(

@@ -1,8 +1,9 @@
-"""`basereward evaluate`: an exported model + one split of prepared data -> report, rewards, MLflow metrics.
+"""`basereward evaluate`: an exported model, one split of prepared data, benchmarks -> report, rewards, MLflow metrics.
 
     prepare   verify the model, open the data
     here      score the split by `scoring_actors` -> scored.parquet -> numbers (`rm_core.evaluation.metrics`)
     publish   report, MLflow, terminal
+    suites    published benchmarks: rewards of all rows -> their own numbers; `publish_suites` shows them
 
 Numbers go to the MLflow run of the model's training where the tracking store has it.
 """
@@ -13,12 +14,15 @@ from dataclasses import replace
 import numpy as np
 
 from cluster.session import ClusterInfo
+from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.errors import RunError
 from data_pipeline.filtering.groups import group_names
 from data_pipeline.storage import join
 from jobs.evaluate.prepare import Evaluation, prepare
 from jobs.evaluate.publish import publish
+from jobs.evaluate.publish_suites import publish_suites
 from jobs.evaluate.scoring_actors import ScoringJob, collect, scored_rows
+from jobs.evaluate.suites import measure_suites, open_suites
 from jobs.recipe.schema import Recipe
 from jobs.runtime.leases import writes
 from jobs.runtime.ray_session import open_cluster
@@ -35,8 +39,8 @@ _CHUNK = 64
 @writes("evaluate.output")
 def run(
     recipe: Recipe, opened: ClusterInfo | None = None, placed: Callable[[], None] | None = None
-) -> EvaluationReport:
-    """Evaluate `recipe.evaluate.model` and write its report.
+) -> EvaluationReport | None:
+    """Evaluate `recipe.evaluate.model` and write its report; None where no split is scored, only suites.
 
     Args:
         opened: the cluster, or the share of it, that a larger job has for this evaluation.
@@ -47,21 +51,35 @@ def run(
         RunError: the split is empty, a reward is not finite, or a scoring process died.
     """
     evaluation = prepare(recipe)
+    suites = open_suites(evaluation.config)  # a wrong file is refused before anything is scored
+    report = None if evaluation.data is None else _evaluate_split(evaluation, evaluation.data, opened, placed)
+    if suites:
+        publish_suites(evaluation, suites, measure_suites(recipe, evaluation.config, suites, opened), report)
+    return report
+
+
+def _evaluate_split(
+    evaluation: Evaluation, data: PreparedData, opened: ClusterInfo | None, placed: Callable[[], None] | None
+) -> EvaluationReport:
     config = evaluation.config
-    scored = score_split(evaluation, opened, placed)
+    scored = score_split(evaluation, data, opened, placed)
     write_scored(join(config.output, SCORED_FILE), scored, evaluation.origin())
     report = evaluate(
         scored, confidence=config.confidence, bootstrap_samples=config.bootstrap_samples, seed=config.seed
     )
-    publish(evaluation, report)
+    publish(evaluation, data, report)
     return report
 
 
 def score_split(
-    evaluation: Evaluation, opened: ClusterInfo | None = None, placed: Callable[[], None] | None = None
+    evaluation: Evaluation,
+    data: PreparedData,
+    opened: ClusterInfo | None = None,
+    placed: Callable[[], None] | None = None,
 ) -> list[ScoredComparison]:
     """Every Comparison of the split, each scored once, in the order of the data and with its group."""
-    config, data = evaluation.config, evaluation.data
+    config = evaluation.config
+    assert config.split is not None, "prepared data are opened for a split"
     whole = data.split_indices(config.split)
     rows = whole[: config.limit]
     if len(rows) == 0:

@@ -7,7 +7,8 @@ from typing import Any
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.encoding.reading import Reading
 from data_pipeline.encoding.tokenizer import tokenizer_fingerprint
-from data_pipeline.storage import remove_drafts
+from data_pipeline.errors import RecipeError
+from data_pipeline.storage import absolute, remove_drafts
 from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.schema import EvaluateConfig, Recipe, with_absolute_paths
 from jobs.runtime.terminal import say
@@ -27,13 +28,14 @@ class Evaluation:
     recipe: Recipe
     config: EvaluateConfig
     """The recipe's, with absolute paths; `data` is the path of a manifest."""
-    data: PreparedData
+    data: PreparedData | None
+    """None where no split is scored."""
     lineage: Mapping[str, Any]
-    """What the model says of its origin."""
+    """What the model says of its origin; empty for rewards that are given."""
 
     def origin(self) -> ScoredOrigin | None:
         """What its rewards are of, for an ensemble that looks for them; None where only some of the split is scored."""
-        if self.config.limit is not None:
+        if self.config.limit is not None or self.data is None or self.config.split is None:
             return None
         model = marker_sha256(local_model(self.config.model))
         fingerprint = self.data.manifest.fingerprint
@@ -41,26 +43,37 @@ class Evaluation:
 
 
 def prepare(recipe: Recipe) -> Evaluation:
-    """Check what `recipe.evaluate` names.
+    """Check what `recipe.evaluate` names; of rewards that are given nothing but their address.
 
     Raises:
+        RecipeError: neither a split nor a suite is named.
         UserError: data or model are not there, the tracking store or the experiment, or the model reads other tokens
             than the data have.
         RunError: the store doesn't answer.
     """
-    check_tracking(recipe.tracking)
     config = with_absolute_paths(recipe.evaluate, "model", "data", "output")
+    if not config.suites and (config.split is None or config.rewards is not None):
+        raise RecipeError("nothing is evaluated: name a split (evaluate.split=heldout) or evaluate.suites=[...]")
+    check_tracking(recipe.tracking)
+    if config.rewards is not None:
+        given = replace(config, rewards=absolute(config.rewards), split=None)
+        return Evaluation(recipe=recipe, config=given, data=None, lineage={})
     copy = local_model(config.model)
     lineage = verify_folder(copy)
-    config = replace(config, data=manifest_of(recipe, config.data))
-    data = PreparedData.open(config.data)
-    check_data(copy, f"evaluate.model={recipe.evaluate.model!r}", data, config.split, report=say)
+    data = None
+    if config.split is not None:
+        config = replace(config, data=manifest_of(recipe, config.data))
+        data = PreparedData.open(config.data)
+        check_data(copy, f"evaluate.model={recipe.evaluate.model!r}", data, config.split, report=say)
     remove_drafts(config.output)
     return Evaluation(recipe=recipe, config=config, data=data, lineage=lineage)
 
 
-def reading_as(recipe: Recipe, model: str) -> Recipe:
+def reading_as(recipe: Recipe, model: str, name: str) -> Recipe:
     """The recipe for reading raw records as the model in the local folder `model` does.
+
+    Args:
+        name: what messages call the model.
 
     Raises:
         RecipeError: the recipe says otherwise.
@@ -69,7 +82,7 @@ def reading_as(recipe: Recipe, model: str) -> Recipe:
     said = Reading.of_config(config, tokenizer_fingerprint(model))
     reading = reading_to_use(
         model,
-        f"score.model={recipe.score.model!r}",
+        name,
         said,
         other_name=f"recipe {recipe.name!r}",
         cure="set {key}={value} in the recipe or the command",

@@ -1,53 +1,71 @@
 """Publish an evaluation: a report in its folder, numbers and charts in MLflow, headlines in the terminal."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.shown import markdown
 from data_pipeline.storage import exists, join, parent_of
 from jobs.evaluate.prepare import Evaluation
 from jobs.pages.evaluation_report import write_report
 from jobs.pages.formats import ends, signed, signed_ends
 from jobs.pages.plots.run import bars_png
+from jobs.pages.suite_report import SuiteView
 from jobs.recipe.schema import Recipe
 from jobs.runtime.terminal import table
 from jobs.tracking.tracker import Tracker
 from rm_core.evaluation.results import EvaluationReport, Group
 from rm_core.scoring.scored_file import SCORED_FILE
 
-__all__ = ["publish"]
+__all__ = ["facts_of", "publish", "tracked", "write_page"]
 
 ACCURACY_PLOT = "plots/accuracy.png"
 
 
-def publish(evaluation: Evaluation, report: EvaluationReport) -> None:
+def publish(evaluation: Evaluation, data: PreparedData, report: EvaluationReport) -> None:
     """Write the report, log it, and show the headline numbers."""
-    recipe, config = evaluation.recipe, evaluation.config
-    facts = {
-        "model": recipe.evaluate.model,
-        "recipe of the model": str(evaluation.lineage.get("recipe", "unknown")),
-        "data": f"{recipe.evaluate.data}, split {config.split}",
-        "data fingerprint": evaluation.data.manifest.fingerprint,
-    }
-    write_report(config.output, report, title=f"Evaluation of {recipe.name}", facts=facts)
-    track(evaluation, report)
-    show(recipe, report)
+    write_page(evaluation, report)
+    with tracked(evaluation) as tracker:
+        log(tracker, evaluation, data, report)
+    show(evaluation.recipe, report)
 
 
-def track(evaluation: Evaluation, report: EvaluationReport) -> None:
-    """Log numbers and files to the model's training run, or to a run of this evaluation's own."""
+def write_page(evaluation: Evaluation, report: EvaluationReport, suites: Sequence[SuiteView] = ()) -> None:
+    """Write report.json and report.html, the page with suites where some were measured."""
+    title = f"Evaluation of {evaluation.recipe.name}"
+    write_report(evaluation.config.output, report, title=title, facts=facts_of(evaluation), suites=suites)
+
+
+def facts_of(evaluation: Evaluation) -> dict[str, str]:
+    """What was evaluated, in words."""
+    config = evaluation.recipe.evaluate
+    if config.rewards is not None:
+        return {"rewards": config.rewards}
+    facts = {"model": config.model, "recipe of the model": str(evaluation.lineage.get("recipe", "unknown"))}
+    if evaluation.data is not None:
+        facts["data"] = f"{config.data}, split {config.split}"
+        facts["data fingerprint"] = evaluation.data.manifest.fingerprint
+    return facts
+
+
+@contextmanager
+def tracked(evaluation: Evaluation) -> Iterator[Tracker]:
+    """The model's training run, or a run of this evaluation's own, which ends with the block."""
     recipe, config = evaluation.recipe, evaluation.config
     of_training = parent_of(config.model)
-    own_run = not exists(join(of_training, "job_state.json"))
+    own_run = config.rewards is not None or not exists(join(of_training, "job_state.json"))
     run_dir = config.output if own_run else of_training
     tracker = Tracker(
         recipe.tracking, run_dir=run_dir, run_name=recipe.name, adds=not own_run, patience_s=recipe.tracking.patience_s
     )
     with tracker.ended_by_errors():
-        log(tracker, evaluation, report)
+        yield tracker
     tracker.finish()
 
 
-def log(tracker: Tracker, evaluation: Evaluation, report: EvaluationReport) -> None:
+def log(tracker: Tracker, evaluation: Evaluation, data: PreparedData, report: EvaluationReport) -> None:
     """Numbers, files, charts and the table of the run's page."""
-    recipe, config, data = evaluation.recipe, evaluation.config, evaluation.data
+    recipe, config = evaluation.recipe, evaluation.config
     tracker.log_evaluation(report.numbers())
     for name in ("report.json", "report.html", SCORED_FILE):
         tracker.log_file(join(config.output, name), "evaluation")

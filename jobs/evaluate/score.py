@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from data_pipeline import storage
 from data_pipeline.config import SourceConfig
@@ -32,7 +32,7 @@ from rm_core.model_folder.folder import marker_sha256, verify_folder
 from rm_core.model_folder.remote import local_model
 from rm_core.scoring.lines import Line, LineReader, line_of
 
-__all__ = ["Chunk", "chunks_of", "run", "score_parts"]
+__all__ = ["CHUNK_LINES", "LINES_A_PART", "Chunk", "ReadsLines", "chunks_of", "run", "score_parts"]
 
 LINES_A_PART = 256
 """Lines that are done again where a run is killed on the way."""
@@ -63,6 +63,16 @@ class Chunk:
     unread: dict[str, int] = field(default_factory=dict)
 
 
+class ReadsLines(Protocol):
+    """Rows as lines to score."""
+
+    def lines(self, part: RowRange) -> Iterator[Line]:
+        """One for each row of the part, in order."""
+
+    def take_unread(self) -> dict[str, int]:
+        """How many records had a field that was not read, by the field, since this was asked before."""
+
+
 @writes("score.output", file=True)
 def run(recipe: Recipe) -> None:
     """Score `recipe.score.input`.
@@ -81,7 +91,7 @@ def run(recipe: Recipe) -> None:
         raise RecipeError(f"score.output={shown!r} is the input: give the lines with rewards a file of their own")
     copy = local_model(config.model)
     verify_folder(copy)
-    recipe = reading_as(recipe, copy)
+    recipe = reading_as(recipe, copy, f"score.model={recipe.score.model!r}")
     parts = split_rows(source, LINES_A_PART)
     again = _PASSING if config.retry_refused else ()
     folder = PartsFolder(config.output, _job(recipe, source, copy), again=again)
@@ -118,7 +128,7 @@ def _score_missing(
         )
 
 
-def chunks_of(parts: Sequence[RowRange], reader: LineReader) -> Iterator[Chunk]:
+def chunks_of(parts: Sequence[RowRange], reader: ReadsLines) -> Iterator[Chunk]:
     """The lines of every part, in chunks of about `CHUNK_BYTES`, read as they are asked for.
 
     Parts that follow each other are read in one go: to begin in the middle of a file may cost all that is before it.

@@ -1,13 +1,14 @@
 """An EvaluationReport as files: report.json for programs, report.html for people; both hold the same numbers."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from data_pipeline.storage import join, write_atomic
 from jobs.pages.environment import render
 from jobs.pages.formats import Card, Row, interval, number, percent, signed, signed_ends
 from jobs.pages.plots import evaluation as plots
+from jobs.pages.suite_report import SuiteView
 from rm_core.evaluation.intervals import Interval
 from rm_core.evaluation.results import Accuracy, EvaluationReport, Group
 
@@ -31,7 +32,14 @@ _COLUMNS = (
 )
 
 
-def write_report(folder: str, report: EvaluationReport, *, title: str, facts: Mapping[str, str]) -> None:
+def write_report(
+    folder: str,
+    report: EvaluationReport,
+    *,
+    title: str,
+    facts: Mapping[str, str],
+    suites: Sequence[SuiteView] = (),
+) -> None:
     """Write ``report.json`` and ``report.html`` into `folder`, a local path or s3://, the JSON last.
 
     Args:
@@ -39,16 +47,19 @@ def write_report(folder: str, report: EvaluationReport, *, title: str, facts: Ma
         report: what `evaluate` returned.
         title: the heading of the page.
         facts: what was evaluated and how (model, data, recipe), shown as a table in the given order.
+        suites: published benchmarks that were measured too, for the page; their numbers are in a file of their own.
     """
     document = {"title": title, "facts": dict(facts), **report.to_json()}
-    write_atomic(join(folder, "report.html"), render_html(report, title=title, facts=facts).encode())
+    write_atomic(join(folder, "report.html"), render_html(report, title=title, facts=facts, suites=suites).encode())
     write_atomic(
         join(folder, "report.json"),
         (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode(),
     )
 
 
-def render_html(report: EvaluationReport, *, title: str, facts: Mapping[str, str]) -> str:
+def render_html(
+    report: EvaluationReport, *, title: str, facts: Mapping[str, str], suites: Sequence[SuiteView] = ()
+) -> str:
     """The report as one HTML page that needs no other file and no network."""
     kinds = report.by_modality | {f"{count} responses": group for count, group in report.by_num_responses.items()}
     blank = report.blank_images
@@ -64,6 +75,7 @@ def render_html(report: EvaluationReport, *, title: str, facts: Mapping[str, str
         margins=plots.margin_bars(report.margins),
         rewards=plots.reward_band(report.rewards_by_length),
         calibration=plots.calibration_curve("Calibration", report.calibration),
+        suites=suites,
         columns=_COLUMNS,
         groups={
             "": [_row("all", report.overall)],

@@ -32,7 +32,20 @@ _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9a-fA-F:.]+")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 PLACES = frozenset(
-    ("run_dir", "data_root", "output", "path", "media_root", "tokenizer", "model", "data", "cache_dir", "input")
+    (
+        "run_dir",
+        "data_root",
+        "output",
+        "path",
+        "media_root",
+        "tokenizer",
+        "model",
+        "data",
+        "cache_dir",
+        "input",
+        "suite_root",
+        "rewards",
+    )
 )
 """Last parts of the keys of files and folders."""
 _WRITTEN = frozenset(("run_dir", "output"))

@@ -15,6 +15,7 @@ from data_pipeline.config import FieldMap, PreprocessConfig
 from data_pipeline.storage import absolute
 from jobs.recipe.sweep_config import SweepConfig
 from rm_core.ensembles.config import EnsembleConfig
+from rm_core.evaluation.suites.names import SUITE_NAMES
 from rm_core.model.config import InitModelConfig
 from rm_core.planner.config import PlanConfig
 from rm_core.train_config.config import TrainConfig
@@ -36,7 +37,7 @@ __all__ = [
 
 @dataclass(kw_only=True)
 class EvaluateConfig:
-    """Score one split of prepared data and report how often the better answer wins."""
+    """Score one split of prepared data, and published benchmarks, and report how often the better answer wins."""
 
     data: str = "shards"
     """The folder that preprocessing wrote."""
@@ -44,8 +45,8 @@ class EvaluateConfig:
     """The folder of an exported reward model."""
     output: str = "evaluate"
     """The folder for ``report.json``, ``report.html`` and ``scored.parquet``, the rewards of every response."""
-    split: str = one_of("heldout", ("heldout", "train"))
-    """The part of the data to score: heldout or train."""
+    split: str | None = one_of("heldout", ("heldout", "train"))
+    """The part of the data to score: heldout or train; null: none, only the `suites`."""
     limit: int | None = bounded(None, at_least=1)
     """Score only the first so many Comparisons of the split; unset: all."""
     token_budget: int = bounded(8192, at_least=1)
@@ -60,6 +61,19 @@ class EvaluateConfig:
     """Seed of the resampling."""
     blank_images: bool = True
     """Also score every Comparison with its images blanked out, to show whether the model looks at them."""
+    suites: list[str] = one_of([], SUITE_NAMES)
+    """Published benchmarks to measure too, each as its authors do; every row of them counts."""
+    suite_root: str | None = None
+    """The folder that has a folder for each suite, called by its name; local, ``s3://``, or ``hf://``."""
+    suite_folders: dict[str, str] = field(default_factory=dict)
+    """Suites that lie elsewhere, by name: a folder, an archive, or ``hf://datasets/...`` at a pinned commit."""
+    suite_media: dict[str, str] = field(default_factory=dict)
+    """Where the paths of a suite's pictures start, by its name; for others: the suite's folder."""
+    missing_pictures: str = one_of("fail", ("fail", "without"))
+    """What a suite's picture that is not there does: ``fail`` the command, or have its row scored ``without``, which
+    every report says."""
+    rewards: str | None = None
+    """JSON lines (suite, index, rewards) that are measured in place of a model; unset: the model scores."""
 
 
 @dataclass(kw_only=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 from data_pipeline.bounds import bounded, check_bounds, one_of
 from data_pipeline.errors import RecipeError
+from rm_core.evaluation.suites.names import SUITE_NAMES
 
 __all__ = ["StopEarlyConfig", "SweepConfig", "check_sweep_config"]
 
@@ -74,7 +75,8 @@ def check_sweep_config(config: SweepConfig) -> None:
 
 def _check_metric(metric: str) -> None:
     of_source = metric.startswith("source/") and metric.endswith("/accuracy")
-    if metric in METRICS or of_source:
+    of_suite = metric.startswith(tuple(f"suite/{name}/" for name in SUITE_NAMES))
+    if metric in METRICS or of_source or of_suite:
         return
     near = get_close_matches(metric, METRICS, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(METRICS)}, source/NAME/accuracy"

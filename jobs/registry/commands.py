@@ -7,6 +7,7 @@ from data_pipeline.errors import RecipeError
 from data_pipeline.storage import absolute
 from jobs.registry.registry import ModelRegistry, is_address
 from jobs.runtime.terminal import columns, say
+from jobs.tracking.run_writer import SUITE_TAG
 from rm_core.model_folder.folder import verify_folder
 from rm_core.model_folder.remote import local_model
 from rm_core.serving.served_model import SERVED_FILE
@@ -38,6 +39,8 @@ def register(model: str, name: str, *, tracking_uri: str | None) -> int:
     logged = registry.resolve(model if is_address(model) else f"runs:/{_run_of(model)}")
     folder = registry.local_folder(logged)
     tags = {"kind": "model"} | {key: value for key, value in _lineage(folder).items() if value}
+    if logged.run_id is not None:
+        tags |= registry.tags_of_run(logged.run_id, SUITE_TAG)
     version = registry.register(name, logged, tags=tags)
     say(f"{version.address}: {model}")
     if not os.path.isfile(os.path.join(folder, SERVED_FILE)):

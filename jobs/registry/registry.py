@@ -190,6 +190,16 @@ class ModelRegistry:
         for key, value in tags.items():
             self._client.set_model_version_tag(model.name, model.version, key, value[:MAX_TAG_CHARS])
 
+    def tag_versions_of(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags of every registered version of a run's models."""
+        for found in self._client.search_model_versions(f"run_id='{run_id}'"):
+            self.set_tags(self._of_version(found), tags)
+
+    def tags_of_run(self, run_id: str, prefix: str) -> dict[str, str]:
+        """A run's tags that begin with `prefix`."""
+        tags = self._client.get_run(run_id).data.tags
+        return {key: value for key, value in tags.items() if key.startswith(prefix)}
+
     def remove_alias(self, model: RegisteredVersion, alias: str) -> None:
         """Let `alias` stand for nothing."""
         self._client.delete_registered_model_alias(model.name, alias)

@@ -21,7 +21,7 @@ _TRACKED = frozenset({"train", "evaluate", "sweep", "ensemble", "promote", "runs
 """Commands that ask MLflow."""
 _DATA = ("data_root", "preprocess.output", "preprocess.tokenizer", "preprocess.data_root")
 _TRAIN = ("train.model", "train.data", "train.output", "train.cache_dir")
-_EVALUATE = ("evaluate.model", "evaluate.data", "evaluate.output")
+_EVALUATE = ("evaluate.model", "evaluate.data", "evaluate.output", "evaluate.suite_root", "evaluate.rewards")
 _SCORE = ("score.input", "score.output", "score.model", "score.media_root")
 _ENSEMBLE = ("ensemble.data", "ensemble.output")
 PATHS: Mapping[str, tuple[str, ...]] = {

@@ -7,7 +7,7 @@ run         search: the next trial, listed or picked by Optuna -> tune: the adap
             -> trial, trial_work: one training and its evaluation -> point: the numbers of a finished trial
             placement: which trial may take free workers; progress: states, written and shown meanwhile
 report      results: the finished trials, read from the folder -> page, plots and table
-            paper_section, paper_table: a table of the paper beside the sweep's numbers
+            paper_section: a table of the paper beside the sweep's numbers
 publish     results in the terminal, and the state of the sweep's MLflow run
 folder      all files of a sweep, which a resumed one reads; trial_files: those of a running trial
 

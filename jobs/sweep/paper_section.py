@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from statistics import fmean
 
+from jobs.pages.paper_table import PaperTable, Row
 from jobs.pages.sweep_page import PaperCell, PaperRowView, PaperView
-from jobs.sweep.paper_table import PaperTable, Row
 from rm_core.scaling.series import TrialPoint
 
 __all__ = ["Measured", "measured", "paper_lines", "paper_view"]
@@ -25,6 +25,8 @@ class Measured:
     by_source: dict[str, float]
     """Of every source of the evaluation."""
     num_seeds: int
+    notes: tuple[str, ...] = ()
+    """Which benchmarks were not measured as their authors do."""
 
 
 def measured(table: PaperTable, points: Sequence[TrialPoint]) -> dict[str, Measured]:
@@ -40,7 +42,7 @@ def paper_view(table: PaperTable, ours: Mapping[str, Measured]) -> PaperView:
     return PaperView(
         title=table.title,
         source=table.source,
-        about=table.about,
+        about=" ".join((table.about, *dict.fromkeys(note for one in ours.values() for note in one.notes))),
         row_names=table.row_names,
         headings=[(name, len(list(group))) for name, group in groupby(table.columns, key=lambda column: column.over)],
         columns=[column.name for column in table.columns],
@@ -68,14 +70,21 @@ def _of_row(table: PaperTable, row: Row, points: Sequence[TrialPoint]) -> Measur
         return Measured(values=(None,) * len(table.columns), accuracy=None, by_source={}, num_seeds=0)
     names = set.intersection(*(set(point.by_source) for point in found))
     by_source = {name: 100 * fmean(point.by_source[name] for point in found) for name in sorted(names)}
-    values = [by_source.get(column.ours) if column.ours else None for column in table.columns]
+    suites = {name: 100 * fmean(point.suites[name] for point in found) for name in _common(found)}
+    values = [suites.get(column.suite or "", by_source.get(column.ours or "")) for column in table.columns]
     for index, column in enumerate(table.columns):
         parts = [values[part] for part in column.mean_ours]
         known = [part for part in parts if part is not None]
-        if parts and len(known) == len(parts):
+        if values[index] is None and parts and len(known) == len(parts):
             values[index] = fmean(known)
     accuracy = 100 * fmean(point.accuracy for point in found)
-    return Measured(values=tuple(values), accuracy=accuracy, by_source=by_source, num_seeds=len(found))
+    notes = tuple(dict.fromkeys(note for point in found for note in point.suite_notes.values()))
+    return Measured(values=tuple(values), accuracy=accuracy, by_source=by_source, num_seeds=len(found), notes=notes)
+
+
+def _common(points: Sequence[TrialPoint]) -> list[str]:
+    """Numbers of benchmarks that all of them have."""
+    return sorted(set.intersection(*(set(point.suites) for point in points)))
 
 
 def _titles(point: TrialPoint) -> set[str]:

@@ -2,17 +2,20 @@
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from safetensors import safe_open
 
 from data_pipeline.dataset.prepared import PreparedData
-from data_pipeline.storage import escaped, join, list_files
+from data_pipeline.storage import escaped, join, list_files, read_json
+from jobs.evaluate.publish_suites import SUITES_FILE
 from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.schema import Recipe, with_absolute_paths
 from jobs.sweep.trials import TrialSpec
 from rm_core.evaluation.pairs import pair_table
 from rm_core.evaluation.results import EvaluationReport
+from rm_core.evaluation.suites.registry import SUITES
 from rm_core.model_folder.remote import local_model
 from rm_core.planner.gpus import gpu_of
 from rm_core.scaling.series import TrialPoint
@@ -61,7 +64,38 @@ def measure_point(
         train_loss=metrics["train/loss"],
         by_source={name: group.accuracy.value for name, group in report.by_source.items()},
         mlflow_run_id=run_id,
+        suites=_suite_numbers(recipe),
+        suite_notes=_suite_notes(recipe),
     )
+
+
+def _suite_numbers(recipe: Recipe) -> dict[str, float]:
+    """Numbers of the published benchmarks that the evaluation measured, by ``SUITE/NUMBER``."""
+    return {
+        f"{suite['suite']}/{name}": float(number["value"])
+        for suite in _suites(recipe)
+        for name, number in suite["numbers"].items()
+    }
+
+
+def _suite_notes(recipe: Recipe) -> dict[str, str]:
+    notes = {}
+    for suite in _suites(recipe):
+        name, rows, blind = SUITES[suite["suite"]].title, suite["num_items"], suite["without_pictures"]
+        missing = sum(suite["not_scored"].values())
+        said = [f"{blind:,} were scored without their pictures"] if blind else []
+        said += [f"{missing:,} have no rewards and are wrong"] if missing else []
+        if said:
+            notes[suite["suite"]] = f"Ours of {name}: of {rows:,} rows {' and '.join(said)}."
+    return notes
+
+
+def _suites(recipe: Recipe) -> list[dict[str, Any]]:
+    """Of ``suites.json``; none where no suite was asked for."""
+    if not recipe.evaluate.suites:
+        return []
+    found: list[dict[str, Any]] = read_json(join(recipe.evaluate.output, SUITES_FILE), dict)["suites"]
+    return found
 
 
 def _work(recipe: Recipe) -> tuple[int, float]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from data_pipeline.shown import markdown, unwrapped
 from data_pipeline.storage import exists, join, write_atomic
 from jobs.pages.formats import score
+from jobs.pages.paper_table import load_table
 from jobs.pages.sweep_page import render_page
 from jobs.pages.sweep_pictures import pictures_of
 from jobs.pages.sweep_views import Absent
@@ -26,7 +27,6 @@ from jobs.pages.sweep_words import (
     noise_words,
 )
 from jobs.sweep.paper_section import measured, paper_lines, paper_view
-from jobs.sweep.paper_table import load_table
 from jobs.sweep.results import SweepResults, evaluation_of, read_sweep
 from jobs.tracking.tracker import Tracker
 from rm_core.evaluation.matching import match

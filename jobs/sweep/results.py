@@ -118,6 +118,7 @@ def _metric(folder: str, point: TrialPoint, name: str) -> float:
     url = join(folder, "trials", point.id, "numbers.json")
     numbers: dict[str, Any] = {
         **{f"source/{source}/accuracy": value for source, value in point.by_source.items()},
+        **{f"suite/{name}": value for name, value in point.suites.items()},
         **{key: getattr(point, key) for key in ("accuracy", "log_loss", "train_loss")},
         **(read_json(url, dict) if exists(url) else {}),
     }

@@ -114,7 +114,7 @@ class TrialWork:
             metrics=metrics_of(recipe.tracking, run_id),
             run_id=run_id,
         )
-        numbers = report.numbers()
+        numbers = report.numbers() | {f"suite/{name}": value for name, value in point.suites.items()}
         self._job.folder.write_point(point, numbers)
         return {"state": "finished", "reason": "", "metric": numbers.get(self._job.metric)}
 
@@ -174,7 +174,9 @@ class TrialWork:
         try:
             count = min(self._wait_for_room(need), most)
             share = replace(self._job.cluster, num_cpus=count, num_gpus=count if on_gpus else 0)
-            return evaluate.run(self._task.recipe, share, self._queue.placed)
+            report = evaluate.run(self._task.recipe, share, self._queue.placed)
+            assert report is not None, "a sweep's recipes name a split"
+            return report
         finally:
             self._queue.leave()
 

@@ -22,7 +22,7 @@ from data_pipeline.shown import masked
 from data_pipeline.storage import exists, is_local, local_copy
 from jobs.recipe.schema import Recipe, to_flat_params, to_yaml
 
-__all__ = ["ATTEMPTS", "GOING_ON", "MAX_TAG_CHARS", "SECONDS_TAG", "RunWriter", "source_tags", "with_part"]
+__all__ = ["ATTEMPTS", "GOING_ON", "MAX_TAG_CHARS", "SECONDS_TAG", "SUITE_TAG", "RunWriter", "source_tags", "with_part"]
 
 
 ATTEMPTS = "Attempts"
@@ -74,6 +74,8 @@ def _git_commit() -> str | None:
 
 
 MAX_PARAM_CHARS = 6000  # of a parameter's value
+SUITE_TAG = "suite."
+"""Begins the tags, of runs and of registered versions, that say what a published benchmark gave."""
 MAX_TAG_CHARS = 8000
 MAX_DIGEST_CHARS = 36
 PARAMS_A_BATCH = 100
@@ -161,7 +163,14 @@ class RunWriter:
 
         Every evaluation of other numbers is a step of its own, so that the newest ones are those that MLflow shows.
         """
-        found = {f"eval/{_in_its_section(name)}": value for name, value in numbers.items()}
+        self._log_newest({f"eval/{_in_its_section(name)}": value for name, value in numbers.items()})
+
+    def log_suite(self, suite: str, numbers: Mapping[str, float]) -> None:
+        """Log the numbers of a published benchmark below ``suite/NAME/``, as `log_evaluation` does."""
+        self._log_newest({f"suite/{suite}/{name}": value for name, value in numbers.items()})
+
+    def _log_newest(self, found: Mapping[str, float]) -> None:
+        """Log numbers at a step after those of other values; nothing where all are there already."""
         earlier = self.metrics()
         if any(earlier.get(name) != value for name, value in found.items()):
             known = [name for name in found if name in earlier]

@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 __all__ = ["MEASURES", "Measure", "Series", "TrialPoint", "by_label", "series_of", "varies"]
@@ -41,6 +41,10 @@ class TrialPoint:
     by_source: dict[str, float]
     """Accuracy by the source's name."""
     mlflow_run_id: str
+    suites: dict[str, float] = field(default_factory=dict)
+    """Numbers of published benchmarks, by ``SUITE/NUMBER``."""
+    suite_notes: dict[str, str] = field(default_factory=dict)
+    """By suite: what was not measured as its authors do, in a sentence; nothing where all was."""
 
     def to_json(self) -> dict[str, Any]:
         """The point as dicts, lists and numbers, ready for `json.dumps`."""
@@ -54,11 +58,13 @@ class TrialPoint:
             ValueError: a field is missing, or one is not known.
         """
         known = {one.name for one in fields(cls)}
-        if wrong := known ^ value.keys():
+        if wrong := (known ^ value.keys()) - _LATER:
             raise ValueError(f"not the fields of a point: {', '.join(sorted(wrong))} missing or unknown")
         return cls(**value)
 
 
+_LATER = frozenset(("suites", "suite_notes"))
+"""Fields that points of an earlier version lack."""
 MOVES = 1.1
 """An axis moves a measure where it changes it by more than this factor."""
 SPAN = 1.5

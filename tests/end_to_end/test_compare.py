@@ -53,6 +53,18 @@ def test_two_runs_by_name_and_by_the_beginning_of_an_id(
     assert len(found["b_right_a_wrong"]) == 2 and found["by_modality"]["image"]["num_comparisons"] == 200
 
 
+def test_a_benchmark_is_compared_by_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, point in (("a", BAD), ("b", GOOD)):
+        write_scored(str(tmp_path / name / "evaluate/suites/rm_bench/scored.parquet"), rewards_of(point))
+    folders = (str(tmp_path / "a"), str(tmp_path / "b"), f"output={tmp_path / 'c.html'}")
+    code, told = compare(capsys, *folders, "suite=rm_bench")
+    assert code == 0 and "B is better by 0.100" in told
+    code, told = compare(capsys, *folders, "suite=rewardbench")
+    assert code == 2 and "`basereward evaluate` with evaluate.suites=[rewardbench] writes it" in " ".join(told.split())
+    code, told = compare(capsys, *folders, "suite=rm_bank")
+    assert code == 2 and "suite=rm_bank is no published benchmark" in told
+
+
 def test_folders_need_no_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_scored(str(tmp_path / "a" / "evaluate" / "scored.parquet"), rewards_of(BAD))
     write_scored(str(tmp_path / "b" / "scored.parquet"), rewards_of(BAD))

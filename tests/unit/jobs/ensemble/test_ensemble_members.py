@@ -93,6 +93,17 @@ def test_a_member_is_pinned_to_an_address_that_stays(place: Place) -> None:
     assert list_versions(tracking_uri=uri) == 0
 
 
+def test_a_version_carries_what_benchmarks_gave_before_and_after_it_was_registered(place: Place) -> None:
+    folder, uri = place.folder / "measured", f"sqlite:///{place.store}"
+    run_id = log_training(place.store, folder, "tiny", 4, place.folder / "tokens", place.folder / "run/shards")
+    place.registry.note_on_run(run_id, {"suite.rm_bench": "overall 0.700 on 798 rows"}, "note.txt", "")
+    assert register(str(folder / "export"), "measured", tracking_uri=uri) == 0
+    assert place.registry.resolve("models:/measured/1").tags["suite.rm_bench"] == "overall 0.700 on 798 rows"
+    place.registry.tag_versions_of(run_id, {"suite.rewardbench": "overall 0.800 on 2,985 rows"})
+    tags = place.registry.resolve("models:/measured/1").tags
+    assert {key for key in tags if key.startswith("suite.")} == {"suite.rm_bench", "suite.rewardbench"}
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [

@@ -131,7 +131,7 @@ def test_a_model_without_a_tokenizer_is_not_trained(place: Place, tmp_path: Path
 def test_score_refuses_a_recipe_that_reads_in_another_way(place: Place, key: str, value: Any) -> None:
     own = place.manifest.reading.all()[key]
     with pytest.raises(RecipeError) as caught:
-        reading_as(place.recipe(**{key: value}), place.export)
+        reading_as(place.recipe(**{key: value}), place.export, "score.model")
     assert f"{key} is {own!r} for the first and {value!r} for the second; set {key}={own!r}" in str(caught.value)
 
 
@@ -139,7 +139,7 @@ def test_score_reads_as_the_model_says_and_ends_with_code_2_otherwise(
     place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recipe = place.recipe()
-    assert reading_as(recipe, place.export) == recipe
+    assert reading_as(recipe, place.export, "score.model") == recipe
     lines = tmp_path / "in.jsonl"
     lines.write_text('{"prompt": "What?", "responses": ["So.", "No."]}\n')
     asked = [f"score.input={lines}", f"score.model={place.export}", f"score.output={tmp_path}/out.jsonl"]
@@ -155,11 +155,11 @@ def test_an_early_export_is_compared_with_the_data_that_it_was_trained_on(
     known = write_export(tmp_path / "known", "tiny", 1, place.tokens, lineage)
     assert reading_of(known) == place.manifest.reading
     with pytest.raises(RecipeError, match="system_prompt"):
-        reading_as(place.recipe(**{"preprocess.encode.system_prompt": "Another one."}), known)
+        reading_as(place.recipe(**{"preprocess.encode.system_prompt": "Another one."}), known, "score.model")
     gone = write_export(tmp_path / "gone", "tiny", 1, place.tokens, lineage | {"data_fingerprint": "f" * 64})
     for folder in (gone, place.early):
         assert reading_of(folder) is None
-        reading_as(place.recipe(**{"preprocess.encode.system_prompt": "Another one."}), folder)
+        reading_as(place.recipe(**{"preprocess.encode.system_prompt": "Another one."}), folder, "score.model")
         assert "only the tokenizer could be compared" in capsys.readouterr().out
 
 

@@ -18,6 +18,7 @@ OPEN_WORDS = {
     "FieldMap.*",  # names of fields in somebody's records
     "*.name", "*.output", "*.path", "*.data_root", "*.media_root", "*.data", "*.model", "*.tokenizer", "*.input",
     "*.run_dir", "*.cache_dir", "*.uri", "*.artifacts", "*.experiment", "*.address", "*.register_as",
+    "*.suite_root", "*.suite_folders", "*.suite_media", "*.rewards",
     "*.score_field", "*.system_prompt", "*.accelerator",
     "MediaConfig.allowed_hosts", "MixtureConfig.only", "WorkerGroupConfig.exclude_nodes", "LoraConfig.targets",
     "SubmitConfig.env",

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
+from jobs.pages.paper_table import load_table
 from jobs.recipe.load import load_recipe
 from jobs.recipe.sweep_config import SweepConfig, check_sweep_config
-from jobs.sweep.paper_table import load_table
 
 ROOT = Path(__file__).parents[4]
 PAGE = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")

@@ -4,8 +4,9 @@ import pytest
 from sweep_folders import trial_point
 
 from data_pipeline.errors import RecipeError
-from jobs.sweep.paper_section import measured, paper_lines
-from jobs.sweep.paper_table import PaperTable, load_table, table_names
+from jobs.pages.paper_table import PaperTable, load_table, table_names
+from jobs.sweep.paper_section import measured, paper_lines, paper_view
+from rm_core.evaluation.suites.registry import SUITES
 
 
 def computed(table: PaperTable) -> set[tuple[str, str, str]]:
@@ -147,3 +148,32 @@ def test_ours_is_the_mean_of_seeds_and_an_average_only_of_what_was_measured() ->
     assert [line[0] for line in lines[7:10]] == ["Qwen2.5-VL-7B", "→ ours", "Qwen2.5-VL-32B"]
     assert lines[8][1:] == ["not measured", "70.0", *["not measured"] * 4, "85.0", "not measured", "72.0"]
     assert len({len(line) for line in lines}) == 1
+
+
+@pytest.mark.parametrize("name", table_names())
+def test_numbers_of_benchmarks_in_tables_are_numbers_of_suites(name: str) -> None:
+    for column in load_table(name).columns:
+        if column.suite is not None:
+            suite, _, number = column.suite.partition("/")
+            assert number in {one for row in SUITES[suite].layout.rows.values() for one in row}, column
+
+
+def test_columns_are_filled_by_benchmarks_before_sources_and_say_how_they_were_measured() -> None:
+    table = load_table("head")
+    suites = {
+        "vl_rewardbench/overall": 0.75,
+        "vl_rewardbench/r1_legacy/macro": 0.7,
+        "mm_rlhf_rewardbench/acc_plus": 0.5,
+    }
+    sources = {"vl_rewardbench": 0.1, "mm_rlhf_rewardbench": 0.2}
+    note = {"vl_rewardbench": "Ours of VL-RewardBench: of 1,250 rows 1,250 were scored without their pictures."}
+    points = [
+        trial_point("2 silu", {}, seed=seed, suites=suites, by_source=sources, suite_notes=note) for seed in (0, 1)
+    ]
+    ours = measured(table, points)
+    expected = [None, None, None, 75.0, 70.0, 20.0, 50.0]
+    assert list(ours["2, SiLU"].values) == [one if one is None else pytest.approx(one) for one in expected]
+    view = paper_view(table, ours)
+    assert view.about.endswith("1,250 were scored without their pictures.") and view.about.count("1,250 rows") == 1
+    one_seed_only = measured(table, [points[0], trial_point("2 silu", {}, seed=1, by_source=sources)])
+    assert one_seed_only["2, SiLU"].values[3] == pytest.approx(10.0)

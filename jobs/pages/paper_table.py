@@ -29,6 +29,8 @@ class Column:
     """The heading above it, shared with its neighbours."""
     ours: str | None = None
     """The source of an evaluation whose accuracy belongs here."""
+    suite: str | None = None
+    """The number of a published benchmark that belongs here, ``SUITE/NUMBER``; it goes before `ours`."""
     mean_ours: tuple[int, ...] = ()
     """Columns whose mean belongs here, where all of them were measured."""
 
@@ -116,7 +118,7 @@ class PaperTable:
 @cache
 def table_names() -> tuple[str, ...]:
     """The tables there are, sorted."""
-    folder = files("jobs.sweep").joinpath("paper_tables")
+    folder = files("jobs.pages").joinpath("paper_tables")
     return tuple(sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")))
 
 
@@ -129,7 +131,7 @@ def load_table(name: str) -> PaperTable:
     """
     if name not in table_names():
         raise RecipeError(f"sweep.paper_table={name!r} is not known; there are {', '.join(table_names())}")
-    text = files("jobs.sweep").joinpath("paper_tables", f"{name}.yaml").read_text(encoding="utf-8")
+    text = files("jobs.pages").joinpath("paper_tables", f"{name}.yaml").read_text(encoding="utf-8")
     value: Mapping[str, Any] = yaml.safe_load(text)
     return PaperTable(
         name=name,

@@ -5,7 +5,7 @@ from typing import Any
 
 from data_pipeline.dataset.prepared import PreparedData
 from rm_core.model.flops import Flops, cost_model
-from rm_core.packing.sizes import PlanningTable
+from rm_core.packing.epoch import epoch_table
 from rm_core.planner.config import PlanConfig
 
 __all__ = ["Workload", "assumed_workload", "workload_of_data"]
@@ -53,10 +53,7 @@ def assumed_workload(config: PlanConfig, backbone: Any) -> Workload:
 
 def workload_of_data(data: PreparedData, backbone: Any) -> Workload:
     """Comparisons of the training split as an epoch shows them."""
-    index = data.epoch_indices("train")
-    table = PlanningTable.from_rows(
-        data.all_rows, index, places=data.row_indices(index), cost_model=cost_model(backbone)
-    )
+    table = epoch_table(data, cost_model(backbone))
     return Workload(
         comparisons=len(table),
         tokens=float(table.num_tokens.mean()),

@@ -11,6 +11,7 @@ from data_pipeline.storage.cache import ShardCache
 from rm_core.model.families import family_of
 from rm_core.model.flops import cost_model
 from rm_core.model_folder.remote import backbone_settings
+from rm_core.packing.epoch import epoch_table
 from rm_core.packing.plan import PackBudget, Plan, Stage, StagedPlan
 from rm_core.packing.sizes import PlanningTable
 from rm_core.train_config.config import TrainConfig
@@ -42,10 +43,7 @@ def make_plan(config: TrainConfig, data: PreparedData) -> tuple[PlanningTable, S
         RunError: a stage holds no Comparison.
     """
     backbone = backbone_settings(config.model, "make a folder with `basereward init-model`")
-    index = data.epoch_indices("train")
-    table = PlanningTable.from_rows(
-        data.all_rows, index, places=data.row_indices(index), cost_model=cost_model(backbone)
-    )
+    table = epoch_table(data, cost_model(backbone))
     stages = config.stages or [StageConfig(epochs=config.epochs, steps=config.max_steps)]
     plan = StagedPlan([_stage(config, table, number, stage) for number, stage in enumerate(stages)])
     if not family_of(backbone.model_type).has_vision:

@@ -18,6 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from data_pipeline.encoding.joining import as_one_record
 from data_pipeline.encoding.reading import Reading
 from data_pipeline.errors import RunError
 from data_pipeline.storage import is_local, join, name_of, write_atomic
@@ -89,7 +90,8 @@ def fixture_row(data: Comparisons, table: PlanningTable, model: RewardModel) -> 
     """The smallest Comparisons of the training split, four with images and four without, as one row."""
     size = table.num_tokens.astype(np.int64) + table.num_patches
     chosen = [_smallest(table.index, size, kind) for kind in (table.has_images, ~table.has_images)]
-    return collate([data.encoded(int(index)) for index in np.concatenate(chosen)], row_format=model.row_format)
+    items = [as_one_record(data.encoded(int(index))) for index in np.concatenate(chosen)]
+    return collate(items, row_format=model.row_format)
 
 
 def _smallest(index: npt.NDArray[Any], size: npt.NDArray[Any], kind: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:

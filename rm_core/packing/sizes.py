@@ -153,8 +153,11 @@ class PlanningTable:
         return PlanningTable(ids=ids, judged=self.judged and self.judged.take(chosen), **columns)
 
     def counts(self, rows: Integers) -> npt.NDArray[np.int64]:
-        """Counts of S steps of G Comparisons, `rows` [S, G]: int64 [S, 6] in the order of `StepCounts`."""
-        return np.stack([column.sum(axis=1, dtype=np.int64) for column in self._counted(rows)], axis=1)
+        """Counts of S steps of G Comparisons, `rows` [S, G], -1 for none: int64 [S, 6] in the order of `StepCounts`."""
+        filled: Any = rows >= 0
+        if filled.all():
+            filled = True
+        return np.stack([column.sum(axis=1, dtype=np.int64, where=filled) for column in self._counted(rows)], axis=1)
 
     def _counted(self, rows: Integers) -> tuple[Integers, ...]:
         """The columns of `StepCounts` at `rows`, each of their shape."""

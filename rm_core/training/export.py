@@ -133,9 +133,10 @@ def model_card(config: TrainConfig, lineage: Mapping[str, Any], metrics: Mapping
         metrics: of the last window of the training.
         steps: optimiser steps taken.
     """
+    what = "pairs" if config.global_batch_unit == "pairs" else "Comparisons"
     facts = {
         "Started from": f"`{_model_name(config.model)}`",
-        "Steps": f"{steps:,} of {config.global_batch} Comparisons",
+        "Steps": f"{steps:,} of {config.global_batch} {what}",
         "Objective": f"`{config.objective.name}`",
         "Peak learning rate": f"{config.optimizer.learning_rate:g}",
         "Precision": f"{config.precision}, ZeRO stage {config.zero.stage}",

@@ -181,6 +181,9 @@ class PlanningTable:
         Raises:
             RecipeError: names the largest one, its size and the budget.
         """
+        cures = "rules.max_tokens or encode.max_pixels"
+        if self.judged is not None:
+            cures = f"group_max_tokens, {cures}"
         for name, sizes, limit in (
             ("token_budget", self.num_tokens, tokens),
             ("patch_budget", self.num_patches, patches),
@@ -189,7 +192,7 @@ class PlanningTable:
             if int(sizes[largest]) > limit:
                 raise RecipeError(
                     f"Comparison {self.ids[largest]!r} needs {int(sizes[largest])} of {name}={limit}: raise {name}, "
-                    "or preprocess with a smaller rules.max_tokens or encode.max_pixels"
+                    f"or preprocess with a smaller {cures}"
                 )
 
 

@@ -69,3 +69,8 @@ def test_a_step_does_not_depend_on_the_steps_planned_with_it() -> None:
 def test_a_step_smaller_than_a_comparison_is_refused() -> None:
     with pytest.raises(RecipeError, match="train.global_batch=8 counts pairs, and Comparison 'c1' has 9: raise it"):
         plan(table([1, 9]), batch=8, steps=1)
+
+
+def test_a_group_over_a_budget_names_its_bound() -> None:
+    with pytest.raises(RecipeError, match="raise token_budget, or preprocess with a smaller group_max_tokens, rules"):
+        table([1, 1], judged=True).check_fits(tokens=1, patches=64)

@@ -10,7 +10,7 @@ Shards are opened for rows that share a prompt only, and no image is.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,26 +104,38 @@ def group_records(
     return [group for group in found if len(group.records) > 1]
 
 
-def groups_table(rows: pa.Table, groups: Iterable[Group]) -> pa.Table:
+def groups_table(rows: pa.Table, groups: Sequence[Group]) -> pa.Table:
     """All kept rows in groups, in the order of the first record of each in the table: those of one record too."""
-    grouped = {row: group for group in groups for row in group.records}
-    records = rows.select(["mark", *_SAME, *_LISTS]).to_pylist()
-    made: list[dict[str, Any]] = []
-    for row, record in enumerate(records):
-        group = grouped.get(row)
-        if record["mark"] or (group is not None and row != min(group.records)):
-            continue
-        made.append(_alone(row, record) if group is None else _together(group, records))
-    return pa.Table.from_pylist(made, schema=GROUPS_SCHEMA)
+    grouped = np.array(sorted(row for group in groups for row in group.records), dtype=np.int64)
+    kept = np.flatnonzero(pc.equal(rows["mark"], "").to_numpy())
+    alone = np.setdiff1d(kept, grouped, assume_unique=True)
+    found = rows.select([*_SAME, *_LISTS]).take(pa.array(grouped)).to_pylist()
+    records = dict(zip(grouped.tolist(), found, strict=True))
+    together = pa.Table.from_pylist([_together(group, records) for group in groups], schema=GROUPS_SCHEMA)
+    firsts = np.concatenate([alone, np.array([min(group.records) for group in groups], dtype=np.int64)])
+    return pa.concat_tables([_alone(rows, alone), together]).take(pa.array(np.argsort(firsts)))
 
 
-def _alone(row: int, record: dict[str, Any]) -> dict[str, Any]:
-    count = len(record["ranks"])
-    own = {"response_spans": [], "records": [row], "judged_counts": [count], "judged": list(range(count))}
-    return {name: record[name] for name in (*_SAME, *_LISTS)} | own
+def _alone(rows: pa.Table, alone: Ints) -> pa.Table:
+    """Groups of one record, without a Python object a row."""
+    chosen = rows.select([*_SAME, *_LISTS]).take(pa.array(alone))
+    counts = lists(chosen["ranks"]).counts
+    starts, one = np.concatenate(([0], np.cumsum(counts))), np.arange(len(alone) + 1)
+    made = {
+        "records": _list_column(one, alone),
+        "judged_counts": _list_column(one, counts),
+        "judged": _list_column(starts, np.arange(starts[-1]) - np.repeat(starts[:-1], counts)),
+        "response_spans": _list_column(np.zeros_like(one), np.zeros(0, dtype=np.int64)),
+    }
+    columns = [made[field.name] if field.name in made else chosen[field.name] for field in GROUPS_SCHEMA]
+    return pa.table(columns, schema=GROUPS_SCHEMA)
 
 
-def _together(group: Group, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _list_column(offsets: Ints, values: Ints) -> pa.ListArray:
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values, pa.int32()))
+
+
+def _together(group: Group, records: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
     first = records[group.records[0]]
     found = {name: first[name] for name in _SAME} | {
         "response_lengths": group.lengths,
@@ -138,7 +150,7 @@ def _together(group: Group, records: Sequence[dict[str, Any]]) -> dict[str, Any]
     return found
 
 
-def _spans_of(group: Group, records: Sequence[dict[str, Any]], name: str) -> Iterator[int]:
+def _spans_of(group: Group, records: Mapping[int, dict[str, Any]], name: str) -> Iterator[int]:
     """One number a span: those of the prompt, then of each response, from the record where it first stands."""
     own = {
         row: [group.spans[place] for place in judged] for row, judged in zip(group.records, group.judged, strict=True)

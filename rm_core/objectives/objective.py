@@ -103,7 +103,7 @@ class Objective:
             )
         output = output.float()
         if labels.shared is not None:  # one row of the output for each judgement: what separate Comparisons would give
-            output = output.index_select(0, labels.shared.index.to(output.device, non_blocking=True))
+            output = output[labels.shared.index.to(output.device, non_blocking=True)]
         if self._config.length_normalisation:
             output = length_normalised(output, labels.lengths.to(output.device, non_blocking=True))
         return output

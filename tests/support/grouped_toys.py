@@ -1,12 +1,23 @@
 """Toys of grouped Comparisons: the records of one prompt apart, and as one."""
 
+import io
+import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
+import PIL.Image
 from toys import toy_comparison
 
+from data_pipeline.config import PreprocessConfig, SourceConfig, SplitConfig
 from data_pipeline.encoding.encoder import EncodedComparison, EncodedImage
 from data_pipeline.encoding.joining import joined
+from data_pipeline.encoding.tokenizer import train_tokenizer
+
+PROMPTS = 3
+PAIRS = (("a", "b"), ("b", "c"), ("c", "a"), ("b", "d"))
+"""(better, worse) answers to each of the prompts that `pairs_of_prompts` writes."""
 
 # (judged responses, their ranks): a pair, the same pair the other way round, a pair again, an order with a tie of
 # which one answer stands twice, and a tie beside a win.
@@ -57,3 +68,23 @@ def grouped_toy(
     spans = [int(place < num_response_images) for place in range(count)]
     bare = [records[0], *(replace(one, images=one.images[num_images:]) for one in records[1:])]
     return joined(bare, [places for places, _ in judged], spans)
+
+
+def pairs_of_prompts(folder: Path) -> PreprocessConfig:
+    """Raw pairs, several to a prompt with its picture, a tokenizer, and how to prepare them; nothing is held out."""
+    records = []
+    for prompt in range(PROMPTS):
+        pixels = np.random.default_rng(prompt).integers(0, 256, (56, 56, 3), dtype=np.uint8)
+        buffer = io.BytesIO()
+        PIL.Image.fromarray(pixels).save(buffer, "PNG")
+        (folder / f"{prompt}.png").write_bytes(buffer.getvalue())
+        records += [
+            {"prompt": f"Say {prompt}.", "image": f"{prompt}.png", "chosen": chosen, "rejected": rejected}
+            for chosen, rejected in PAIRS
+        ]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    train_tokenizer(["Say a, b, c or d."], 300, str(folder / "model"))
+    return PreprocessConfig(
+        sources=[SourceConfig(name="pairs", path="pairs.jsonl")], data_root=str(folder), rows_per_unit=5,
+        output=str(folder / "out"), tokenizer=str(folder / "model"), split=SplitConfig(heldout_fraction=0.0),
+    )  # fmt: skip

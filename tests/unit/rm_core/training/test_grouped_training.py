@@ -1,18 +1,15 @@
 """From prepared data to gradients: a step of groups against the step of the same records apart."""
 
-import io
-import json
 from dataclasses import replace
 
-import numpy as np
-import PIL.Image
 import pytest
 import torch
+from grouped_toys import PAIRS, PROMPTS, pairs_of_prompts
 from separate_rows import assert_equal_gradients, gradients
 
-from data_pipeline.config import PreprocessConfig, SourceConfig, SplitConfig
+from data_pipeline.config import PreprocessConfig
 from data_pipeline.dataset.prepared import PreparedData
-from data_pipeline.encoding.tokenizer import load_tokenizer, train_tokenizer
+from data_pipeline.encoding.tokenizer import load_tokenizer
 from data_pipeline.pipeline import prepare
 from rm_core.batches.loader import PackLoader
 from rm_core.model.backbone import new_backbone
@@ -27,28 +24,10 @@ from rm_core.train_config.config import TrainConfig
 from rm_core.training.data_plan import make_plan, shown_more_often
 from rm_core.training.export import fixture_row
 
-PROMPTS, PAIRS = 3, [("a", "b"), ("b", "c"), ("c", "a"), ("b", "d")]
-
 
 @pytest.fixture(scope="module")
 def preprocess(tmp_path_factory: pytest.TempPathFactory) -> PreprocessConfig:
-    folder = tmp_path_factory.mktemp("grouped")
-    records = []
-    for prompt in range(PROMPTS):
-        pixels = np.random.default_rng(prompt).integers(0, 256, (56, 56, 3), dtype=np.uint8)
-        buffer = io.BytesIO()
-        PIL.Image.fromarray(pixels).save(buffer, "PNG")
-        (folder / f"{prompt}.png").write_bytes(buffer.getvalue())
-        records += [
-            {"prompt": f"Say {prompt}.", "image": f"{prompt}.png", "chosen": chosen, "rejected": rejected}
-            for chosen, rejected in PAIRS
-        ]
-    (folder / "pairs.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    train_tokenizer(["Say a, b, c or d."], 300, str(folder / "model"))
-    return PreprocessConfig(
-        sources=[SourceConfig(name="pairs", path="pairs.jsonl")], data_root=str(folder), rows_per_unit=5,
-        output=str(folder / "out"), tokenizer=str(folder / "model"), split=SplitConfig(heldout_fraction=0.0),
-    )  # fmt: skip
+    return pairs_of_prompts(tmp_path_factory.mktemp("grouped"))
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,10 @@ Transforming, by work unit (a range of rows of one file), in any order and in an
          --transform.row_builder---> BuiltRow            the five steps above for one Comparison
          --transform.units---------> UnitRecord          shards/*.arrow, units/<unit>.rows.arrow, units/<unit>.json
 
-Filtering, once, over the signals of all units; opens no shard and no image::
+Filtering, once, over the signals of all units; opens no image, and no shard but to group records of one prompt::
 
     signals --filtering.apply------> FilterResult        truncation, rules, duplicates, benchmarks, split, mixture
+            --filtering.grouping---> Group               records of one prompt, where the recipe groups them
             --filtering.finish-----> Manifest            rows, quarantine, manifest.json (last: complete)
             --dataset.prepared-----> PreparedData        what training, evaluation and `inspection` read
 

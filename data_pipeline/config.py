@@ -218,6 +218,14 @@ class PreprocessConfig:
     """Work units under way at once; unset: one for each CPU of the cluster."""
     unit_retries: int = bounded(2, at_least=0)
     """How often a failing work unit is tried again before it is put into quarantine as a whole."""
+    group_prompts: bool = False
+    """Train on the kept Comparisons of one source that ask the same as one: prompt and images are computed once, each
+    different answer once, and every record's judgement stays."""
+    group_max_responses: int = bounded(16, at_least=2, at_most=64)
+    """Different answers that a grouped Comparison holds at most; one record with more stays alone."""
+    group_max_tokens: int = bounded(8192, at_least=1)
+    """Tokens of prompt and all answers that a grouped Comparison has at most; one record with more stays alone. At most
+    `train.token_budget`, which a whole Comparison has to fit."""
     retry_refused: bool = False
     """Try again what was refused because its media could not be had (`MediaConfig.unavailable`)."""
     media: MediaConfig = field(default_factory=MediaConfig)

@@ -96,8 +96,8 @@ def _workload(recipe: Recipe, backbone: Any) -> Workload:
     try:
         data = PreparedData.open(manifest_of(recipe, place))
     except MissingInput:
-        return assumed_workload(recipe.plan, backbone)
-    return workload_of_data(data, backbone)
+        return assumed_workload(recipe.plan, backbone, recipe.train.global_batch_unit)
+    return workload_of_data(data, backbone, recipe.train.global_batch_unit)
 
 
 def _steps(config: TrainConfig, setting: Setting, workload: Workload) -> int:

@@ -45,13 +45,18 @@ def padded_tokens(comparisons: Sequence[EncodedComparison]) -> int:
     )
 
 
-def counts(comparisons: Sequence[EncodedComparison]) -> dict[str, float]:
+def counts(
+    comparisons: Sequence[EncodedComparison], groups: Sequence[EncodedComparison] | None = None
+) -> dict[str, float]:
     """Tokens and images a Comparison, and the two ideas that save tokens apart.
 
     *Packing* leaves out the padding of file order, *sharing* the repeated prompts.
+
+    Args:
+        groups: what our side computes in the place of the Comparisons, where it groups them.
     """
-    full = sum(map(full_tokens, comparisons))
-    packed, reference = sum(item.num_tokens for item in comparisons), padded_tokens(comparisons)
+    full, ours = sum(map(full_tokens, comparisons)), comparisons if groups is None else groups
+    packed, reference = sum(item.num_tokens for item in ours), padded_tokens(comparisons)
     count = len(comparisons)
     return {
         "tokens": packed / count,
@@ -60,21 +65,28 @@ def counts(comparisons: Sequence[EncodedComparison]) -> dict[str, float]:
         "fewer_tokens": reference / packed,
         "fewer_by_packing": reference / full,
         "fewer_by_sharing": full / packed,
-        "images": sum(len(item.images) for item in comparisons) / count,
+        "images": sum(len(item.images) for item in ours) / count,
         "images_reference": sum(len(item.images) * len(item.response_ids) for item in comparisons) / count,
     }
 
 
-def flop_ratio(comparisons: Sequence[EncodedComparison], size: ModelSize) -> float:
+def flop_ratio(
+    comparisons: Sequence[EncodedComparison], size: ModelSize, groups: Sequence[EncodedComparison] | None = None
+) -> float:
     """FLOPs of the padded way over those of the packed way: the speed-up of equally efficient code.
 
     Forward passes; a backward pass takes twice as many on either side. Padding tokens count, for they are computed.
+
+    Args:
+        groups: as for `counts`.
     """
-    flops, packed, reference = Flops.of(size.config()), 0.0, 0.0
-    for group in micro_batches(comparisons):
-        longest = max(item.length for item in group)
-        for item in group:
-            responses, grids = [len(ids) for ids in item.response_ids], [image.grid for image in item.images]
-            packed += flops.forward(len(item.prefix_ids), responses, grids)
-            reference += flops.forward_separate(len(item.prefix_ids), responses, grids, padded_to=longest)
-    return reference / packed
+    flops, reference = Flops.of(size.config()), 0.0
+    for batch in micro_batches(comparisons):
+        longest = max(item.length for item in batch)
+        reference += sum(flops.forward_separate(*_sizes(item), padded_to=longest) for item in batch)
+    return reference / sum(flops.forward(*_sizes(item)) for item in (comparisons if groups is None else groups))
+
+
+def _sizes(item: EncodedComparison) -> tuple[int, list[int], list[tuple[int, int, int]]]:
+    """Tokens of the prompt and of each response, and grids of the images."""
+    return len(item.prefix_ids), [len(ids) for ids in item.response_ids], [image.grid for image in item.images]

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from benchmarks.train_step.counts import counts, flop_ratio, grouped
+from benchmarks.train_step.counts import counts, flop_ratio
 from benchmarks.train_step.sides import ModelSize
-from benchmarks.train_step.turns import SIDES, Turn
+from benchmarks.train_step.turns import SIDES, Given, Steps, Turn
 from data_pipeline.encoding.encoder import EncodedComparison
 
 __all__ = ["Turns", "figures_of", "show", "summary"]
@@ -14,20 +14,19 @@ __all__ = ["Turns", "figures_of", "show", "summary"]
 Turns = dict[str, list[Turn]]
 
 
-def figures_of(turns: Turns, comparisons: Sequence[Sequence[EncodedComparison]], size: ModelSize) -> dict[str, Any]:
+def figures_of(turns: Turns, given: Sequence[Given], size: ModelSize) -> dict[str, Any]:
     """Figures of one case; ratios are medians over the turns of each turn's ratio."""
-    flat = [item for turn in comparisons for item in turn]
-    figures: dict[str, Any] = {"comparisons": len(flat), **counts(flat)}
+    flat, packed = [item for turn in given for item in turn.records], [item for turn in given for item in turn.packed]
+    figures: dict[str, Any] = {"comparisons": len(flat), **counts(flat, packed)}
     for name, found in turns.items():
         count = len(flat)
         figures[f"{name}_s"] = sum(turn.seconds for turn in found) / count
-        figures[f"{name}_all_s"] = [turn.seconds / len(given) for turn, given in zip(found, comparisons, strict=True)]
+        figures[f"{name}_all_s"] = [turn.seconds / len(one.records) for turn, one in zip(found, given, strict=True)]
         figures[f"{name}_cpu_s"] = sum(turn.cpu_s for turn in found) / count
         figures[f"{name}_prepare_s"] = sum(step.prepare_s for turn in found for step in turn.steps) / count
     for name, ending in (("reference", ""), ("grouped", "_grouped")):
         pairs = list(zip(turns["ours"], turns[name], strict=True))
-        order = grouped if name == "grouped" else list
-        bounds = [flop_ratio(order(given), size) for given in comparisons]
+        bounds = [_bound(getattr(one, name), one.packed, size) for one in given]
         figures[f"ratio{ending}"] = median(their.seconds / our.seconds for our, their in pairs)
         figures[f"cpu_ratio{ending}"] = median(their.cpu_s / our.cpu_s for our, their in pairs)
         figures[f"flops_ratio{ending}"] = median(bounds)
@@ -39,6 +38,10 @@ def figures_of(turns: Turns, comparisons: Sequence[Sequence[EncodedComparison]],
     figures["reference_peak_gb"] = turns["reference"][0].peak_bytes / 1e9
     figures["peak_memory_ratio"] = figures["ours_peak_gb"] / figures["reference_peak_gb"]
     return figures | same_start(turns)
+
+
+def _bound(steps: Steps, packed: Sequence[EncodedComparison], size: ModelSize) -> float:
+    return flop_ratio([item for step in steps for item in step], size, packed)
 
 
 def same_start(turns: Turns) -> dict[str, float]:

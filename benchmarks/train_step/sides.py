@@ -61,7 +61,7 @@ class Step:
         prepare_s: Comparisons to tensors.
         compute_s: forward, backward, clipping and the optimiser.
         cpu_s: CPU seconds of the process for both: steadier than wall seconds where other processes are at work.
-        rewards: by Comparison, before the step: float32 [K] each.
+        rewards: by Comparison, those of a group one after the other, before the step: float32 [K] each.
         gradient_norm: before clipping.
     """
 
@@ -103,7 +103,8 @@ class Ours:
             torch.autograd.backward(self._objective(output, batch.labels).terms["rank"].sum / num_pairs)
             rewards |= zip(row, output.detach().split(batch.num_responses), strict=True)
         norm = _update(self.model, self._optimizer)
-        return clock.step([rewards[place] for place in range(len(comparisons))], norm)
+        judged = [rewards[place][[*one.responses]] for place, item in enumerate(comparisons) for one in item.judged]
+        return clock.step(judged, norm)
 
 
 class Reference:

@@ -19,15 +19,42 @@ from benchmarks.train_step.sides import ModelSize, Ours, Reference, Side, Step
 from data_pipeline.encoding.encoder import EncodedComparison
 from jobs.preprocess.unit_log import peak_memory
 
-__all__ = ["SIDES", "Turn", "Worker", "side_called", "take_turn", "worker"]
+__all__ = ["SIDES", "Given", "Steps", "Turn", "Worker", "in_steps", "side_called", "take_turn", "worker"]
 
 SIDES = ("ours", "reference", "grouped")
 """In the order of the tables; "grouped" is the reference given Comparisons by length, in the reference's process."""
 STEP_BATCH = 8
 """Comparisons an optimiser step."""
+Steps = Sequence[Sequence[EncodedComparison]]
+"""Comparisons, optimiser step by step."""
 KEEP_MEMORY = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=42949672960"
 """Freed memory stays with the process: else each tensor above 32 MB is new pages, whose cost hides what is compared."""
 _CONTEXT = multiprocessing.get_context("forkserver")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What each side of one turn is given.
+
+    Attributes:
+        ours: steps of Comparisons, or of groups of one prompt.
+        reference: steps of the same records apart.
+        grouped: the same by length.
+    """
+
+    ours: Steps
+    reference: Steps
+    grouped: Steps
+
+    @property
+    def records(self) -> list[EncodedComparison]:
+        """All Comparisons apart."""
+        return [item for step in self.reference for item in step]
+
+    @property
+    def packed(self) -> list[EncodedComparison]:
+        """What our side computes."""
+        return [item for step in self.ours for item in step]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +82,14 @@ def side_called(name: str, size: ModelSize, token_budget: int) -> Side:
     return Ours(size, token_budget) if name == "ours" else Reference(size)
 
 
-def take_turn(side: Side, comparisons: Sequence[EncodedComparison]) -> Turn:
+def in_steps(comparisons: Sequence[EncodedComparison]) -> Steps:
     """Steps of `STEP_BATCH` Comparisons, in the order given."""
-    batches = [comparisons[start : start + STEP_BATCH] for start in range(0, len(comparisons), STEP_BATCH)]
-    steps = [side.step(batch) for batch in batches]
-    return Turn(steps=steps, peak_bytes=peak_memory())
+    return [comparisons[start : start + STEP_BATCH] for start in range(0, len(comparisons), STEP_BATCH)]
+
+
+def take_turn(side: Side, steps: Steps) -> Turn:
+    """These steps."""
+    return Turn(steps=[side.step(step) for step in steps], peak_bytes=peak_memory())
 
 
 class Worker:
@@ -68,14 +98,14 @@ class Worker:
     def __init__(self, line: Connection) -> None:
         self._line = line
 
-    def turn(self, comparisons: Sequence[EncodedComparison]) -> Turn:
+    def turn(self, steps: Steps) -> Turn:
         """The side's next turn; returns when it is over.
 
         Raises:
             RuntimeError: its process ended, of a fault that it has printed.
         """
         try:
-            self._line.send(comparisons)
+            self._line.send(steps)
             turn: Turn = self._line.recv()
         except (EOFError, BrokenPipeError) as error:
             raise RuntimeError("the process of one side has ended, see its traceback above") from error
@@ -103,7 +133,7 @@ def _serve(name: str, size: ModelSize, token_budget: int, threads: int, line: Co
     side = side_called(name, size, token_budget)
     while True:
         try:
-            comparisons = line.recv()
+            steps = line.recv()
         except EOFError:
             return
-        line.send(take_turn(side, comparisons))
+        line.send(take_turn(side, steps))

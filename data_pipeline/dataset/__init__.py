@@ -6,4 +6,6 @@ tables        columns of the two tables beside the shards: signals of each unit,
 manifest      Manifest: inputs, settings, counts, checksums; written last, so that a folder with one is complete
 shard_reader  one shard -> EncodedComparison or Comparison, a row at a time
 prepared      folder -> PreparedData: the kept Comparisons, for training, evaluation and inspection
+identities    rows of a shard -> which prompts and which responses are the same tokens and pictures
+grouped       PreparedData -> GroupedData: those of one prompt as one, where the recipe groups them, for training
 """

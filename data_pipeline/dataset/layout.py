@@ -5,6 +5,7 @@
     failed/<unit>.json, logs/<unit>.log            units put aside; where and how a unit was done
     media/<unit>.json                              the media files beside the records that the unit read
     rows.<address>.arrow, quarantine.<address>.jsonl   what filtering decided
+    groups.<address>.arrow                         which Comparisons ask the same, where they are grouped
     manifests/<address>.json, manifest.json        every manifest of the folder; the newest (written last: complete)
 
 ``<unit>`` is the address of a work unit and ``<address>`` that of a manifest, 20 hex digits each.
@@ -17,6 +18,7 @@ __all__ = [
     "failed_folder",
     "failure_url",
     "folder_of",
+    "groups_name",
     "kept_manifest_url",
     "kept_manifests",
     "log_url",
@@ -63,6 +65,11 @@ def folder_of(place: str) -> str:
 def rows_name(address: str) -> str:
     """The table of what filtering decided, in `ROWS_SCHEMA`."""
     return f"rows.{address}.arrow"
+
+
+def groups_name(address: str) -> str:
+    """The table of grouped Comparisons, in `GROUPS_SCHEMA`."""
+    return f"groups.{address}.arrow"
 
 
 def quarantine_name(address: str) -> str:

@@ -45,6 +45,7 @@ class SourceCounts:
     Attributes:
         shown: training Comparisons an epoch shows, repeats counted.
         unread: records that have a field that is neither read nor known to mean nothing, by the field's path.
+        groups: grouped Comparisons that the kept ones became; 0 where they are not grouped.
     """
 
     seen: int = 0
@@ -53,6 +54,7 @@ class SourceCounts:
     refused_by_reason: dict[str, int] = field(default_factory=dict)
     shown: int = 0
     unread: dict[str, int] = field(default_factory=dict)
+    groups: int = 0
 
 
 @dataclass(kw_only=True)
@@ -96,6 +98,7 @@ class Manifest:
         address: hash of config, inputs and tokenizer together: what a rerun must match.
         tokenizer: sha256 of ``tokenizer.json``.
         code: the package's version that wrote it.
+        groups_file: the table of grouped Comparisons; None where they are not grouped.
     """
 
     schema_version: int
@@ -108,6 +111,7 @@ class Manifest:
     shards: list[ShardInfo]
     rows_file: FileInfo
     quarantine_file: FileInfo
+    groups_file: FileInfo | None = None
 
     def to_json(self) -> bytes:
         """The file's bytes, which hold the checksum of their own content."""
@@ -119,6 +123,10 @@ class Manifest:
         for counts in fields["counts"]["by_source"].values():
             if not counts["unread"]:
                 del counts["unread"]  # a manifest without it keeps the fingerprint that it had
+            if not counts["groups"]:
+                del counts["groups"]
+        if fields["groups_file"] is None:
+            del fields["groups_file"]
         return fields
 
     @property
@@ -136,8 +144,9 @@ class Manifest:
         return Reading.of_manifest(self.config, self.tokenizer)
 
     def files(self, folder: str) -> list[tuple[str, str]]:
-        """(url, sha256) of every file that it names, in the output folder `folder`: rows, quarantine, then shards."""
-        files = [(storage.join(folder, info.name), info.sha256) for info in (self.rows_file, self.quarantine_file)]
+        """(url, sha256) of every file that it names, in the output folder `folder`: tables, quarantine, then shards."""
+        infos = (self.rows_file, self.quarantine_file, *([self.groups_file] if self.groups_file else []))
+        files = [(storage.join(folder, info.name), info.sha256) for info in infos]
         return files + [(file.url, file.sha256) for shard in self.shards for file in shard.files(folder)]
 
     @classmethod
@@ -156,12 +165,14 @@ class Manifest:
             counts = dict(raw.pop("counts"))
             by_source = {name: SourceCounts(**found) for name, found in counts.pop("by_source").items()}
             benchmarks = {name: BenchmarkCounts(**found) for name, found in counts.pop("benchmarks").items()}
+            groups_file = raw.pop("groups_file", None)
             return cls(
                 inputs=[InputFile(**found) for found in raw.pop("inputs")],
                 counts=Counts(**counts, by_source=by_source, benchmarks=benchmarks),
                 shards=[ShardInfo(**found) for found in raw.pop("shards")],
                 rows_file=FileInfo(**raw.pop("rows_file")),
                 quarantine_file=FileInfo(**raw.pop("quarantine_file")),
+                groups_file=FileInfo(**groups_file) if groups_file is not None else None,
                 **raw,
             )
         except CorruptData as error:

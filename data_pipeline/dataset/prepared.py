@@ -16,7 +16,7 @@ from data_pipeline.dataset.layout import folder_of
 from data_pipeline.dataset.manifest import Manifest
 from data_pipeline.dataset.shard_reader import ShardReader
 from data_pipeline.dataset.shards import read_table, table_of
-from data_pipeline.dataset.tables import ROWS_SCHEMA
+from data_pipeline.dataset.tables import GROUPS_SCHEMA, ROWS_SCHEMA
 from data_pipeline.encoding.encoder import EncodedComparison
 from data_pipeline.encoding.truncate import Cut
 from data_pipeline.errors import CorruptData
@@ -84,7 +84,7 @@ class PreparedData:
         manifest = Manifest.read(place)
         url = storage.join(folder_of(place), manifest.rows_file.name)
         rows = read_table(url, manifest.rows_file.sha256)
-        _check_rows(rows, url)
+        _check_columns(rows, ROWS_SCHEMA, url)
         return cls(place, manifest, rows, cache)
 
     def __len__(self) -> int:
@@ -92,6 +92,21 @@ class PreparedData:
 
     def __reduce__(self) -> tuple[Any, tuple[str, ShardCache | None]]:
         return (PreparedData.open, (self._place, self._cache))
+
+    @cached_property
+    def groups(self) -> pa.Table | None:
+        """The grouped Comparisons, in `GROUPS_SCHEMA`; None where the recipe does not group.
+
+        Raises:
+            CorruptData: they are not those of the manifest.
+        """
+        info = self.manifest.groups_file
+        if info is None:
+            return None
+        url = storage.join(self.folder, info.name)
+        groups = read_table(url, info.sha256)
+        _check_columns(groups, GROUPS_SCHEMA, url)
+        return groups
 
     @cached_property
     def rows(self) -> pa.Table:
@@ -119,10 +134,17 @@ class PreparedData:
         Raises:
             CorruptData: its shard is not the one that was written.
         """
-        planned = self._planned_row(index)
+        return self.encoded_row(self._planned_row(index))
+
+    def encoded_row(self, planned: int, *, first_span: int = 0) -> EncodedComparison:
+        """The Comparison in row `planned` of `all_rows` as tokens, with the bytes of its images from `first_span` on.
+
+        Raises:
+            CorruptData: its shard is not the one that was written.
+        """
         inside = slice(self._length_offsets[planned], self._length_offsets[planned + 1])
         cut = Cut(int(self._dropped_turns[planned]), tuple(self._lengths[inside].tolist()))
-        return self._read(planned, lambda shard, row, split: shard.encoded(row, cut, split))
+        return self._read(planned, lambda shard, row, split: shard.encoded(row, cut, split, first_span=first_span))
 
     def comparison(self, index: int) -> Comparison:
         """Comparison `index` as texts and image bytes, nothing cut, for reports.
@@ -146,9 +168,13 @@ class PreparedData:
 
     def prefetch(self, indices: npt.NDArray[np.integer[Any]]) -> None:
         """Begin to copy the remote shards of some Comparisons into the cache; nothing to do without one."""
+        self.prefetch_rows(self.row_indices(indices))
+
+    def prefetch_rows(self, planned: npt.NDArray[np.integer[Any]]) -> None:
+        """As `prefetch`, of rows of `all_rows`."""
         if self._cache is None or storage.is_local(self.folder):
             return
-        for shard in dict.fromkeys(self._shard[self.row_indices(indices)].tolist()):
+        for shard in dict.fromkeys(self._shard[planned].tolist()):
             for url, size, sha256 in self.manifest.shards[shard].files(self.folder):
                 self._cache.prefetch(url, size, sha256)
 
@@ -194,9 +220,9 @@ class PreparedData:
         return read_table(url, sha256 if unchecked else None, is_proven=not unchecked)
 
 
-def _check_rows(table: pa.Table, url: str) -> None:
-    """Whether it is the table that `ROWS_SCHEMA` says, without a null."""
-    for field in ROWS_SCHEMA:
+def _check_columns(table: pa.Table, schema: pa.Schema, url: str) -> None:
+    """Whether it is the table that `schema` says, without a null."""
+    for field in schema:
         found = table.schema.get_field_index(field.name)
         if found < 0 or table.schema.field(found).type != field.type or table.column(found).null_count:
             raise CorruptData(

@@ -42,12 +42,13 @@ class ShardReader:
     def __len__(self) -> int:
         return len(self._table)
 
-    def encoded(self, row: int, cut: Cut, split: str) -> EncodedComparison:
+    def encoded(self, row: int, cut: Cut, split: str, *, first_span: int = 0) -> EncodedComparison:
         """Row `row` as tokens, cut. Its arrays are read-only views of the file where nothing is cut of them.
 
         Args:
             cut: what stays; turns that go have no image.
             split: the split that filtering put the row in.
+            first_span: images and videos before this one are left out: others have read them.
         """
         batch = bisect_right(self._row_starts, row) - 1
         rows, place = self._rows[batch], row - self._row_starts[batch]
@@ -66,7 +67,7 @@ class ShardReader:
             ),
             ranks=tuple(rows.ranks[place].tolist()),
             scores=rows.scores(place),
-            images=self._spans(rows.spans(place)),
+            images=self._spans(rows.spans(place)[first_span:]),
         )
 
     def comparison(self, row: int, split: str) -> Comparison:

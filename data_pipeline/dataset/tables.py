@@ -1,14 +1,15 @@
-"""The two tables about Comparisons that lie beside the shards: what transforming found, and what filtering decided.
+"""The tables about Comparisons that lie beside the shards: what transforming found, and what filtering decided.
 
     units/<address>.rows.arrow   UNIT_ROWS_SCHEMA   one row a Comparison: sizes and signals, no decision
     rows.<address>.arrow         ROWS_SCHEMA        the same rows in plan order, with reason, split, cut and repeats
+    groups.<address>.arrow       GROUPS_SCHEMA      where `group_prompts` is on: the kept rows, by what they ask
 
 Filtering reads the first and writes the second, so that changing a rule opens no shard and no image.
 """
 
 import pyarrow as pa
 
-__all__ = ["MINHASH_VALUES", "ROWS_SCHEMA", "UNIT_ROWS_SCHEMA"]
+__all__ = ["GROUPS_SCHEMA", "MINHASH_VALUES", "ROWS_SCHEMA", "UNIT_ROWS_SCHEMA"]
 
 MINHASH_VALUES = 64
 """Values of 16 bits in a MinHash signature."""
@@ -69,3 +70,22 @@ ROWS_SCHEMA = pa.schema(
     ]
 )
 """What filtering decided: all that planning needs."""
+
+GROUPS_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),  # of its first record
+        ("source", pa.string()),
+        ("split", pa.string()),
+        ("repeats", pa.int32()),
+        ("prefix_length", pa.int32()),  # tokens, after truncation
+        ("response_lengths", _INTS),  # of its different responses
+        ("response_spans", _INTS),  # image and video spans in each of them; empty where it is of one record
+        ("image_patches", _INTS),  # one number a span, those of the prompt first
+        ("span_frames", _INTS),
+        ("records", _INTS),  # its records, as rows of the table of rows, in the order of their contents
+        ("judged_counts", _INTS),  # responses that each record judges
+        ("judged", _INTS),  # which of the group's responses these are, record after record
+        ("ranks", _INTS),  # what the record says of them, parallel to `judged`
+    ]
+)
+"""Grouped Comparisons; each kept row is in one, alone or with others."""

@@ -4,5 +4,6 @@ tokenizer   text ---------------> token ids, from tokenizer.json alone
 spans       Image, Video -------> EncodedImage, EncodedVideo: their size, and how many tokens each takes
 encoder     Comparison, media --> EncodedComparison (whole) and Segments (where it may be cut)
 truncate    lengths ------------> Cut: turns and ends of responses to cut; filtering decides, the shard reader cuts
+joining     EncodedComparisons -> one of them all, with every judgement, where they ask the same
 template    the same chat format as a Jinja template, for whoever loads the model folder with transformers
 """

@@ -38,6 +38,7 @@ __all__ = [
     "EncodedImage",
     "EncodedVideo",
     "Encoder",
+    "Judgement",
     "Segments",
     "VisionSpan",
     "check_length",
@@ -61,6 +62,25 @@ _Piece = Part | _Special
 
 
 @dataclass(frozen=True, slots=True)
+class Judgement:
+    """What one record says about some responses of a grouped Comparison: of a pair, that one is better than the other.
+
+    Two records may judge the same two responses, alike or the other way round; both stay.
+
+    Attributes:
+        id: the record's id, for messages.
+        responses: places of the judged responses; a place twice where the record has an answer twice.
+        ranks: parallel, 0 is best.
+        scores: parallel, of the source; None where it has none.
+    """
+
+    id: str
+    responses: tuple[int, ...]
+    ranks: tuple[int, ...]
+    scores: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class EncodedComparison:
     """A Comparison as the model reads it.
 
@@ -70,9 +90,10 @@ class EncodedComparison:
         split: "train" or "heldout"; "" where none was assigned.
         prefix_ids: int32 [P], the prompt with its vision tokens, up to and with ``<|im_start|>assistant\\n``.
         response_ids: K arrays int32 [R_k], each ending with ``<|im_end|>``.
-        ranks: K ranks, 0 is best.
-        scores: K scores of the source, None where it has none.
+        ranks: K ranks, 0 is best; empty where there are `judgements`.
+        scores: K scores of the source, None where it has none; empty likewise.
         images: one an image or video span, in the order of [prefix | response 1 | ... | response K].
+        judgements: of a grouped Comparison, what each of its records says; empty where it comes from one record.
     """
 
     id: str
@@ -83,6 +104,13 @@ class EncodedComparison:
     ranks: tuple[int, ...]
     scores: tuple[float | None, ...]
     images: tuple[VisionSpan, ...]
+    judgements: tuple[Judgement, ...] = ()
+
+    @property
+    def judged(self) -> tuple[Judgement, ...]:
+        """What each of its records says; of one record, its ranks and scores."""
+        whole = tuple(range(len(self.response_ids)))
+        return self.judgements or (Judgement(self.id, whole, self.ranks, self.scores),)
 
     @property
     def pictures(self) -> tuple[EncodedImage, ...]:

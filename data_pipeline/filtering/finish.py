@@ -1,10 +1,11 @@
 """All done units to one manifest: filtering, counting, and the files that make the folder complete.
 
     units/*.rows.arrow --apply.apply_filters--> reasons, splits, cuts, repeats --> rows.<address>.arrow
+    these rows, where `group_prompts` --grouping.groups_table--------------> groups.<address>.arrow
     units/*.json refusals + reasons ---------------------------------------> quarantine.<address>.jsonl
     counts that add up ----------------------------------------------------> manifests/<address>.json, manifest.json
 
-No shard and no image is opened here, so another rule costs seconds.
+No image is opened here, and no shard but for grouping, so another rule costs seconds.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ import pyarrow as pa
 
 from data_pipeline import __version__, storage
 from data_pipeline.config import PreprocessConfig
-from data_pipeline.dataset.layout import manifest_url, quarantine_name, rows_name
+from data_pipeline.dataset.layout import groups_name, manifest_url, quarantine_name, rows_name
 from data_pipeline.dataset.manifest import Counts, FileInfo, InputFile, Manifest
 from data_pipeline.dataset.shards import SCHEMA_VERSION, serialise
 from data_pipeline.dataset.tables import ROWS_SCHEMA
@@ -30,10 +31,12 @@ from data_pipeline.filtering.gather import (
     benchmarks_of,
     count,
     count_benchmarks,
+    count_groups,
     gather,
     quarantine_lines,
     read_units,
 )
+from data_pipeline.filtering.grouping import group_records, groups_table
 from data_pipeline.transform.planning import address_of, all_sources, portable_config
 from data_pipeline.transform.units import WorkUnit
 
@@ -87,7 +90,12 @@ def finish(config: PreprocessConfig, units: Sequence[WorkUnit]) -> Manifest:
     quarantine = quarantine_lines(own, gathered, filtered, config)
     counts = count(config, own, rows, quarantine)
     counts.benchmarks = count_benchmarks(benchmarks, filtered)
-    return _write(config, units, own, rows, quarantine, counts)
+    groups = None
+    if config.group_prompts:
+        shards = [shard for one in own for shard in one.record.shards]
+        groups = groups_table(rows, group_records(rows, gathered.table, shards, config))
+        count_groups(groups, counts)
+    return _write(config, units, own, rows, groups, quarantine, counts)
 
 
 def _rows(gathered: Gathered, filtered: FilterResult) -> pa.Table:
@@ -115,6 +123,7 @@ def _write(
     units: Sequence[WorkUnit],
     own: Sequence[DoneUnit],
     rows: pa.Table,
+    groups: pa.Table | None,
     quarantine: Sequence[dict[str, Any]],
     counts: Counts,
 ) -> Manifest:
@@ -125,6 +134,8 @@ def _write(
             json.dumps(line, sort_keys=True, ensure_ascii=False) + "\n" for line in quarantine
         ).encode(),
     }
+    if groups is not None:
+        files[groups_name(address)] = serialise(groups)
     infos = [FileInfo(name=name, sha256=hashlib.sha256(data).hexdigest()) for name, data in files.items()]
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
@@ -137,6 +148,7 @@ def _write(
         shards=[shard for one in own for shard in one.record.shards],
         rows_file=infos[0],
         quarantine_file=infos[1],
+        groups_file=infos[2] if groups is not None else None,
     )
     for name, data in files.items():
         storage.write_atomic(storage.join(config.output, name), data)

@@ -35,6 +35,7 @@ __all__ = [
     "benchmarks_of",
     "count",
     "count_benchmarks",
+    "count_groups",
     "gather",
     "quarantine_lines",
     "read_units",
@@ -186,3 +187,16 @@ def count_benchmarks(benchmarks: Sequence[BenchmarkRows], filtered: FilterResult
         )
         for one in benchmarks
     }
+
+
+def count_groups(groups: pa.Table, counts: Counts) -> None:
+    """Add the groups of each source to `counts`.
+
+    Raises:
+        RunError: the records in them are not the kept Comparisons.
+    """
+    records = int(pc.sum(pc.list_value_length(groups["records"])).as_py() or 0)
+    if records != counts.kept:
+        raise RunError(f"{counts.kept} Comparisons are kept, but {records} are in the groups of one prompt")
+    for found in pc.value_counts(groups["source"]).to_pylist():
+        counts.by_source[found["values"]].groups = found["counts"]

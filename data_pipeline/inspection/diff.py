@@ -142,6 +142,7 @@ def _numbers(counts: Counts) -> dict[str, int]:
         numbers |= {f"{name}: seen": one.seen, f"{name}: kept": one.kept, f"{name}: refused": one.refused}
         numbers |= {f"{name}: refused as {reason}": number for reason, number in one.refused_by_reason.items()}
         numbers[f"{name}: shown in an epoch"] = one.shown
+        numbers[f"{name}: groups of one prompt"] = one.groups
         numbers |= {f"{name}: records whose {field} was not read": number for field, number in one.unread.items()}
     for name, benchmark in counts.benchmarks.items():
         numbers |= {f"benchmark {name}: {part}": number for part, number in asdict(benchmark).items()}

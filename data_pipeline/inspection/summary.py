@@ -31,9 +31,10 @@ class SourceSummary:
         seen: items: Comparisons made and records refused; kept + refused, counted from rows and quarantine.
         by_split: kept Comparisons of each split.
         shown: Comparisons an epoch shows.
-        tokens: tokens an epoch computes, each prompt once a Comparison.
+        tokens: tokens an epoch computes, each prompt once a Comparison, or once a group.
         vision_tokens: those of them that stand for images and videos.
         repeats: the least and the most times that an epoch shows one of its training Comparisons.
+        groups: grouped Comparisons that the kept ones became; 0 where they are not grouped.
     """
 
     seen: int = 0
@@ -45,6 +46,7 @@ class SourceSummary:
     tokens: int = 0
     vision_tokens: int = 0
     repeats: tuple[int, int] = (0, 0)
+    groups: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +54,11 @@ class Budgets:
     """What an epoch costs.
 
     Attributes:
-        tokens: with each prompt once a Comparison, as packed rows compute it.
+        tokens: with each prompt once a Comparison, or once a group, as packed rows compute it.
         vision_tokens: those of them that stand for images and videos.
         tokens_apart: what it would be with one row a response.
-        images: image spans.
-        videos: video spans.
+        images: image spans that are computed.
+        videos: video spans likewise.
         pairs: ordered pairs of responses with different ranks.
         cut_prompts: kept Comparisons of both splits that lost their oldest turns.
         dropped_turns: turns they lost together.
@@ -96,35 +98,44 @@ class DataSummary:
     budgets: Budgets
 
 
-def summarise(manifest: Manifest, rows: pa.Table, refused: Refused) -> DataSummary:
+def summarise(manifest: Manifest, rows: pa.Table, refused: Refused, groups: pa.Table | None = None) -> DataSummary:
     """Count and measure.
 
     Args:
         manifest: what the folder says of itself.
         rows: every Comparison made, kept or not, in `ROWS_SCHEMA`.
         refused: the folder's quarantine.
+        groups: where Comparisons are grouped, in `GROUPS_SCHEMA`.
     """
     kept = rows.filter(pc.equal(rows["mark"], ""))
     sizes = _Sizes(kept)
+    work = sizes if groups is None else _Work(groups)
     names = list(manifest.counts.by_source)
     names += sorted({*kept["source"].unique().to_pylist(), *(source for source, _ in refused.counts)} - set(names))
-    sources = kept["source"].to_numpy(zero_copy_only=False)
-    by_source = {name: _of_source(name, sizes, sources == name, refused) for name in names}
-    total = _of_all(sizes, refused)
+    by_source = {name: _of_source(name, sizes, work, refused) for name in names}
+    total = _of_all(sizes, work, refused)
+    if groups is not None:
+        total.groups = len(groups)
+        for name, one in by_source.items():
+            one.groups = int((work.sources == name).sum())
     return DataSummary(
         total=total,
         by_source=by_source,
-        checks=tuple(_checks(manifest, rows, refused, total, by_source)),
+        checks=(
+            *_checks(manifest, rows, refused, total, by_source),
+            *([] if groups is None else _group_checks(manifest, groups, total, by_source)),
+        ),
         distributions=tuple(_distributions(sizes, manifest.config)),
-        budgets=_budgets(sizes),
+        budgets=_budgets(sizes, work),
     )
 
 
-class _Sizes:
-    """The kept rows as columns of numbers: [N] each, one a Comparison, all int64."""
+class _Work:
+    """What is computed of a table of kept rows or of groups as columns of numbers: [N] each, all int64."""
 
     def __init__(self, kept: pa.Table) -> None:
         self.num_rows = len(kept)
+        self.sources = kept["source"].to_numpy(zero_copy_only=False)
         self.splits = kept["split"].to_numpy(zero_copy_only=False)
         self.prefix = _ints(kept["prefix_length"])
         self.responses = _ints(pc.list_flatten(kept["response_lengths"]))
@@ -132,8 +143,6 @@ class _Sizes:
         self.num_responses = _ints(pc.list_value_length(kept["response_lengths"]))
         self.response_tokens = np.zeros(self.num_rows, dtype=np.int64)
         np.add.at(self.response_tokens, self.row_of_response, self.responses)
-        self.longest = np.zeros(self.num_rows, dtype=np.int64)
-        np.maximum.at(self.longest, self.row_of_response, self.responses)
         self.videos = np.zeros(self.num_rows, dtype=np.int64)
         is_video = _ints(pc.list_flatten(kept["span_frames"])) > 0
         np.add.at(self.videos, _ints(pc.list_parent_indices(kept["span_frames"])), is_video)
@@ -141,8 +150,6 @@ class _Sizes:
         self.vision = np.zeros(self.num_rows, dtype=np.int64)
         patches = _ints(pc.list_flatten(kept["image_patches"]))
         np.add.at(self.vision, _ints(pc.list_parent_indices(kept["image_patches"])), patches // PATCHES_A_TOKEN)
-        self.ties = self._tied_pairs(_ints(pc.list_flatten(kept["ranks"])))
-        self.dropped_turns = _ints(kept["dropped_turns"])
         repeats = _ints(kept["repeats"])
         self.shown = np.where(self.splits == "train", repeats, 0)
         """Times an epoch shows it; held-out ones are never shown."""
@@ -150,6 +157,17 @@ class _Sizes:
     @property
     def tokens(self) -> Numbers:
         return self.prefix + self.response_tokens
+
+
+class _Sizes(_Work):
+    """The kept rows, one a Comparison."""
+
+    def __init__(self, kept: pa.Table) -> None:
+        super().__init__(kept)
+        self.longest = np.zeros(self.num_rows, dtype=np.int64)
+        np.maximum.at(self.longest, self.row_of_response, self.responses)
+        self.ties = self._tied_pairs(_ints(pc.list_flatten(kept["ranks"])))
+        self.dropped_turns = _ints(kept["dropped_turns"])
 
     def _tied_pairs(self, ranks: Numbers) -> Numbers:
         """Pairs of responses with equal ranks, of each Comparison."""
@@ -161,7 +179,8 @@ class _Sizes:
         return pairs
 
 
-def _of_source(name: str, sizes: _Sizes, mine: npt.NDArray[np.bool_], refused: Refused) -> SourceSummary:
+def _of_source(name: str, sizes: _Sizes, work: _Work, refused: Refused) -> SourceSummary:
+    mine, computed = sizes.sources == name, work.sources == name
     reasons = Counter({reason: count for (source, reason), count in refused.counts.items() if source == name})
     shown = sizes.shown[mine]
     of_train = shown[sizes.splits[mine] == "train"]
@@ -173,13 +192,13 @@ def _of_source(name: str, sizes: _Sizes, mine: npt.NDArray[np.bool_], refused: R
         refused_by_reason=reasons,
         by_split=Counter(sizes.splits[mine].tolist()),
         shown=int(shown.sum()),
-        tokens=int((shown * sizes.tokens[mine]).sum()),
-        vision_tokens=int((shown * sizes.vision[mine]).sum()),
+        tokens=int((work.shown * work.tokens)[computed].sum()),
+        vision_tokens=int((work.shown * work.vision)[computed].sum()),
         repeats=(int(of_train.min()), int(of_train.max())) if len(of_train) else (0, 0),
     )
 
 
-def _of_all(sizes: _Sizes, refused: Refused) -> SourceSummary:
+def _of_all(sizes: _Sizes, work: _Work, refused: Refused) -> SourceSummary:
     """Not the sum of the sources: counted on its own, so that comparing the two finds mistakes."""
     of_train = sizes.shown[sizes.splits == "train"]
     return SourceSummary(
@@ -189,8 +208,8 @@ def _of_all(sizes: _Sizes, refused: Refused) -> SourceSummary:
         refused_by_reason=refused.by_reason,
         by_split=Counter(sizes.splits.tolist()),
         shown=int(sizes.shown.sum()),
-        tokens=int((sizes.shown * sizes.tokens).sum()),
-        vision_tokens=int((sizes.shown * sizes.vision).sum()),
+        tokens=int((work.shown * work.tokens).sum()),
+        vision_tokens=int((work.shown * work.vision).sum()),
         repeats=(int(of_train.min()), int(of_train.max())) if len(of_train) else (0, 0),
     )
 
@@ -226,6 +245,22 @@ def _checks(
     return checks
 
 
+def _group_checks(
+    manifest: Manifest, groups: pa.Table, total: SourceSummary, by_source: dict[str, SourceSummary]
+) -> list[Check]:
+    """The records of the groups against the kept Comparisons, and the groups against the manifest's counts."""
+    records = _ints(pc.list_value_length(groups["records"]))
+    shown = np.where(groups["split"].to_numpy(zero_copy_only=False) == "train", _ints(groups["repeats"]), 0)
+    checks = [
+        Check(what="kept, in groups of one prompt", stated=total.kept, found=int(records.sum())),
+        Check(what="shown, in groups of one prompt", stated=total.shown, found=int((records * shown).sum())),
+    ]
+    for name, found in by_source.items():
+        stated = manifest.counts.by_source.get(name)
+        checks.append(Check(what=f"groups of {name}", stated=stated.groups if stated else 0, found=found.groups))
+    return checks
+
+
 def _filtered(rows: pa.Table) -> dict[str, int]:
     found = rows["mark"].value_counts()
     return {one["values"]: one["counts"] for one in found.to_pylist() if one["values"]}
@@ -252,15 +287,15 @@ def _distributions(sizes: _Sizes, config: dict[str, Any]) -> list[Distribution]:
     return found
 
 
-def _budgets(sizes: _Sizes) -> Budgets:
+def _budgets(sizes: _Sizes, work: _Work) -> Budgets:
     apart = sizes.num_responses * sizes.prefix + sizes.response_tokens
     pairs = sizes.num_responses * (sizes.num_responses - 1) // 2 - sizes.ties
     return Budgets(
-        tokens=int((sizes.shown * sizes.tokens).sum()),
-        vision_tokens=int((sizes.shown * sizes.vision).sum()),
+        tokens=int((work.shown * work.tokens).sum()),
+        vision_tokens=int((work.shown * work.vision).sum()),
         tokens_apart=int((sizes.shown * apart).sum()),
-        images=int((sizes.shown * sizes.images).sum()),
-        videos=int((sizes.shown * sizes.videos).sum()),
+        images=int((work.shown * work.images).sum()),
+        videos=int((work.shown * work.videos).sum()),
         pairs=int((sizes.shown * pairs).sum()),
         cut_prompts=int((sizes.dropped_turns > 0).sum()),
         dropped_turns=int(sizes.dropped_turns.sum()),

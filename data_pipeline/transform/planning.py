@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 _NAME = re.compile(r"(?!\.+$)[\w.:-](?:[\w. :-]{0,98}[\w.:-])?")
+_GROUP_KEYS = ("group_prompts", "group_max_responses", "group_max_tokens")
 _TRANSFORM_KEYS = ("shape", "fields", "score_field", "responses")
 """What of a source decides what its adapter gives; the name is in every row."""
 
@@ -164,6 +165,9 @@ def portable_config(config: PreprocessConfig) -> dict[str, Any]:
     for name in ("workers", "unit_retries", "retry_refused", "output", "data_root", "tokenizer"):
         del raw[name]
     raw["media"] = _media_settings(config)
+    if not config.group_prompts:  # as earlier versions wrote it
+        for name in _GROUP_KEYS:
+            del raw[name]
     for source in [*raw["sources"], *raw["decontaminate"]["against"]]:
         _without_empty(source)
         for name in ("path", "media_root"):
@@ -183,6 +187,13 @@ def check_config(config: PreprocessConfig) -> None:
     names = [source.name for source in all_sources(config)]
     if not config.sources:
         raise RecipeError("preprocess.sources is empty: name at least one source")
+    for name in _GROUP_KEYS[1:]:
+        value = getattr(config, name)
+        if not config.group_prompts and value != getattr(PreprocessConfig(), name):
+            raise RecipeError(
+                f"preprocess.{name}={value} is read where Comparisons are grouped: leave it out, or set "
+                "preprocess.group_prompts=true"
+            )
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise RecipeError(f"preprocess.sources has {repeated[0]!r} twice: give each source its own name")
     for source in all_sources(config):

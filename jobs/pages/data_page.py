@@ -73,7 +73,7 @@ def render_page(place: Place, *, samples: int = NUM_SAMPLES, seed: int = 0) -> s
     if not 0 <= samples <= MAX_SAMPLES:
         raise RecipeError(f"samples={samples} must be from 0 to {MAX_SAMPLES}")
     data, refused = place.prepared(), place.refused()
-    summary = summarise(place.manifest, data.all_rows, refused)
+    summary = summarise(place.manifest, data.all_rows, refused, data.groups)
     return _render(
         place.manifest,
         summary,

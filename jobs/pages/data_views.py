@@ -65,6 +65,9 @@ def summary_cards(summary: DataSummary) -> list[Card]:
         if num_failed
         else ("yes", f"{num_checks} checks hold", "good"),
     }
+    if total.groups:
+        note = f"of {total.kept:,} Comparisons; a training sees these"
+        values["Groups of one prompt"] = (f"{total.groups:,}", note, "")
     return [Card(name=name, value=value, note=note, style=look) for name, (value, note, look) in values.items()]
 
 
@@ -168,9 +171,9 @@ def token_bars(summary: DataSummary) -> dict[str, list[Bar]]:
 
 def budget_rows(summary: DataSummary) -> list[Row]:
     """The same as numbers."""
-    budgets = summary.budgets
+    budgets, of = summary.budgets, "group" if summary.total.groups else "Comparison"
     values = {
-        "each prompt once a Comparison, as packed rows do": budgets.tokens,
+        f"each prompt once a {of}, as packed rows do": budgets.tokens,
         "of these, image tokens": budgets.vision_tokens,
         "one row a response, each with its own prompt": budgets.tokens_apart,
     }

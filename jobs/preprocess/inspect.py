@@ -39,6 +39,8 @@ def show(folder: str, *, output: str, samples: int, seed: int) -> int:
     counts = place.manifest.counts
     say(f"{folder}: {counts.seen:,} seen = {counts.kept:,} kept + {counts.refused:,} refused")
     for name, source in counts.by_source.items():
+        if source.groups:
+            say(f"{name}: {source.kept:,} Comparisons in {source.groups:,} groups of one prompt")
         for what, number in unread_rows(source.unread):
             say(f"{name}: {what} {number}".rstrip())
     say(f"wrote {output}: open it in a browser")

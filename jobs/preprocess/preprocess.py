@@ -52,6 +52,8 @@ def show(output: str, manifest: Manifest) -> None:
     for name, source in counts.by_source.items():
         rows.append((name, f"{source.seen:,}", f"{source.kept:,}", f"{source.refused:,}", f"{source.shown:,}"))
         rows += [(f"  {reason}", "", "", f"{count:,}", "") for reason, count in source.refused_by_reason.items()]
+        if source.groups:
+            rows.append(("  groups of one prompt", "", f"{source.groups:,}", "", ""))
         rows += [(f"  {what}", number, "", "", "") for what, number in unread_rows(source.unread)]
     shown = sum(source.shown for source in counts.by_source.values())
     rows.append(("all", f"{counts.seen:,}", f"{counts.kept:,}", f"{counts.refused:,}", f"{shown:,}"))

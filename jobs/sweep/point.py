@@ -107,7 +107,7 @@ def _work(recipe: Recipe) -> tuple[int, float]:
     for stage in plan.stages:
         for start in range(0, stage.plan.num_steps, stage.plan.chunk_steps):
             steps = stage.plan.steps(start, min(start + stage.plan.chunk_steps, stage.plan.num_steps))
-            comparisons += steps.rows.size
+            comparisons += int(steps.counts[:, 0].sum())
             flops += float(steps.costs.sum())
     return comparisons, BACKWARD * flops
 

@@ -106,11 +106,12 @@ class RunPage:
         kept = {name: count for name, count in counts.by_split.items() if name != "train"}
         shown = sorted(name for name, source in counts.by_source.items() if source.shown)  # the mixture leaves some out
         sources = ", ".join(map(markdown, shown)) or "no source"
+        what = "pairs" if config.global_batch_unit == "pairs" else "Comparisons"
         apart = "".join(f", {count:,} {name}" for name, count in kept.items())
         return (
             f"Reward model of recipe `{self.recipe.name}` from `{config.model}`: objective {config.objective.name}, "
             f"ZeRO stage {config.zero.stage}, {config.precision}, {config.num_workers} workers, "
-            f"{config.global_batch} Comparisons a step.\n\n"
+            f"{config.global_batch} {what} a step.\n\n"
             f"Data: {counts.by_split.get('train', 0):,} Comparisons to train on{apart}, of {sources}; "
             f"manifest `{self.manifest.address}`, page in the artifact `data/data.html`.\n\n"
             f"Files: `{self.output}`"

@@ -77,7 +77,7 @@ class PackedBatch:
         image_token_index: int64 [V], indices of image tokens in the row.
         image_feature_index: int64 [V], which row of the tower's output stands there; two spans may share one image.
         reward_index: int64 [R], index of each response's last token.
-        labels: ranks, scores, lengths and ordered pairs of the R responses; always on the CPU.
+        labels: ranks, scores, lengths and ordered pairs of the judged responses; always on the CPU.
         num_responses: responses of each Comparison; sums to R.
         num_patches: vision patches of all spans as shown: an image shown twice counts twice.
         num_filler: tokens at the end that belong to no Comparison.

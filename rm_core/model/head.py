@@ -94,7 +94,9 @@ def pool(hidden: Tensor, batch: PackedBatch, pooling: str) -> Tensor:
     """[R, E] from the pooled tokens' hidden states [S, E]; a mean is made in float32."""
     if pooling == "last":
         return hidden
-    lengths = batch.labels.lengths  # on the CPU: nothing here waits for a GPU
+    # On the CPU: nothing here waits for a GPU. Not the labels' lengths, which count a shared response several times.
+    sizes = [length for block in batch.layout.blocks for length in block.response_lengths]
+    lengths = torch.tensor(sizes, dtype=torch.int64)
     response = torch.repeat_interleave(lengths).to(hidden.device, non_blocking=True)
     sums = torch.zeros(len(lengths), hidden.shape[1], dtype=torch.float32, device=hidden.device)
     for part, owner in zip(torch.split(hidden, _CHUNK), torch.split(response, _CHUNK), strict=True):

@@ -1,7 +1,8 @@
 """Objectives: the loss of one packed row's rewards, given people's judgements of its responses.
 
     head output [R] or [R, 2], `Labels`
-      -> float32, by length    terms.py          r / log(tokens + 1), where asked for
+      -> float32, by length    terms.py          r / log(tokens + 1), where asked for; a response of grouped
+                                                 Comparisons once for each judgement, as if these were separate
       -> indices [2, N]        matches.py        ordered pairs, or all matches where ties or soft labels count
       -> costs                 pairwise.py       Bradley-Terry, margins, soft labels; probit of Gaussian outputs;
                                                  with ties: Rao-Kupper, Davidson

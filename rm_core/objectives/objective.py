@@ -54,7 +54,8 @@ class Objective:
         return self._config.batch_zero_coefficient > 0
 
     def rewards(self, output: Tensor, labels: Labels) -> Tensor:
-        """Float32 [R], the rewards that every term and metric sees: means, normalised by length where asked for.
+        """Float32 [J], the rewards that every term and metric sees: means, normalised by length where asked for. Of
+        rows without grouped Comparisons J = R; else a response counts for each of its judgements.
 
         Raises:
             ValueError: the shapes do not fit.
@@ -69,7 +70,7 @@ class Objective:
             output: float [R], or [R, 2] with means and log-variances; anything but float32 is cast to it.
             labels: of the same row, on any device. Left on the CPU, where the loader made them, nothing waits for a
                 GPU; on a GPU, looking at scores and at ties does.
-            step_mean: detached scalar, mean of `rewards` over all responses of the optimiser step on all ranks.
+            step_mean: detached scalar, mean of `rewards` over all judged responses of the step on all ranks.
 
         Raises:
             ValueError: shapes do not fit, or `step_mean` is missing where it is needed.
@@ -91,8 +92,8 @@ class Objective:
         )
 
     def _prepare(self, output: Tensor, labels: Labels) -> Tensor:
-        """The output as float32, checked and normalised by length."""
-        rows = labels.num_responses
+        """The output of every judged response as float32, checked and normalised by length."""
+        rows = labels.num_outputs
         if tuple(output.shape) not in ((rows,), (rows, 2)):
             raise ValueError(f"output of shape {list(output.shape)} for {rows} responses: give [{rows}] or [{rows}, 2]")
         if output.ndim == 2 and self._config.name != "bradley_terry":
@@ -101,6 +102,8 @@ class Objective:
                 "a variance: set train.head.uncertainty=false, or train.objective.name=bradley_terry"
             )
         output = output.float()
+        if labels.shared is not None:  # one row of the output for each judgement: what separate Comparisons would give
+            output = output[labels.shared.index.to(output.device, non_blocking=True)]
         if self._config.length_normalisation:
             output = length_normalised(output, labels.lengths.to(output.device, non_blocking=True))
         return output

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Pack", "PackBudget", "Packs", "first_fit_decreasing", "pack_steps"]
+__all__ = ["Pack", "PackBudget", "Packs", "first_fit_decreasing", "pack_ragged", "pack_steps"]
 
 Integers = npt.NDArray[np.integer[Any]]
 
@@ -77,6 +77,22 @@ def pack_steps(tokens: Integers, patches: Integers, budget: PackBudget) -> Packs
     step_start = np.concatenate([[0], np.cumsum(per_step)])
     sizes = np.bincount((bins + step_start[:-1, None]).ravel(), minlength=int(step_start[-1]))
     return Packs(members.ravel(), np.concatenate([[0], np.cumsum(sizes)]), step_start)
+
+
+def pack_ragged(tokens: Integers, patches: Integers, filled: npt.NDArray[np.bool_], budget: PackBudget) -> Packs:
+    """As `pack_steps` of steps that hold fewer Comparisons than others: `filled` [S, G] says which positions count.
+
+    Every step holds at least one. What does not count is packed as nothing, which goes behind all else into the step's
+    first pack, and is taken out of it.
+    """
+    if filled.all():
+        return pack_steps(tokens, patches, budget)
+    packs = pack_steps(np.where(filled, tokens, 0), np.where(filled, patches, 0), budget)
+    stays = filled.ravel()[packs.members]
+    num_packs = len(packs.pack_start) - 1
+    pack_of = np.repeat(np.arange(num_packs), np.diff(packs.pack_start))
+    sizes = np.bincount(pack_of[stays], minlength=num_packs)
+    return Packs(packs.members[stays], np.concatenate([[0], np.cumsum(sizes)]), packs.step_start)
 
 
 def first_fit_decreasing(

@@ -1,8 +1,9 @@
 """Which Comparisons form which optimiser step, and in which packs: a pure function of lengths, seed and step.
 
-    entries of the table -> endless shuffled stream (`order`) -> step i takes the next `global_batch` Comparisons
-    -> packs under the token and patch budgets (`first_fit`) -> a schedule for each rank, packed anew where that is more
-       even (`balance`)
+    entries of the table -> endless shuffled stream (`order`)
+      -> step i takes the next `global_batch` Comparisons, or as many as have so many pairs (`step_starts`)
+      -> packs under the token and patch budgets (`first_fit`)
+      -> a schedule for each rank, packed anew where that is more even (`balance`)
 
 Nothing before the last arrow knows the number of ranks, so a run that resumes on another number of workers sees the
 same Comparisons in the same steps. Nothing reads data, and nothing is kept but the planning table: any step of a table
@@ -27,9 +28,10 @@ import numpy.typing as npt
 
 from data_pipeline.errors import RunError
 from rm_core.packing.balance import balance
-from rm_core.packing.first_fit import Pack, PackBudget, Packs, pack_steps
+from rm_core.packing.first_fit import Pack, PackBudget, Packs, pack_ragged, pack_steps
 from rm_core.packing.order import shuffled_places
 from rm_core.packing.sizes import PlanningTable, StepCounts
+from rm_core.packing.step_starts import step_starts
 
 __all__ = ["Pack", "PackBudget", "Plan", "Stage", "StagedPlan", "StepPlan", "StepPlans", "pack_first_fit"]
 
@@ -63,7 +65,8 @@ class StepPlans:
 
     Attributes:
         first: index of the first step.
-        rows: int64 [S, G], rows of the planning table in the order of the stream.
+        rows: int64 [S, G], rows of the planning table in the order of the stream; -1 behind those of a step that has
+            fewer than G.
         packs: which of them form which pack; its members index the flattened `rows`.
         costs: float64 [P], FLOPs of each pack's forward pass.
         counts: int64 [S, 6], the fields of `StepCounts` in their order.
@@ -95,24 +98,36 @@ class Plan:
     Args:
         table: the planning columns of the training split.
         num_steps: optimiser steps.
-        global_batch: Comparisons a step.
+        global_batch: Comparisons a step, or pairs.
+        unit: which of them: ``comparisons`` or ``pairs``.
+
+    Attributes:
+        epoch_units: what an epoch holds of these.
 
     Raises:
         RunError: the split is empty.
-        RecipeError: a Comparison alone exceeds a budget.
+        RecipeError: a Comparison alone exceeds a budget, or the pairs of a step.
     """
 
     def __init__(
-        self, table: PlanningTable, *, seed: int, global_batch: int, num_steps: int, budget: PackBudget
+        self,
+        table: PlanningTable,
+        *,
+        seed: int,
+        global_batch: int,
+        num_steps: int,
+        budget: PackBudget,
+        unit: str = "comparisons",
     ) -> None:
         if len(table) == 0:
             raise RunError("the training split holds no Comparison: see the manifest's counts for what was refused")
         table.check_fits(tokens=budget.tokens, patches=budget.patches)
         self._table = table
         self._seed = seed
-        self._global_batch = global_batch
+        self._starts = step_starts(table, unit=unit, global_batch=global_batch, seed=seed)
         self._budget = budget
         self.num_steps = num_steps
+        self.epoch_units = self._starts.epoch_units
         self.chunk_steps = max(1, _CHUNK // global_batch)
         self._chunk = lru_cache(maxsize=2)(self._plan_chunk)
 
@@ -122,8 +137,8 @@ class Plan:
         offset = index - plans.first
         return StepPlan(
             index=index,
-            epoch=(index + 1) * self._global_batch / len(self._table),
-            rows=tuple(plans.rows[offset].tolist()),
+            epoch=int(self._starts(np.array([index + 1]))[0]) / len(self._table),
+            rows=tuple(row for row in plans.rows[offset].tolist() if row >= 0),
             packs=plans.packs_of(index),
             counts=plans.counts_of(index),
         )
@@ -134,10 +149,12 @@ class Plan:
 
     def steps(self, start: int, stop: int) -> StepPlans:
         """Steps `start` to `stop` - 1 as columns; `chunk_steps` of them at a time keep the memory small."""
-        shape = (stop - start, self._global_batch)
-        stream = np.arange(start * self._global_batch, stop * self._global_batch, dtype=np.int64)
-        rows = shuffled_places(stream, size=len(self._table), seed=self._seed).reshape(shape)
-        packs = pack_steps(self._table.num_tokens[rows], self._table.num_patches[rows], self._budget)
+        begin = self._starts(np.arange(start, stop + 1))
+        sizes = np.diff(begin)
+        stream = begin[:-1, None] + np.arange(sizes.max(initial=0))
+        filled = stream < begin[1:, None]
+        rows = np.where(filled, shuffled_places(stream, size=len(self._table), seed=self._seed), -1)
+        packs = pack_ragged(self._table.num_tokens[rows], self._table.num_patches[rows], filled, self._budget)
         costs = packs.sums(self._table.cost[rows].ravel())
         return StepPlans(start, rows, packs, costs, self._table.counts(rows))
 

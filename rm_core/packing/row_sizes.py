@@ -12,7 +12,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-__all__ = ["SIZE_COLUMNS", "ArrowIds", "CostModel", "RowSizes", "attention_pairs", "sizes_of"]
+__all__ = [
+    "GROUP_COLUMNS",
+    "SIZE_COLUMNS",
+    "ArrowIds",
+    "CostModel",
+    "JudgedCounts",
+    "RowSizes",
+    "attention_pairs",
+    "judged_counts_of",
+    "sizes_of",
+]
 
 Integers = npt.NDArray[np.integer[Any]]
 
@@ -22,6 +32,8 @@ Lists = tuple[Integers, Integers]
 
 SIZE_COLUMNS = ["prefix_length", "response_lengths", "image_patches", "span_frames", "ranks"]
 """The columns that `sizes_of` reads."""
+GROUP_COLUMNS = [*SIZE_COLUMNS, "judged_counts"]
+"""Those of a table of grouped Comparisons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +55,43 @@ class RowSizes:
     attention_pairs: npt.NDArray[np.int64]
     patches: npt.NDArray[np.int64]
     patch_pairs: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedCounts:
+    """What the records of grouped Comparisons say, as if each record were a Comparison of its own; all int [rows].
+
+    Attributes:
+        comparisons: records.
+        pairs: ordered pairs.
+        matches: unordered pairs, ties included.
+        responses: judged responses; one that several records judge counts for each.
+    """
+
+    comparisons: Integers
+    pairs: Integers
+    matches: Integers
+    responses: Integers
+
+    @classmethod
+    def joined(cls, parts: Sequence["JudgedCounts"]) -> "JudgedCounts":
+        """Those of several parts, one behind the other; of no part, none."""
+        none: Integers = np.zeros(0, dtype=np.int32)
+        return cls(
+            comparisons=np.concatenate([none, *(part.comparisons for part in parts)], dtype=np.int32),
+            pairs=np.concatenate([none, *(part.pairs for part in parts)], dtype=np.int32),
+            matches=np.concatenate([none, *(part.matches for part in parts)], dtype=np.int32),
+            responses=np.concatenate([none, *(part.responses for part in parts)], dtype=np.int32),
+        )
+
+    def take(self, chosen: Integers) -> "JudgedCounts":
+        """The counts of these entries."""
+        return JudgedCounts(
+            comparisons=self.comparisons[chosen],
+            pairs=self.pairs[chosen],
+            matches=self.matches[chosen],
+            responses=self.responses[chosen],
+        )
 
 
 class ArrowIds(Sequence[str]):
@@ -74,8 +123,27 @@ class ArrowIds(Sequence[str]):
         return ArrowIds(self._column, self._indices[chosen])
 
 
-def sizes_of(batch: pa.RecordBatch) -> RowSizes:
-    """Sizes of the rows of one record batch, which has `SIZE_COLUMNS`."""
+def judged_counts_of(batch: pa.RecordBatch) -> JudgedCounts:
+    """What the records of one record batch of grouped Comparisons, which has `GROUP_COLUMNS`, say."""
+    offsets, sizes = _lists(batch["judged_counts"])
+    sizes, inside = sizes[offsets[0] : offsets[-1]].astype(np.int64), offsets - offsets[0]
+    rank_offsets, ranks = _lists(batch["ranks"])
+    of_records = np.concatenate([[0], np.cumsum(sizes)])
+    pairs = _pairs_of_lists((of_records, ranks[rank_offsets[0] : rank_offsets[-1]]))
+    return JudgedCounts(
+        comparisons=np.diff(offsets).astype(np.int64),
+        pairs=_sum_of_lists((inside, pairs)),
+        matches=_sum_of_lists((inside, sizes * (sizes - 1) // 2)),
+        responses=_sum_of_lists((inside, sizes)),
+    )
+
+
+def sizes_of(batch: pa.RecordBatch, judged: JudgedCounts | None = None) -> RowSizes:
+    """Sizes of the rows of one record batch, which has `SIZE_COLUMNS`.
+
+    Args:
+        judged: where the rows are grouped Comparisons, whose ranks are those of several records.
+    """
     prefix = batch["prefix_length"].to_numpy().astype(np.int64)
     offsets, lengths = _lists(batch["response_lengths"])
     in_responses = _sum_of_lists((offsets, lengths))
@@ -86,7 +154,7 @@ def sizes_of(batch: pa.RecordBatch) -> RowSizes:
     return RowSizes(
         tokens=prefix + in_responses,
         responses=np.diff(offsets).astype(np.int64),
-        pairs=_pairs_of_lists(_lists(batch["ranks"])),
+        pairs=_pairs_of_lists(_lists(batch["ranks"])) if judged is None else judged.pairs.astype(np.int64),
         # Causal among themselves: n (n + 1) / 2 pairs of n tokens. Each token of a response sees the whole prefix.
         attention_pairs=(prefix * (prefix + 1) + squares + in_responses) // 2 + in_responses * prefix,
         patches=_sum_of_lists((spans, patches)),

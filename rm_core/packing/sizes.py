@@ -14,7 +14,17 @@ import pyarrow as pa
 
 from data_pipeline.encoding.encoder import EncodedComparison
 from data_pipeline.errors import RecipeError, RunError
-from rm_core.packing.row_sizes import SIZE_COLUMNS, ArrowIds, CostModel, RowSizes, attention_pairs, sizes_of
+from rm_core.packing.row_sizes import (
+    GROUP_COLUMNS,
+    SIZE_COLUMNS,
+    ArrowIds,
+    CostModel,
+    JudgedCounts,
+    RowSizes,
+    attention_pairs,
+    judged_counts_of,
+    sizes_of,
+)
 
 __all__ = ["PlanningTable", "StepCounts", "num_ordered_pairs"]
 
@@ -29,6 +39,9 @@ _STORED = {"num_tokens": np.int32, "num_patches": np.int32, "num_pairs": np.int3
 @dataclass(frozen=True, slots=True)
 class StepCounts:
     """What one optimiser step holds over all ranks: known from the plan alone, the units that losses are divided by.
+
+    A grouped Comparison counts as its records do: a response that several of them judge counts for each. So a step of
+    grouped Comparisons has the loss of the same records as separate Comparisons. Tokens and patches are those computed.
 
     Attributes:
         comparisons: Comparisons.
@@ -56,9 +69,10 @@ class PlanningTable:
         num_tokens: int [N], prefix plus all responses.
         num_patches: int [N], vision patches of all image spans.
         num_pairs: int [N], ordered pairs.
-        num_responses: int [N].
+        num_responses: int [N], of a grouped Comparison the judged ones.
         cost: float [N], FLOPs of a forward pass, for balancing ranks.
         ids: the records' ids, for messages.
+        judged: where Comparisons are grouped, what their records say; None: each is of one record.
     """
 
     index: Integers
@@ -68,6 +82,7 @@ class PlanningTable:
     num_responses: Integers
     cost: npt.NDArray[np.floating[Any]]
     ids: Sequence[str]
+    judged: JudgedCounts | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -95,14 +110,35 @@ class PlanningTable:
                 stored[name][start : start + len(batch)] = values
             start += len(batch)
         # One column at a time: that of all rows goes as that of the entries comes.
-        columns = {name: stored.pop(name)[places] for name in _STORED}
+        columns: dict[str, Any] = {name: stored.pop(name)[places] for name in _STORED}
         return cls(index=index.astype(np.int32), ids=ArrowIds(rows["id"], places), **columns)
+
+    @classmethod
+    def from_groups(cls, groups: pa.Table, index: Integers, *, cost_model: CostModel) -> "PlanningTable":
+        """Columns of grouped Comparisons (in `dataset.tables.GROUPS_SCHEMA`) at `index`, as `from_rows`.
+
+        Raises:
+            RunError: a Comparison of more than 65,535 judged responses.
+        """
+        parts: list[JudgedCounts] = []
+        stored = {name: [np.zeros(0, dtype=kind)] for name, kind in _STORED.items()}
+        for batch in groups.select(GROUP_COLUMNS).to_batches(max_chunksize=_PIECE):
+            counts = judged_counts_of(batch)
+            for name, values in _columns(sizes_of(batch, counts), cost_model, counts).items():
+                stored[name].append(values.astype(_STORED[name]))
+            parts.append(counts)
+        columns: dict[str, Any] = {name: np.concatenate(values)[index] for name, values in stored.items()}
+        judged = JudgedCounts.joined(parts)
+        ids = ArrowIds(groups["id"], index)
+        return cls(index=index.astype(np.int32), ids=ids, judged=judged.take(index), **columns)
 
     @classmethod
     def from_comparisons(cls, comparisons: Sequence[EncodedComparison], cost_model: CostModel) -> "PlanningTable":
         """The table of Comparisons in memory, each shown once; its index counts them."""
-        columns = _columns(_sizes_in_memory(comparisons), cost_model)
-        return cls(index=np.arange(len(comparisons)), ids=tuple(item.id for item in comparisons), **columns)
+        judged = _judged_in_memory(comparisons) if any(item.judgements for item in comparisons) else None
+        columns = _columns(_sizes_in_memory(comparisons), cost_model, judged)
+        ids = tuple(item.id for item in comparisons)
+        return cls(index=np.arange(len(comparisons)), ids=ids, judged=judged, **columns)
 
     @property
     def has_images(self) -> npt.NDArray[np.bool_]:
@@ -114,20 +150,30 @@ class PlanningTable:
         chosen = np.flatnonzero(mask)
         ids = self.ids.take(chosen) if isinstance(self.ids, ArrowIds) else tuple(self.ids[int(i)] for i in chosen)
         columns: dict[str, Any] = {name: getattr(self, name)[chosen] for name in ("index", *_STORED)}
-        return PlanningTable(ids=ids, **columns)
+        return PlanningTable(ids=ids, judged=self.judged and self.judged.take(chosen), **columns)
 
     def counts(self, rows: Integers) -> npt.NDArray[np.int64]:
-        """Counts of S steps of G Comparisons, `rows` [S, G]: int64 [S, 6] in the order of `StepCounts`."""
+        """Counts of S steps of G Comparisons, `rows` [S, G], -1 for none: int64 [S, 6] in the order of `StepCounts`."""
+        filled: Any = rows >= 0
+        if filled.all():
+            filled = True
+        return np.stack([column.sum(axis=1, dtype=np.int64, where=filled) for column in self._counted(rows)], axis=1)
+
+    def _counted(self, rows: Integers) -> tuple[Integers, ...]:
+        """The columns of `StepCounts` at `rows`, each of their shape."""
         responses = self.num_responses[rows].astype(np.int64)
-        columns = (
-            np.ones(rows.shape, dtype=np.int64),
+        comparisons: Integers = np.ones(rows.shape, dtype=np.int64)
+        matches: Integers = responses * (responses - 1) // 2
+        if self.judged is not None:
+            comparisons, matches = self.judged.comparisons[rows], self.judged.matches[rows]
+        return (
+            comparisons,
             self.num_pairs[rows],
-            responses * (responses - 1) // 2,
+            matches,
             responses,
             self.num_tokens[rows],
             self.num_patches[rows],
         )
-        return np.stack([column.sum(axis=1, dtype=np.int64) for column in columns], axis=1)
 
     def check_fits(self, *, tokens: int, patches: int) -> None:
         """Refuse a Comparison that alone exceeds a budget of one packed row.
@@ -135,6 +181,9 @@ class PlanningTable:
         Raises:
             RecipeError: names the largest one, its size and the budget.
         """
+        cures = "rules.max_tokens or encode.max_pixels"
+        if self.judged is not None:
+            cures = f"group_max_tokens, {cures}"
         for name, sizes, limit in (
             ("token_budget", self.num_tokens, tokens),
             ("patch_budget", self.num_patches, patches),
@@ -143,7 +192,7 @@ class PlanningTable:
             if int(sizes[largest]) > limit:
                 raise RecipeError(
                     f"Comparison {self.ids[largest]!r} needs {int(sizes[largest])} of {name}={limit}: raise {name}, "
-                    "or preprocess with a smaller rules.max_tokens or encode.max_pixels"
+                    f"or preprocess with a smaller {cures}"
                 )
 
 
@@ -152,10 +201,11 @@ def num_ordered_pairs(ranks: Sequence[int]) -> int:
     return sum(a < b for a in ranks for b in ranks)
 
 
-def _columns(sizes: RowSizes, cost_model: CostModel) -> dict[str, npt.NDArray[Any]]:
+def _columns(sizes: RowSizes, cost_model: CostModel, judged: JudgedCounts | None = None) -> dict[str, npt.NDArray[Any]]:
     """The columns named in `_STORED`, in any type that holds them."""
     limit = np.iinfo(np.uint16).max
-    if (most := int(sizes.responses.max(initial=0))) > limit:
+    responses = sizes.responses if judged is None else judged.responses
+    if (most := int(responses.max(initial=0))) > limit:
         raise RunError(f"a Comparison has {most:,} responses, a plan counts up to {limit:,}: split it")
     cost = cost_model.cost(
         tokens=sizes.tokens,
@@ -168,9 +218,19 @@ def _columns(sizes: RowSizes, cost_model: CostModel) -> dict[str, npt.NDArray[An
         "num_tokens": sizes.tokens,
         "num_patches": sizes.patches,
         "num_pairs": sizes.pairs,
-        "num_responses": sizes.responses,
+        "num_responses": responses,
         "cost": cost,
     }
+
+
+def _judged_in_memory(comparisons: Sequence[EncodedComparison]) -> JudgedCounts:
+    sizes = [[len(one.ranks) for one in item.judged] for item in comparisons]
+    return JudgedCounts(
+        comparisons=_int64(map(len, sizes)),
+        pairs=_int64(sum(num_ordered_pairs(one.ranks) for one in item.judged) for item in comparisons),
+        matches=_int64(sum(size * (size - 1) // 2 for size in parts) for parts in sizes),
+        responses=_int64(map(sum, sizes)),
+    )
 
 
 def _sizes_in_memory(comparisons: Sequence[EncodedComparison]) -> RowSizes:
@@ -179,7 +239,7 @@ def _sizes_in_memory(comparisons: Sequence[EncodedComparison]) -> RowSizes:
     return RowSizes(
         tokens=_int64(item.num_tokens for item in comparisons),
         responses=_int64(map(len, lengths)),
-        pairs=_int64(num_ordered_pairs(item.ranks) for item in comparisons),
+        pairs=_int64(sum(num_ordered_pairs(one.ranks) for one in item.judged) for item in comparisons),
         attention_pairs=_int64(
             attention_pairs(len(item.prefix_ids), parts) for item, parts in zip(comparisons, lengths, strict=True)
         ),

@@ -1,11 +1,13 @@
 """What an epoch shows a model: of prepared data, or of the recipe's assumptions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from data_pipeline.dataset.prepared import PreparedData
 from rm_core.model.flops import Flops, cost_model
-from rm_core.packing.sizes import PlanningTable
+from rm_core.packing.epoch import epoch_table
 from rm_core.planner.config import PlanConfig
 
 __all__ = ["Workload", "assumed_workload", "workload_of_data"]
@@ -13,10 +15,10 @@ __all__ = ["Workload", "assumed_workload", "workload_of_data"]
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """Comparisons of an epoch, in the mean.
+    """Comparisons of an epoch, in the mean; where `train.global_batch` counts pairs, a pair's share of them.
 
     Attributes:
-        comparisons: how many.
+        comparisons: how many; or pairs.
         tokens: of one, prompt once and all answers.
         patches: of one.
         flops: of a forward pass over one.
@@ -33,14 +35,19 @@ class Workload:
     source: str
 
 
-def assumed_workload(config: PlanConfig, backbone: Any) -> Workload:
-    """Comparisons of the means that `config` states, each with one square image where it has patches."""
+def assumed_workload(config: PlanConfig, backbone: Any, unit: str = "comparisons") -> Workload:
+    """Comparisons of the means that `config` states, each with one square image where it has patches.
+
+    Args:
+        unit: `train.global_batch_unit`.
+    """
+    pairs = config.responses * (config.responses - 1) // 2
     flops = Flops.of(backbone)
     patches = config.patches if flops.vision is not None else 0
     prefix = config.prefix_tokens if flops.vision is not None else config.prefix_tokens - config.patches // 4
     side = max(2, 2 * round(patches**0.5 / 2))
     grids = [(1, side, side)] if patches else []
-    return Workload(
+    whole = Workload(
         comparisons=config.comparisons,
         tokens=prefix + config.responses * config.response_tokens,
         patches=patches,
@@ -49,15 +56,17 @@ def assumed_workload(config: PlanConfig, backbone: Any) -> Workload:
         largest_patches=0,
         source="assumed in the section plan: there is no prepared data",
     )
+    return _shares(whole, pairs * config.comparisons) if unit == "pairs" else whole
 
 
-def workload_of_data(data: PreparedData, backbone: Any) -> Workload:
-    """Comparisons of the training split as an epoch shows them."""
-    index = data.epoch_indices("train")
-    table = PlanningTable.from_rows(
-        data.all_rows, index, places=data.row_indices(index), cost_model=cost_model(backbone)
-    )
-    return Workload(
+def workload_of_data(data: PreparedData, backbone: Any, unit: str = "comparisons") -> Workload:
+    """Comparisons of the training split as an epoch shows them.
+
+    Args:
+        unit: `train.global_batch_unit`.
+    """
+    table = epoch_table(data, cost_model(backbone))
+    whole = Workload(
         comparisons=len(table),
         tokens=float(table.num_tokens.mean()),
         patches=float(table.num_patches.mean()),
@@ -65,4 +74,19 @@ def workload_of_data(data: PreparedData, backbone: Any) -> Workload:
         largest_tokens=int(table.num_tokens.max()),
         largest_patches=int(table.num_patches.max()),
         source=f"{data.folder}, {len(table):,} Comparisons an epoch",
+    )
+    return _shares(whole, int(table.num_pairs.sum(dtype=np.int64))) if unit == "pairs" else whole
+
+
+def _shares(whole: Workload, pairs: int) -> Workload:
+    """The same work as `pairs` equal shares; the largest Comparison stays whole, as a row has to hold it."""
+    pairs = max(1, pairs)
+    share = whole.comparisons / pairs
+    return replace(
+        whole,
+        comparisons=pairs,
+        tokens=whole.tokens * share,
+        patches=whole.patches * share,
+        flops=whole.flops * share,
+        source=f"{whole.source}, counted by their {pairs:,} pairs",
     )

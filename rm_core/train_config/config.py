@@ -154,6 +154,9 @@ class TrainConfig:
     """Optimiser and schedule."""
     global_batch: int = bounded(128, at_least=1)
     """Comparisons an optimiser step, over all workers; the order of data does not depend on the number of workers."""
+    global_batch_unit: str = one_of("comparisons", ("comparisons", "pairs"))
+    """What `global_batch` counts: ``comparisons`` (a group of one prompt is one), or judged ``pairs``, so that a step
+    of groups is as large as one of the same records apart."""
     token_budget: int = bounded(8192, at_least=1)
     """Tokens a packed row holds at most; a row is one micro-batch of one worker."""
     patch_budget: int = bounded(32768, at_least=0)

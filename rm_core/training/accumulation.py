@@ -150,7 +150,7 @@ class Accumulator:
             yield next(rows)
 
     def _step_mean(self, rows: Sequence[PackedBatch]) -> Tensor:
-        """Mean reward over all responses of the step on all ranks; the forward passes are made twice for it."""
+        """Mean reward over all judged responses of the step on all ranks; the forward passes are made twice for it."""
         device = self._engine.device
         total = torch.zeros(2, dtype=torch.float64, device=device)
         with torch.no_grad():
@@ -191,5 +191,5 @@ def _measured(judged: Judged, rewards: Tensor) -> Tensor:
 def _counted(judged: Judged, batch: PackedBatch) -> Tensor:
     labels = batch.labels
     counts = [term.count for term in judged.terms.values()]
-    counts += [labels.num_pairs, labels.num_responses, batch.num_comparisons, batch.num_tokens]
+    counts += [labels.num_pairs, labels.num_responses, labels.num_comparisons, batch.num_tokens]
     return torch.tensor([*counts, batch.num_patches, batch.num_distinct_patches], dtype=torch.float64)

@@ -11,6 +11,7 @@ from data_pipeline.storage.cache import ShardCache
 from rm_core.model.families import family_of
 from rm_core.model.flops import cost_model
 from rm_core.model_folder.remote import backbone_settings
+from rm_core.packing.epoch import epoch_table
 from rm_core.packing.plan import PackBudget, Plan, Stage, StagedPlan
 from rm_core.packing.sizes import PlanningTable
 from rm_core.train_config.config import TrainConfig
@@ -42,10 +43,7 @@ def make_plan(config: TrainConfig, data: PreparedData) -> tuple[PlanningTable, S
         RunError: a stage holds no Comparison.
     """
     backbone = backbone_settings(config.model, "make a folder with `basereward init-model`")
-    index = data.epoch_indices("train")
-    table = PlanningTable.from_rows(
-        data.all_rows, index, places=data.row_indices(index), cost_model=cost_model(backbone)
-    )
+    table = epoch_table(data, cost_model(backbone))
     stages = config.stages or [StageConfig(epochs=config.epochs, steps=config.max_steps)]
     plan = StagedPlan([_stage(config, table, number, stage) for number, stage in enumerate(stages)])
     if not family_of(backbone.model_type).has_vision:
@@ -62,12 +60,14 @@ def _stage(config: TrainConfig, table: PlanningTable, number: int, stage: StageC
             f"train.stages.{number}.only={stage.only!r}: no Comparison of the training split is of that kind"
         )
     part = table if len(indices) == len(table) else table.where(shown[stage.only])
+    units = int(part.num_pairs.sum(dtype=np.int64)) if config.global_batch_unit == "pairs" else len(part)
     plan = Plan(
         part,
         seed=config.seed + number,
         global_batch=config.global_batch,
-        num_steps=stage.steps or math.ceil(stage.epochs * len(part) / config.global_batch),
+        num_steps=stage.steps or math.ceil(stage.epochs * units / config.global_batch),
         budget=PackBudget(tokens=config.token_budget, patches=config.patch_budget),
+        unit=config.global_batch_unit,
     )
     return Stage(name, plan, indices)
 
@@ -75,24 +75,25 @@ def _stage(config: TrainConfig, table: PlanningTable, number: int, stage: StageC
 def shown_more_often(config: TrainConfig, plan: StagedPlan) -> list[str]:
     """A line for every stage that shows Comparisons clearly more often than the recipe seems to ask.
 
-    A step always holds `global_batch` Comparisons, so it begins the next epoch where this one has too few left: with
-    one Comparison and the default of 128, a single step shows it 128 times.
+    A step always holds `global_batch` Comparisons or pairs, so it begins the next epoch where this one has too few
+    left: with one Comparison and the default of 128, a single step shows it 128 times.
     """
     asked = [stage.epochs if stage.steps is None else None for stage in config.stages]
     asked = asked or [config.epochs if config.max_steps is None else None]
     lines = []
+    what = "pairs" if config.global_batch_unit == "pairs" else "Comparisons"
     for stage, epochs in zip(plan.stages, asked, strict=True):
-        size, steps = len(stage.indices), stage.plan.num_steps
+        size, steps = stage.plan.epoch_units, stage.plan.num_steps
         times = steps * config.global_batch / size
         who = f"train.global_batch={config.global_batch}" + (f" (stage {stage.name})" if config.stages else "")
         if config.global_batch > size:
             lines.append(
-                f"{who} is more than the {size:,} Comparisons of an epoch: every step shows each "
+                f"{who} is more than the {size:,} {what} of an epoch: every step shows each "
                 f"{config.global_batch / size:.1f} times, {times:.1f} times in all; lower it to {size} or less"
             )
         elif epochs is not None and times > _NOTABLY * epochs:
             lines.append(
-                f"{who}: {steps} whole steps show the {size:,} Comparisons {times:.2f} times, not {epochs:g}; lower it "
+                f"{who}: {steps} whole steps show the {size:,} {what} {times:.2f} times, not {epochs:g}; lower it "
                 "to come nearer"
             )
     return lines

@@ -18,6 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from data_pipeline.encoding.joining import as_one_record
 from data_pipeline.encoding.reading import Reading
 from data_pipeline.errors import RunError
 from data_pipeline.storage import is_local, join, name_of, write_atomic
@@ -89,7 +90,8 @@ def fixture_row(data: Comparisons, table: PlanningTable, model: RewardModel) -> 
     """The smallest Comparisons of the training split, four with images and four without, as one row."""
     size = table.num_tokens.astype(np.int64) + table.num_patches
     chosen = [_smallest(table.index, size, kind) for kind in (table.has_images, ~table.has_images)]
-    return collate([data.encoded(int(index)) for index in np.concatenate(chosen)], row_format=model.row_format)
+    items = [as_one_record(data.encoded(int(index))) for index in np.concatenate(chosen)]
+    return collate(items, row_format=model.row_format)
 
 
 def _smallest(index: npt.NDArray[Any], size: npt.NDArray[Any], kind: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
@@ -131,9 +133,10 @@ def model_card(config: TrainConfig, lineage: Mapping[str, Any], metrics: Mapping
         metrics: of the last window of the training.
         steps: optimiser steps taken.
     """
+    what = "pairs" if config.global_batch_unit == "pairs" else "Comparisons"
     facts = {
         "Started from": f"`{_model_name(config.model)}`",
-        "Steps": f"{steps:,} of {config.global_batch} Comparisons",
+        "Steps": f"{steps:,} of {config.global_batch} {what}",
         "Objective": f"`{config.objective.name}`",
         "Peak learning rate": f"{config.optimizer.learning_rate:g}",
         "Precision": f"{config.precision}, ZeRO stage {config.zero.stage}",

@@ -18,6 +18,7 @@ from rm_core.model.lora import add_adapters
 from rm_core.model.reward_model import RewardModel
 from rm_core.model_folder.folder import has_head, load_reward_model
 from rm_core.model_folder.remote import local_backbone
+from rm_core.packing.epoch import training_view
 from rm_core.planner.gpus import gpu_of_device
 from rm_core.planner.memory import Memory
 from rm_core.planner.propose import check_fits
@@ -52,8 +53,9 @@ def train_rank(config: TrainConfig, hooks: Hooks, *, export_to: str, lineage: Ma
     identity = identity_of(model, data.manifest.fingerprint)
     engine = ZeroEngine(model, config, rate_of_stage(config, plan))
     model.use_attention(config.attention)
+    view = training_view(data)
     loader = PackLoader(
-        data,
+        view,
         table,
         plan,
         rank=engine.world_rank,
@@ -74,7 +76,7 @@ def train_rank(config: TrainConfig, hooks: Hooks, *, export_to: str, lineage: Ma
         trainer.run()
         watchdog.enter("export")
         card = model_card(original, lineage, trainer.last_metrics, plan.num_steps)
-        row = fixture_row(data, table, model)
+        row = fixture_row(view, table, model)
         reading = data.manifest.reading
         export(engine, model, row, config, export_to=export_to, lineage=lineage, reading=reading, card=card)
 

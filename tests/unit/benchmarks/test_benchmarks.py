@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from grouped_toys import grouped_toy, records_of_a_prompt
 from toys import toy_comparison, toy_image
 
 from benchmarks.checkpoint import __main__ as checkpoint
@@ -20,9 +21,10 @@ from benchmarks.gpu_step.runs import Packed, Padded
 from benchmarks.train_step import __main__ as train_step
 from benchmarks.train_step.counts import as_padded_as, counts, flop_ratio, grouped
 from benchmarks.train_step.figures import figures_of, summary
+from benchmarks.train_step.prompts import PROMPTS, Prompt, given_prompts
 from benchmarks.train_step.records import CASES, sample
 from benchmarks.train_step.sides import ModelSize
-from benchmarks.train_step.turns import SIDES, side_called, take_turn, worker
+from benchmarks.train_step.turns import SIDES, Given, in_steps, side_called, take_turn, worker
 from data_pipeline.encoding.encoder import EncodedComparison
 
 SIZE = ModelSize(
@@ -55,11 +57,11 @@ def _one_thread() -> Iterator[None]:
 def figures() -> dict[str, object]:
     """Two turns of each side, in this process."""
     sides = {name: side_called("ours" if name == "ours" else "reference", SIZE, 64) for name in SIDES}
-    given = [ITEMS[:4], ITEMS[2:]]
-    turns = {
-        name: [take_turn(side, grouped(items) if name == "grouped" else items) for items in given]
-        for name, side in sides.items()
-    }
+    given = [
+        Given(ours=in_steps(items), reference=in_steps(items), grouped=in_steps(grouped(items)))
+        for items in (ITEMS[:4], ITEMS[2:])
+    ]
+    turns = {name: [take_turn(side, getattr(one, name)) for one in given] for name, side in sides.items()}
     return figures_of(turns, given, SIZE)
 
 
@@ -71,12 +73,12 @@ def test_sides_train_alike(figures: dict[str, float]) -> None:
 
 def test_a_side_works_in_a_process_of_its_own(figures: dict[str, float]) -> None:
     with worker("ours", SIZE, token_budget=64, threads=1) as far:
-        step = far.turn(ITEMS[:4]).steps[0]
-        near = take_turn(side_called("ours", SIZE, 64), ITEMS[:4]).steps[0]
+        step = far.turn([ITEMS[:4]]).steps[0]
+        near = take_turn(side_called("ours", SIZE, 64), [ITEMS[:4]]).steps[0]
         for a, b in zip(step.rewards, near.rewards, strict=True):
             torch.testing.assert_close(a, b)
         with pytest.raises(RuntimeError, match="the process of one side has ended"):
-            far.turn([replace(ITEMS[0], response_ids=())])
+            far.turn([[replace(ITEMS[0], response_ids=())]])
 
 
 def test_sides_stay_together_over_steps() -> None:
@@ -90,12 +92,28 @@ def test_sides_stay_together_over_steps() -> None:
 
 
 def test_figures_have_goals(figures: dict[str, float]) -> None:
-    found = summary({case.name: figures for case in CASES})
+    found = summary(dict.fromkeys((*(case.name for case in CASES), PROMPTS), figures))
     assert train_step.GOALS.keys() <= found.keys()
     for ending in ("", "_grouped"):
         assert found[f"of_bound_min{ending}"] == pytest.approx(figures[f"of_bound{ending}"])
         ratios = [found[f"{kind}_text{ending}"] for kind in ("ratio", "cpu_ratio", "flops_ratio")]
         assert min(ratios) > 0
+
+
+def test_a_prompt_is_given_as_a_group_and_as_its_records() -> None:
+    image, judged = toy_image(1), (((0, 1), (0, 1)), ((0, 2), (1, 0)), ((0, 3), (0, 1)))
+    records = records_of_a_prompt(3, judged, images=(image,))
+    prompt = Prompt(group=grouped_toy(records, judged, num_images=1), records=tuple(records))
+    given = [given_prompts([prompt, prompt])]
+    turns = {
+        name: [take_turn(side_called("ours" if name == "ours" else "reference", SIZE, 128), getattr(one, name))]
+        for one in given
+        for name in SIDES
+    }
+    found = figures_of(turns, given, SIZE)
+    assert (found["comparisons"], found["images"], found["images_reference"]) == (6, 1 / 3, 2)
+    assert found["max_reward_difference"] < 1e-5 and found["gradient_norm_difference"] < 1e-4
+    assert found["fewer_by_sharing"] > 2 and found["flops_ratio"] > 2
 
 
 def test_counts_are_those_of_the_batches() -> None:

@@ -24,7 +24,7 @@ TABLE = DATA.table()
 class Prepared:
     """What planning asks of prepared data."""
 
-    all_rows = None
+    all_rows, groups = None, None
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("rm_core.training.data_plan.PlanningTable.from_rows", lambda *_, **__: TABLE)

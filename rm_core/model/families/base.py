@@ -39,7 +39,10 @@ class Family(ABC):
 
     @abstractmethod
     def prepare(self, backbone: Any) -> None:
-        """Change modules of a backbone that was just made, where a faster equal is known; names and weights stay."""
+        """Change modules of a backbone that was just made, or just got adapters, where a faster equal is known.
+
+        Names and weights stay; called twice it changes nothing more.
+        """
 
     @abstractmethod
     def row_format(self, config: Any, alignment: int, /) -> RowFormat:

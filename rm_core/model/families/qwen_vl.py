@@ -18,6 +18,7 @@ from rm_core.batches.positions import RowFormat
 from rm_core.model.attention.work import Work
 from rm_core.model.decoder import recomputed
 from rm_core.model.families.base import Family
+from rm_core.model.padded_linear import pad_mlp
 from rm_core.model.vision_tower import run_vision_tower, use_patch_product
 
 __all__ = ["Qwen2VL", "Qwen25VL"]
@@ -70,6 +71,11 @@ class Qwen25VL(Qwen2VL):
     model_type = "qwen2_5_vl"
     config_class = Qwen2_5_VLConfig
     model_class = Qwen2_5_VLModel
+
+    def prepare(self, backbone: Any) -> None:
+        super().prepare(backbone)
+        for block in backbone.visual.blocks:
+            pad_mlp(block.mlp)
 
 
 def _run(recompute: str, work: Work, index: int, layer: Any, hidden: Tensor) -> Tensor:

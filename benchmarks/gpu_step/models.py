@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.gpu_step.cases import SPECIAL_IDS
+from rm_core.batches.tensors import map_tensors
+from rm_core.batches.vision_indices import vision_indices_of
 from rm_core.model.attention import ATTENTION_NAME, KERNELS
 from rm_core.model.backbone import new_backbone
 from rm_core.model.config import HeadConfig
@@ -98,7 +100,10 @@ def _our_tower(model: RewardModel, recompute: bool) -> Any:
     mode = "full" if recompute else "none"
 
     def forward(hidden_states: Tensor, grid_thw: Tensor, **_unused: Any) -> SimpleNamespace:
-        batch: Any = SimpleNamespace(pixel_values=hidden_states, image_grid=grid_thw.cpu())
+        grids = [tuple(grid) for grid in grid_thw.tolist()]
+        indices = vision_indices_of(grids, model.row_format.window)
+        on_device = map_tensors(indices, lambda value: value.to(hidden_states.device))
+        batch: Any = SimpleNamespace(pixel_values=hidden_states, vision=on_device)
         features = model.family.image_features(
             model.backbone, batch, hidden_states.dtype, recompute=mode, work=model.work
         )

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
@@ -47,8 +47,6 @@ class Packed:
         for row in packed_places(self.comparisons, budget):
             items = [self.comparisons[place] for place in row]
             batch = collate(items, row_format=row_format, load_image=noise)
-            # 16-bit patches from the start: they all lie on the device beside the model.
-            batch = replace(batch, pixel_values=batch.pixel_values.to(self.model.backbone.dtype))
             self.rows.append(batch.to(self.device))
 
     @property

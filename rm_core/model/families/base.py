@@ -45,8 +45,8 @@ class Family(ABC):
         """
 
     @abstractmethod
-    def row_format(self, config: Any, alignment: int, /) -> RowFormat:
-        """How rows for it are laid out."""
+    def row_format(self, config: Any, /) -> RowFormat:
+        """How rows for it are laid out, whatever the attention kernel."""
 
     @abstractmethod
     def rotary_positions(self, batch: PackedBatch) -> Tensor:

@@ -41,12 +41,13 @@ class Qwen2VL(Family):
     def prepare(self, backbone: Any) -> None:
         use_patch_product(backbone.visual)
 
-    def row_format(self, config: Any, alignment: int, /) -> RowFormat:
+    def row_format(self, config: Any, /) -> RowFormat:
+        vision = config.vision_config
         return RowFormat(
             image_token=config.image_token_id,
             video_token=config.video_token_id,
-            time_per_second=getattr(config.vision_config, "tokens_per_second", None),
-            alignment=alignment,
+            time_per_second=getattr(vision, "tokens_per_second", None),
+            window=getattr(vision, "window_size", 0) // (vision.patch_size * vision.spatial_merge_size),
         )
 
     def rotary_positions(self, batch: PackedBatch) -> Tensor:
@@ -62,7 +63,9 @@ class Qwen2VL(Family):
     def image_features(self, backbone: Any, batch: PackedBatch, dtype: Any, *, recompute: str, work: Work) -> Tensor:
         pixels = batch.pixel_values.to(dtype)
         run = partial(_run, recompute, work)
-        return run_vision_tower(backbone.visual, pixels, batch.image_grid, run)
+        if batch.vision is None:
+            raise TypeError("the row carries no indices for a tower: make it with the model's own row_format")
+        return run_vision_tower(backbone.visual, pixels, batch.vision, run)
 
 
 class Qwen25VL(Qwen2VL):

@@ -58,7 +58,7 @@ class Session:
         """The measurement; None, and a figure that says so, where memory or time did not suffice."""
         run: Timed | None = self._guarded(name, measure)
         if run is not None:
-            parts = [f"{name:26}{run.s:>9.3f} s{run.tokens_per_s:>12,.0f} tokens/s"]
+            parts = [f"{name:26}{run.s:>9.3f} s{run.rows:>5} rows{run.tokens_per_s:>12,.0f} tokens/s"]
             parts += [] if run.mfu is None else [f"{run.mfu:>8.1%} MFU"]
             parts += [] if run.peak_gb is None else [f"{run.peak_gb:>8.1f} GB"]
             print("".join(parts), flush=True)

@@ -13,12 +13,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from benchmarks.gpu_step.cases import SPECIAL_IDS
-from rm_core.model.attention import ATTENTION_NAME, KERNELS, register_attention
+from rm_core.batches.tensors import map_tensors
+from rm_core.batches.vision_indices import vision_indices_of
+from rm_core.model.attention import ATTENTION_NAME, KERNELS
+from rm_core.model.backbone import new_backbone
 from rm_core.model.config import HeadConfig
-from rm_core.model.families import family_of
 from rm_core.model.reward_model import RewardModel
 from rm_core.model.shape_config import backbone_config
 
@@ -31,7 +32,7 @@ _GROUP_BYTES = 1 << 30
 def new_model(
     shape: str, *, vocabulary: int, device: torch.device, dtype: torch.dtype, layers: int | None = None
 ) -> RewardModel:
-    """A reward model of random weights, made in `dtype` on `device`: no copy of it is ever elsewhere.
+    """A reward model of random weights, made on `device` as the product makes one: no copy of it is ever elsewhere.
 
     Args:
         layers: keep only so many decoder layers and vision blocks.
@@ -42,13 +43,10 @@ def new_model(
         config.text_config.layer_types = config.text_config.layer_types[:layers]
         config.vision_config.depth = layers
         config.vision_config.fullatt_block_indexes = [layers - 1]
-    config._attn_implementation = {"text_config": register_attention(), "vision_config": "sdpa"}
-    make: Any = family_of(config.model_type).model_class._from_config
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), device:
-        torch.manual_seed(0)
-        backbone: PreTrainedModel = make(config, dtype=dtype)
-        model = RewardModel(backbone, HeadConfig())
+    with device:
+        model = RewardModel(new_backbone(config, seed=0, dtype=dtype, device=device), HeadConfig())
     model.head.initialise(0)
+    free(device)  # of the float32 numbers that each weight was drawn as
     return model.train()
 
 
@@ -102,7 +100,10 @@ def _our_tower(model: RewardModel, recompute: bool) -> Any:
     mode = "full" if recompute else "none"
 
     def forward(hidden_states: Tensor, grid_thw: Tensor, **_unused: Any) -> SimpleNamespace:
-        batch: Any = SimpleNamespace(pixel_values=hidden_states, image_grid=grid_thw.cpu())
+        grids = [tuple(grid) for grid in grid_thw.tolist()]
+        indices = vision_indices_of(grids, model.row_format.window)
+        on_device = map_tensors(indices, lambda value: value.to(hidden_states.device))
+        batch: Any = SimpleNamespace(pixel_values=hidden_states, vision=on_device)
         features = model.family.image_features(
             model.backbone, batch, hidden_states.dtype, recompute=mode, work=model.work
         )

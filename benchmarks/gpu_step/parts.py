@@ -20,9 +20,10 @@ from benchmarks.gpu_step.runs import Packed, Padded, Timed, separate_rewards, ti
 from data_pipeline.encoding.encoder import EncodedComparison
 from rm_core.batches.packed import collate
 from rm_core.model.attention import KERNELS
+from rm_core.model.decoder import RECOMPUTE
 from rm_core.model.reward_model import RewardModel
 
-__all__ = ["Scale", "equality", "large_model", "recompilations", "training"]
+__all__ = ["Scale", "equality", "large_model", "price_of_recomputation", "recompilations", "training"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,8 +191,11 @@ def training(scale: Scale, attempt: Callable[[str, Callable[[], Timed]], Timed |
         done = {name: run for name, run in found.items() if run is not None}
         best = min(done, key=lambda name: done[name].s, default=f"k2_full_{scale.kernels[0]}")
         kernel = best.removeprefix("k2_full_")
-        for mode in ("selective", "none"):
-            found[f"k2_{mode}"] = attempt(f"k2_{mode}", partial(bench.packed, pairs, kernel, mode))
+        found["k2_selective"] = attempt("k2_selective", partial(bench.packed, pairs, kernel, "selective"))
+        smallest = min(scale.budgets.values())
+        for mode in RECOMPUTE:  # rows of one size: what is kept is all that differs
+            name = f"k2_{mode}_equal_rows"
+            found[name] = attempt(name, partial(bench.packed, pairs, kernel, mode, token_budget=smallest))
         found["k4_full"] = attempt("k4_full", partial(bench.packed, fours, kernel, "full"))
         found["k2_padded"] = attempt("k2_padded", partial(bench.padded, pairs, fast_tower=True))
         found["k4_padded"] = attempt("k4_padded", partial(bench.padded, fours, fast_tower=True))
@@ -204,6 +208,7 @@ def _training_figures(found: dict[str, Timed | None], best: str) -> dict[str, An
     for name, run in found.items():
         figures |= {} if run is None else run.figures(name)
     packed = [run.mfu for name, run in found.items() if run and name.startswith(("k2_full", "k2_sel", "k2_none"))]
+    figures |= price_of_recomputation(found)
     if known := [mfu for mfu in packed if mfu is not None]:
         figures["mfu_3b"] = max(known)
     for ratio, theirs, ours in (
@@ -215,6 +220,17 @@ def _training_figures(found: dict[str, Timed | None], best: str) -> dict[str, An
         if their is not None and our is not None:
             figures[ratio] = their.s / our.s
     return figures
+
+
+def price_of_recomputation(found: dict[str, Timed | None]) -> dict[str, Any]:
+    """Seconds of each way to recompute over those of none, of runs with as many rows a step; others are left out."""
+    none = found.get("k2_none_equal_rows")
+    runs = {mode: found.get(f"k2_{mode}_equal_rows") for mode in RECOMPUTE if mode != "none"}
+    return {
+        f"{mode}_over_none": run.s / none.s
+        for mode, run in runs.items()
+        if run is not None and none is not None and run.rows == none.rows
+    }
 
 
 def large_model(scale: Scale, attempt: Callable[[str, Callable[[], Timed]], Timed | None]) -> dict[str, Any]:
@@ -235,12 +251,15 @@ class _Bench:
         self._model = model
         self._optimizer = optimizer
 
-    def packed(self, items: Sequence[EncodedComparison], kernel: str, recompute: str) -> Timed:
+    def packed(
+        self, items: Sequence[EncodedComparison], kernel: str, recompute: str, *, token_budget: int | None = None
+    ) -> Timed:
+        """`token_budget` in place of the one that fills the memory with what `recompute` keeps."""
         self._begin()
         use_kernel(self._model, kernel, self._scale.device)
         self._model.recompute_activations(recompute)
         run = Packed(
-            model=self._model, comparisons=items, token_budget=self._scale.budgets[recompute],
+            model=self._model, comparisons=items, token_budget=token_budget or self._scale.budgets[recompute],
             device=self._scale.device, optimizer=self._optimizer,
         )  # fmt: skip
         return self._timed(run, items)
@@ -260,4 +279,4 @@ class _Bench:
         free(self._scale.device)
 
     def _timed(self, run: Packed | Padded, items: Sequence[EncodedComparison]) -> Timed:
-        return timed(run.step, items, self._model, self._scale.device, repetitions=self._scale.repetitions)
+        return timed(run, items, self._model, self._scale.device, repetitions=self._scale.repetitions)

@@ -1,8 +1,8 @@
 """Rows of both sides of `benchmarks.gpu_step`, and the clock: tensors are on the device before it starts."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
@@ -47,9 +47,12 @@ class Packed:
         for row in packed_places(self.comparisons, budget):
             items = [self.comparisons[place] for place in row]
             batch = collate(items, row_format=row_format, load_image=noise)
-            # 16-bit patches from the start: they all lie on the device beside the model.
-            batch = replace(batch, pixel_values=batch.pixel_values.to(self.model.backbone.dtype))
             self.rows.append(batch.to(self.device))
+
+    @property
+    def num_rows(self) -> int:
+        """Forward passes of a step."""
+        return len(self.rows)
 
     def step(self) -> float | None:
         """Forward and backward of every row, and the optimiser where there is one: then the gradient norm."""
@@ -79,6 +82,11 @@ class Padded:
     def __post_init__(self) -> None:
         self._groups = micro_batches(self.comparisons)
         self._inputs = [_padded_on(self.device, group, self.model.backbone.dtype) for group in self._groups]
+
+    @property
+    def num_rows(self) -> int:
+        """Forward passes of a step."""
+        return len(self._groups)
 
     def step(self) -> float | None:
         """Forward and backward of every micro-batch, and the optimiser where there is one: then the gradient norm."""
@@ -111,6 +119,7 @@ class Timed:
 
     Attributes:
         s: seconds a step, the median.
+        rows: forward passes a step; two ways to recompute are compared at equal rows only.
         all_s: of each step.
         tokens_per_s: tokens of Comparisons, each prompt counted once, on either side.
         mfu: share of the device's peak; None where that is not known.
@@ -118,6 +127,7 @@ class Timed:
     """
 
     s: float
+    rows: int
     all_s: list[float]
     tokens_per_s: float
     mfu: float | None
@@ -125,21 +135,21 @@ class Timed:
 
     def figures(self, name: str) -> dict[str, Any]:
         """By name: NAME_s, NAME_tokens_per_s, ..."""
-        values = {"s": self.s, "all_s": self.all_s, "tokens_per_s": self.tokens_per_s}
+        values = {"s": self.s, "rows": self.rows, "all_s": self.all_s, "tokens_per_s": self.tokens_per_s}
         values |= {"mfu": self.mfu, "peak_gb": self.peak_gb}
         return {f"{name}_{key}": value for key, value in values.items() if value is not None}
 
 
 def timed(
-    step: Callable[[], object], comparisons: Sequence[EncodedComparison], model: RewardModel, device: torch.device, *,
+    run: Packed | Padded, comparisons: Sequence[EncodedComparison], model: RewardModel, device: torch.device, *,
     repetitions: int,
 ) -> Timed:  # fmt: skip
     """One step of warm-up, then `repetitions` with the device idle before and after each."""
-    step()
+    run.step()
     seconds = []
     for _ in range(repetitions):
         start_s = _now(device)
-        step()
+        run.step()
         seconds.append(_now(device) - start_s)
     flops = Flops.of(model.backbone.config)
     needed = 3 * sum(
@@ -150,6 +160,7 @@ def timed(
     peak = peak_flops(torch.cuda.get_device_name(device), model.backbone.dtype) if on_gpu else None
     return Timed(
         s=median(seconds),
+        rows=run.num_rows,
         all_s=seconds,
         tokens_per_s=sum(item.num_tokens for item in comparisons) / median(seconds),
         mfu=None if peak is None else needed / median(seconds) / peak,

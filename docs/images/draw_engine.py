@@ -45,10 +45,11 @@ from svg_canvas import (
 )  # fmt: skip
 
 from data_pipeline.encoding.encoder import EncodedComparison, EncodedVideo
-from rm_core.batches.packed import Block, BlockLayout, PackedBatch, collate
+from rm_core.batches.attention_indices import TILE, token_bounds
+from rm_core.batches.layout import Block, BlockLayout
+from rm_core.batches.packed import PackedBatch, collate
 from rm_core.batches.pixels import PATCH_DIM
 from rm_core.batches.positions import comparison_positions
-from rm_core.model.attention.flex import BLOCK, token_bounds
 from rm_core.packing.row_sizes import attention_pairs
 
 __all__ = ["pictures"]
@@ -85,7 +86,7 @@ def draw_row() -> str:
 def _packed(canvas: Canvas, batch: PackedBatch) -> None:
     left, scale, top, height = 34, 6.5, 62, 30
     count = f"{batch.num_comparisons} Comparisons, {batch.num_tokens} tokens"
-    canvas.text(left, 24, f"One packed row: {count}, {batch.num_filler} fillers up to a multiple of {BLOCK}", bold=True)
+    canvas.text(left, 24, f"One packed row: {count}, {batch.num_filler} fillers up to a multiple of {TILE}", bold=True)
     for name, block in zip((*batch.ids, "fillers"), batch.layout.blocks, strict=True):
         is_real = name != "fillers"
         for start, stop, fill, label in segments_of(block):
@@ -223,16 +224,16 @@ def _three_numbers(canvas: Canvas, layout: BlockLayout, q: int, left: int, top: 
 
 
 def _tiles(canvas: Canvas, layout: BlockLayout) -> None:
-    left, top, side = 498, 78, layout.num_tokens // BLOCK
+    left, top, side = 498, 78, layout.num_tokens // TILE
     tile = 374 / side
     partial, full = tiles_of(layout)
-    canvas.text(left, 24, f"A row of {layout.num_tokens:,} tokens in tiles of {BLOCK} × {BLOCK}", bold=True)
+    canvas.text(left, 24, f"A row of {layout.num_tokens:,} tokens in tiles of {TILE} × {TILE}", bold=True)
     what = "; ".join(f"{b.prefix_length} + {' + '.join(map(str, b.response_lengths))}" for b in layout.blocks[:-1])
     canvas.text(left, 44, f"{what}; {layout.blocks[-1].length} fillers", size=13, fill=NOTE)
     canvas.path(area(~partial & ~full, left, top, tile), fill=LATER)
     canvas.path(area(partial, left, top, tile), fill="#cfe0fb")
     canvas.path(area(full, left, top, tile), fill="#1f4e9c")
-    for _, shape in allowed_shape(layout, left, top, tile / BLOCK):
+    for _, shape in allowed_shape(layout, left, top, tile / TILE):
         canvas.path(shape, stroke="#c4600a", width=1.5)
     lines = "".join(f"M{left} {top + tile * n:g}h374M{left + tile * n:g} {top}v374" for n in range(side + 1))
     canvas.path(lines, stroke=PAPER)
@@ -256,11 +257,11 @@ def draw_kernels() -> str:
     sizes = f"a prompt of {block.prefix_length} tokens, responses of {', '.join(map(str, block.response_lengths))}"
     canvas.text(24, 28, f"What each kernel is asked to compute of one Comparison ({sizes})", bold=True)
     partial, full = tiles_of(layout)
-    tiles: Matrix = np.repeat(np.repeat(partial | full, BLOCK, axis=0), BLOCK, axis=1)
+    tiles: Matrix = np.repeat(np.repeat(partial | full, TILE, axis=0), TILE, axis=1)
     kernels = {
         "sdpa: two calls": sdpa_pairs(block),
         f"flash: {len(block.response_lengths)} sequences": flash_pairs(block),
-        f"flex: tiles of {BLOCK} × {BLOCK}": (tiles[: block.length, : block.length], []),
+        f"flex: tiles of {TILE} × {TILE}": (tiles[: block.length, : block.length], []),
     }
     allowed = attention_pairs(block.prefix_length, block.response_lengths)
     for place, (title, (pairs, frames)) in enumerate(kernels.items()):

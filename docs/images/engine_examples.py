@@ -9,11 +9,11 @@ import torch
 from svg_canvas import PROMPT, RESPONSES, Matrix, runs
 
 from data_pipeline.encoding.encoder import EncodedComparison, EncodedImage, EncodedVideo, VisionSpan
-from rm_core.batches.packed import Block, BlockLayout, block_mask
+from rm_core.batches.attention_indices import MAKERS, TILE, sequences_of
+from rm_core.batches.layout import Block, BlockLayout, block_mask
 from rm_core.batches.positions import RowFormat
 from rm_core.model.attention import sdpa
-from rm_core.model.attention.flex import BLOCK, block_mask_of
-from rm_core.model.attention.varlen import sequences_of
+from rm_core.model.attention.flex import block_mask_of
 
 __all__ = [
     "ROW_FORMAT", "allowed_shape", "comparison", "flash_pairs", "image", "layout_of", "mask_of", "sdpa_pairs",
@@ -21,8 +21,9 @@ __all__ = [
 ]  # fmt: skip
 
 IMAGE, VIDEO, START, END, WORD = 1, 2, 3, 4, 5
-ROW_FORMAT = RowFormat(image_token=IMAGE, video_token=VIDEO, time_per_second=2.0, alignment=BLOCK)
-CPU = torch.device("cpu")
+ROW_FORMAT = RowFormat(
+    image_token=IMAGE, video_token=VIDEO, time_per_second=2.0, alignment=TILE, attention="flex", window=4
+)
 
 Frames = list[tuple[int, int, int, int]]
 """(first query, query behind, first key, key behind) of the outlines of calls and sequences."""
@@ -60,7 +61,7 @@ def layout_of(*sizes: tuple[int, tuple[int, ...]]) -> BlockLayout:
     """Comparisons of these prefixes and responses, filled up as for FlexAttention."""
     starts = accumulate((prefix + sum(responses) for prefix, responses in sizes), initial=0)
     blocks = [Block(start, *size) for start, size in zip(starts, sizes, strict=False)]
-    if filler := -blocks[-1].stop % BLOCK:
+    if filler := -blocks[-1].stop % TILE:
         blocks.append(Block(blocks[-1].stop, filler, ()))
     return BlockLayout(tuple(blocks))
 
@@ -78,7 +79,7 @@ def mask_of(layout: BlockLayout) -> Matrix:
     """The whole row's mask [T, T]."""
     mask = np.zeros((layout.num_tokens,) * 2, dtype=np.bool_)
     for block in layout.blocks:
-        mask[block.start : block.stop, block.start : block.stop] = block_mask(block, CPU).numpy()
+        mask[block.start : block.stop, block.start : block.stop] = block_mask(block).numpy()
     return mask
 
 
@@ -98,8 +99,8 @@ def allowed_shape(layout: BlockLayout, left: float, top: float, scale: float) ->
 
 def tiles_of(layout: BlockLayout) -> tuple[Matrix, Matrix]:
     """(partial, full) tiles [N, N] of FlexAttention's block mask."""
-    mask = block_mask_of(layout, CPU)
-    side = layout.num_tokens // BLOCK
+    mask = block_mask_of(layout.num_tokens, MAKERS["flex"](layout))
+    side = layout.num_tokens // TILE
     found = []
     assert mask.full_kv_num_blocks is not None and mask.full_kv_indices is not None
     for counts, listed in ((mask.kv_num_blocks, mask.kv_indices), (mask.full_kv_num_blocks, mask.full_kv_indices)):
@@ -112,7 +113,7 @@ def tiles_of(layout: BlockLayout) -> tuple[Matrix, Matrix]:
 
 def sdpa_pairs(block: Block) -> tuple[Matrix, Frames]:
     """A causal sequence of prefix and first response, and a call over all the others with a mask."""
-    masks: list[torch.Tensor] = sdpa.prepare(BlockLayout((block,)), CPU).args[1]
+    masks: list[torch.Tensor] = sdpa.prepare(BlockLayout((block,)), MAKERS["sdpa"](BlockLayout((block,)))).args[1]
     queries, keys = masks[0].shape
     first, prefix = block.length - queries, keys - queries
     pairs = np.tri(block.length, dtype=np.bool_)
@@ -124,7 +125,7 @@ def sdpa_pairs(block: Block) -> tuple[Matrix, Frames]:
 
 def flash_pairs(block: Block) -> tuple[Matrix, Frames]:
     """Sequences of queries and gathered keys, causal and aligned at the end."""
-    sequences = sequences_of(BlockLayout((block,)), CPU)
+    sequences = sequences_of(BlockLayout((block,)))
     pairs, frames = np.zeros((block.length,) * 2, dtype=np.bool_), []
     for (q, q_end), (k, k_end) in zip(
         pairwise(sequences.query_starts.tolist()), pairwise(sequences.key_starts.tolist()), strict=True

@@ -15,7 +15,6 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import fields, replace
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -31,6 +30,7 @@ from data_pipeline.storage import patience, wait_for_stores
 from rm_core.batches.packed import PackedBatch, collate
 from rm_core.batches.pixels import patches_of
 from rm_core.batches.positions import RowFormat
+from rm_core.batches.tensors import map_tensors, num_bytes
 
 __all__ = ["Comparisons", "Decoder"]
 
@@ -114,8 +114,8 @@ class Decoder:
         """In page-locked memory where there is a GPU, which copies from there while it computes."""
         if not self._pin:
             return batch
-        pinned: dict[str, Any] = {name: tensor.pin_memory() for name, tensor in _tensors(batch).items()}
-        return replace(batch, **pinned)
+        pinned: PackedBatch = map_tensors(batch, Tensor.pin_memory)
+        return pinned
 
 
 def _packed(data: Comparisons, indices: Sequence[int], row_format: RowFormat) -> PackedBatch:
@@ -129,10 +129,6 @@ def _packed(data: Comparisons, indices: Sequence[int], row_format: RowFormat) ->
             raise RunError(f"Comparison {owner[span.key]!r}: image or video {span.key}: {error}") from error
 
     return collate(items, row_format=row_format, load_image=load)
-
-
-def _tensors(batch: PackedBatch) -> dict[str, Tensor]:
-    return {field.name: value for field in fields(batch) if isinstance(value := getattr(batch, field.name), Tensor)}
 
 
 def _death(error: BrokenProcessPool) -> RunError:
@@ -170,7 +166,7 @@ def _end_with(parent: int) -> None:
 
 def _work(indices: Sequence[int]) -> PackedBatch:
     batch = _packed(_Worker.data, indices, _Worker.row_format)
-    needed = sum(tensor.nbytes for tensor in _tensors(batch).values())
+    needed = num_bytes(batch)
     # Writing beyond the end of a full tmpfs kills the process without a word.
     if os.path.isdir(_SHARED_MEMORY) and (free := shutil.disk_usage(_SHARED_MEMORY).free) < needed:
         raise RunError(

@@ -1,9 +1,7 @@
 """`PackedBatch`: one row of whole Comparisons as tensors, and the one function that makes it.
 
-Legend: T tokens of the row, V image tokens, P vision patches, I distinct images, R responses.
-
-A `BlockLayout` says where the Comparisons of a packed row stand, and who may attend to whom. A row is a sequence of
-Comparisons, each laid out as [prefix | response 1 | ... | response K].
+Whatever Python would read from a row to run the model is made here, on the CPU, so that a GPU is never waited for.
+Legend: T tokens of the row, V image tokens, P vision patches, I distinct images, R responses, S their tokens.
 """
 
 from collections.abc import Sequence
@@ -16,51 +14,33 @@ from torch import Tensor
 
 from data_pipeline.encoding.encoder import EncodedComparison
 from data_pipeline.errors import RunError
+from rm_core.batches.attention_indices import MAKERS, AttentionIndices
 from rm_core.batches.labels import Labels, labels_of
+from rm_core.batches.layout import Block, BlockLayout
 from rm_core.batches.pixels import ImageLoader, distinct_images, patches_of
 from rm_core.batches.positions import RowFormat, comparison_positions
+from rm_core.batches.tensors import map_tensors
+from rm_core.batches.vision_indices import VisionIndices, vision_indices_of
 
-__all__ = ["Block", "BlockLayout", "PackedBatch", "block_mask", "collate"]
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Where one Comparison stands in the row, in tokens."""
-
-    start: int
-    prefix_length: int
-    response_lengths: tuple[int, ...]
-
-    @property
-    def length(self) -> int:
-        return self.prefix_length + sum(self.response_lengths)
-
-    @property
-    def stop(self) -> int:
-        return self.start + self.length
-
-
-@dataclass(frozen=True, slots=True)
-class BlockLayout:
-    """The blocks of a row in order, covering it without gaps: the description of its attention mask."""
-
-    blocks: tuple[Block, ...]
-
-    @property
-    def num_tokens(self) -> int:
-        return self.blocks[-1].stop if self.blocks else 0
-
-
-def block_mask(block: Block, device: torch.device) -> Tensor:
-    """The rule as a matrix: causal, and (key in the prefix, or key in the query's own response)."""
-    lengths = torch.tensor((block.prefix_length, *block.response_lengths), device=device)
-    segment = torch.repeat_interleave(torch.arange(len(lengths), device=device), lengths)
-    token = torch.arange(block.length, device=device)
-    causal = token[:, None] >= token[None, :]
-    return causal & ((segment[None, :] == 0) | (segment[:, None] == segment[None, :]))
+__all__ = ["PackedBatch", "ResponseTokens", "collate", "with_indices"]
 
 
 _NONE = np.zeros(0, dtype=np.int32)
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseTokens:
+    """All tokens of all responses.
+
+    Attributes:
+        index: int64 [S], where they stand in the row.
+        owner: int64 [S], the response of each.
+        lengths: int64 [R, 1], how many each response has.
+    """
+
+    index: Tensor
+    owner: Tensor
+    lengths: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +52,8 @@ class PackedBatch:
         layout: where each Comparison, prefix and response stands.
         input_ids: int64 [T].
         position_ids: int64 [3, T], M-RoPE time, height, width.
-        pixel_values: float32 [P, 1176], distinct images only; a row without images holds one blank 28 x 28 image.
+        pixel_values: [P, 1176] in the type that the model computes in, distinct images only; a row without images
+            holds one blank 28 x 28 image.
         image_grid: int64 [I, 3], (pairs of frames, rows, columns) in patches; always on the CPU.
         image_token_index: int64 [V], indices of image tokens in the row.
         image_feature_index: int64 [V], which row of the tower's output stands there; two spans may share one image.
@@ -81,6 +62,9 @@ class PackedBatch:
         num_responses: responses of each Comparison; sums to R.
         num_patches: vision patches of all spans as shown: an image shown twice counts twice.
         num_filler: tokens at the end that belong to no Comparison.
+        attention: the layout as the attention kernel reads it.
+        vision: the grids as the tower reads them; None for a backbone that reads text only.
+        responses: the responses' tokens.
     """
 
     ids: tuple[str, ...]
@@ -96,6 +80,9 @@ class PackedBatch:
     num_responses: tuple[int, ...]
     num_patches: int
     num_filler: int
+    attention: AttentionIndices | None = None
+    vision: VisionIndices | None = None
+    responses: ResponseTokens | None = None
 
     @property
     def num_tokens(self) -> int:
@@ -114,9 +101,9 @@ class PackedBatch:
     def to(self, device: torch.device) -> "PackedBatch":
         """The batch with its tensors on `device`, all but grids and labels: Python reads them, and would wait."""
         moved: dict[str, Any] = {
-            field.name: value.to(device, non_blocking=True)
+            field.name: map_tensors(getattr(self, field.name), lambda value: value.to(device, non_blocking=True))
             for field in fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor) and field.name != "image_grid"
+            if field.name not in ("image_grid", "labels")
         }
         return replace(self, **moved)
 
@@ -148,12 +135,12 @@ def collate(
     if filler:
         blocks = (*blocks, Block(len(input_ids), filler, ()))
         positions.append(np.tile(np.arange(filler, dtype=np.int64), (3, 1)))
-    return PackedBatch(
+    batch = PackedBatch(
         ids=ids_of(comparisons),
         layout=BlockLayout(blocks),
         input_ids=torch.from_numpy(np.pad(input_ids, (0, filler)).astype(np.int64)),
         position_ids=torch.from_numpy(np.concatenate(positions, axis=1)),
-        pixel_values=torch.from_numpy(pixels),
+        pixel_values=torch.from_numpy(pixels).to(row_format.pixels),
         image_grid=torch.tensor(grid, dtype=torch.int64),
         image_token_index=torch.from_numpy(token_index),
         image_feature_index=torch.from_numpy(features),
@@ -162,6 +149,24 @@ def collate(
         num_responses=tuple(len(item.response_ids) for item in comparisons),
         num_patches=sum(span.num_patches for span in spans),
         num_filler=filler,
+    )
+    return with_indices(batch, row_format)
+
+
+def with_indices(batch: PackedBatch, row_format: RowFormat) -> PackedBatch:
+    """The row, whatever made it, with the indices that a backbone and an attention kernel read."""
+    # Not the labels' lengths: they count a response that is in two judgements twice.
+    sizes = [length for block in batch.layout.blocks for length in block.response_lengths]
+    lengths = torch.tensor(sizes, dtype=torch.int64)
+    # The responses of a Comparison stand one behind the other.
+    spans = [np.arange(block.start + block.prefix_length, block.stop) for block in batch.layout.blocks]
+    index = np.concatenate([np.zeros(0, dtype=np.int64), *spans])
+    grids = [(int(steps), int(rows), int(columns)) for steps, rows, columns in batch.image_grid.tolist()]
+    return replace(
+        batch,
+        attention=MAKERS[row_format.attention](batch.layout),
+        vision=vision_indices_of(grids, row_format.window) if row_format.has_vision else None,
+        responses=ResponseTokens(torch.from_numpy(index), torch.repeat_interleave(lengths), lengths[:, None]),
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from data_pipeline.encoding.encoder import EncodedComparison, EncodedVideo, VisionSpan
 
@@ -30,6 +31,9 @@ class RowFormat:
         has_vision: False for a text-only backbone, which refuses rows with images.
         time_per_second: M-RoPE time positions a second of video (Qwen2.5-VL: 2); None: one a pair of frames (Qwen2-VL).
         alignment: the row's length is filled up to a multiple of this many tokens, as the attention kernel wants it.
+        attention: the attention kernel, whose indices the row carries.
+        window: side of a window of the vision tower in tokens; 0: it has none.
+        pixels: type of the patches: the one that the model computes in, so that no more is sent to a GPU.
     """
 
     image_token: int
@@ -37,6 +41,9 @@ class RowFormat:
     has_vision: bool = True
     time_per_second: float | None = None
     alignment: int = 1
+    attention: str = "sdpa"
+    window: int = 0
+    pixels: torch.dtype = torch.float32
 
 
 def comparison_positions(comparison: EncodedComparison, row_format: RowFormat) -> IntArray:

@@ -17,6 +17,7 @@ disable_progress_bar()
 __all__ = ["DTYPES", "load_backbone", "new_backbone", "read_config"]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_CPU = torch.device("cpu")
 
 
 def load_backbone(folder: str, *, dtype: torch.dtype) -> PreTrainedModel:
@@ -79,14 +80,17 @@ def _check_no_adapter(folder: str) -> None:
         )
 
 
-def new_backbone(config: Any, *, seed: int, dtype: torch.dtype) -> PreTrainedModel:
-    """A backbone with random weights of Transformers' own initialisation."""
+def new_backbone(config: Any, *, seed: int, dtype: torch.dtype, device: torch.device = _CPU) -> PreTrainedModel:
+    """A backbone with random weights of Transformers' own initialisation; the one way to make one without a folder.
+
+    Args:
+        device: where it is made, and where no other copy of it ever was; on "meta" it has sizes and no weights.
+    """
     family = family_of(config.model_type)
-    state = torch.random.get_rng_state()
-    torch.manual_seed(seed)
     config._attn_implementation = _attention(family)
-    backbone = family.model_class(config)
-    torch.random.set_rng_state(state)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), device:
+        torch.manual_seed(seed)
+        backbone = family.model_class(config)
     for parameter in backbone.parameters():  # and not the buffers: rotary frequencies stay float32
         parameter.data = parameter.data.to(dtype)
     family.prepare(backbone)

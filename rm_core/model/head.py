@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from data_pipeline.bounds import check_bounds
-from rm_core.batches.packed import PackedBatch
+from rm_core.batches.packed import PackedBatch, ResponseTokens
 from rm_core.model.config import HeadConfig
 
 __all__ = ["ACTIVATIONS", "Float32Linear", "RewardHead", "pool", "pooled_tokens"]
@@ -85,20 +85,21 @@ def pooled_tokens(batch: PackedBatch, pooling: str) -> Tensor:
     if pooling == "last":
         return batch.reward_index
     assert pooling == "mean", pooling
-    # The responses of a Comparison stand one behind the other.
-    spans = [torch.arange(block.start + block.prefix_length, block.stop) for block in batch.layout.blocks]
-    return torch.cat(spans).to(batch.input_ids.device, non_blocking=True)
+    return _responses(batch).index
 
 
 def pool(hidden: Tensor, batch: PackedBatch, pooling: str) -> Tensor:
     """[R, E] from the pooled tokens' hidden states [S, E]; a mean is made in float32."""
     if pooling == "last":
         return hidden
-    # On the CPU: nothing here waits for a GPU. Not the labels' lengths, which count a shared response several times.
-    sizes = [length for block in batch.layout.blocks for length in block.response_lengths]
-    lengths = torch.tensor(sizes, dtype=torch.int64)
-    response = torch.repeat_interleave(lengths).to(hidden.device, non_blocking=True)
-    sums = torch.zeros(len(lengths), hidden.shape[1], dtype=torch.float32, device=hidden.device)
-    for part, owner in zip(torch.split(hidden, _CHUNK), torch.split(response, _CHUNK), strict=True):
+    tokens = _responses(batch)
+    sums = torch.zeros(len(tokens.lengths), hidden.shape[1], dtype=torch.float32, device=hidden.device)
+    for part, owner in zip(torch.split(hidden, _CHUNK), torch.split(tokens.owner, _CHUNK), strict=True):
         sums = sums.index_add(0, owner, part.float())
-    return sums / lengths[:, None].to(hidden.device, non_blocking=True)
+    return sums / tokens.lengths
+
+
+def _responses(batch: PackedBatch) -> ResponseTokens:
+    if batch.responses is None:
+        raise TypeError("the row carries no indices: make it with collate, or give it some by with_indices")
+    return batch.responses

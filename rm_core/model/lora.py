@@ -47,6 +47,7 @@ def add_adapters(model: RewardModel, groups: set[str], config: LoraConfig, seed:
     layers = _layers(model, groups, config.targets)
     trained = {name for name, value in model.named_parameters() if value.requires_grad}
     _inject(model, layers, config, seed)
+    model.family.prepare(model.backbone)
     model_type = model.family.model_type
     num_weights = 0
     for name, parameter in model.named_parameters():

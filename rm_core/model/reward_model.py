@@ -48,7 +48,7 @@ class RewardModel(nn.Module):
     @property
     def row_format(self) -> RowFormat:
         """How rows for this model are laid out: of its backbone and its attention kernel."""
-        return row_format_of(self.backbone.config, self._kernel.name)
+        return row_format_of(self.backbone.config, self._kernel.name, pixels=self.backbone.dtype)
 
     def use_attention(self, name: str) -> None:
         """Compute attention by the kernel called `name`, on the device where the weights are now.
@@ -83,7 +83,7 @@ class RewardModel(nn.Module):
         pooling = self.head_config.pooling
         hidden = run_decoder(
             decoder, embeddings, self.family.rotary_positions(batch),
-            RowAttention(self._kernel, batch.layout, embeddings, self.work), pooled_tokens(batch, pooling),
+            RowAttention(self._kernel, batch.layout, batch.attention, self.work), pooled_tokens(batch, pooling),
             recompute=self._layers_to_recompute,
         )  # fmt: skip
         rewards: Tensor = self.head(pool(hidden, batch, pooling))

@@ -1,55 +1,35 @@
 """The vision tower of Qwen2-VL and Qwen2.5-VL over the distinct images of a packed row.
 
 Transformers' own modules, called in their own order, with one difference: sequences (windows, frames) of one length
-attend in one call, and every index is made on the CPU from the grids, so that a GPU never waits for Python.
-Transformers calls its attention once a window: a picture of 448 x 448 pixels has 16 windows, a row of a GPU hundreds,
-times the tower's layers.
+attend in one call, and every index is made in the loader (`rm_core.batches.vision_indices`), so that a GPU never
+waits for Python. Transformers calls its attention once a window: a picture of 448 x 448 pixels has 16 windows, a row
+of a GPU hundreds, times the tower's layers.
 
 Legend: P patches, V tokens that come out (P / 4), E hidden size of the language model, H heads, D head dimension.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb_vision
-from transformers.vision_utils import get_vision_cu_seqlens, get_vision_position_ids, get_vision_window_index
 
-__all__ = ["Chunks", "PatchProduct", "run_vision_tower", "use_patch_product"]
+from rm_core.batches.vision_indices import Groups, VisionIndices
+
+__all__ = ["PatchProduct", "attend_in_groups", "run_vision_tower", "use_patch_product"]
 
 
-class Chunks:
-    """Sequences that stand one behind the other and attend to themselves only, grouped by length.
-
-    Args:
-        lengths: of each, in order; they cover the row's patches.
-    """
-
-    def __init__(self, lengths: Sequence[int], device: torch.device) -> None:
-        indices: dict[int, list[Tensor]] = {}
-        start = 0
-        for length in lengths:
-            indices.setdefault(length, []).append(torch.arange(start, start + length))
-            start += length
-        self._lengths = list(indices)
-        self._gathered: list[Tensor] = []
-        self._back: Tensor | None = None
-        if len(indices) > 1:
-            gathered = [torch.cat(group) for group in indices.values()]
-            self._back = torch.argsort(torch.cat(gathered)).to(device, non_blocking=True)
-            self._gathered = [group.to(device, non_blocking=True) for group in gathered]
-
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        """[P, H, D] from query, key and value [P, H, D]."""
-        if self._back is None:
-            return _attend(query, key, value, self._lengths[0], scale)
-        groups = [
-            _attend(query[index], key[index], value[index], length, scale)
-            for length, index in zip(self._lengths, self._gathered, strict=True)
-        ]
-        return torch.cat(groups)[self._back]
+def attend_in_groups(groups: Groups, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """[P, H, D] from query, key and value [P, H, D]."""
+    if groups.back is None:
+        return _attend(query, key, value, groups.lengths[0], scale)
+    attended = [
+        _attend(query[index], key[index], value[index], length, scale)
+        for length, index in zip(groups.lengths, groups.gathered, strict=True)
+    ]
+    return torch.cat(attended)[groups.back]
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, length: int, scale: float) -> Tensor:
@@ -63,33 +43,33 @@ RunLayer = Callable[[int, Callable[..., Tensor], Tensor], Tensor]
 """(index of the layer, layer, its input) -> its output: recomputed in the backward pass, or not."""
 
 
-def run_vision_tower(tower: Any, pixels: Tensor, grids: Tensor, run: RunLayer) -> Tensor:
+def run_vision_tower(tower: Any, pixels: Tensor, indices: VisionIndices, run: RunLayer) -> Tensor:
     """Features [V, E] of all images, image by image, each row by row.
 
     Args:
         tower: `Qwen2VisionTransformerPretrainedModel` or `Qwen2_5_VisionTransformerPretrainedModel`.
         pixels: [P, 1176], in the type of the weights.
-        grids: int64 [I, 3] on the CPU, (frames / 2, rows, columns) in patches.
+        indices: of the row, on the device of `pixels`.
+
+    Raises:
+        TypeError: the tower has windows and the indices have not, or the other way round.
     """
-    merge = tower.spatial_merge_size
-    positions = get_vision_position_ids(grids, merge)
-    frames = Chunks(_lengths(get_vision_cu_seqlens(grids)), pixels.device)
-    windows, order = frames, None
-    if window_size := getattr(tower, "window_size", None):
-        order, starts = get_vision_window_index(grids, merge, window_size, tower.patch_size)
-        windows = Chunks(_lengths(starts), pixels.device)
-        # Patches of one window stand together, and so do the four patches of one token.
-        positions = _token_wise(positions, merge, order)
+    if (indices.order is not None) != bool(getattr(tower, "window_size", None)):
+        raise TypeError(
+            f"a {type(tower).__name__} got indices {'with' if indices.order is not None else 'without'} windows: make "
+            "rows with the model's own row_format"
+        )
     hidden = tower.patch_embed(pixels)
-    cosine, sine = tower.rotary_pos_emb(hidden, positions.to(pixels.device, non_blocking=True))
-    if order is not None:
-        order = order.to(pixels.device, non_blocking=True)
-        hidden = _token_wise(hidden, merge, order)
+    cosine, sine = tower.rotary_pos_emb(hidden, indices.positions)
+    if indices.order is not None:
+        # Patches of one window stand together, and so do the four patches of one token.
+        hidden = hidden.view(-1, tower.spatial_merge_size**2, hidden.shape[1])[indices.order].flatten(0, 1)
     for index, block in enumerate(tower.blocks):
-        whole_frames = order is None or index in tower.fullatt_block_indexes
-        hidden = run(index, _Block(block, frames if whole_frames else windows, cosine, sine), hidden)
+        whole_frames = indices.order is None or index in tower.fullatt_block_indexes
+        groups = indices.frames if whole_frames else indices.windows
+        hidden = run(index, _Block(block, groups, cosine, sine), hidden)
     features: Tensor = tower.merger(hidden)
-    return features if order is None else features[torch.argsort(order)]
+    return features if indices.back is None else features[indices.back]
 
 
 class PatchProduct(nn.Conv3d):
@@ -112,9 +92,9 @@ def use_patch_product(tower: Any) -> None:
 class _Block:
     """One block of the tower with what it attends over."""
 
-    def __init__(self, block: Any, chunks: Chunks, cosine: Tensor, sine: Tensor) -> None:
+    def __init__(self, block: Any, groups: Groups, cosine: Tensor, sine: Tensor) -> None:
         self._block = block
-        self._chunks = chunks
+        self._groups = groups
         self._rotary = (cosine, sine)
 
     def __call__(self, hidden: Tensor) -> Tensor:
@@ -126,16 +106,6 @@ class _Block:
         attention = self._block.attn
         query, key, value = attention.qkv(hidden).unflatten(-1, (3, attention.num_heads, -1)).unbind(1)
         query, key = apply_rotary_pos_emb_vision(query, key, *self._rotary)
-        attended = self._chunks.attend(query, key, value, attention.scaling)
+        attended = attend_in_groups(self._groups, query, key, value, attention.scaling)
         output: Tensor = attention.proj(attended.flatten(1))
         return output
-
-
-def _token_wise(patches: Tensor, merge: int, order: Tensor) -> Tensor:
-    """Rows [P, ...] in another order of the tokens, the patches of a token kept together."""
-    return patches.view(-1, merge * merge, *patches.shape[1:])[order].flatten(0, 1)
-
-
-def _lengths(starts: Tensor) -> list[int]:
-    lengths: list[int] = starts.diff().tolist()
-    return lengths

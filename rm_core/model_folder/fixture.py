@@ -15,7 +15,8 @@ from torch import Tensor
 
 from data_pipeline.errors import MissingInput
 from rm_core.batches.labels import Labels
-from rm_core.batches.packed import Block, BlockLayout, PackedBatch
+from rm_core.batches.layout import Block, BlockLayout
+from rm_core.batches.packed import PackedBatch
 from rm_core.model.backbone import DTYPES
 
 __all__ = ["FIXTURE", "Fixture", "read_fixture", "write_fixture"]
@@ -29,7 +30,7 @@ class Fixture:
     """What the engine saw and said.
 
     Attributes:
-        batch: the row.
+        batch: the row, without indices: whoever scores it adds those of its model (`with_indices`).
         rewards: float32 [R] or [R, 2], the model's output.
         dtype: of the engine's weights and activations.
     """
@@ -54,10 +55,8 @@ def write_fixture(folder: str, batch: PackedBatch, rewards: Tensor, dtype: torch
     tensors = _tensors(batch) | {_LABELS + name: value for name, value in _tensors(batch.labels).items()}
     tensors["pixel_values"] = tensors["pixel_values"].to(dtype)
     tensors[_REWARDS] = rewards.detach().float()
-    row = {
-        field.name: value
-        for field in fields(batch)
-        if not isinstance(value := getattr(batch, field.name), Tensor | Labels | BlockLayout)
+    row: dict[str, Any] = {
+        field.name: value for field in fields(batch) if isinstance(value := getattr(batch, field.name), int | tuple)
     }
     row |= {"blocks": [asdict(block) for block in batch.layout.blocks], "dtype": str(dtype).removeprefix("torch.")}
     stored = {name: value.cpu().contiguous() for name, value in tensors.items()}

@@ -16,6 +16,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from data_pipeline.errors import BaserewardError, CorruptData, RunError
+from rm_core.batches.packed import with_indices
 from rm_core.model.reward_model import RewardModel
 from rm_core.model_folder.fixture import FIXTURE, Fixture, read_fixture
 from rm_core.model_folder.folder import load_reward_model, verify_folder
@@ -42,7 +43,7 @@ def verify_export(folder: str) -> str:
     except RuntimeError as error:  # of PyTorch and Transformers: a name or a shape that the model does not have
         raise CorruptData(f"{folder!r} does not fit its own configuration: {error}") from error
     with torch.inference_mode():
-        rewards = model(fixture.batch)
+        rewards = model(with_indices(fixture.batch, model.row_format))
     difference, allowed = _compare(folder, fixture, rewards, num_layers_of(model))
     return (
         f"{folder}: {num_tensors} tensors are finite, {len(rewards)} rewards of {fixture.batch.num_comparisons} "

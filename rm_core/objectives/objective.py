@@ -4,6 +4,7 @@ An objective never divides by what a row holds: the trainer divides by counts of
 ranks, so that the gradient does not depend on how the step was split into ranks and packed rows.
 """
 
+import torch
 from torch import Tensor
 
 from data_pipeline.errors import RecipeError
@@ -80,7 +81,7 @@ class Objective:
         if self._reads_scores:
             check_scores(labels, votes=self._config.labels == "votes")
         # What needs lengths of parts is made where the labels lie, before they follow the output.
-        indices = (matches_of(labels) if self._over_matches else labels.pairs).to(output.device, non_blocking=True)
+        indices = _sent(matches_of(labels) if self._over_matches else labels.pairs, output.device)
         labels = labels.to(output.device)
         output = self._prepare(output, labels)
         rewards = means(output)
@@ -156,3 +157,10 @@ class Objective:
         if self._config.weighting == "pair":
             return Term(costs.sum(), unit, len(costs))
         return Term((costs * comparison_weights(indices, labels)).sum(), "comparisons", labels.num_comparisons)
+
+
+def _sent(made: Tensor, device: torch.device) -> Tensor:
+    """On `device`; a GPU takes it from page-locked memory, since a copy from any other would wait for it."""
+    if device.type == "cuda" and not (made.is_cuda or made.is_pinned()):
+        made = made.pin_memory()
+    return made.to(device, non_blocking=True)

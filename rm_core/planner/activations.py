@@ -44,7 +44,7 @@ class Activations:
     """Bytes of one row.
 
     Attributes:
-        inputs: the row itself: pixels in float32, and what a token needs to be found.
+        inputs: the row itself: pixels, and what a token needs to be found.
         decoder: kept of all decoder layers, from the embeddings on.
         vision: kept of the tower and its merger.
         working: made while one layer is run backward: its recomputed activations, and gradients.
@@ -74,7 +74,7 @@ def activations_of(arch: Architecture, setting: Setting, row: Row) -> Activation
     else:
         decoder += row.tokens * layer.attention + row.pooled * (layer.whole - layer.attention)
     vision, working_vision = (0, 0) if arch.vision is None else _tower(arch, setting, row)
-    inputs = 64 * row.tokens + (0 if arch.vision is None else 4 * _values(arch.vision) * row.patches)
+    inputs = 64 * row.tokens + (0 if arch.vision is None else size * _values(arch.vision) * row.patches)
     return Activations(inputs=inputs, decoder=decoder, vision=vision, working=max(working, working_vision))
 
 

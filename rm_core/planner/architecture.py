@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from data_pipeline.errors import RecipeError
-from rm_core.model.attention import register_attention
+from rm_core.model.backbone import new_backbone
 from rm_core.model.config import GROUPS
 from rm_core.model.families import family_of, group_of
 from rm_core.model.flops import Flops
@@ -69,9 +69,9 @@ def architecture_of(backbone: Any, config: TrainConfig) -> Architecture:
         RecipeError: of a family that is not known, or adapters that cannot be.
     """
     family = family_of(backbone.model_type)
-    backbone._attn_implementation = register_attention()
-    with torch.device("meta"):
-        model = RewardModel(family.model_class(backbone), config.head)
+    meta = torch.device("meta")
+    with meta:
+        model = RewardModel(new_backbone(backbone, seed=0, dtype=torch.float32, device=meta), config.head)
     add_adapters(model, adapted_groups(config), config.lora, config.seed)
     freeze(model, config, family.model_type)
     named = list(model.named_parameters())

@@ -119,18 +119,11 @@ class Accumulator:
         units: dict[str, Unit] = {}
         for batch in self._read(step, rows):
             self.row = batch
-            self._phases.enter("forward", ids=batch.ids)
-            output = self._engine.forward(batch.to(device))
-            judged = self._objective(output, batch.labels, step_mean=mean)
-            self._phases.enter("backward")
-            # The engine averages over ranks, and a sum is wanted.
-            finite = _is_finite(judged)
-            self._engine.backward(_loss(judged, step) * _mark(finite) * self._engine.world_size)
-            rewards = self._objective.rewards(output.detach(), batch.labels).double()
-            measured += _measured(judged, rewards)
+            judged, of_row, finite = self.back_propagate(batch, step, mean)
+            measured += of_row
             counted += _counted(judged, batch)
             units = {name: term.unit for name, term in judged.terms.items()}
-            seen.append((batch.ids, finite & torch.isfinite(rewards).all()))
+            seen.append((batch.ids, finite))
         work = self._model.work.take()
         other = work.kernel != self._model.kernel
         ids_hash = sum(zlib.crc32(name.encode()) for ids, _ in seen for name in ids)
@@ -144,6 +137,24 @@ class Accumulator:
         self._phases.enter("optimiser step")
         return sums
 
+    def back_propagate(
+        self, batch: PackedBatch, step: RankStep, step_mean: Tensor | None
+    ) -> tuple[Judged, Tensor, Tensor]:
+        """Add a row's gradient to the step's; on a GPU nothing is waited for, neither it nor a copy to it.
+
+        Returns:
+            What the objective says, float64 sums of it and of the rewards, and whether loss and rewards are finite.
+        """
+        self._phases.enter("forward", ids=batch.ids)
+        output = self._engine.forward(batch.to(self._engine.device))
+        judged = self._objective(output, batch.labels, step_mean=step_mean)
+        self._phases.enter("backward")
+        # The engine averages over ranks, and a sum is wanted.
+        finite = _is_finite(judged)
+        self._engine.backward(_loss(judged, step) * _mark(finite) * self._engine.world_size)
+        rewards = self._objective.rewards(output.detach(), batch.labels).double()
+        return judged, _measured(judged, rewards), finite & torch.isfinite(rewards).all()
+
     def _read(self, step: RankStep, rows: Iterator[PackedBatch]) -> Iterator[PackedBatch]:
         for row in range(step.num_rows):
             self._phases.enter("loading", step=step.plan.index, row=row)
@@ -152,15 +163,17 @@ class Accumulator:
     def _step_mean(self, rows: Sequence[PackedBatch]) -> Tensor:
         """Mean reward over all judged responses of the step on all ranks; the forward passes are made twice for it."""
         device = self._engine.device
-        total = torch.zeros(2, dtype=torch.float64, device=device)
+        total, count = torch.zeros((), dtype=torch.float64, device=device), 0
         with torch.no_grad():
             for row, batch in enumerate(rows):
                 self._phases.enter("step mean", row=row, ids=batch.ids)
                 rewards = self._objective.rewards(self._engine.forward(batch.to(device)), batch.labels).double()
-                total += torch.stack([rewards.sum(), torch.tensor(len(rewards), dtype=torch.float64, device=device)])
-        dist.all_reduce(total)
+                total += rewards.sum()
+                count += len(rewards)
+        both = torch.stack([total, torch.full_like(total, count)])
+        dist.all_reduce(both)
         self._model.work.take()
-        return (total[0] / total[1]).float()
+        return (both[0] / both[1]).float()
 
 
 def _loss(judged: Judged, step: RankStep) -> Tensor:

@@ -17,7 +17,7 @@ from rm_core.model.reward_model import RewardModel
 
 IMAGE_TOKEN, VISION_START, VISION_END, VIDEO_TOKEN = 1, 2, 3, 0
 VOCABULARY = 64
-ROW_FORMAT = RowFormat(image_token=IMAGE_TOKEN, video_token=VIDEO_TOKEN, time_per_second=2.0)
+ROW_FORMAT = RowFormat(image_token=IMAGE_TOKEN, video_token=VIDEO_TOKEN, time_per_second=2.0, window=4)
 
 
 def toy_image(seed: int, height: int = 56, width: int = 56) -> EncodedImage:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from data_pipeline.errors import RecipeError
-from rm_core.batches.packed import BlockLayout
+from rm_core.batches.attention_indices import TILE, AttentionIndices, OwnStarts, Sequences, Tiles
+from rm_core.batches.layout import BlockLayout
 from rm_core.model.attention import flex, sdpa, varlen
 from rm_core.model.attention.work import Work
 
@@ -38,20 +39,22 @@ class Kernel:
 
     Attributes:
         alignment: rows are filled up to a multiple of this many tokens.
-        prepare: (layout, device) -> attention of that row; once a row.
+        indices: what it reads of a row.
+        prepare: (layout, its indices) -> attention of that row, on the device of the indices; once a row.
         why_not: (device, type of the weights) -> what is missing here, or "".
     """
 
     name: str
     alignment: int
-    prepare: Callable[[BlockLayout, torch.device], Attend]
+    indices: type[AttentionIndices]
+    prepare: Callable[[BlockLayout, Any], Attend]
     why_not: Callable[[torch.device, torch.dtype], str]
 
 
 KERNELS: dict[str, Kernel] = {
-    "sdpa": Kernel(name="sdpa", alignment=1, prepare=sdpa.prepare, why_not=lambda *_: ""),
-    "flex": Kernel(name="flex", alignment=flex.BLOCK, prepare=flex.prepare, why_not=flex.why_not),
-    "flash": Kernel(name="flash", alignment=1, prepare=varlen.prepare, why_not=varlen.why_not),
+    "sdpa": Kernel(name="sdpa", alignment=1, indices=OwnStarts, prepare=sdpa.prepare, why_not=lambda *_: ""),
+    "flex": Kernel(name="flex", alignment=TILE, indices=Tiles, prepare=flex.prepare, why_not=flex.why_not),
+    "flash": Kernel(name="flash", alignment=1, indices=Sequences, prepare=varlen.prepare, why_not=varlen.why_not),
 }
 
 
@@ -79,14 +82,22 @@ class RowAttention:
 
     Args:
         layout: covers the whole row, fillers included.
-        example: a tensor of the row's device and type.
+        indices: of the row, on its device.
         work: counts each layer.
+
+    Raises:
+        TypeError: the row was made for another kernel.
     """
 
-    def __init__(self, kernel: Kernel, layout: BlockLayout, example: Tensor, work: Work) -> None:
+    def __init__(self, kernel: Kernel, layout: BlockLayout, indices: AttentionIndices | None, work: Work) -> None:
+        if not isinstance(indices, kernel.indices):
+            raise TypeError(
+                f"the row carries {type(indices).__name__} and the kernel {kernel.name!r} reads "
+                f"{kernel.indices.__name__}: make rows with the model's own row_format"
+            )
         self._kernel = kernel
         self._num_tokens = layout.num_tokens
-        self._attend: Attend = kernel.prepare(layout, example.device)
+        self._attend: Attend = kernel.prepare(layout, indices)
         self._work = work
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, *, scale: float, dropout: float) -> Tensor:

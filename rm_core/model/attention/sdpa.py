@@ -14,27 +14,34 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from rm_core.batches.packed import Block, BlockLayout, block_mask
+from rm_core.batches.attention_indices import OwnStarts
+from rm_core.batches.layout import Block, BlockLayout
 
 __all__ = ["prepare"]
 
 
-def prepare(layout: BlockLayout, device: torch.device) -> "partial[Tensor]":
-    """Attention of rows of this layout; masks of equal Comparisons are made once."""
+def prepare(layout: BlockLayout, starts: OwnStarts) -> "partial[Tensor]":
+    """Attention of rows of this layout; masks of equal Comparisons are made once, where `starts` lies."""
     masks: dict[tuple[int, tuple[int, ...]], Tensor | None] = {}
     for block in layout.blocks:
         key = (block.prefix_length, block.response_lengths)
         if key not in masks:
-            masks[key] = _mask_of_the_others(block, device)
+            masks[key] = _mask_of_the_others(block, starts.own_start)
     return partial(_attend, layout, [masks[block.prefix_length, block.response_lengths] for block in layout.blocks])
 
 
-def _mask_of_the_others(block: Block, device: torch.device) -> Tensor | None:
-    """Bool [Q, P + Q]: queries of responses 2 to K against the prefix and themselves; None where there are none."""
+def _mask_of_the_others(block: Block, own_start: Tensor) -> Tensor | None:
+    """Bool [Q, P + Q]: queries of responses 2 to K against the prefix and themselves; None where there are none.
+
+    A query sees the prefix, and of the others the keys from its own response's start to itself.
+    """
     if len(block.response_lengths) < 2:
         return None
-    mask, first = block_mask(block, device), block.prefix_length + block.response_lengths[0]
-    return torch.cat([mask[first:, : block.prefix_length], mask[first:, first:]], dim=1)
+    prefix, first = block.prefix_length, block.start + block.prefix_length + block.response_lengths[0]
+    # Places among the others; the keys of the prefix stand before them, at negative places.
+    key = torch.arange(-prefix, block.stop - first, device=own_start.device)
+    own = (own_start[first : block.stop] - first)[:, None]
+    return (key < 0) | ((key >= own) & (key <= key[prefix:, None]))
 
 
 def _attend(

@@ -4,50 +4,32 @@
     keys      [prefix and response 1 | prefix, response 2 | ... | prefix, response K]     gathered
 
 With its causal mask aligned at the end, a response sees its prefix whole and itself up to each token. The gather's
-backward pass adds up what every response asks of the prefix. Dao 2023, FlashAttention-2 (arXiv 2307.08691).
+backward pass adds up what every response asks of the prefix. Dao 2023, FlashAttention-2 (arXiv 2307.08691). The
+sequences are made in the loader, by `rm_core.batches.attention_indices`.
 Legend: T tokens of the row, U gathered keys, S sequences, H query heads, G key/value heads, D head dimension.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from inspect import signature
-from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.attention.varlen import varlen_attn
 
-from rm_core.batches.packed import BlockLayout
+from rm_core.batches.attention_indices import Sequences
+from rm_core.batches.layout import BlockLayout
 
-__all__ = ["Sequences", "Varlen", "prepare", "sequences_of", "why_not"]
+__all__ = ["Varlen", "prepare", "why_not"]
 
 _KNOWS_GROUPS = "enable_gqa" in signature(varlen_attn).parameters
 """PyTorch 2.11 wants as many key heads as query heads, and has no such option."""
 
-Varlen = Callable[[Tensor, Tensor, Tensor, "Sequences", float], Tensor]
+Varlen = Callable[[Tensor, Tensor, Tensor, Sequences, float], Tensor]
 """(query [T, H, D], key [U, G, D], value [U, G, D], sequences, scale) -> [T, H, D]; causal, aligned at the end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sequences:
-    """A layout as sequences.
-
-    Attributes:
-        key_index: int64 [U], the row's token at each gathered key.
-        query_starts: int32 [S + 1], where each sequence's queries begin.
-        key_starts: int32 [S + 1], where each sequence's keys begin.
-        longest_query, longest_key: tokens.
-    """
-
-    key_index: Tensor
-    query_starts: Tensor
-    key_starts: Tensor
-    longest_query: int
-    longest_key: int
 
 
 def why_not(device: torch.device, dtype: torch.dtype) -> str:
@@ -61,43 +43,13 @@ def why_not(device: torch.device, dtype: torch.dtype) -> str:
     return ""
 
 
-def prepare(layout: BlockLayout, device: torch.device, varlen: Varlen | None = None) -> "partial[Tensor]":
-    """Attention of rows of this layout.
+def prepare(_layout: BlockLayout, sequences: Sequences, varlen: Varlen | None = None) -> "partial[Tensor]":
+    """Attention of a row of these sequences, on their device.
 
     Args:
         varlen: the kernel; unset: the package flash_attn where it is installed, else the one inside PyTorch.
     """
-    return partial(_attend, sequences_of(layout, device), varlen or _installed())
-
-
-def sequences_of(layout: BlockLayout, device: torch.device) -> Sequences:
-    """Queries and gathered keys of every sequence of the row."""
-    pieces: list[Tensor] = []
-    queries: list[int] = []
-    keys: list[int] = []
-    for block in layout.blocks:
-        first = block.prefix_length + sum(block.response_lengths[:1])
-        queries.append(first)
-        keys.append(first)
-        pieces.append(torch.arange(block.start, block.start + first))
-        start = block.start + first
-        for length in block.response_lengths[1:]:
-            prefix = torch.arange(block.start, block.start + block.prefix_length)
-            pieces += [prefix, torch.arange(start, start + length)]
-            queries.append(length)
-            keys.append(block.prefix_length + length)
-            start += length
-    return Sequences(
-        key_index=torch.cat(pieces).to(device),
-        query_starts=_starts(queries, device),
-        key_starts=_starts(keys, device),
-        longest_query=max(queries),
-        longest_key=max(keys),
-    )
-
-
-def _starts(lengths: list[int], device: torch.device) -> Tensor:
-    return torch.tensor([0, *accumulate(lengths)], dtype=torch.int32).to(device)
+    return partial(_attend, sequences, varlen or _installed())
 
 
 def _attend(

@@ -39,11 +39,14 @@ class Family(ABC):
 
     @abstractmethod
     def prepare(self, backbone: Any) -> None:
-        """Change modules of a backbone that was just made, where a faster equal is known; names and weights stay."""
+        """Change modules of a backbone that was just made, or just got adapters, where a faster equal is known.
+
+        Names and weights stay; called twice it changes nothing more.
+        """
 
     @abstractmethod
-    def row_format(self, config: Any, alignment: int, /) -> RowFormat:
-        """How rows for it are laid out."""
+    def row_format(self, config: Any, /) -> RowFormat:
+        """How rows for it are laid out, whatever the attention kernel."""
 
     @abstractmethod
     def rotary_positions(self, batch: PackedBatch) -> Tensor:

@@ -31,8 +31,8 @@ class Qwen2(Family):
     def prepare(self, backbone: Any) -> None:
         """Nothing to change."""
 
-    def row_format(self, _config: Any, alignment: int, /) -> RowFormat:
-        return RowFormat(image_token=_NO_TOKEN, video_token=_NO_TOKEN, has_vision=False, alignment=alignment)
+    def row_format(self, _config: Any, /) -> RowFormat:
+        return RowFormat(image_token=_NO_TOKEN, video_token=_NO_TOKEN, has_vision=False)
 
     def rotary_positions(self, batch: PackedBatch) -> Tensor:
         # Of text, the three positions are equal.

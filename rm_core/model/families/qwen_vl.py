@@ -18,6 +18,7 @@ from rm_core.batches.positions import RowFormat
 from rm_core.model.attention.work import Work
 from rm_core.model.decoder import recomputed
 from rm_core.model.families.base import Family
+from rm_core.model.padded_linear import pad_mlp
 from rm_core.model.vision_tower import run_vision_tower, use_patch_product
 
 __all__ = ["Qwen2VL", "Qwen25VL"]
@@ -40,12 +41,13 @@ class Qwen2VL(Family):
     def prepare(self, backbone: Any) -> None:
         use_patch_product(backbone.visual)
 
-    def row_format(self, config: Any, alignment: int, /) -> RowFormat:
+    def row_format(self, config: Any, /) -> RowFormat:
+        vision = config.vision_config
         return RowFormat(
             image_token=config.image_token_id,
             video_token=config.video_token_id,
-            time_per_second=getattr(config.vision_config, "tokens_per_second", None),
-            alignment=alignment,
+            time_per_second=getattr(vision, "tokens_per_second", None),
+            window=getattr(vision, "window_size", 0) // (vision.patch_size * vision.spatial_merge_size),
         )
 
     def rotary_positions(self, batch: PackedBatch) -> Tensor:
@@ -61,7 +63,9 @@ class Qwen2VL(Family):
     def image_features(self, backbone: Any, batch: PackedBatch, dtype: Any, *, recompute: str, work: Work) -> Tensor:
         pixels = batch.pixel_values.to(dtype)
         run = partial(_run, recompute, work)
-        return run_vision_tower(backbone.visual, pixels, batch.image_grid, run)
+        if batch.vision is None:
+            raise TypeError("the row carries no indices for a tower: make it with the model's own row_format")
+        return run_vision_tower(backbone.visual, pixels, batch.vision, run)
 
 
 class Qwen25VL(Qwen2VL):
@@ -70,6 +74,11 @@ class Qwen25VL(Qwen2VL):
     model_type = "qwen2_5_vl"
     config_class = Qwen2_5_VLConfig
     model_class = Qwen2_5_VLModel
+
+    def prepare(self, backbone: Any) -> None:
+        super().prepare(backbone)
+        for block in backbone.visual.blocks:
+            pad_mlp(block.mlp)
 
 
 def _run(recompute: str, work: Work, index: int, layer: Any, hidden: Tensor) -> Tensor:

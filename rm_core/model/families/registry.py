@@ -1,6 +1,9 @@
 """Families by Transformers' name."""
 
+from dataclasses import replace
 from typing import Any
+
+import torch
 
 from data_pipeline.errors import RecipeError
 from rm_core.batches.positions import RowFormat
@@ -25,9 +28,14 @@ def family_of(model_type: str) -> Family:
     return FAMILIES[model_type]
 
 
-def row_format_of(config: Any, kernel: str = "sdpa") -> RowFormat:
-    """How rows are laid out for the backbone of `config` and the attention kernel of that name."""
-    return family_of(config.model_type).row_format(config, KERNELS[kernel].alignment)
+def row_format_of(config: Any, kernel: str = "sdpa", *, pixels: torch.dtype = torch.float32) -> RowFormat:
+    """How rows are laid out for the backbone of `config` and the attention kernel of that name.
+
+    Args:
+        pixels: the type that the backbone computes in.
+    """
+    plain = family_of(config.model_type).row_format(config)
+    return replace(plain, alignment=KERNELS[kernel].alignment, attention=kernel, pixels=pixels)
 
 
 def group_of(name: str, model_type: str = "qwen2_5_vl") -> str:

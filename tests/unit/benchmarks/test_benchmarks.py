@@ -16,8 +16,8 @@ from benchmarks.common.goals import finish, judged
 from benchmarks.gpu_step import __main__ as gpu_step
 from benchmarks.gpu_step.cases import make_comparisons
 from benchmarks.gpu_step.models import MasterAdamW, new_model
-from benchmarks.gpu_step.parts import Scale, equality, recompilations
-from benchmarks.gpu_step.runs import Packed, Padded
+from benchmarks.gpu_step.parts import Scale, equality, price_of_recomputation, recompilations
+from benchmarks.gpu_step.runs import Packed, Padded, Timed
 from benchmarks.train_step import __main__ as train_step
 from benchmarks.train_step.counts import as_padded_as, counts, flop_ratio, grouped
 from benchmarks.train_step.figures import figures_of, summary
@@ -26,6 +26,11 @@ from benchmarks.train_step.records import CASES, sample
 from benchmarks.train_step.sides import ModelSize
 from benchmarks.train_step.turns import SIDES, Given, in_steps, side_called, take_turn, worker
 from data_pipeline.encoding.encoder import EncodedComparison
+from rm_core.model.backbone import load_backbone
+from rm_core.model.config import HeadConfig
+from rm_core.model.decoder import RECOMPUTE
+from rm_core.model.reward_model import RewardModel
+from rm_core.model.vision_tower import PatchProduct
 
 SIZE = ModelSize(
     shape="tiny",
@@ -236,12 +241,34 @@ def test_gpu_equality_and_compilations(scale: Scale) -> None:
 def test_gpu_training_has_figures_of_every_run(scale: Scale) -> None:
     session = gpu_step.Session(600)
     found = gpu_step.measure(scale, session, ("training", "large"))
-    runs = ("k2_full_sdpa", "k2_selective", "k2_none", "k4_full", "k2_padded", "k4_padded", "k2_transformers")
+    equal = [f"k2_{mode}_equal_rows" for mode in RECOMPUTE]
+    runs = ("k2_full_sdpa", "k2_selective", *equal, "k4_full", "k2_padded", "k4_padded", "k2_transformers")
     for name in (*runs, "large_without_optimizer"):
         assert found[f"{name}_tokens_per_s"] > 0
+    assert {found[f"{name}_rows"] for name in equal} == {1}
+    assert found["full_over_none"] == pytest.approx(found["k2_full_equal_rows_s"] / found["k2_none_equal_rows_s"])
     assert found["ratio_k2"] == pytest.approx(found["k2_padded_s"] / found["k2_full_sdpa_s"])
     assert found["ratio_k4"] == pytest.approx(found["k4_padded_s"] / found["k4_full_s"])
     assert {"kernel", "ratio_k2_transformers"} <= found.keys()
+
+
+def test_ways_to_recompute_are_compared_at_equal_rows_only() -> None:
+    def timed(seconds: float, rows: int) -> Timed:
+        return Timed(s=seconds, rows=rows, all_s=[seconds], tokens_per_s=1.0, mfu=None, peak_gb=None)
+
+    found = {"k2_none_equal_rows": timed(2.0, 4), "k2_selective_equal_rows": timed(3.0, 4)}
+    found["k2_full_equal_rows"] = timed(1.0, 2)
+    assert price_of_recomputation(found) == {"selective_over_none": 1.5}
+
+
+def test_the_timed_model_is_the_product(tmp_path: Path, scale: Scale) -> None:
+    """Type by type and name by name: the benchmark's, the planner's, and one that a training loads from a folder."""
+    ours = new_model("tiny", vocabulary=64, device=scale.device, dtype=torch.float32)
+    ours.backbone.save_pretrained(tmp_path)
+    loaded = RewardModel(load_backbone(str(tmp_path), dtype=torch.float32), HeadConfig())
+    expected = {name: type(module) for name, module in loaded.named_modules()}
+    assert {name: type(module) for name, module in ours.named_modules()} == expected
+    assert PatchProduct in expected.values()
 
 
 def test_out_of_memory_is_said_and_the_rest_goes_on(capsys: pytest.CaptureFixture[str]) -> None:

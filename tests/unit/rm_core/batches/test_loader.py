@@ -3,7 +3,7 @@
 import multiprocessing
 import time
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from toys import ROW_FORMAT, toy_comparison, toy_image
 
 from data_pipeline.errors import CorruptData, RunError
 from rm_core.batches.decoding import Decoder
-from rm_core.batches.labels import Labels
 from rm_core.batches.loader import PackLoader, RankStep
 from rm_core.batches.packed import PackedBatch, collate
 from rm_core.packing.plan import PackBudget, Plan
@@ -48,7 +47,9 @@ def same(one: Any, other: Any) -> bool:
         return one.dtype == other.dtype and np.array_equal(
             one.numpy(), other.numpy(), equal_nan=one.is_floating_point()
         )
-    if isinstance(one, PackedBatch | Labels):
+    if isinstance(one, tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    if is_dataclass(one):
         return all(same(getattr(one, field.name), getattr(other, field.name)) for field in fields(one))
     return bool(one == other)
 

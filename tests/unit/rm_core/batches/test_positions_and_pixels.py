@@ -7,9 +7,11 @@ import pytest
 import torch
 from toys import IMAGE_TOKEN, ROW_FORMAT, toy_comparison, toy_image, toy_reward_model
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from transformers.vision_utils import get_vision_cu_seqlens, get_vision_position_ids, get_vision_window_index
 
 from rm_core.batches.pixels import patches_of, patchify
 from rm_core.batches.positions import comparison_positions, segment_positions
+from rm_core.batches.vision_indices import groups_of, vision_indices_of
 
 
 def test_the_docstring_example() -> None:
@@ -67,3 +69,20 @@ def test_a_blank_image_keeps_its_shape_and_loses_its_content() -> None:
     blank = patches_of(image, blank=True)
     assert blank.shape == patches_of(image).shape == (image.num_patches, 1176)
     assert np.ptp(blank.reshape(-1, 3, 392), axis=(0, 2)).max() == 0
+
+
+@pytest.mark.parametrize("grids", [[(1, 2, 2)], [(1, 8, 8), (1, 16, 8)], [(1, 6, 10), (3, 14, 4), (1, 34, 18)]])
+def test_indices_of_a_tower_are_those_of_transformers(grids: list[tuple[int, int, int]]) -> None:
+    found, given = vision_indices_of(grids, window=4), torch.tensor(grids)
+    order, starts = get_vision_window_index(given, 2, 112, 14)
+    assert found.order is not None and found.back is not None and torch.equal(found.order, order)
+    assert torch.equal(found.order[found.back], torch.arange(len(order)))
+    positions = get_vision_position_ids(given, 2)
+    assert torch.equal(found.positions, positions.view(-1, 4, 2)[order].flatten(0, 1))
+    assert torch.equal(vision_indices_of(grids, window=0).positions, positions)
+    for groups, ends in ((found.windows, starts), (found.frames, get_vision_cu_seqlens(given))):
+        lengths = ends.diff().tolist()
+        expected = groups_of(lengths)
+        assert set(groups.lengths) == set(lengths) and groups.lengths == expected.lengths
+        assert (groups.back is None) == (len(groups.gathered) == 0) == (len(set(lengths)) == 1)
+        assert all(map(torch.equal, groups.gathered, expected.gathered))

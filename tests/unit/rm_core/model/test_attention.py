@@ -8,10 +8,11 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from data_pipeline.errors import RecipeError
-from rm_core.batches.packed import Block, BlockLayout, block_mask
-from rm_core.model.attention import KERNELS, Work, WorkDone, choose_kernel, flex, sdpa, varlen
-from rm_core.model.attention.varlen import Sequences
-from rm_core.model.vision_tower import Chunks
+from rm_core.batches.attention_indices import MAKERS, TILE, Sequences, tiles_of
+from rm_core.batches.layout import Block, BlockLayout, block_mask
+from rm_core.batches.vision_indices import groups_of
+from rm_core.model.attention import KERNELS, RowAttention, Work, WorkDone, choose_kernel, flex
+from rm_core.model.vision_tower import attend_in_groups
 
 HEADS, KEY_HEADS, SIZE = 4, 2, 8
 LAYOUTS = {
@@ -36,7 +37,7 @@ def rule_of(layout: BlockLayout) -> Tensor:
     """The whole row's mask, bool [T, T]."""
     mask = torch.zeros(layout.num_tokens, layout.num_tokens, dtype=torch.bool)
     for block in layout.blocks:
-        mask[block.start : block.stop, block.start : block.stop] = block_mask(block, torch.device("cpu"))
+        mask[block.start : block.stop, block.start : block.stop] = block_mask(block)
     return mask
 
 
@@ -63,11 +64,10 @@ def varlen_by_loops(query: Tensor, key: Tensor, value: Tensor, sequences: Sequen
     return torch.cat(outputs)
 
 
-PREPARES: dict[str, Callable[[BlockLayout, torch.device], Callable[..., Tensor]]] = {
-    "sdpa": sdpa.prepare,
-    "flex": flex.prepare,
-    "flash": lambda layout, device: varlen.prepare(layout, device, varlen_by_loops),
-}
+def attention_of(name: str, layout: BlockLayout) -> Callable[..., Tensor]:
+    """By the kernel, on the CPU; a stand-in for FlashAttention."""
+    more = {"flash": {"varlen": varlen_by_loops}}.get(name, {})
+    return KERNELS[name].prepare(layout, MAKERS[name](layout), **more)
 
 
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
@@ -79,7 +79,7 @@ def test_a_kernel_computes_the_rule(name: str, sizes: list[tuple[int, tuple[int,
     weights = torch.randn(1, HEADS, layout.num_tokens, SIZE, generator=torch.Generator().manual_seed(1))
     expected = scaled_dot_product_attention(query, key, value, attn_mask=rule_of(layout), scale=0.3, enable_gqa=True)
     expected_gradients = torch.autograd.grad((expected * weights).sum(), (query, key, value))
-    attend = PREPARES[name](layout, query.device)
+    attend = attention_of(name, layout)
     if name == "flex":  # on CPUs PyTorch has its forward pass only
         attended = attend(query.detach(), key.detach(), value.detach(), 0.3, 0.0)
         torch.testing.assert_close(attended, expected, rtol=1e-5, atol=1e-6)
@@ -93,10 +93,10 @@ def test_a_kernel_computes_the_rule(name: str, sizes: list[tuple[int, tuple[int,
 
 @pytest.mark.parametrize("sizes", LAYOUTS.values(), ids=LAYOUTS)
 def test_tiles_of_the_block_mask_are_full_only_where_the_rule_says_so(sizes: list[tuple[int, tuple[int, ...]]]) -> None:
-    layout = layout_of(sizes, flex.BLOCK)
-    mask = flex.block_mask_of(layout, torch.device("cpu"))
-    side = layout.num_tokens // flex.BLOCK
-    tiles = rule_of(layout).reshape(side, flex.BLOCK, side, flex.BLOCK)
+    layout = layout_of(sizes, TILE)
+    mask = flex.block_mask_of(layout.num_tokens, tiles_of(layout))
+    side = layout.num_tokens // TILE
+    tiles = rule_of(layout).reshape(side, TILE, side, TILE)
     listed = {"some": (mask.kv_num_blocks, mask.kv_indices), "all": (mask.full_kv_num_blocks, mask.full_kv_indices)}
     expected = {"all": tiles.all(dim=3).all(dim=1)}
     expected["some"] = tiles.any(dim=3).any(dim=1) & ~expected["all"]
@@ -109,7 +109,8 @@ def test_tiles_of_the_block_mask_are_full_only_where_the_rule_says_so(sizes: lis
 
 
 def test_long_rows_have_empty_and_full_tiles() -> None:
-    mask = flex.block_mask_of(layout_of([(700, (300, 400)), (600, (200,))], flex.BLOCK), torch.device("cpu"))
+    layout = layout_of([(700, (300, 400)), (600, (200,))], TILE)
+    mask = flex.block_mask_of(layout.num_tokens, tiles_of(layout))
     counts, full = mask.kv_num_blocks.sum(), mask.full_kv_num_blocks
     assert full is not None and full.sum() > 10
     assert counts + full.sum() < 18 * 19 // 2
@@ -117,7 +118,13 @@ def test_long_rows_have_empty_and_full_tiles() -> None:
 
 def test_a_row_that_is_not_aligned_is_refused() -> None:
     with pytest.raises(ValueError, match="no multiple of 128"):
-        flex.prepare(layout_of([(5, (3,))]), torch.device("cpu"))
+        tiles_of(layout_of([(5, (3,))]))
+
+
+def test_a_row_that_was_made_for_another_kernel_is_refused() -> None:
+    layout = layout_of([(5, (3,))])
+    with pytest.raises(TypeError, match="carries OwnStarts and the kernel 'flash' reads Sequences: make rows with"):
+        RowAttention(KERNELS["flash"], layout, MAKERS["sdpa"](layout), Work())
 
 
 def test_kernels_refuse_a_machine_that_cannot_run_them() -> None:
@@ -134,7 +141,7 @@ def test_kernels_refuse_a_machine_that_cannot_run_them() -> None:
 def test_chunks_attend_to_themselves(lengths: list[int]) -> None:
     random = torch.Generator().manual_seed(0)
     query, key, value = (torch.randn(sum(lengths), 2, SIZE, generator=random, requires_grad=True) for _ in range(3))
-    found = Chunks(lengths, torch.device("cpu")).attend(query, key, value, 0.5)
+    found = attend_in_groups(groups_of(lengths), query, key, value, 0.5)
     parts = []
     for q, k, v in zip(*(tensor.split(lengths) for tensor in (query, key, value)), strict=True):
         weights = torch.softmax(torch.einsum("qhd,khd->hqk", q, k) * 0.5, dim=-1)

@@ -19,7 +19,8 @@ from transformers import (
 )
 
 from data_pipeline.errors import RecipeError
-from rm_core.batches.packed import Block, block_mask, collate
+from rm_core.batches.layout import Block, block_mask
+from rm_core.batches.packed import collate
 from rm_core.model.flops import Flops, TextFlops, cost_model, peak_flops
 from rm_core.model.shape_config import backbone_config
 from rm_core.packing.row_sizes import attention_pairs
@@ -126,7 +127,7 @@ def test_a_packed_row_costs_what_the_model_runs() -> None:
 def test_allowed_pairs_are_those_of_the_mask() -> None:
     assert attention_pairs(3, [2, 1]) == 19
     for prefix, responses in ((1, (1,)), (9, (4, 1, 7)), (5, (3, 3))):
-        mask = block_mask(Block(0, prefix, responses), torch.device("cpu"))
+        mask = block_mask(Block(0, prefix, responses))
         assert attention_pairs(prefix, responses) == int(mask.sum())
 
 

@@ -72,7 +72,7 @@ def test_a_fixture_comes_back_as_it_was(tmp_path: Path) -> None:
             expected, given = getattr(one, field.name), getattr(other, field.name)
             if isinstance(expected, Tensor):
                 torch.testing.assert_close(given, expected, rtol=0, atol=0, equal_nan=True, msg=field.name)
-            elif field.name != "labels":
+            elif field.name not in ("labels", "attention", "vision", "responses"):  # whoever reads it makes these
                 assert given == expected, field.name
 
 

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.gpu_planner.cases import CASES
 from benchmarks.gpu_planner.run import train_config
 from benchmarks.gpu_step.cases import SPECIAL_IDS
-from rm_core.model.attention.flex import BLOCK
+from rm_core.batches.attention_indices import TILE
 from rm_core.model.shape_config import backbone_config
 from rm_core.planner.architecture import architecture_of
 from rm_core.planner.memory import memory_of
@@ -29,7 +29,7 @@ def test_every_stage_that_shards_was_measured() -> None:
 @pytest.mark.parametrize("name", MEASURED)
 def test_planned_peaks_are_within_a_tenth_of_the_measured(name: str) -> None:
     case = CASES[name]
-    tokens = -(-FIGURES[f"{name}_tokens"] // BLOCK) * BLOCK
+    tokens = -(-FIGURES[f"{name}_tokens"] // TILE) * TILE
     config = replace(train_config(case, on_gpu=True), token_budget=tokens, patch_budget=case.comparisons * PATCHES)
     backbone = backbone_config(case.shape, vocab_size=151_665, special_ids=SPECIAL_IDS)
     memory = memory_of(architecture_of(backbone, config), Setting.of(config))

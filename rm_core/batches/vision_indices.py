@@ -1,0 +1,111 @@
+"""What a vision tower reads of its images' grids, as tensors that are made beside the row, on the CPU.
+
+Patches stand image by image, step by step of a video, and the 2 x 2 patches of a token together. A tower with windows
+reads them window by window. Sequences (windows, frames) of one length attend in one call.
+Legend: P patches, V tokens (P / 4).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+__all__ = ["Groups", "VisionIndices", "groups_of", "vision_indices_of"]
+
+_MERGE = 2
+Grid = tuple[int, int, int]
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Sequences that stand one behind the other and attend to themselves only, grouped by length.
+
+    Attributes:
+        lengths: of each group, in patches.
+        gathered: int64, the patches of each group; none where all sequences are of one length.
+        back: int64 [P], brings the groups' patches, one group behind the other, back into their order; or None.
+    """
+
+    lengths: tuple[int, ...]
+    gathered: tuple[Tensor, ...]
+    back: Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
+class VisionIndices:
+    """Where each patch stands, and with whom it attends.
+
+    Attributes:
+        positions: int64 [P, 2], row and column, in the order in which the tower reads the patches.
+        order: int64 [V], the token that the tower reads at each place; None: it has no windows, and reads them as
+            they come.
+        back: int64 [V], brings features into the order of the images; or None.
+        frames, windows: of patches in the tower's order; equal where there are no windows.
+    """
+
+    positions: Tensor
+    order: Tensor | None
+    back: Tensor | None
+    frames: Groups
+    windows: Groups
+
+
+def groups_of(lengths: Sequence[int]) -> Groups:
+    """Of sequences of these lengths, in order."""
+    indices: dict[int, list[Integers]] = {}
+    start = 0
+    for length in lengths:
+        indices.setdefault(length, []).append(np.arange(start, start + length))
+        start += length
+    if len(indices) == 1:
+        return Groups(tuple(indices), (), None)
+    gathered = [np.concatenate(group) for group in indices.values()]
+    back = torch.from_numpy(np.argsort(np.concatenate(gathered)))
+    return Groups(tuple(indices), tuple(map(torch.from_numpy, gathered)), back)
+
+
+def vision_indices_of(grids: Sequence[Grid], window: int) -> VisionIndices:
+    """Of images and videos with these grids, (steps, rows, columns) in patches.
+
+    Args:
+        window: side of a window in tokens; 0: none.
+    """
+    positions = np.concatenate([_positions(grid) for grid in grids])
+    frames = groups_of([rows * columns for steps, rows, columns in grids for _ in range(steps)])
+    if not window:
+        return VisionIndices(torch.from_numpy(positions), None, None, frames, frames)
+    windows = _window_of_each_token(grids, window)
+    order = np.argsort(windows, kind="stable")
+    by_token = positions.reshape(-1, _MERGE * _MERGE, 2)[order].reshape(-1, 2)
+    lengths = np.bincount(windows) * _MERGE**2
+    return VisionIndices(
+        positions=torch.from_numpy(by_token),
+        order=torch.from_numpy(order),
+        back=torch.from_numpy(np.argsort(order)),
+        frames=frames,
+        windows=groups_of(lengths.tolist()),
+    )
+
+
+def _positions(grid: Grid) -> Integers:
+    """[patches, 2]: (row, column), the patches of a token together, the same for every step of a video."""
+    steps, rows, columns = grid
+    places = np.stack(np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij"), axis=-1)
+    blocks = places.reshape(rows // _MERGE, _MERGE, columns // _MERGE, _MERGE, 2).transpose(0, 2, 1, 3, 4)
+    return np.tile(blocks.reshape(-1, 2), (steps, 1))
+
+
+def _window_of_each_token(grids: Sequence[Grid], window: int) -> Integers:
+    """[V]: windows are counted up image by image, step by step, row by row."""
+    numbers, first = [], 0
+    for steps, rows, columns in grids:
+        row, column = np.arange(rows // _MERGE) // window, np.arange(columns // _MERGE) // window
+        a_row, a_step = column[-1] + 1, (row[-1] + 1) * (column[-1] + 1)
+        number = np.arange(steps)[:, None, None] * a_step + row[:, None] * a_row + column
+        numbers.append(first + number.ravel())
+        first += steps * int(a_step)
+    return np.concatenate(numbers)

@@ -54,7 +54,7 @@ class PackedAttention:
             part if norm is None else norm(part)
             for part, norm in ((query, getattr(self, "q_norm", None)), (key, getattr(self, "k_norm", None)))
         )
-        heads = query.shape[1], key.shape[1]
+        heads = [query.shape[1], key.shape[1]]
         query, key = torch.split(rotate(torch.cat((query, key), dim=1), tables), heads, dim=1)
         attended = attention_mask(
             *(part.transpose(0, 1)[None] for part in (query, key, value)),

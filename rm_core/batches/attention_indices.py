@@ -102,8 +102,8 @@ def tiles_of(layout: BlockLayout) -> Tiles:
     bounds = token_bounds(layout)
     allowed = _allowed_in_tiles(bounds)
     full = allowed == TILE * TILE
-    comparison_start, prefix_end, own_start = map(torch.from_numpy, bounds)
-    return Tiles(comparison_start, prefix_end, own_start, *_listed((allowed > 0) & ~full), *_listed(full))
+    starts, ends, owns = map(torch.from_numpy, bounds)
+    return Tiles(starts, ends, owns, *_listed((allowed > 0) & ~full), *_listed(full))
 
 
 def sequences_of(layout: BlockLayout) -> Sequences:

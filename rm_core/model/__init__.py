@@ -6,6 +6,7 @@
 `backbone`               loads a folder's weights, with `attention` in place: Comparisons of a row, and responses of
                          one Comparison, do not see each other
 `vision_tower`, `decoder` run the two halves of a backbone over one packed row
+`rotary`, `norms`        positions and norms in few operations; `swapped` puts them into Transformers' modules
 `padded_linear`          layers of the tower whose width no GPU likes, filled up with zeros while they compute
 `head`                   the tokens that it reads, one vector a response -> rewards [R]
 `reward_model`           puts them together

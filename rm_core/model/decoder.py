@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from rm_core.model.attention import RowAttention
+from rm_core.model.rotary import tables_of
 
 __all__ = ["RECOMPUTE", "recomputed", "run_decoder"]
 
@@ -33,7 +34,10 @@ def run_decoder(
         pooled: int64 [S], indices into the row.
     """
     hidden = embeddings[None]
-    context = {"attention_mask": attention, "position_embeddings": text.rotary_emb(hidden, position_ids)}
+    cosine, sine = text.rotary_emb(hidden, position_ids)
+    context: dict[str, Any] = {"attention_mask": attention, "position_embeddings": (cosine, sine)}
+    if cosine.dim() == 3:  # older Transformers leave M-RoPE's three parts apart, for their own layers to choose from
+        context["tables"] = tables_of(cosine[0], sine[0])
     *layers, last = text.layers
     for index, layer in enumerate(layers):
         hidden = recomputed(recompute, index)(layer, hidden, **context)

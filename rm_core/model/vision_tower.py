@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention
-from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb_vision
 
 from rm_core.batches.vision_indices import Groups, VisionIndices
+from rm_core.model.rotary import Tables, rotate, tables_of
 
 __all__ = ["PatchProduct", "attend_in_groups", "run_vision_tower", "use_patch_product"]
 
@@ -60,14 +60,15 @@ def run_vision_tower(tower: Any, pixels: Tensor, indices: VisionIndices, run: Ru
             "rows with the model's own row_format"
         )
     hidden = tower.patch_embed(pixels)
-    cosine, sine = tower.rotary_pos_emb(hidden, indices.positions)
+    # In float32 whatever the weights are; the axis after the first is that of queries and keys.
+    tables = Tables(*(table[:, None] for table in tables_of(*tower.rotary_pos_emb(hidden, indices.positions))))
     if indices.order is not None:
         # Patches of one window stand together, and so do the four patches of one token.
         hidden = hidden.view(-1, tower.spatial_merge_size**2, hidden.shape[1])[indices.order].flatten(0, 1)
     for index, block in enumerate(tower.blocks):
         whole_frames = indices.order is None or index in tower.fullatt_block_indexes
         groups = indices.frames if whole_frames else indices.windows
-        hidden = run(index, _Block(block, groups, cosine, sine), hidden)
+        hidden = run(index, _Block(block, groups, tables), hidden)
     features: Tensor = tower.merger(hidden)
     return features if indices.back is None else features[indices.back]
 
@@ -92,10 +93,10 @@ def use_patch_product(tower: Any) -> None:
 class _Block:
     """One block of the tower with what it attends over."""
 
-    def __init__(self, block: Any, groups: Groups, cosine: Tensor, sine: Tensor) -> None:
+    def __init__(self, block: Any, groups: Groups, tables: Tables) -> None:
         self._block = block
         self._groups = groups
-        self._rotary = (cosine, sine)
+        self._tables = tables
 
     def __call__(self, hidden: Tensor) -> Tensor:
         hidden = hidden + self._attention(self._block.norm1(hidden))
@@ -104,8 +105,8 @@ class _Block:
 
     def _attention(self, hidden: Tensor) -> Tensor:
         attention = self._block.attn
-        query, key, value = attention.qkv(hidden).unflatten(-1, (3, attention.num_heads, -1)).unbind(1)
-        query, key = apply_rotary_pos_emb_vision(query, key, *self._rotary)
-        attended = attend_in_groups(self._groups, query, key, value, attention.scaling)
+        turned, value = attention.qkv(hidden).unflatten(-1, (3, attention.num_heads, -1)).split((2, 1), dim=1)
+        query, key = rotate(turned, self._tables).unbind(1)
+        attended = attend_in_groups(self._groups, query, key, value.squeeze(1), attention.scaling)
         output: Tensor = attention.proj(attended.flatten(1))
         return output

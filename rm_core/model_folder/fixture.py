@@ -55,9 +55,8 @@ def write_fixture(folder: str, batch: PackedBatch, rewards: Tensor, dtype: torch
     tensors = _tensors(batch) | {_LABELS + name: value for name, value in _tensors(batch.labels).items()}
     tensors["pixel_values"] = tensors["pixel_values"].to(dtype)
     tensors[_REWARDS] = rewards.detach().float()
-    row: dict[str, Any] = {
-        field.name: value for field in fields(batch) if isinstance(value := getattr(batch, field.name), int | tuple)
-    }
+    named = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    row: dict[str, Any] = {name: value for name, value in named.items() if isinstance(value, int | tuple)}
     row |= {"blocks": [asdict(block) for block in batch.layout.blocks], "dtype": str(dtype).removeprefix("torch.")}
     stored = {name: value.cpu().contiguous() for name, value in tensors.items()}
     # One entry: safetensors writes several in an order that changes from process to process.

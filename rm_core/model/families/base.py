@@ -14,7 +14,10 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from rm_core.batches.packed import PackedBatch
 from rm_core.batches.positions import RowFormat
+from rm_core.model.attention.layer import PackedAttention
 from rm_core.model.attention.work import Work
+from rm_core.model.norms import fuse_norms
+from rm_core.model.swapped import stand_before
 
 __all__ = ["Family"]
 
@@ -37,12 +40,14 @@ class Family(ABC):
     def decoder(self, backbone: Any) -> Any:
         """The decoder: `embed_tokens`, `rotary_emb`, `layers` (pre-norm, see `decoder.run_decoder`), `norm`."""
 
-    @abstractmethod
     def prepare(self, backbone: Any) -> None:
         """Change modules of a backbone that was just made, or just got adapters, where a faster equal is known.
 
         Names and weights stay; called twice it changes nothing more.
         """
+        fuse_norms(backbone)
+        for layer in self.decoder(backbone).layers:
+            stand_before(layer.self_attn, PackedAttention)
 
     @abstractmethod
     def row_format(self, config: Any, /) -> RowFormat:

@@ -28,9 +28,6 @@ class Qwen2(Family):
     def decoder(self, backbone: Any) -> Any:
         return backbone
 
-    def prepare(self, backbone: Any) -> None:
-        """Nothing to change."""
-
     def row_format(self, _config: Any, /) -> RowFormat:
         return RowFormat(image_token=_NO_TOKEN, video_token=_NO_TOKEN, has_vision=False)
 

@@ -39,6 +39,7 @@ class Qwen2VL(Family):
         return backbone.language_model
 
     def prepare(self, backbone: Any) -> None:
+        super().prepare(backbone)
         use_patch_product(backbone.visual)
 
     def row_format(self, config: Any, /) -> RowFormat:

@@ -22,6 +22,7 @@ _TRACKED = frozenset({"train", "evaluate", "sweep", "ensemble", "promote", "runs
 _DATA = ("data_root", "preprocess.output", "preprocess.tokenizer", "preprocess.data_root")
 _TRAIN = ("train.model", "train.data", "train.output", "train.cache_dir")
 _EVALUATE = ("evaluate.model", "evaluate.data", "evaluate.output", "evaluate.suite_root", "evaluate.rewards")
+_OF_SUITES = ("evaluate.suite_folders.", "evaluate.suite_media.")
 _SCORE = ("score.input", "score.output", "score.model", "score.media_root")
 _ENSEMBLE = ("ensemble.data", "ensemble.output")
 PATHS: Mapping[str, tuple[str, ...]] = {
@@ -72,6 +73,8 @@ def check_submitted(command: str, recipe: Recipe) -> None:
 def _check_paths(command: str, recipe: Recipe) -> None:
     values = to_flat_params(recipe)
     paths = {key: values[key] for key in ("run_dir", *PATHS.get(command, ()))}
+    if command in ("evaluate", "demo"):
+        paths |= {key: path for key, path in values.items() if key.startswith(_OF_SUITES)}
     if command in ("ensemble", "promote"):
         for index, member in enumerate(recipe.ensemble.members):
             paths[f"ensemble.members.{index}.model"] = member.model

@@ -5,6 +5,8 @@
       -> EvaluationReport     accuracies with `intervals`, baselines, `curves` (`metrics`; `results` has its fields)
       -> PairedComparison     two models on the same Comparisons (`matching`, `paired`, `sign_test`)
 
+    a published benchmark     its rows, counted, and its numbers by its authors' definitions (`suites`)
+
 Intervals and tests draw groups of Comparisons, all that share an image or a text-only prompt, never single ones.
 
 Nothing here runs a model or draws a page: whoever scores (the held-out split, a benchmark, an ensemble) makes

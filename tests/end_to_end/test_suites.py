@@ -42,8 +42,6 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.drill
 def test_workers_and_kills_leave_no_trace(place: Workplace) -> None:
-    refused = place.run("evaluate", *arguments(place, "refused", 1), "evaluate.missing_pictures=fail", code=2)
-    assert "a picture of row 0 of vl_rewardbench is not there" in " ".join(refused.split())
     place.run("evaluate", *arguments(place, "one", 1))
     one = files_of(place.folder / "one")
     assert set(one) >= {"suites.json", "suites.md", "suites.html", f"suites/{SUITE}.jsonl"}
@@ -57,6 +55,7 @@ def test_workers_and_kills_leave_no_trace(place: Workplace) -> None:
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.02)
     kill_tree(process.pid)
+    process.communicate()
     assert 0 < len(list(place.folder.glob("killed/suites/*.parts/*.part"))) < 5
     place.run("evaluate", *arguments(place, "killed", 2))
     assert files_of(place.folder / "killed") == one

@@ -8,6 +8,7 @@ import signal
 import pytest
 from mlflow import MlflowClient
 from s3_server import S3Server, s3_server  # noqa: F401  # a fixture
+from suite_toys import write_suite
 from training_runs import damage, series_of, training_workers, wait_for_checkpoint
 from workplace import NUM_STEPS, Workplace, kill_tree
 
@@ -124,6 +125,20 @@ def test_a_finished_training_does_nothing_and_another_one_is_refused(trained: Wo
     assert "nothing to do" in trained.run("train")
     refused = trained.run("train", "train.optimizer.learning_rate=0.5", code=2)
     assert "optimizer.learning_rate was 0.001, now 0.5" in refused
+
+
+@pytest.mark.drill
+def test_benchmarks_stand_on_the_page_and_in_the_run_of_the_split(trained: Workplace) -> None:
+    write_suite(trained.folder / "suites", "mm_rlhf_rewardbench")
+    suites = ("evaluate.suites=[mm_rlhf_rewardbench]", f"evaluate.suite_root={trained.folder}/suites")
+    trained.run("evaluate", *suites, "evaluate.missing_pictures=without")
+    [suite] = json.loads((trained.folder / "evaluate/suites.json").read_text())["suites"]
+    assert (suite["num_items"], suite["without_pictures"], suite["not_scored"]) == (170, 170, {})
+    run_id = json.loads((trained.folder / "train/job_state.json").read_text())["mlflow_run_id"]
+    metrics = MlflowClient(tracking_uri=f"sqlite:///{trained.folder}/mlflow.db").get_run(run_id).data.metrics
+    assert metrics["suite/mm_rlhf_rewardbench/acc_plus"] == suite["numbers"]["acc_plus"]["value"]
+    page = (trained.folder / "evaluate/report.html").read_text()
+    assert "170 of 170 rows were scored without their pictures" in page and "Accuracy by source" in page
 
 
 def test_evaluate_and_score_as_the_runs_page_says(trained: Workplace) -> None:

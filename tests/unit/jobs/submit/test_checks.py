@@ -1,8 +1,13 @@
 """No path of a recipe is forgotten where a command is sent to another machine."""
 
+from dataclasses import replace
+
+import pytest
+
+from data_pipeline.errors import RecipeError
 from jobs.recipe.addresses import PLACES
-from jobs.recipe.schema import Recipe, to_flat_params
-from jobs.submit.checks import PATHS
+from jobs.recipe.schema import EvaluateConfig, Recipe, to_flat_params
+from jobs.submit.checks import PATHS, check_submitted
 
 
 def test_each_key_of_a_file_or_folder_is_checked_for_some_command() -> None:
@@ -10,3 +15,13 @@ def test_each_key_of_a_file_or_folder_is_checked_for_some_command() -> None:
     keys = {key for key in to_flat_params(recipe) if key.rpartition(".")[2] in PLACES}
     checked = {"run_dir"}.union(*PATHS.values())
     assert keys == checked, "a list's paths start from data_root, and members of an ensemble have a check of their own"
+
+
+def test_folders_of_benchmarks_are_checked_by_their_names() -> None:
+    remote = {key: f"s3://bucket/{key}" for key in ("data", "model", "output")}
+    config = EvaluateConfig(**remote, suites=["rm_bench"], suite_folders={"rm_bench": "benchmarks/rm_bench"})
+    recipe = replace(Recipe(name="one"), run_dir="s3://bucket/one", evaluate=config)
+    with pytest.raises(
+        RecipeError, match=r"evaluate\.suite_folders\.rm_bench=benchmarks/rm_bench starts from a folder"
+    ):
+        check_submitted("evaluate", recipe)

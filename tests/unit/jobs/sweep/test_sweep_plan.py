@@ -115,6 +115,17 @@ def test_a_dry_run_of_a_search_shows_its_axes(tmp_path: Path, capsys: pytest.Cap
     assert "silu, tanh" in printed and "7 to do, 0 done" in printed
 
 
+def test_a_sweep_measures_on_a_split_and_may_rank_by_a_benchmark(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = written(tmp_path, sweep={"parameters": {"plan.shape": ["3b"]}, "metric": "suite/vl_rewardbench/overall"})
+    assert main(["sweep", name, "--dry-run"]) == 0
+    for wrong in ("evaluate.split=null", "evaluate.rewards=given.jsonl"):
+        assert main(["sweep", name, "--dry-run", wrong]) == 2
+        assert "a sweep measures each trial's model on a split" in " ".join(capsys.readouterr().err.split())
+    assert main(["sweep", name, "--dry-run", "sweep.metric=suite/vl_rewardbank/overall"]) == 2
+
+
 def test_a_flag_belongs_to_its_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["train", written(tmp_path), "--dry-run"])

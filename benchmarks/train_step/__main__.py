@@ -78,7 +78,7 @@ def measured(turns: Sequence[Given], size: ModelSize, options: argparse.Namespac
 def run_prompts(data: Path, size: ModelSize, options: argparse.Namespace) -> dict[str, Any]:
     """Prepare the pairs of the first case in groups of one prompt, and measure all sides on some of the prompts."""
     pool = prompts_of(CASES[0], data, options.tokenizer, max_tokens=options.token_budget)
-    a_turn = max(2, options.comparisons // STEP_BATCH)
+    a_turn = max(1, options.comparisons // STEP_BATCH)
     chosen = sample_prompts(pool, options.turns * a_turn)
     turns = [given_prompts(chosen[start : start + a_turn]) for start in range(0, len(chosen), a_turn)]
     whole = given_prompts(pool)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from data_pipeline.config import PreprocessConfig
 from data_pipeline.errors import RunError
+from rm_core.batches.packed import with_indices
 from rm_core.checkpoints import CheckpointStore
 from rm_core.model.config import InitModelConfig, LoraConfig
 from rm_core.model.families import group_of
@@ -164,7 +165,8 @@ def test_the_folder_holds_what_verifies_it(folder: Path, ranks: Any) -> None:
     fixture = read_fixture(exported)
     assert fixture.batch.num_comparisons == 8 and fixture.batch.num_patches > 0 and fixture.dtype == torch.bfloat16
     model = load_reward_model(exported, dtype=torch.bfloat16)
-    torch.testing.assert_close(model(fixture.batch), fixture.rewards, rtol=0.1, atol=0.1)
+    batch = with_indices(fixture.batch, model.row_format)
+    torch.testing.assert_close(model(batch), fixture.rewards, rtol=0.1, atol=0.1)
 
 
 def test_resuming_at_a_stage_gives_the_same_model(folder: Path, ranks: Any) -> None:

@@ -255,8 +255,11 @@ def patient() -> Iterator[list[str]]:
     storage.wait_for_stores(0, said.append)
 
 
-def test_a_store_that_fails_while_it_is_read_is_waited_for(base: str, proxy: FaultyProxy, patient: list[str]) -> None:
-    """Far longer than the tries of a single call; whatever is asked of it."""
+def test_a_store_that_fails_while_it_is_read_is_waited_for(
+    base: str, proxy: FaultyProxy, patient: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For far more tries than a single call has; whatever is asked of it."""
+    monkeypatch.setattr(remote, "_LONGEST_PAUSE_S", 0.05)
     url = storage.join(base, "a.bin")
     storage.write_atomic(url, BIG)
     reads = {

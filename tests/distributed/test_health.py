@@ -27,8 +27,8 @@ from rm_core.training.engine import ZeroEngine
 from rm_core.training.health.agreement import _odd_ones
 from rm_core.training.trainer import Hooks
 
-QUICK = [("fp32", 0), ("fp32", 3), ("bf16", 1)]
-OTHERS = [("fp32", 1), ("fp32", 2), ("bf16", 2), ("bf16", 3)]
+QUICK = [("fp32", 3), ("bf16", 1)]
+OTHERS = [("fp32", 0), ("fp32", 1), ("fp32", 2), ("bf16", 2), ("bf16", 3)]
 MARGIN = ("fp32", 3)
 WHAT = ("loss", "gradient")
 """What is not finite: a reward, and so the loss; or, where rewards are sane, their gradient."""

@@ -57,6 +57,7 @@ def test_a_stopped_rank_that_holds_the_store_is_told_from_its_silence(tmp_path: 
     assert f"step {HANG_STEP}, row 0, " in line(waiting, "  rank 1: ")
 
 
+@pytest.mark.drill
 def test_a_slow_group_is_left_alone_and_its_weights_keep_their_bits(tmp_path: Path) -> None:
     slow = run_stalling("slow", tmp_path / "slow")
     unwatched = run_stalling("none", tmp_path / "unwatched", timeout_s=0)

@@ -80,6 +80,7 @@ with ray_session(sys.argv[1]):
 """
 
 
+@pytest.mark.drill
 def test_a_token_is_kept_back_from_a_cluster_that_asks_for_none(tmp_path: Path) -> None:
     ensure_token(tmp_path / "basereward" / "ray_token")  # as an earlier cluster of this machine leaves one
     env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}

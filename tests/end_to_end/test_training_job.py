@@ -121,6 +121,7 @@ def test_an_object_store_holds_checkpoints_and_the_model(trained: Workplace, s3_
     assert "nothing to do" in trained.run("train", *arguments)
 
 
+@pytest.mark.drill
 def test_a_finished_training_does_nothing_and_another_one_is_refused(trained: Workplace) -> None:
     assert "nothing to do" in trained.run("train")
     refused = trained.run("train", "train.optimizer.learning_rate=0.5", code=2)
@@ -169,6 +170,7 @@ def test_evaluate_and_score_as_the_runs_page_says(trained: Workplace) -> None:
     assert (trained.folder / "scores.jsonl").read_bytes() == written
 
 
+@pytest.mark.drill
 def test_a_recipe_the_cluster_cannot_place_is_refused(trained: Workplace) -> None:
     printed = trained.run(
         "train", f"train.output={trained.folder}/wide", "train.num_workers=3", "cluster.num_cpus=2", code=2

@@ -146,8 +146,9 @@ def test_a_command_runs_there_and_its_exit_code_is_ours(place: Place) -> None:
     printed = place.cli("submit", "--wait", "init-model", recipe)
     assert "data_pipeline, rm_core, cluster, jobs and the recipe" in printed
     assert list((place.folder / "mine" / "model").glob("*.safetensors"))
-    printed = place.cli("submit", "--wait", "score", recipe, code=2)
-    assert "basereward: error:" in printed
+    assert "submitted" not in place.cli("submit", "--wait", "score", recipe, code=2), "refused before it is sent"
+    printed = place.cli("submit", "--wait", "score", recipe, f"score.input={place.folder}/absent.jsonl", code=2)
+    assert "submitted" in printed and "absent.jsonl' is not there" in printed
     listed = place.cli("jobs", "list", COLUMNS="200")
     assert "SUCCEEDED" in listed and "FAILED" in listed and "score recipe" in listed
 

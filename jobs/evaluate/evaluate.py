@@ -9,6 +9,7 @@ Numbers go to the MLflow run of the model's training where the tracking store ha
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -52,10 +53,20 @@ def run(
     """
     evaluation = prepare(recipe)
     suites = open_suites(evaluation.config)  # a wrong file is refused before anything is scored
-    report = None if evaluation.data is None else _evaluate_split(evaluation, evaluation.data, opened, placed)
-    if suites:
-        publish_suites(evaluation, suites, measure_suites(recipe, evaluation.config, suites, opened), report)
+    with _cluster_for_both(evaluation, bool(suites), opened) as cluster:
+        report = None if evaluation.data is None else _evaluate_split(evaluation, evaluation.data, cluster, placed)
+        if suites:
+            publish_suites(evaluation, suites, measure_suites(recipe, evaluation.config, suites, cluster), report)
     return report
+
+
+def _cluster_for_both(
+    evaluation: Evaluation, has_suites: bool, opened: ClusterInfo | None
+) -> AbstractContextManager[ClusterInfo | None]:
+    """One cluster for the split and the suites, where both are scored; else each opens one if it needs it."""
+    if evaluation.data is None or not has_suites or evaluation.config.rewards is not None:
+        return nullcontext(opened)
+    return open_cluster(evaluation.recipe.cluster, opened=opened)
 
 
 def _evaluate_split(

@@ -109,7 +109,9 @@ class Nodes:
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
-        self._env = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}
+        # Where no mode is given, Ray's head asks for the token that lies in the home of whoever runs the tests.
+        own = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
+        self._env = {**os.environ, "PYTHONPATH": str(ROOT), **own}
         self._all: list[subprocess.Popen[bytes]] = []
         self.workers: list[subprocess.Popen[bytes]] = []
 

@@ -117,7 +117,7 @@ def whole_steps(chosen: Sequence[EncodedComparison]) -> list[EncodedComparison]:
 
 def options_of(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    default = os.environ.get("BASEREWARD_REAL_DATA", "../shared/data")
+    default = os.environ.get("BASEREWARD_REAL_DATA", "")
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.train_step",
         description="Training steps on real records, packed against padded rows.",

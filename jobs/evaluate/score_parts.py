@@ -150,7 +150,11 @@ class PartsFolder:
         url = self._url(rows)
         tally, body = _checked(url)
         if tally.lines != rows.count:
-            raise CorruptData(f"{url!r} holds {tally.lines} lines and not the {rows.count} that the input has there")
+            delete_file(url)
+            raise CorruptData(
+                f"{url!r} holds {tally.lines} lines and not the {rows.count} that the input has there; it is deleted "
+                "now: the same command scores its lines again"
+            )
         return tally, body
 
     def _url(self, rows: RowRange) -> str:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from rm_core.scoring.scored import ScoredComparison, group_codes
 
-__all__ = ["PairTable", "longer_wins", "ordered_lengths", "ordered_margins", "pair_table"]
+__all__ = ["PairTable", "differences", "longer_wins", "ordered_lengths", "ordered_margins", "pair_table"]
 
 Number = TypeVar("Number", int, float)
 Floats = npt.NDArray[np.float64]
@@ -89,15 +89,15 @@ def pair_table(scored: Sequence[ScoredComparison]) -> PairTable:
 
 def ordered_margins(one: ScoredComparison) -> list[float]:
     """Reward of the better response minus that of the worse, for each pair whose labels differ."""
-    return _differences(one.ranks, one.rewards)
+    return differences(one.ranks, one.rewards)
 
 
 def ordered_lengths(one: ScoredComparison) -> list[int]:
     """Tokens of the better response less those of the worse, for each pair whose labels differ."""
-    return _differences(one.ranks, one.response_lengths)
+    return differences(one.ranks, one.response_lengths)
 
 
-def _differences(ranks: Sequence[int], values: Sequence[Number]) -> list[Number]:
+def differences(ranks: Sequence[int], values: Sequence[Number]) -> list[Number]:
     """The better response's value less the worse one's, of each ordered pair."""
     return [
         better - worse

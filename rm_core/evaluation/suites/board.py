@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rm_core.evaluation.intervals import Interval, Resampling, cluster_interval
+from rm_core.evaluation.pairs import differences
 
 __all__ = ["Board", "Part", "SuiteNumber"]
 
@@ -106,9 +107,7 @@ class Board:
 
 def _counts(ranks: tuple[int, ...], rewards: tuple[float, ...] | None) -> tuple[int, int, int]:
     """Right pairs, pairs with equal rewards, and all ordered pairs of one row."""
-    ordered = [(i, j) for i, first in enumerate(ranks) for j, second in enumerate(ranks) if first < second]
     if rewards is None:
-        return 0, 0, len(ordered)
-    right = sum(rewards[better] > rewards[worse] for better, worse in ordered)
-    tied = sum(rewards[better] == rewards[worse] for better, worse in ordered)
-    return right, tied, len(ordered)
+        return 0, 0, len(differences(ranks, ranks))
+    margins = differences(ranks, rewards)
+    return sum(margin > 0 for margin in margins), margins.count(0.0), len(margins)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rm_core.evaluation.suites.board import Board, Bools, Part, SuiteNumber
-from rm_core.evaluation.suites.suite import Layout, RawRow, Suite, SuiteItem
+from rm_core.evaluation.suites.suite import Layout, RawRow, Suite, SuiteItem, different_counts
 
 __all__ = ["SUITE"]
 
@@ -25,11 +25,7 @@ def _category(row: RawRow) -> str:
 
 def _differs(items: Sequence[SuiteItem]) -> list[str]:
     found = Counter(item.category for item in items)
-    wrong = [
-        f"{found[name]} rows of {name}, not {_COUNTS.get(name, 0)}"
-        for name in dict.fromkeys((*_COUNTS, *found))
-        if found[name] != _COUNTS.get(name, 0)
-    ]
+    wrong = different_counts(found, dict.fromkeys((*_COUNTS, *found), 0) | _COUNTS)
     ids = len({item.id for item in items})
     return wrong + ([] if ids == _NUM_IDS else [f"{ids} different ids, not {_NUM_IDS}"])
 

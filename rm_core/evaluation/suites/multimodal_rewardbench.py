@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rm_core.evaluation.suites.board import Board, SuiteNumber
-from rm_core.evaluation.suites.suite import Layout, RawRow, Suite, SuiteItem
+from rm_core.evaluation.suites.suite import Layout, RawRow, Suite, SuiteItem, different_counts, unknown_names
 
 __all__ = ["SUITE"]
 
@@ -39,16 +39,13 @@ def _category(row: RawRow) -> str:
 
 def _differs(items: Sequence[SuiteItem]) -> list[str]:
     found = Counter(item.category for item in items)
-    wrong = [
-        f"{found[name]:,} rows of {name}, not {number}" for name, number in _COUNTS.items() if found[name] != number
-    ]
+    wrong = different_counts(found, _COUNTS)
     both = found["bias"] + found["vqa"]
     if both != _BIAS_AND_VQA or not found["bias"] or not found["vqa"]:
         wrong.append(f"{found['bias']:,} rows of bias and {found['vqa']:,} of vqa, not {_BIAS_AND_VQA:,} together")
     if found["toxicity"] not in (0, _TOXICITY):
         wrong.append(f"{found['toxicity']:,} rows of toxicity, not 0 (as released) or {_TOXICITY}")
-    others = sorted(set(found) - {*SEVEN, "toxicity"})
-    return wrong + [f"{found[name]:,} rows of the unknown category {name!r}" for name in others]
+    return wrong + unknown_names(found, (*SEVEN, "toxicity"), "category")
 
 
 def _measure(board: Board) -> dict[str, SuiteNumber]:

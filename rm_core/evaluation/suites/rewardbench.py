@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from rm_core.evaluation.suites.board import Board, Part, SuiteNumber
-from rm_core.evaluation.suites.suite import Layout, RawRow, Suite, SuiteItem
+from rm_core.evaluation.suites.suite import Layout, RawRow, Suite, SuiteItem, different_counts, unknown_names
 
 __all__ = ["SECTIONS", "SUITE", "WEIGHTS"]
 
@@ -46,16 +46,11 @@ def _category(row: RawRow) -> str:
 
 def _differs(items: Sequence[SuiteItem]) -> list[str]:
     found = Counter(item.category for item in items)
-    wrong = [
-        f"{found[name]:,} rows of {name}, not {number}"
-        for name, number in _ROWS.items()
-        if name not in _XSTEST and found[name] != number
-    ]
+    wrong = different_counts(found, {name: number for name, number in _ROWS.items() if name not in _XSTEST})
     xstest = [found[name] for name in _XSTEST]
     if sorted(xstest) != [154, 250]:
         wrong.append(f"{xstest[0]} and {xstest[1]} rows of {' and '.join(_XSTEST)}, not 154 and 250")
-    others = sorted(set(found) - {*_ROWS, *PRIOR_SETS, *_OTHER_PRIOR_SETS})
-    return wrong + [f"{found[name]:,} rows of the unknown subset {name!r}" for name in others]
+    return wrong + unknown_names(found, (*_ROWS, *PRIOR_SETS, *_OTHER_PRIOR_SETS), "subset")
 
 
 def _measure(board: Board) -> dict[str, SuiteNumber]:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rm_core.evaluation.suites.board import Board, Part, SuiteNumber
-from rm_core.evaluation.suites.suite import Layout, RawRow, Suite, SuiteItem
+from rm_core.evaluation.suites.suite import Layout, RawRow, Suite, SuiteItem, different_counts, unknown_names
 
 __all__ = ["SUITE"]
 
@@ -36,16 +36,10 @@ def _category(row: RawRow) -> str:
 
 def _differs(items: Sequence[SuiteItem]) -> list[str]:
     found = Counter(item.category for item in items)
-    wrong = [
-        f"{found[name]:,} rows of {name}, not {_COUNTS[name]}"
-        for name in _COUNTS
-        if found[name] not in (0, _COUNTS[name])
-    ]
+    wrong = different_counts(found, {name: number for name, number in _COUNTS.items() if found[name]})
     if (found["safety-refuse"] > 0) != (found["safety-response"] > 0):
         wrong.append("one of safety-refuse and safety-response without the other")
-    return wrong + [
-        f"{found[name]:,} rows of the unknown domain {name!r}" for name in sorted(set(found) - set(_COUNTS))
-    ]
+    return wrong + unknown_names(found, _COUNTS, "domain")
 
 
 def _measure(board: Board) -> dict[str, SuiteNumber]:

@@ -1,12 +1,12 @@
 """What a suite is: how its rows are read, which counts it must have, and how its numbers are made."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rm_core.evaluation.suites.board import Board, SuiteNumber
 
-__all__ = ["Layout", "RawRow", "Suite", "SuiteItem"]
+__all__ = ["Layout", "RawRow", "Suite", "SuiteItem", "different_counts", "unknown_names"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,20 @@ class RawRow:
     record: Mapping[str, Any]
     id: str
     file: str
+
+
+def different_counts(found: Mapping[str, int], expected: Mapping[str, int]) -> list[str]:
+    """In words, the categories that have another number of rows than expected."""
+    return [
+        f"{found.get(name, 0):,} rows of {name}, not {number}"
+        for name, number in expected.items()
+        if found.get(name, 0) != number
+    ]
+
+
+def unknown_names(found: Mapping[str, int], known: Iterable[str], what: str) -> list[str]:
+    """In words, the categories that are none of the suite's, which calls one a `what`."""
+    return [f"{found[name]:,} rows of the unknown {what} {name!r}" for name in sorted(set(found) - set(known))]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from data_pipeline.config import EncodeConfig, FieldMap, MediaConfig, SourceConf
 from data_pipeline.encoding.encoder import EncodedComparison, Encoder
 from data_pipeline.encoding.tokenizer import load_tokenizer, train_tokenizer
 from data_pipeline.errors import CorruptData, RecipeError
-from data_pipeline.sources.readers.files import read_rows, split_rows
+from data_pipeline.sources.readers.files import RowRange, read_rows, split_rows
 from data_pipeline.sources.readers.streams import Row
 from jobs.evaluate import score
 from jobs.evaluate.score import Chunk, chunks_of, score_parts
@@ -279,7 +279,11 @@ def test_a_damaged_part_is_named_and_never_published(desk: Desk, tmp_path: Path)
         with pytest.raises(CorruptData, match="it is deleted now: the same command scores its lines again"):
             desk.run(source)
         assert not desk.output.exists() and not part.exists()
-    assert len(desk.run(source)) == 22
+    other = PartsFolder(str(desk.output), {})
+    other.write(Part(RowRange(4, 1), ["{}\n"]), {})
+    with pytest.raises(CorruptData, match="holds 1 lines and not the 4 .* it is deleted now"):
+        desk.run(source)
+    assert not part.exists() and len(desk.run(source)) == 22
 
 
 def test_lines_whose_pictures_came_later_are_scored_again_where_that_is_asked(model: str, tmp_path: Path) -> None:

@@ -41,9 +41,6 @@ def advice(
         if comparisons and not any(map(_has_tag, comparisons)):
             mapped = f" with fields {{image: {shown_name(found.fields.image)}}}" if _other_image(found) else ""
             return f"; shape {found.shape}{mapped} reads it"
-    layout = _layout(record)
-    if layout:
-        return f"; it looks like {layout}, which no shape reads: {_ANEW}"
     return f"; no shape reads it: {_ANEW}" if error.reason == "unread_media" else ""
 
 
@@ -65,27 +62,3 @@ def _other_image(source: SourceConfig) -> bool:
 def _has_tag(comparison: Comparison) -> bool:
     """Whether a picture's place was taken for plain text."""
     return any(IMAGE_TAG in text_of(turn.parts) for turn in comparison.prompt)
-
-
-def _layout(record: Mapping[str, Any]) -> str:
-    """The name of a layout of pairs that others read, by its fields; "" where it is none of them."""
-    if not {"rejected_response", "rejected_messages", "rejected_images"}.isdisjoint(record):
-        return "ms-swift's preferences (messages with rejected_response)"
-    dialogues = [name for name in ("chosen", "rejected", "prompt", "messages") if _has_parts(record.get(name))]
-    if {"chosen", "rejected"} & set(dialogues):
-        return f"TRL's vision preferences (turns of parts in {' and '.join(dialogues)})"
-    if dialogues:
-        return f"a dialogue with inline parts (in {' and '.join(dialogues)})"
-    return ""
-
-
-def _has_parts(value: object) -> bool:
-    """Whether the value is turns of which one has a list of parts for content."""
-    turns = value if isinstance(value, list) else []
-    contents = [turn.get("content") for turn in turns if isinstance(turn, Mapping)]
-    return any(
-        isinstance(part, Mapping) and "type" in part
-        for content in contents
-        if isinstance(content, list)
-        for part in content
-    )

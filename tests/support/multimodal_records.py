@@ -64,6 +64,44 @@ RECORDS: Mapping[str, dict[str, Any]] = {
         "rejected": _said("gpt", "A trout."),
         "images": ["birds/1.jpg", "birds/1.jpg"],
     },
+    "trl": {
+        "images": ["birds/1.jpg"],
+        "prompt": [
+            {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Which bird is it?"}]},
+            {"role": "assistant", "content": [{"type": "text", "text": "A small one."}]},
+            {"role": "user", "content": [{"type": "text", "text": "Its name?"}]},
+        ],
+        "chosen": [{"role": "assistant", "content": [{"type": "text", "text": "A wren."}]}],
+        "rejected": [{"role": "assistant", "content": [{"type": "text", "text": "A trout."}]}],
+        "score_chosen": 8.5,
+        "score_rejected": 2,
+    },
+    "swift": {
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "<image>Which bird is it?"},
+            {"role": "assistant", "content": "A wren.", "loss": True},
+        ],
+        "rejected_response": "A trout.",
+        "images": ["birds/1.jpg"],
+    },
+    "openai": {
+        "input": {
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "text", "text": "Which bird is it?"},
+                        {"type": "image_url", "image_url": {"url": "birds/1.jpg", "detail": "low"}},
+                    ],
+                }
+            ],
+            "tools": [],
+            "parallel_tool_calls": True,
+        },
+        "preferred_output": [{"role": "assistant", "content": "A wren."}],
+        "non_preferred_output": [{"role": "assistant", "content": "A trout."}],
+    },
     "mmif": {
         "images": ["images/7.jpg"],
         "conversations": [_said("human", "<image>\nName the bird in one word.")],

@@ -10,8 +10,8 @@ K responses, with ``score`` (higher is better) or ``rank`` (0 is best); equal on
      "image": ["a.png"], "responses": [{"text": "A bus.", "score": 4.5}, {"text": "A dog.", "score": 1.0}]}
 
 Awkward: a prompt with ``<image>`` tags must have as many as there are images; without tags the images stand before
-the text of the first user turn. Turn contents may also be lists of ``{"type": "text", "text"}`` and
-``{"type": "image"}``, where an image item takes the next image of the record.
+the text of the first user turn. Turn contents may also be lists of parts: ``{"type": "text", "text"}``,
+``{"type": "image"}`` for the next image of the record, and images in the parts themselves (`parsing.content_parts`).
 
 A response may hold an image or a list of them beside its text or in its place (`FieldMap.response_image`), as
 text-to-image preferences do; ``<image>`` tags in its text say where they stand, else they stand before it::
@@ -24,7 +24,7 @@ from typing import Any
 
 from data_pipeline.config import FieldMap, SourceConfig
 from data_pipeline.records.comparison import Comparison, ImageSlot, MediaRef, Part, Response, Turn, ranks_from_scores
-from data_pipeline.sources.parsing import fields, image_turns
+from data_pipeline.sources.parsing import content_parts, fields
 
 __all__ = ["to_comparison", "to_unranked"]
 
@@ -57,7 +57,7 @@ _Responses = Callable[[Mapping[str, Any], FieldMap, list[MediaRef], int], tuple[
 def _comparison(record: Mapping[str, Any], source: SourceConfig, row: int, responses_of: _Responses) -> Comparison:
     names = source.fields
     media = list(fields.media_of(record.get(names.image), names.image, row))
-    prompt = _prompt(record, names.prompt, len(media), row)
+    prompt = _prompt(record, names.prompt, media, row)
     responses = responses_of(record, names, media, row)
     return Comparison(
         id=fields.id_of(record, names.id, row),
@@ -116,32 +116,10 @@ def _ranked(record: Mapping[str, Any], names: FieldMap, media: list[MediaRef], r
     return tuple(Response(parts, rank) for parts, rank in zip(answers, ranks, strict=True))
 
 
-def _prompt(record: Mapping[str, Any], field: str, num_images: int, row: int) -> tuple[Turn, ...]:
+def _prompt(record: Mapping[str, Any], field: str, media: list[MediaRef], row: int) -> tuple[Turn, ...]:
+    """The prompt's turns; pictures that stand in their parts are added to `media`."""
     value = fields.require(record, field, row)
     if isinstance(value, str):
-        return (Turn("user", fields.place_images(value, num_images, row)),)
-    value = fields.objects(value, field, row, "a string or a list of turns")
-    turns: list[Turn] = []
-    num_slots = 0
-    for turn in value:
-        parts = _parts(turn, num_slots, row)
-        num_slots += sum(isinstance(part, ImageSlot) for part in parts)
-        turns.append(Turn(fields.text(turn, "role", row), parts))
-    return image_turns.place_in_turns(turns, num_images, row)
-
-
-def _parts(turn: Mapping[str, Any], first_slot: int, row: int) -> tuple[Part, ...]:
-    content = fields.require(turn, "content", row)
-    if isinstance(content, str):
-        return fields.split_at_tags(content, first_slot)
-    content = fields.objects(content, "content", row, "a string or a list of objects")
-    parts: list[Part] = []
-    for item in content:
-        kind = fields.text(item, "type", row)
-        if kind == "text":
-            parts.append(fields.text(item, "text", row))
-        elif kind == "image":
-            parts.append(ImageSlot(first_slot + sum(isinstance(part, ImageSlot) for part in parts)))
-        else:
-            raise fields.wrong_type("content.type", row, '"text" or "image"', kind)
-    return tuple(parts)
+        return (Turn("user", fields.place_images(value, len(media), row)),)
+    fields.objects(value, field, row, "a string or a list of turns")
+    return content_parts.placed(content_parts.said_turns(value, field, row), media, row)

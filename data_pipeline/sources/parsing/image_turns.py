@@ -9,6 +9,7 @@ from data_pipeline.records.comparison import Comparison, ImageSlot, MediaRef, Pa
 from data_pipeline.sources.parsing import fields
 
 __all__ = [
+    "before_the_text",
     "needed_media",
     "one_question",
     "place_in_turns",
@@ -104,7 +105,16 @@ def place_in_turns(turns: Sequence[Turn], num_images: int, row: int) -> tuple[Tu
     num_slots = sum(isinstance(part, ImageSlot) for turn in turns for part in turn.parts)
     if num_slots and num_slots != num_images:
         raise RecordError("image_slot_mismatch", f"row {row}: {num_slots} image places for {num_images} images")
-    if num_slots or num_images == 0:
+    return tuple(turns) if num_slots else before_the_text(turns, num_images, row)
+
+
+def before_the_text(turns: Sequence[Turn], num_images: int, row: int) -> tuple[Turn, ...]:
+    """The turns with the first `num_images` images before the text of the first user turn.
+
+    Raises:
+        RecordError: image_slot_mismatch: there is no user turn to hold them.
+    """
+    if num_images == 0:
         return tuple(turns)
     user = next((i for i, turn in enumerate(turns) if turn.role == "user"), None)
     if user is None:

@@ -127,7 +127,7 @@ PAIR = {"prompt": "q", "chosen": "a", "rejected": "b"}
         ({"prompt": [{"role": "system", "content": "x"}], "image": "a"}, "image_slot_mismatch", "no user turn"),
         ({"prompt": [{"role": "user", "content": "<image>"}]}, "image_slot_mismatch", "1 image places for 0"),
         ({"prompt": [{"content": "x"}]}, "missing_field", "role in row 3 of ['content']"),
-        ({"prompt": [{"role": "user", "content": [{"type": "audio"}]}]}, "wrong_field_type", "audio"),
+        ({"prompt": [{"role": "user", "content": [{"type": "audio"}]}]}, "unsupported_media", "audio"),
         ({"responses": "abc"}, "wrong_field_type", "responses in row 3"),
         ({"responses": [{"text": "a", "score": "7"}]}, "wrong_field_type", "score in row 3"),
         ({"responses": [{"text": "a", "score": True}]}, "wrong_field_type", "score in row 3"),

@@ -64,12 +64,13 @@ HELPSTEER3 = {"context": [user("Name it.")], "response1": "A patch.", "response2
         ("sharegpt", changed(RECORDS["sharegpt"], ["image"], "b.png"), "image"),
         ("messages", {**DIALOGUES, "prompt": [{"role": "user", "content": [{"type": "image", "image": "a.png"}]}]},
          "prompt.content"),
-        ("jsonl", {**PAIR, "prompt": [{"role": "user", "content": [{"type": "image", "image": "images/a.png"},
-                                                                   {"type": "text", "text": "What is it?"}]}]},
+        ("jsonl", {**PAIR, "prompt": [{"role": "user", "content": [{"type": "text", "text": "What is it?",
+                                                                    "image": "a.png"}]}]},
          "prompt.content.image"),
-        ("jsonl", {**PAIR, "image": "b.png", "prompt": [{"role": "user", "content": [{"type": "image",
-                                                                                      "url": "a.png"}]}]},
-         "prompt.content.url"),
+        ("trl", {**DIALOGUES, "chosen": [user("What?"), said([{"type": "image", "image": "a.png", "url": "b.png"}])]},
+         "chosen.content.url"),
+        ("swift", {"messages": [user("What?"), said("A patch.")], "rejected_response": "A boat.", "image": "a.png"},
+         "image"),
         ("rlhf_v", {"image": "a.png", "text": json.dumps({"question": "Q", "chosen": "A", "rejected": "B",
                                                           "image_2": "b.png"})}, "text.image_2"),
     ],
@@ -187,19 +188,6 @@ def test_records_to_score_are_read_by_the_same_rule() -> None:
 
 # --- what to do instead ----------------------------------------------------------------------------------------------
 
-TRL = {
-    "images": ["images/a.png"],
-    "prompt": [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What is it?"}]}],
-    "chosen": [{"role": "assistant", "content": [{"type": "text", "text": "A patch."}]}],
-    "rejected": [{"role": "assistant", "content": [{"type": "text", "text": "A boat."}]}],
-}
-SWIFT = {
-    "messages": [user("<image>What?"), said("A patch.")],
-    "rejected_response": "A boat.",
-    "images": ["images/a.png"],
-}
-
-
 @pytest.mark.parametrize(
     ("shape", "record", "words"),
     [
@@ -207,14 +195,14 @@ SWIFT = {
         ("rewardbench", {**PAIR, "image": "a.png"}, ["shape jsonl reads it"]),
         ("jsonl", DIALOGUES, ["missing_field: prompt in row 3", "shape messages reads it"]),
         ("ultrafeedback", PAIR, ["missing_field: instruction", "shape jsonl reads it"]),
-        ("messages", {**DIALOGUES, "images": ["a.png"]}, ["no shape reads it: write it for shape jsonl"]),
-        ("jsonl", TRL, ["chosen in row 3", "TRL", "write it for shape jsonl"]),
-        ("messages", TRL, ["chosen[0].content in row 3", "TRL", "write it for shape jsonl"]),
-        ("sharegpt", TRL, ["TRL", "write it for shape jsonl"]),
-        ("sharegpt", SWIFT, ["messages in row 3", "ms-swift", "rejected_response", "write it for shape jsonl"]),
-        ("jsonl", SWIFT, ["ms-swift", "write it for shape jsonl"]),
-        ("jsonl", {**PAIR, "prompt": [{"role": "user", "content": [{"type": "image", "image": "a.png"}]}]},
-         ["prompt.content.image", "inline parts (in prompt)", "write it for shape jsonl"]),
+        ("messages", {**DIALOGUES, "images": ["a.png"]}, ["shape trl reads it"]),
+        ("messages", {**DIALOGUES, "video": "a.mp4"}, ["no shape reads it: write it for shape jsonl"]),
+        ("jsonl", RECORDS["trl"], ["images in row 3", "shape trl reads it"]),
+        ("messages", RECORDS["trl"], ["chosen[0].content in row 3", "shape trl reads it"]),
+        ("sharegpt", RECORDS["trl"], ["shape trl reads it"]),
+        ("sharegpt", RECORDS["swift"], ["messages in row 3", "shape swift reads it"]),
+        ("jsonl", RECORDS["swift"], ["prompt in row 3", "shape swift reads it"]),
+        ("jsonl", RECORDS["openai"], ["prompt in row 3", "shape openai reads it"]),
         ("helpsteer3", {**HELPSTEER3, "context": [{"role": "user", "content": [{"type": "text", "text": "Q"}]}]},
          ["context[0].content in row 3"]),
     ],
@@ -222,8 +210,7 @@ SWIFT = {
 def test_a_refusal_names_the_shape_that_would_read_the_record(
     shape: str, record: dict[str, Any], words: list[str]
 ) -> None:
-    options = {"fields": FieldMap(image="images")} if record is TRL and shape == "jsonl" else {}
-    error = refusal(shape, record, **options)
+    error = refusal(shape, record)
     assert [word for word in words if word not in str(error)] == []
 
 

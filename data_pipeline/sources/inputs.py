@@ -36,10 +36,10 @@ def files_of(source: SourceConfig, data_root: str) -> list[str]:
     """The source's files, sorted.
 
     Raises:
-        MissingInput: there are none.
+        MissingInput: there are none, or the folder holds splits of which none is named.
     """
     pattern = storage.join(data_root, source.path)
-    files = storage.list_files(pattern)
+    files = _without_descriptions(pattern, storage.list_files(pattern))
     if not files:
         raise MissingInput(f"source {source.name!r} has no files at {pattern!r}: check its path and data_root")
     return files
@@ -55,6 +55,21 @@ def inputs_of(source: SourceConfig, data_root: str) -> list[SourceFile]:
     for url in files_of(source, data_root):
         found += mmpr.files_in_meta(url) if source.shape == "mmpr" and url.endswith(".json") else [SourceFile(url)]
     return found
+
+
+def _without_descriptions(pattern: str, files: list[str]) -> list[str]:
+    """The files of records: a folder that the library `datasets` saved describes them in JSON beside them.
+
+    Raises:
+        MissingInput: the folder holds several splits, each in a folder of its own.
+    """
+    names = {storage.name_of(url) for url in files}
+    if "dataset_dict.json" in names:
+        splits = sorted(storage.name_of(folder) for folder in storage.list_folders(pattern))
+        raise MissingInput(f"{pattern!r} holds the splits {', '.join(splits)}: name one, as in {pattern}/{splits[0]}")
+    if "state.json" not in names or not any(name.endswith(".arrow") for name in names):
+        return files
+    return [url for url in files if storage.name_of(url) not in ("state.json", "dataset_info.json")]
 
 
 def _raw(source: SourceConfig, data_root: str) -> Iterator[tuple[Mapping[str, Any] | RecordError, int]]:

@@ -3,7 +3,8 @@
 ::
 
     {"prompt": "The sky is", "chosen": " blue.", "rejected": " green."}
-    {"images": ["a.png"], "prompt": [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Who?"}]}],
+    {"images": ["a.png"],
+     "prompt": [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Who?"}]}],
      "chosen": [{"role": "assistant", "content": [{"type": "text", "text": "A wren."}]}],
      "rejected": [{"role": "assistant", "content": [{"type": "text", "text": "A trout."}]}]}
     {"chosen": [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "A wren."}],
@@ -69,7 +70,7 @@ def _plain(
     if isinstance(record.get("prompt"), str):
         question = record["prompt"]
     else:
-        end = len(os.path.commonprefix([chosen, rejected]))
+        end = len(os.path.commonprefix([chosen, rejected])  # noqa: RUF071 - of characters, as meant)
         end -= chosen[end - 1 : end] == " "  # the space belongs to the answers
         question, chosen, rejected = chosen[:end], chosen[end:], rejected[end:]
         if not question:

@@ -3,10 +3,10 @@
     {"role", "content"} --said_turns--> Said: texts, pictures that stand there, places of the record's own pictures
                         --placed-----> turns of a Comparison, every picture of the record in its place
 
-A part is ``{"type": "text", "text"}``, ``{"type": "image"}`` (the record's next picture), the same with the picture in it
-(``image``, ``path``, ``url``, ``bytes`` or ``base64``), or ``{"type": "image_url", "image_url": {"url"}}`` (also the url
-alone, and the names ``input_text``, ``output_text`` and ``input_image``). Content may be plain text: its ``<image>`` tags
-are places too.
+A part is ``{"type": "text", "text"}``, ``{"type": "image"}`` (the record's next picture), the same with the picture in
+it (``image``, ``path``, ``url``, ``bytes`` or ``base64``), or ``{"type": "image_url", "image_url": {"url"}}`` (also the
+url alone, and the names ``input_text``, ``output_text`` and ``input_image``). Content may be plain text: its
+``<image>`` tags are places too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -135,7 +135,9 @@ def _item(part: Mapping[str, Any], where: str, row: int) -> Item:
     if kind in _TEXTS:
         return fields.text(part, "text", row)
     if kind not in _IMAGES:
-        raise RecordError("unsupported_media", f"{where} in row {row}: a part of type {kind[:80]!r}; text and image are read")
+        raise RecordError(
+            "unsupported_media", f"{where} in row {row}: a part of type {kind[:80]!r}; text and image are read"
+        )
     if "image_url" in part:
         return _linked(part, where, row)
     for name in _INLINE:

@@ -1,9 +1,9 @@
-"""Files to raw records, by row range: .jsonl, .json (one list), .csv, .tsv (each also .gz) and .parquet.
+"""Files to raw records, by row range: .jsonl, .json (one list), .csv, .tsv (each also .gz), .parquet and .arrow.
 
 A range is what one work unit reads. Splitting a file reads it once and notes the byte where each range begins, so that
-a unit seeks instead of reading everything before it; a file in gzip is unpacked up to there, .parquet reads the row
-groups that the range touches. Memory holds about one record, or one batch of parquet rows, whatever the file's size.
-A file may lie on this machine, remote, or in an archive.
+a unit seeks instead of reading everything before it; a file in gzip is unpacked up to there, .parquet and .arrow read
+the row groups and batches that the range touches. Memory holds about one record, or one batch of rows, whatever the
+file's size. A file may lie on this machine, remote, or in an archive.
 """
 
 import gzip
@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from data_pipeline import storage
 from data_pipeline.errors import MissingInput
+from data_pipeline.sources.readers.arrow_rows import count_arrow, read_arrow
 from data_pipeline.sources.readers.csv_rows import read_table, scan_table
 from data_pipeline.sources.readers.json_lists import read_list, scan_list
 from data_pipeline.sources.readers.parquet_rows import count_parquet, read_parquet
@@ -38,15 +39,22 @@ class SourceFile:
     repeat: float = 1.0
 
 
-class _Format(NamedTuple):
+class _Text(NamedTuple):
     """A text format: the byte where each row begins, and the rows of a range."""
 
     scan: Callable[[str], Iterator[int]]
     read: Callable[[str, int, int | None, int], Iterator[Row]]
 
 
-_LINES, _LIST, _TABLE = _Format(scan_lines, read_lines), _Format(scan_list, read_list), _Format(scan_table, read_table)
-_FORMATS = {
+class _Table(NamedTuple):
+    """A format that knows where its rows are: how many, and those of a range."""
+
+    count: Callable[[str], int]
+    read: Callable[[str, int, int | None], Iterator[Row]]
+
+
+_LINES, _LIST, _TABLE = _Text(scan_lines, read_lines), _Text(scan_list, read_list), _Text(scan_table, read_table)
+_FORMATS: dict[str, _Text | _Table] = {
     ".jsonl": _LINES,
     ".jsonl.gz": _LINES,
     ".json": _LIST,
@@ -55,7 +63,8 @@ _FORMATS = {
     ".csv.gz": _TABLE,
     ".tsv": _TABLE,
     ".tsv.gz": _TABLE,
-    ".parquet": None,
+    ".parquet": _Table(count_parquet, read_parquet),
+    ".arrow": _Table(count_arrow, read_arrow),
 }
 
 
@@ -66,8 +75,8 @@ def count_rows(url: str) -> int:
         MissingInput: the file is not there, cannot be read to its end, or has an unknown suffix.
     """
     with _whole(url):
-        text_format = _FORMATS[_suffix(url)]
-        return count_parquet(url) if text_format is None else sum(1 for _ in text_format.scan(url))
+        found = _FORMATS[_suffix(url)]
+        return found.count(url) if isinstance(found, _Table) else sum(1 for _ in found.scan(url))
 
 
 def split_rows(url: str, rows_per_range: int) -> list[RowRange]:
@@ -79,10 +88,10 @@ def split_rows(url: str, rows_per_range: int) -> list[RowRange]:
     if rows_per_range < 1:
         raise ValueError(f"rows_per_range must be at least 1, got {rows_per_range}")
     with _whole(url):
-        text_format = _FORMATS[_suffix(url)]
-        if text_format is not None:
-            return to_ranges(text_format.scan(url), rows_per_range)
-        rows = count_parquet(url)
+        found = _FORMATS[_suffix(url)]
+        if isinstance(found, _Text):
+            return to_ranges(found.scan(url), rows_per_range)
+        rows = found.count(url)
         return [RowRange(start, min(rows_per_range, rows - start)) for start in range(0, rows, rows_per_range)]
 
 
@@ -102,11 +111,11 @@ def read_rows(url: str, start: int = 0, count: int | None = None, offset: int = 
         MissingInput: as for `count_rows`.
     """
     with _whole(url):
-        text_format = _FORMATS[_suffix(url)]
-        if text_format is None:
-            yield from read_parquet(url, start, count)
+        found = _FORMATS[_suffix(url)]
+        if isinstance(found, _Table):
+            yield from found.read(url, start, count)
         else:
-            yield from text_format.read(url, start, count, offset)
+            yield from found.read(url, start, count, offset)
 
 
 def _suffix(url: str) -> str:

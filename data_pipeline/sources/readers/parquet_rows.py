@@ -23,7 +23,7 @@ from data_pipeline import storage
 from data_pipeline.errors import MissingInput, RecordError
 from data_pipeline.sources.readers.streams import MAX_RECORD_BYTES, MAX_RECORD_VALUES, Row
 
-__all__ = ["count_parquet", "read_parquet"]
+__all__ = ["bounded_rows", "count_parquet", "read_parquet"]
 
 _MAX_BATCH_ROWS = 64
 _BATCH_BYTES = 8 << 20
@@ -139,7 +139,7 @@ def _read_group(file: pq.ParquetFile, group: int, first: int, start: int, stop: 
     for batch in file.iter_batches(batch_size=batch_rows, row_groups=[group], use_threads=False):
         low, high = max(start - row, 0), min(stop - row, batch.num_rows)
         if low < high:
-            yield from _rows(batch.slice(low, high - low), row + low)
+            yield from bounded_rows(batch.slice(low, high - low), row + low)
         row += batch.num_rows
         if row >= stop:
             return
@@ -162,8 +162,8 @@ def _crowded(file: pq.ParquetFile, group: int) -> str:
     return ""
 
 
-def _rows(batch: pa.RecordBatch, first: int) -> Iterator[Row]:
-    """The rows of a batch as Python values, a few megabytes at once."""
+def bounded_rows(batch: pa.RecordBatch, first: int) -> Iterator[Row]:
+    """(row number from `first`, row) of a batch as Python values, a few megabytes at once; too large ones refused."""
     sizes, values = np.zeros(batch.num_rows, np.int64), np.zeros(batch.num_rows, np.int64)
     for column in batch.columns:
         column_sizes, column_values = _decoded(column)

@@ -153,7 +153,13 @@ def test_swift(record: dict[str, Any]) -> None:
 
 
 def test_swift_older_dialogues() -> None:
-    record = {"system": "Be brief.", "history": [["Hi", "Hello"]], "query": "Who?", "response": "A", "rejected_response": "B"}
+    record = {
+        "system": "Be brief.",
+        "history": [["Hi", "Hello"]],
+        "query": "Who?",
+        "response": "A",
+        "rejected_response": "B",
+    }
     turns = [(one.role, *one.parts) for one in one("swift", record).prompt]
     assert turns == [("system", "Be brief."), ("user", "Hi"), ("assistant", "Hello"), ("user", "Who?")]
 
@@ -196,7 +202,7 @@ def test_openai_with_a_data_url() -> None:
         (["preferred_output"], [], "malformed_dialogue", "has 0 turns"),
         (["preferred_output", 0, "tool_calls"], [{"id": "1"}], "unread_field", "tool_calls"),
         (["input", "messages", 0, "content", 1, "image_url"], {"url": 7}, "wrong_field_type", "url in row 3"),
-        (["input", "messages", 0, "content", 1, "image_url"], {"url": "data:image/png;base64,%"}, "broken_image", "row 3"),
+        (["input", "messages", 0, "content", 1, "image_url"], {"url": "data:image/png;base64,%"}, "broken_image", "row"),
         (["input", "messages", 0, "content", 1], {"type": "input_audio", "input_audio": {"data": "AA"}},
          "unsupported_media", "input.messages[0].content[1]"),
     ],

@@ -188,6 +188,7 @@ def test_records_to_score_are_read_by_the_same_rule() -> None:
 
 # --- what to do instead ----------------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize(
     ("shape", "record", "words"),
     [

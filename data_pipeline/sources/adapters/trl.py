@@ -70,7 +70,7 @@ def _plain(
     if isinstance(record.get("prompt"), str):
         question = record["prompt"]
     else:
-        end = len(os.path.commonprefix([chosen, rejected])  # noqa: RUF071 - of characters, as meant)
+        end = len(os.path.commonprefix([chosen, rejected]))  # noqa: RUF071 - of characters, as meant
         end -= chosen[end - 1 : end] == " "  # the space belongs to the answers
         question, chosen, rejected = chosen[:end], chosen[end:], rejected[end:]
         if not question:

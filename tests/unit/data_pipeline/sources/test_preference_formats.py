@@ -202,7 +202,7 @@ def test_openai_with_a_data_url() -> None:
         (["preferred_output"], [], "malformed_dialogue", "has 0 turns"),
         (["preferred_output", 0, "tool_calls"], [{"id": "1"}], "unread_field", "tool_calls"),
         (["input", "messages", 0, "content", 1, "image_url"], {"url": 7}, "wrong_field_type", "url in row 3"),
-        (["input", "messages", 0, "content", 1, "image_url"], {"url": "data:image/png;base64,%"}, "broken_image", "row"),
+        (["input", "messages", 0, "content", 1, "image_url"], {"url": "data:image/a;base64,%"}, "broken_image", "row"),
         (["input", "messages", 0, "content", 1], {"type": "input_audio", "input_audio": {"data": "AA"}},
          "unsupported_media", "input.messages[0].content[1]"),
     ],

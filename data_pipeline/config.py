@@ -131,6 +131,9 @@ class EncodeConfig:
     answer_start: str = one_of("generated", ("generated", "template"))
     """How an answer is cut into tokens: ``generated``, apart from the header's line break, as a model writes it;
     ``template``, as one text with it. They differ only for answers that begin with white space."""
+    answer_end: str = one_of("end_of_turn", ("end_of_turn", "line_break"))
+    """Where an answer ends, and its reward is read: ``end_of_turn``, at ``<|im_end|>``; ``line_break``, at the line
+    break behind it, where Transformers' chat templates end and other programs' reward models are read."""
 
 
 @dataclass(kw_only=True)

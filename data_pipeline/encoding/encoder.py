@@ -186,6 +186,9 @@ class Encoder:
         sized = [self._sized(one) for one in media]
         joined = self._config.answer_start == "template" and any(map(self._joins, comparison.responses))
         header, start = ("assistant", [_BREAK]) if joined else (f"assistant{_BREAK}", [])
+        end: list[_Piece] = [_Special("<|im_end|>")]
+        if self._config.answer_end == "line_break":
+            end.append(_BREAK)
         segments = [self._ids(pieces, sized) for pieces in self._segments(comparison.prompt, header)]
         spans = [sum(isinstance(part, ImageSlot) for part in turn.parts) for turn in self._turns(comparison.prompt)]
         encoded = EncodedComparison(
@@ -193,9 +196,7 @@ class Encoder:
             source=comparison.source,
             split=comparison.split or "",
             prefix_ids=np.concatenate(segments),
-            response_ids=tuple(
-                self._ids([*start, *response.parts, _Special("<|im_end|>")], sized) for response in comparison.responses
-            ),
+            response_ids=tuple(self._ids([*start, *response.parts, *end], sized) for response in comparison.responses),
             ranks=tuple(response.rank for response in comparison.responses),
             scores=tuple(response.score for response in comparison.responses),
             images=tuple(sized[slot] for slot in comparison.image_slots()),

@@ -194,6 +194,11 @@ def check_config(config: PreprocessConfig) -> None:
                 f"preprocess.{name}={value} is read where Comparisons are grouped: leave it out, or set "
                 "preprocess.group_prompts=true"
             )
+    if config.rules.truncate == "responses" and config.encode.answer_end == "line_break":
+        raise RecipeError(
+            "preprocess.rules.truncate='responses' keeps an answer's last token alone, and would cut the end of the "
+            "turn before the line break of preprocess.encode.answer_end='line_break': set one of them otherwise"
+        )
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise RecipeError(f"preprocess.sources has {repeated[0]!r} twice: give each source its own name")
     for source in all_sources(config):
@@ -245,10 +250,8 @@ def _encode_settings(config: EncodeConfig) -> dict[str, Any]:
     """As a dict. A key that the first release did not have is left out where it says what that release did, so that
     what was prepared before keeps its address.
     """
-    raw = asdict(config)
-    if raw["answer_start"] == EncodeConfig().answer_start:
-        del raw["answer_start"]
-    return raw
+    later = {"answer_start": EncodeConfig().answer_start, "answer_end": EncodeConfig().answer_end}
+    return {key: value for key, value in asdict(config).items() if later.get(key) != value}
 
 
 def _media_settings(config: PreprocessConfig) -> dict[str, Any]:

@@ -16,6 +16,11 @@ COMMANDS: dict[str, RecipeCommand | CommandGroup | PlainCommand] = {
         "jobs.init_model:run",
         "basereward init-model demo init_model.shape=tiny",
     ),
+    "import-model": RecipeCommand(
+        "make another program's reward model (Skywork-VL-Reward, ms-swift, TRL, R1-Reward) one of ours",
+        "jobs.import_model:run",
+        "basereward import-model mine.yaml import_model.source=models/Skywork-VL-Reward-7B",
+    ),
     "preprocess": RecipeCommand(
         "turn raw preference records into checked, tokenised Arrow shards",
         "jobs.preprocess.preprocess:run",

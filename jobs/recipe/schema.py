@@ -16,7 +16,7 @@ from data_pipeline.storage import absolute
 from jobs.recipe.sweep_config import SweepConfig
 from rm_core.ensembles.config import EnsembleConfig
 from rm_core.evaluation.suites.names import SUITE_NAMES
-from rm_core.model.config import InitModelConfig
+from rm_core.model.config import ImportModelConfig, InitModelConfig
 from rm_core.planner.config import PlanConfig
 from rm_core.train_config.config import TrainConfig
 
@@ -168,6 +168,8 @@ class Recipe:
     """The folder that relative source paths start from."""
     init_model: InitModelConfig = field(default_factory=lambda: InitModelConfig(output="${run_dir}/model"))
     """Section of ``init-model``."""
+    import_model: ImportModelConfig = field(default_factory=lambda: ImportModelConfig(output="${run_dir}/imported"))
+    """Section of ``import-model``."""
     preprocess: PreprocessConfig = field(
         default_factory=lambda: PreprocessConfig(
             data_root="${data_root}", output="${run_dir}/shards", tokenizer="${init_model.output}"
@@ -210,7 +212,8 @@ class Recipe:
 
 
 SECTIONS = (
-    "init_model", "preprocess", "train", "plan", "evaluate", "score", "sweep", "ensemble", "tracking", "cluster",
+    "init_model", "import_model", "preprocess", "train", "plan", "evaluate", "score", "sweep", "ensemble", "tracking",
+    "cluster",
 )  # fmt: skip
 
 

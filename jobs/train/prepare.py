@@ -19,6 +19,7 @@ from jobs.train.room import PlacementQueue
 from jobs.train.run_page import RECIPE_FILE, RunPage
 from jobs.train.state import claim_output, is_logged
 from rm_core.model_folder.folder import is_complete, verify_folder
+from rm_core.model_folder.given_heads import check_no_given_head
 from rm_core.model_folder.reading import check_base
 from rm_core.train_config.check import check_train_config
 from rm_core.train_config.config import TrainConfig
@@ -127,8 +128,11 @@ def checked_config(recipe: Recipe) -> TrainConfig:
     config = with_absolute_paths(recipe.train, "model", "data", "output", "cache_dir")
     check_train_config(config)
     # A folder that another tool wrote has no checksums to compare; each node checks a remote one when it copies it.
-    if is_local(config.model) and is_complete(config.model):
-        verify_folder(config.model)
+    if is_local(config.model):
+        if is_complete(config.model):
+            verify_folder(config.model)
+        else:
+            check_no_given_head(config.model)
     return replace(config, data=manifest_of(recipe, config.data))
 
 

@@ -1,6 +1,7 @@
 """Load a backbone from a folder, with the packed attention in place."""
 
 import os
+import re
 from typing import Any
 
 import torch
@@ -18,16 +19,23 @@ __all__ = ["DTYPES", "load_backbone", "new_backbone", "read_config"]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _CPU = torch.device("cpu")
+_MAY_BE_UNREAD = re.compile(r"(^|\.)lm_head\.|\.rotary_emb\.inv_freq$")
+"""Of a language model: the head of its vocabulary, and a constant that older versions saved."""
 
 
-def load_backbone(folder: str, *, dtype: torch.dtype) -> PreTrainedModel:
-    """The backbone of `folder` (a Hugging Face folder of one of our families; a head in it is not loaded).
+def load_backbone(folder: str, *, dtype: torch.dtype, with_head: bool = False) -> PreTrainedModel:
+    """The backbone of `folder` (a Hugging Face folder of one of our families).
+
+    Args:
+        with_head: its weights hold a head too, which the caller reads; else it is refused, as are all other tensors
+            that the backbone does not have.
 
     Raises:
         MissingInput: no ``config.json`` there.
         RecipeError: a backbone of a family that is not known, one whose layers do not attend to the whole text, or one
             with an adapter beside it.
-        CorruptData: weights are missing, which Transformers would fill with random numbers.
+        CorruptData: weights are missing, which Transformers would fill with random numbers, or there are some that
+            nobody reads.
     """
     if not os.path.isfile(os.path.join(folder, "config.json")):
         raise MissingInput(
@@ -51,6 +59,12 @@ def load_backbone(folder: str, *, dtype: torch.dtype) -> PreTrainedModel:
     if info["missing_keys"] or info["mismatched_keys"]:
         names = sorted(map(str, (*info["missing_keys"], *info["mismatched_keys"])))
         raise CorruptData(f"{folder!r} lacks {len(names)} weights of its backbone, first {names[:3]}")
+    unread = sorted(name for name in map(str, info["unexpected_keys"]) if not _MAY_BE_UNREAD.search(name))
+    if unread and not with_head:
+        raise CorruptData(
+            f"{folder!r} has {len(unread)} tensors that its backbone does not read, first {unread[:3]}: they would be "
+            "lost; a reward head of another program is read by `basereward import-model`"
+        )
     family.prepare(backbone)
     loaded: PreTrainedModel = backbone
     return loaded

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from data_pipeline.bounds import bounded, one_of
 
-__all__ = ["GROUPS", "HeadConfig", "InitModelConfig", "LoraConfig"]
+__all__ = ["GROUPS", "HeadConfig", "ImportModelConfig", "InitModelConfig", "LoraConfig"]
 
 GROUPS = ("vision", "merger", "language", "embeddings", "head")
 """The groups of weights that a recipe may train, freeze, or give a rate of their own."""
@@ -25,7 +25,9 @@ class HeadConfig:
     dropout: float = bounded(0.0, at_least=0, below=1)
     """Share of the units dropped before each layer while training, 0 to 1."""
     bias: bool = True
-    """Whether the hidden layers have a bias; the last never has, a pairwise objective could not learn it."""
+    """Whether the hidden layers have a bias."""
+    output_bias: bool = False
+    """Whether the last layer has one, as heads of other programs have; a pairwise objective can't learn it."""
     init_std: float | None = bounded(None, above=0)
     """Standard deviation of the initial weights; unset: 1 / sqrt(inputs) of each layer."""
     uncertainty: bool = False
@@ -64,3 +66,15 @@ class InitModelConfig:
     """Seed of the weights."""
     dtype: str = one_of("float32", ("float32", "bfloat16"))
     """Type of the weights on disk: float32 or bfloat16."""
+
+
+@dataclass(kw_only=True)
+class ImportModelConfig:
+    """Make another program's reward model one of ours (`basereward import-model`)."""
+
+    source: str | None = None
+    """The folder with the model, local, ``s3://`` or ``hf://ORG/NAME@REVISION``."""
+    output: str = "imported"
+    """The folder to write; it is complete once it holds ``model.json``."""
+    dtype: str = one_of("as_saved", ("as_saved", "float32", "bfloat16"))
+    """Type of the backbone's weights on disk: as_saved, float32 or bfloat16; the head is kept in float32."""

@@ -57,9 +57,10 @@ class RewardHead(nn.Module):
                 layers.append(ACTIVATIONS[config.activation]())
             if config.dropout > 0:
                 layers.append(nn.Dropout(config.dropout))
-            # The last layer has no bias: a constant added to every reward is invisible to a pairwise objective, and
-            # Adam would turn the rounding noise of its gradient into drift.
-            layers.append(Float32Linear(size_in, size_out, bias=config.bias and index < config.layers - 1))
+            # A new head's last layer has no bias: a constant added to every reward is invisible to a pairwise
+            # objective, and Adam would turn the rounding noise of its gradient into drift.
+            bias = config.output_bias if index == config.layers - 1 else config.bias
+            layers.append(Float32Linear(size_in, size_out, bias=bias))
         self.layers = nn.Sequential(*layers)
         self._scalar = not config.uncertainty
         self._init_std = config.init_std

@@ -7,13 +7,13 @@ import pytest
 from transformers import AutoTokenizer
 
 from data_pipeline.bounds import check_bounds
-from data_pipeline.config import EncodeConfig, PreprocessConfig
+from data_pipeline.config import EncodeConfig, PreprocessConfig, SourceConfig
 from data_pipeline.encoding.encoder import Encoder, common_prefix
 from data_pipeline.encoding.tokenizer import load_tokenizer, train_tokenizer
 from data_pipeline.encoding.truncate import cut
 from data_pipeline.errors import RecipeError
 from data_pipeline.records.comparison import Comparison, Response, Turn
-from data_pipeline.transform.planning import portable_config
+from data_pipeline.transform.planning import check_config, portable_config
 
 TEMPLATE, GENERATED = EncodeConfig(answer_start="template"), EncodeConfig(answer_start="generated")
 JOINING = ["\nStart.", "\n\nStart.", "\n", " \nStart.", "\r\nStart.", "\n   Start."]
@@ -97,3 +97,16 @@ def test_the_default_keeps_the_addresses_of_what_was_prepared_before() -> None:
     assert portable_config(PreprocessConfig(encode=TEMPLATE))["encode"]["answer_start"] == "template"
     with pytest.raises(RecipeError, match=r"encode\.answer_start='whole'.*generated, template"):
         check_bounds(PreprocessConfig(encode=EncodeConfig(answer_start="whole")), "preprocess")
+
+
+def test_line_break_ends_an_answer_as_the_template_does(folder: str) -> None:
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    (end,) = tokenizer.encode("\n", add_special_tokens=False)
+    for answer in ("Start.", "Start.\n", "\nStart."):
+        ids = whole(folder, EncodeConfig(answer_start="template", answer_end="line_break"), answer, "Other.")[0]
+        assert ids == [*by_template(folder, answer), end]
+    assert "answer_end" not in portable_config(PreprocessConfig())["encode"]
+    config = PreprocessConfig(sources=[SourceConfig(name="a", path="a.jsonl")])
+    config.encode.answer_end, config.rules.truncate = "line_break", "responses"
+    with pytest.raises(RecipeError, match=r"rules.truncate='responses' .* would cut"):
+        check_config(config)

@@ -17,7 +17,7 @@ from jobs.recipe.schema import Recipe
 OPEN_WORDS = {
     "FieldMap.*",  # names of fields in somebody's records
     "*.name", "*.output", "*.path", "*.data_root", "*.media_root", "*.data", "*.model", "*.tokenizer", "*.input",
-    "*.run_dir", "*.cache_dir", "*.uri", "*.artifacts", "*.experiment", "*.address", "*.register_as",
+    "*.source", "*.run_dir", "*.cache_dir", "*.uri", "*.artifacts", "*.experiment", "*.address", "*.register_as",
     "*.suite_root", "*.suite_folders", "*.suite_media", "*.rewards",
     "*.score_field", "*.system_prompt", "*.accelerator",
     "MediaConfig.allowed_hosts", "MixtureConfig.only", "WorkerGroupConfig.exclude_nodes", "LoraConfig.targets",
@@ -214,4 +214,5 @@ def test_choices_are_those_of_the_code_that_reads_them() -> None:
     assert choices["TrainConfig.attention"] == ("auto", *KERNELS)
     assert choices["TrainConfig.activation_checkpointing"] == RECOMPUTE
     assert choices["InitModelConfig.dtype"] == tuple(DTYPES)
+    assert choices["ImportModelConfig.dtype"] == ("as_saved", *DTYPES)
     assert choices["HeadConfig.activation"] == tuple(ACTIVATIONS)

@@ -80,9 +80,10 @@ def undisturbed(lab: Lab, head: str) -> dict[str, Any]:
 
 
 def test_data_and_a_training_make_the_cluster_grow(lab: Lab, head: str, undisturbed: dict[str, Any]) -> None:
-    assert len(lab.workers(head)) == 2
-    # On a slow machine a host that was idle for a minute before the training was given back, and another one came.
-    assert re.search(r"\b3 of \d+ nodes alive", lab.cli("cluster", "status"))
+    # Those that were idle for a minute are given back, on a slow machine before anybody looks.
+    assert len(lab.cloud.instances()) >= 3
+    [known] = re.findall(r"\b\d of (\d+) nodes alive", lab.cli("cluster", "status"))
+    assert int(known) >= 3
     assert undisturbed["state"] == "FINISHED" and undisturbed["runs"] == 1
     assert [step for step, _ in undisturbed["points"]["train/loss"]] == list(range(1, NUM_STEPS + 1))
 

@@ -1,14 +1,18 @@
-"""How many workers the open cluster has room for, what it may grow to, and which of its nodes are about to go."""
+"""How many workers the open cluster has room for, what it may grow to, which nodes come, and which are about to go."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import ray
 from ray._private.state import state as gcs  # what is free on each node, and what drains, has no public call
 
 from cluster.render.common import MAX_GPUS_LABEL
 
-__all__ = ["Node", "gpus_at_most", "list_nodes", "reserve", "room_for"]
+__all__ = ["Node", "gpus_at_most", "launches", "list_nodes", "reserve", "room_for"]
+
+_MAX_REASON_CHARS = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,3 +79,22 @@ def reserve(need: Mapping[str, float], count: int) -> None:
     from ray.autoscaler.sdk import request_resources
 
     request_resources(bundles=[dict(need)] * count)
+
+
+def launches() -> str:
+    """What the cluster's autoscaler is about, and where it failed, in words; "" where there is none."""
+    from ray.autoscaler.v2.sdk import get_cluster_status
+
+    return _in_words(get_cluster_status(ray.get_runtime_context().gcs_address))
+
+
+def _in_words(status: Any) -> str:
+    """Machines that are asked for or start, and the newest failure of a launch or of a node."""
+    said = [f"{one.count} x {one.ray_node_type_name} asked for" for one in status.pending_launches]
+    starting = Counter(one.ray_node_type_name for one in status.pending_nodes)
+    said += [f"{count} x {kind} starting" for kind, count in sorted(starting.items())]
+    if status.failed_launches:
+        last = max(status.failed_launches, key=lambda one: one.failed_ts_s or one.request_ts_s)
+        why = (last.details or "no reason given").strip().splitlines()[0][:_MAX_REASON_CHARS]
+        said.append(f"a launch of {last.count} x {last.ray_node_type_name} failed: {why}")
+    return ", ".join(said)

@@ -65,6 +65,10 @@ class RunError(BaserewardError):
     """A run that started could not finish (exit code 1)."""
 
 
+class NoRoom(RunError):
+    """The cluster had no room in time (exit code 75): the same command may find some later."""
+
+
 class CorruptData(RunError):
     """Bytes on disk differ from what their manifest promises."""
 

@@ -12,6 +12,7 @@ from cluster.submission.jobs_api import JobsApi, JobState
 __all__ = ["Ended", "Ending", "how_it_ended", "watch"]
 
 EXIT_FAILED = 1
+EXIT_NO_ROOM = 75
 EXIT_TERMINATED = 128 + signal.SIGTERM
 EXIT_KILLED = 128 + signal.SIGKILL
 RETRY_S = 3.0
@@ -54,6 +55,8 @@ def how_it_ended(state: JobState | None) -> Ended:
         return Ended(Ending.INTERRUPTED, code, "ended by SIGTERM, as a cluster sends before it takes a machine")
     if code == EXIT_KILLED:
         return Ended(Ending.INTERRUPTED, code, "killed (SIGKILL): its node was lost or out of memory")
+    if code == EXIT_NO_ROOM:
+        return Ended(Ending.INTERRUPTED, code, "the cluster had no room for it in time")
     return Ended(Ending.FAILED, code, f"exit code {code}")
 
 

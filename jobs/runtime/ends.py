@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 
 import psutil
 
-from data_pipeline.errors import BaserewardError, RunError, UserError
+from data_pipeline.errors import BaserewardError, NoRoom, RunError, UserError
 from data_pipeline.shown import masked, printable
 from data_pipeline.watcher import watching
 from jobs.runtime.termination import Terminated, exit_code_of, shown, stop_signal, uninterrupted
@@ -24,6 +24,7 @@ __all__ = ["ending_with", "explained", "told_of_the_end"]
 
 EXIT_FAILED = 1
 EXIT_USER = 2
+EXIT_NO_ROOM = 75  # EX_TEMPFAIL of sysexits.h: a submitted job is repeated
 LOOK_S = 0.5
 
 _TOLD: list[Callable[[BaseException], object]] = []
@@ -45,6 +46,8 @@ def explained(error: BaseException, failed: int = EXIT_FAILED, *, debug: bool = 
         _complain(f"{how} by {shown(came)}; the same command goes on from what is finished")
         return exit_code_of(came)
     if isinstance(error, BaserewardError):
+        if isinstance(error, NoRoom):
+            return EXIT_NO_ROOM
         return EXIT_USER if isinstance(error, UserError) else failed
     _print_traceback(error)  # an unexpected failure is shown in full: its cause is not known beforehand
     return failed

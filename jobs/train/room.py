@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from cluster.capacity import Node, list_nodes, reserve, room_for
-from data_pipeline.errors import RunError
+from cluster.capacity import Node, launches, list_nodes, reserve, room_for
+from data_pipeline.errors import NoRoom
 from jobs.runtime.terminal import say
 from jobs.runtime.termination import Terminated
 from jobs.train.group import GroupJob, needs_of_worker
@@ -14,6 +14,7 @@ __all__ = ["NoQueue", "PlacementQueue", "wait_for_room"]
 
 POLL_S = 0.5
 SETTLE_S = 5.0  # with fewer workers than wished: how long to wait for the others
+REPEAT_S = 60.0  # between two lines of a long wait
 
 
 class PlacementQueue(Protocol):
@@ -47,12 +48,17 @@ class NoQueue:
 def wait_for_room(
     job: GroupJob, avoid: Sequence[str], stop_reason: Callable[[], str | None], queue: PlacementQueue
 ) -> int:
-    """Wait until the group has room; returns the number of its workers."""
+    """Wait until the group has room; returns the number of its workers.
+
+    Raises:
+        NoRoom: there was none for `train.group.start_timeout_s`.
+        Terminated: the training is asked to stop.
+    """
     config, need = job.config, needs_of_worker(job)
     fewest = config.group.min_workers or config.num_workers
     start_s = time.monotonic()
     enough_since_s: float | None = None
-    announced = False
+    said_s: float | None = None
     try:
         while True:
             if (reason := stop_reason()) is not None:
@@ -73,15 +79,22 @@ def wait_for_room(
                 start_s = now_s
             if now_s - start_s >= config.group.start_timeout_s:
                 waited = f"after train.group.start_timeout_s={config.group.start_timeout_s:g} s"
-                raise RunError(f"no room for the group {waited}: {_missing(job, nodes, room, avoid)}")
-            if not announced and now_s - start_s >= SETTLE_S:
-                announced = True
-                reserve(need, config.num_workers)
-                say(f"waiting for room: {_missing(job, nodes, room, avoid)}")
+                raise NoRoom(f"no room for the group {waited}: {_missing(job, nodes, room, avoid)}{_coming()}")
+            if now_s - start_s >= SETTLE_S and (said_s is None or now_s - said_s >= REPEAT_S):
+                if said_s is None:
+                    reserve(need, config.num_workers)
+                waited = f"waiting for room, since {now_s - start_s:.0f} s"
+                say(f"{waited}: {_missing(job, nodes, room, avoid)}{_coming()}")
+                said_s = now_s
             time.sleep(POLL_S)
     finally:
-        if announced:
+        if said_s is not None:
             reserve(need, 0)
+
+
+def _coming() -> str:
+    """What the autoscaler says, for the end of a line."""
+    return f"; the autoscaler: {said}" if (said := launches()) else ""
 
 
 def _missing(job: GroupJob, nodes: Sequence[Node], room: int, avoid: Sequence[str]) -> str:

@@ -73,8 +73,9 @@ class WorkerGroupConfig:
     """Nodes that get no worker: their addresses or Ray's ids of them."""
     exclude_node_after: int = bounded(2, at_least=0)
     """A node on which workers died so many times gets none any more; 0: it always may."""
-    start_timeout_s: float = bounded(600.0, above=0)
-    """Seconds to wait for room for the workers, at the start and after a loss; a cluster may add nodes meanwhile."""
+    start_timeout_s: float = bounded(1800.0, above=0)
+    """Seconds to wait for room for the workers, at the start and after a loss; a cluster may add nodes meanwhile, and
+    machines that pull an image take minutes. After it the command ends with code 75, which ``--retries`` repeats."""
     watch_s: float = bounded(10.0, above=0)
     """Seconds between two looks at the cluster: for nodes that are about to be taken away, and for room to grow."""
     max_failures: int = bounded(3, at_least=0)

@@ -172,7 +172,7 @@ def test_no_room_in_time_is_said_node_by_node(trained: Workplace, hosts: Network
     output = trained.folder / "no_room"
     first, second = hosts.workers(2)
     process = start(trained, hosts, output, "train.num_workers=3", "train.group.start_timeout_s=6")
-    printed = ended(process, code=1)
+    printed = ended(process, code=75)
     assert "no room for the group after train.group.start_timeout_s=6 s: 3 workers of 1 CPU each are wanted" in printed
     for host in (first, second):
         assert f"{host.address} has 1 of 1 CPU free" in printed

@@ -165,6 +165,7 @@ def ended(status: str, code: int | None = None, error: str | None = None) -> Job
         (ended("FAILED", 143), Ending.INTERRUPTED, 143),
         (ended("FAILED", -15), Ending.INTERRUPTED, 143),
         (ended("FAILED", -9), Ending.INTERRUPTED, 137),
+        (ended("FAILED", 75), Ending.INTERRUPTED, 75),
         (ended("FAILED", None, "JOB_SUPERVISOR_ACTOR_DIED"), Ending.INTERRUPTED, 1),
         (ended("FAILED", None, "RUNTIME_ENV_SETUP_FAILURE"), Ending.FAILED, 1),
         (None, Ending.INTERRUPTED, 1),

@@ -8,9 +8,9 @@ from typing import Any
 import ray
 from ray._private.state import state as gcs  # what is free on each node, and what drains, has no public call
 
-from cluster.render.common import MAX_GPUS_LABEL
+from cluster.render.common import MAX_CPUS_LABEL, MAX_GPUS_LABEL
 
-__all__ = ["Node", "gpus_at_most", "launches", "list_nodes", "reserve", "room_for"]
+__all__ = ["Node", "cpus_at_most", "gpus_at_most", "launches", "list_nodes", "reserve", "room_for"]
 
 _MAX_REASON_CHARS = 300
 
@@ -67,11 +67,20 @@ def room_for(need: Mapping[str, float], nodes: Sequence[Node], avoid: Collection
     return sum(node.holds(need) for node in usable)
 
 
+def cpus_at_most() -> int:
+    """The CPUs of the open cluster, or those that it may grow to: a cluster scaled down to its head has none now."""
+    return _at_most("CPU", MAX_CPUS_LABEL)
+
+
 def gpus_at_most() -> int:
-    """The GPUs of the open cluster, or those that it may grow to: a cluster scaled down to its head has none now."""
+    """The GPUs of the open cluster, or those that it may grow to."""
+    return _at_most("GPU", MAX_GPUS_LABEL)
+
+
+def _at_most(resource: str, label: str) -> int:
     alive = [entry for entry in ray.nodes() if entry["Alive"]]
-    here = sum(entry["Resources"].get("GPU", 0) for entry in alive)
-    return max(int(here), *(int(entry["Labels"].get(MAX_GPUS_LABEL, 0)) for entry in alive))
+    here = sum(entry["Resources"].get(resource, 0) for entry in alive)
+    return max(int(here), *(int(entry["Labels"].get(label, 0)) for entry in alive))
 
 
 def reserve(need: Mapping[str, float], count: int) -> None:

@@ -27,7 +27,7 @@ from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled
 from ray.exceptions import AuthenticationError, RpcError
 
 from cluster.auth import Token, ensure_token, find_token, token_file
-from cluster.capacity import gpus_at_most
+from cluster.capacity import cpus_at_most, gpus_at_most
 from cluster.errors import ClusterUnavailable, Refused, StartFailed, TokenRefused
 from cluster.package import package_folder
 
@@ -65,6 +65,9 @@ class ClusterInfo:
     """``http://host:port``; None where the cluster has no dashboard."""
     num_cpus: int
     num_gpus: int
+    max_cpus: int
+    """Those that it has, or may grow to."""
+    max_gpus: int
     on_gpus: bool
     """Whether a worker takes a GPU: the cluster has some, or may grow some, and the recipe does not say ``cpu``."""
     token_file: Path | None
@@ -201,6 +204,8 @@ def _describe(*, started_here: bool, token: Path | None, device: str) -> Cluster
         dashboard_url=f"http://{dashboard}" if dashboard else None,
         num_cpus=int(resources.get("CPU", 0)),
         num_gpus=int(resources.get("GPU", 0)),
+        max_cpus=cpus_at_most(),
+        max_gpus=gpus_at_most(),
         on_gpus=_on_gpus(device),
         token_file=token,
     )

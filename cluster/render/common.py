@@ -10,6 +10,7 @@ __all__ = [
     "DASHBOARD_PORT",
     "EFA_ENV",
     "GCS_PORT",
+    "MAX_CPUS_LABEL",
     "MAX_GPUS_LABEL",
     "RAY_ENV",
     "to_yaml",
@@ -17,7 +18,8 @@ __all__ = [
 
 GCS_PORT = 6379
 DASHBOARD_PORT = 8265
-# Of the head: the GPUs that its autoscaler may add, which Ray itself tells no job.
+# Of the head: the CPUs and GPUs that its autoscaler may add, which Ray itself tells no job.
+MAX_CPUS_LABEL = "basereward/max-cpus"
 MAX_GPUS_LABEL = "basereward/max-gpus"
 
 # Where a node keeps copies of remote shards and models: data_pipeline.storage reads it.

@@ -17,6 +17,7 @@ from cluster.render.common import (
     DASHBOARD_PORT,
     EFA_ENV,
     GCS_PORT,
+    MAX_CPUS_LABEL,
     MAX_GPUS_LABEL,
     RAY_ENV,
     to_yaml,
@@ -87,7 +88,10 @@ def _cluster_spec(image: str, kubernetes: Kubernetes, workers: list[dict[str, An
         "authOptions": {"mode": "token"},
         "headGroupSpec": {
             "serviceType": "ClusterIP",
-            "labels": {MAX_GPUS_LABEL: str(sum(_gpus(group) for group in workers))},
+            "labels": {
+                label: str(sum(_at_most(resource, group) for group in workers))
+                for label, resource in ((MAX_CPUS_LABEL, "cpu"), (MAX_GPUS_LABEL, "nvidia.com/gpu"))
+            },
             "rayStartParams": {"num-cpus": "0", "num-gpus": "0", "dashboard-host": "0.0.0.0"},  # noqa: S104  # of the pod
             "template": _pod(
                 image,
@@ -102,10 +106,10 @@ def _cluster_spec(image: str, kubernetes: Kubernetes, workers: list[dict[str, An
     }
 
 
-def _gpus(workers: Mapping[str, Any]) -> int:
-    """GPUs of a group's pods, when there are as many as there may be."""
+def _at_most(resource: str, workers: Mapping[str, Any]) -> int:
+    """What a group's pods have of a resource, when there are as many as there may be."""
     [container] = workers["template"]["spec"]["containers"]
-    return int(container["resources"]["limits"].get("nvidia.com/gpu", 0)) * int(workers["maxReplicas"])
+    return int(container["resources"]["limits"].get(resource, 0)) * int(workers["maxReplicas"])
 
 
 def _workers(group: WorkerGroup, image: str, kubernetes: Kubernetes, least: int, most: int) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from cluster.render.common import (
     DASHBOARD_PORT,
     EFA_ENV,
     GCS_PORT,
+    MAX_CPUS_LABEL,
     MAX_GPUS_LABEL,
     RAY_ENV,
     to_yaml,
@@ -171,12 +172,13 @@ def _setup(outputs: Outputs, token: str | None) -> list[str]:
 
 
 def _start_head(outputs: Outputs) -> str:
+    cpus = sum(group.cpus * group.max_nodes for group in outputs.worker_groups)
     gpus = sum(group.gpus_per_node * group.max_nodes for group in outputs.worker_groups)
     return (
         f"ulimit -n 65536; {_exports(RAY_ENV | AUTOSCALER_HEALTH)} {_SUPERVISE} ray start --block --head "
         f"--port={GCS_PORT} --object-manager-port={OBJECT_MANAGER_PORT} --dashboard-host={_ADDRESS} "
         f"--dashboard-port={DASHBOARD_PORT} --autoscaling-config=~/ray_bootstrap_config.yaml --num-cpus=0 --num-gpus=0 "
-        f"--labels={MAX_GPUS_LABEL}={gpus}"
+        f"--labels={MAX_CPUS_LABEL}={cpus},{MAX_GPUS_LABEL}={gpus}"
     )
 
 

@@ -7,6 +7,7 @@ suites            published benchmarks: rewards of all their rows, by a model or
 publish_suites    suites.json, suites.md, the page, MLflow, terminal
 score             JSON lines in, the same lines with rewards out
 score_parts       finished parts of the output of `score`, until they are put together
+ready_pool        actors that get work once they run, on a cluster that may grow
 scoring_actors    score for both commands and the suites: one process a GPU, or one a CPU
 compare           reads what two evaluations wrote
 """

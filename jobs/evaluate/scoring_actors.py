@@ -3,18 +3,19 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import ray
 import torch
-from ray.util import ActorPool
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from cluster.session import ClusterInfo
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.encoding.encoder import EncodedComparison
+from jobs.evaluate.ready_pool import ReadyPool
 from jobs.runtime.ray_session import ray_errors
-from jobs.runtime.terminal import progress
+from jobs.runtime.terminal import progress, say
 from rm_core.packing.plan import PackBudget
 from rm_core.scoring.scored import ScoredComparison
 from rm_core.scoring.scorer import Scorer, score_rows
@@ -23,6 +24,8 @@ __all__ = ["AHEAD", "ScoringJob", "collect", "scored_chunks", "scored_rows", "st
 
 AHEAD = 2
 """Chunks an actor that are read and not yet scored: one under way, and one that waits for it."""
+CHUNKS_OF_A_NEW_ONE = 4
+"""Chunks for which a machine is asked for that has to start first, and load the model."""
 
 Score = TypeVar("Score")
 Item = TypeVar("Item")
@@ -76,8 +79,8 @@ def scored_rows(
         with ray_errors(_DIED):
             ray.get([actor.__ray_ready__.remote() for actor in actors])
         placed()
-    pool = ActorPool(actors)
-    return _ended(pool.map(lambda actor, chunk: actor.rows.remote(chunk, blank_images), list(chunks)), actors)
+    pool = ReadyPool(actors)
+    return _ended(pool.map([partial(_rows_of, chunk, blank_images) for chunk in chunks]), actors)
 
 
 def scored_chunks(
@@ -95,12 +98,12 @@ def scored_chunks(
         num_chunks: about how many there are; no more actors are started.
     """
     actors = _actors(job, cluster, num_chunks)
-    pool = ActorPool(actors)
+    pool = ReadyPool(actors)
 
     def start(chunk: tuple[Item, Sequence[EncodedComparison]]) -> Callable[[], list[tuple[float, ...]]]:
         if not chunk[1]:
             return list
-        pool.submit(lambda actor, items: actor.comparisons.remote(items), chunk[1])
+        pool.submit(lambda actor: actor.comparisons.remote(chunk[1]))
         return pool.get_next
 
     found = ((chunk[0], result()) for chunk, result in started_ahead(chunks, start, AHEAD * len(actors)))
@@ -129,10 +132,26 @@ def collect(title: str, total: int, chunks: Iterable[Sequence[Score]]) -> list[S
     return scores
 
 
+def _rows_of(chunk: Sequence[int], blank_images: bool, actor: Any) -> Any:
+    return actor.rows.remote(chunk, blank_images)
+
+
+def num_actors(num_chunks: int, now: int, most: int) -> int:
+    """One for each GPU or CPU that is there, and for those that may come where each has `CHUNKS_OF_A_NEW_ONE` to do.
+
+    >>> num_actors(40, now=0, most=64), num_actors(40, now=16, most=64), num_actors(3, now=16, most=64)
+    (10, 16, 3)
+    """
+    return max(1, min(num_chunks, now), min(-(-num_chunks // CHUNKS_OF_A_NEW_ONE), most))
+
+
 def _actors(job: ScoringJob, cluster: ClusterInfo, num_chunks: int) -> list[Any]:
-    """One actor a GPU, or one a CPU; no more than there are chunks."""
     on_gpu = cluster.on_gpus
-    size = max(1, min(num_chunks, cluster.num_gpus if on_gpu else cluster.num_cpus))
+    now, most = (cluster.num_gpus, cluster.max_gpus) if on_gpu else (cluster.num_cpus, cluster.max_cpus)
+    size = num_actors(num_chunks, now, most)
+    if size > now:
+        kind = "GPU" if on_gpu else "CPU"
+        say(f"up to {size:,} processes score: the cluster has {now:,} {kind}s, and may grow to {most:,}")
     anywhere = PlacementGroupSchedulingStrategy(None)  # type: ignore[arg-type]  # not where the driver is, an actor
     actor = ray.remote(num_cpus=1, num_gpus=1 if on_gpu else 0, scheduling_strategy=anywhere)(ScoringActor)
     return [actor.remote(job) for _ in range(size)]

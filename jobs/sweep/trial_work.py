@@ -173,7 +173,8 @@ class TrialWork:
         most = self._task.recipe.train.num_workers
         try:
             count = min(self._wait_for_room(need), most)
-            share = replace(self._job.cluster, num_cpus=count, num_gpus=count if on_gpus else 0)
+            gpus = count if on_gpus else 0
+            share = replace(self._job.cluster, num_cpus=count, max_cpus=count, num_gpus=gpus, max_gpus=gpus)
             report = evaluate.run(self._task.recipe, share, self._queue.placed)
             assert report is not None, "a sweep's recipes name a split"
             return report

@@ -74,7 +74,9 @@ def undisturbed(lab: Lab, head: str) -> dict[str, Any]:
     """Model, data and a first training; what MLflow knows of it."""
     assert lab.cloud.running() == [head]
     lab.cli("submit", "--wait", "init-model", str(lab.recipe))
-    assert "kept: 22 heldout, 98 train" in lab.cli("submit", "--wait", "preprocess", str(lab.recipe))
+    prepared = lab.cli("submit", "--wait", "preprocess", str(lab.recipe))
+    assert "kept: 22 heldout, 98 train" in prepared
+    assert "units at once: the cluster has 0 CPUs, and may grow to" in prepared
     assert f"train steps: {NUM_STEPS} of {NUM_STEPS}" in lab.cli("submit", "--wait", "train", str(lab.recipe))
     return lab.run_of(f"{lab.services.bucket}/run/train")
 

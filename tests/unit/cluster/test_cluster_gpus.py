@@ -1,4 +1,4 @@
-"""Whether a command's workers take GPUs: what the cluster has, may grow to, and what the recipe says."""
+"""What a cluster has and may grow to; whether a command's workers take GPUs, by that and by what the recipe says."""
 
 from typing import Any
 
@@ -6,14 +6,15 @@ import pytest
 import ray
 
 from cluster import session
-from cluster.capacity import gpus_at_most
+from cluster.capacity import cpus_at_most, gpus_at_most
 from cluster.errors import ClusterUnavailable
-from cluster.render.common import MAX_GPUS_LABEL
+from cluster.render.common import MAX_CPUS_LABEL, MAX_GPUS_LABEL
 
 
 def node(*, alive: bool = True, gpus: int = 0, label: str | None = None) -> dict[str, Any]:
     resources = {"CPU": 1.0} | ({"GPU": float(gpus)} if gpus else {})
-    return {"Alive": alive, "Resources": resources, "Labels": {} if label is None else {MAX_GPUS_LABEL: label}}
+    labels = {} if label is None else {MAX_GPUS_LABEL: label, MAX_CPUS_LABEL: str(2 * int(label))}
+    return {"Alive": alive, "Resources": resources, "Labels": labels}
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,7 @@ def node(*, alive: bool = True, gpus: int = 0, label: str | None = None) -> dict
 def test_what_a_cluster_may_grow_to(nodes: list[dict[str, Any]], most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "nodes", lambda: nodes)
     assert gpus_at_most() == most
+    assert cpus_at_most() == max(sum(one["Alive"] for one in nodes), 32 if most == 16 else 0)
 
 
 @pytest.mark.parametrize(

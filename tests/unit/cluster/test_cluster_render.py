@@ -14,7 +14,7 @@ from terraform_outputs import BOOT, outputs, write_outputs
 
 from cluster.errors import Refused
 from cluster.render import common, kuberay, ray_up, slurm
-from cluster.render.common import MAX_GPUS_LABEL
+from cluster.render.common import MAX_CPUS_LABEL, MAX_GPUS_LABEL
 from cluster.render.kuberay_schema import check
 from cluster.render.outputs import Outputs, read_outputs
 from cluster.render.reduce_crds import KINDS, TARGET, reduce_definitions
@@ -53,7 +53,7 @@ def test_ray_up_buys_spot_first_and_gives_the_head_no_work(read: Outputs) -> Non
     assert types["h100-spot"]["node_config"]["LaunchTemplate"] == {"LaunchTemplateId": "lt-h100sp", "Version": "3"}
     head, worker = config["head_start_ray_commands"][-1], config["worker_start_ray_commands"][-1]
     assert "RAY_AUTH_MODE=token" in head and "--num-cpus=0" in head and "0.0.0.0" not in head
-    assert f"--labels={MAX_GPUS_LABEL}=72" in head  # 8 x 8 and 2 x 4
+    assert f"--labels={MAX_CPUS_LABEL}=1632,{MAX_GPUS_LABEL}=72" in head  # 8 x 192 and 2 x 48; 8 x 8 and 2 x 4
     assert "RAY_AUTH_MODE=token" in worker and "--block" in worker
     assert all(
         config[f"{kind}_start_ray_commands"][0].endswith("supervise.sh ~/basereward/node stop")
@@ -115,7 +115,7 @@ def test_a_rayjob_is_a_gang_with_tokens(read: Outputs) -> None:
     assert workers["replicas"] == workers["minReplicas"] == workers["maxReplicas"] == 8
     assert job["spec"]["suspend"] and job["metadata"]["labels"] == {"kueue.x-k8s.io/queue-name": "basereward"}
     assert job["spec"]["rayClusterSpec"]["authOptions"] == {"mode": "token"}
-    assert job["spec"]["rayClusterSpec"]["headGroupSpec"]["labels"] == {MAX_GPUS_LABEL: "64"}
+    assert job["spec"]["rayClusterSpec"]["headGroupSpec"]["labels"] == {MAX_CPUS_LABEL: "1520", MAX_GPUS_LABEL: "64"}
     [container] = workers["template"]["spec"]["containers"]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "8"
     assert container["resources"]["limits"]["vpc.amazonaws.com/efa"] == "32"

@@ -149,7 +149,7 @@ def _actors(job: ScoringJob, cluster: ClusterInfo, num_chunks: int) -> list[Any]
     on_gpu = cluster.on_gpus
     now, most = (cluster.num_gpus, cluster.max_gpus) if on_gpu else (cluster.num_cpus, cluster.max_cpus)
     size = num_actors(num_chunks, now, most)
-    if size > now:
+    if most > now:
         kind = "GPU" if on_gpu else "CPU"
         say(f"up to {size:,} processes score: the cluster has {now:,} {kind}s, and may grow to {most:,}")
     anywhere = PlacementGroupSchedulingStrategy(None)  # type: ignore[arg-type]  # not where the driver is, an actor

@@ -141,7 +141,7 @@ class RayWorkers:
         info = self._opened.enter_context(open_cluster(self._cluster))
         # Tasks that find no room make the cluster grow: as many are under way as it may ever have CPUs.
         limit = config.workers or max(1, info.max_cpus)
-        if limit > info.num_cpus:
+        if info.max_cpus > info.num_cpus:
             grows = f"the cluster has {info.num_cpus:,} CPUs, and may grow to {info.max_cpus:,}"
             say(f"up to {limit:,} units at once: {grows}")
         return limit

@@ -13,13 +13,11 @@ from jobs.evaluate.publish_suites import SUITES_FILE
 from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.schema import Recipe, with_absolute_paths
 from jobs.sweep.trials import TrialSpec
-from rm_core.evaluation.pairs import pair_table
 from rm_core.evaluation.results import EvaluationReport
 from rm_core.evaluation.suites.registry import SUITES
 from rm_core.model_folder.remote import local_model
 from rm_core.planner.gpus import gpu_of
 from rm_core.scaling.series import TrialPoint
-from rm_core.scoring.scored_file import SCORED_FILE, read_scored
 from rm_core.training.data_plan import make_plan
 
 __all__ = ["measure_point"]
@@ -46,7 +44,6 @@ def measure_point(
         metrics: the newest of the training's MLflow run.
         run_id: that run's id.
     """
-    margins = pair_table(read_scored(join(recipe.evaluate.output, SCORED_FILE))).margin
     comparisons, flops = _work(recipe)
     return TrialPoint(
         id=spec.id,
@@ -60,7 +57,7 @@ def measure_point(
         gpu_hours=hours,
         cost=_cost(recipe, hours, on_gpus=on_gpus),
         accuracy=report.overall.accuracy.value,
-        log_loss=float(np.logaddexp(0.0, -margins).mean()),
+        log_loss=report.log_loss,
         train_loss=metrics["train/loss"],
         by_source={name: group.accuracy.value for name, group in report.by_source.items()},
         mlflow_run_id=run_id,

@@ -21,6 +21,7 @@ from data_pipeline.errors import MissingInput
 from data_pipeline.shown import masked
 from data_pipeline.storage import exists, is_local, local_copy
 from jobs.recipe.schema import Recipe, to_flat_params, to_yaml
+from rm_core.evaluation.curve import grouped_name
 
 __all__ = ["ATTEMPTS", "GOING_ON", "MAX_TAG_CHARS", "SECONDS_TAG", "SUITE_TAG", "RunWriter", "source_tags", "with_part"]
 
@@ -163,7 +164,7 @@ class RunWriter:
 
         Every evaluation of other numbers is a step of its own, so that the newest ones are those that MLflow shows.
         """
-        self._log_newest({f"eval/{_in_its_section(name)}": value for name, value in numbers.items()})
+        self._log_newest({grouped_name(name): value for name, value in numbers.items()})
 
     def log_suite(self, suite: str, numbers: Mapping[str, float]) -> None:
         """Log the numbers of a published benchmark below ``suite/NAME/``, as `log_evaluation` does."""
@@ -220,18 +221,6 @@ class RunWriter:
         folder = name.rpartition("/")[0]
         if all(entry.path != name for entry in self._client.list_artifacts(self.run_id, folder or None)):
             self.log_text(text(), name)
-
-
-def _in_its_section(name: str) -> str:
-    """A number's name in MLflow, whose pages make a section of each group: sources belong into one, members too.
-
-    >>> _in_its_section("source/captions/accuracy"), _in_its_section("member/large/accuracy")
-    ('by_source/captions', 'by_member/large')
-    >>> _in_its_section("accuracy")
-    'accuracy'
-    """
-    kind, _, rest = name.partition("/")
-    return f"by_{kind}/{rest.removesuffix('/accuracy')}" if rest else name
 
 
 def _shorten(value: str, limit: int) -> str:

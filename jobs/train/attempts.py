@@ -76,8 +76,9 @@ def _attempt(
     state: GroupState = ray.get(coordinator.read.remote())
     if state.failure is not None:
         raise RunError(state.failure)
-    if lost is None and state.steps_done >= num_steps:
-        ray.get(coordinator.attempt_ended.remote("finished"))
+    early = state.ended_early
+    if lost is None and (early is not None or state.steps_done >= num_steps):
+        ray.get(coordinator.attempt_ended.remote("finished" if early is None else f"finished early: {early}"))
         return True
     if state.stop_reason is not None:
         raise Terminated(state.stop_reason)

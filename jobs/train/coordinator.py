@@ -47,8 +47,12 @@ class GroupState:
     """Those of this driver."""
     num_workers: int = 0
     """Of the group that is starting or runs; 0: there is none."""
+    evaluated: str = ""
+    """What the last evaluation found, in a few words."""
     loss: float | None = None
     """The last that was logged."""
+    ended_early: str | None = None
+    """Why the training ends before its plan does, though nobody asked it to; None: it does not."""
     failure: str | None = None
     """Why going on would fail again: a message for the user. Later attempts end at once."""
 
@@ -94,6 +98,15 @@ class Coordinator:
         self._state.steps_done = self._state.attempts[-1].last_step = steps_done
         self._state.note = note
         self._state.loss = self._state.loss if loss is None else loss
+
+    def evaluated(self, text: str) -> None:
+        """World rank 0 has evaluated, with this in a few words."""
+        self._state.evaluated = text
+
+    def end_early(self, reason: str) -> None:
+        """The group ends after this step and exports its model."""
+        self._state.ended_early = reason
+        self.note(f"the training ends early: {reason}")
 
     def note(self, text: str) -> None:
         """A rank has something to say that does not end the training."""

@@ -119,6 +119,7 @@ def _worker(arguments: dict[str, Any]) -> None:
 
 
 def _train(job: GroupJob, coordinator: Any) -> None:
+    from rm_core.evaluation.while_training import evaluation_sets
     from rm_core.training.trainer import Hooks
     from rm_core.training.worker import train_rank
 
@@ -137,7 +138,7 @@ def _train(job: GroupJob, coordinator: Any) -> None:
         hooks = Hooks(begin=silent, log=silent, before_save=silent, stop=stop, note=note, artifact=artifact)
         with _node_watched(job, note) as flush:
             hooks = replace(hooks, before_save=flush)
-            train_rank(job.config, hooks, export_to=job.export_to, lineage=job.lineage)
+            train_rank(job.config, hooks, export_to=job.export_to, lineage=job.lineage, make_sets=evaluation_sets)
         return
     with (
         MetricLogger(job.tracking_uri, job.run_id, folder=job.config.output, report=note) as logger,
@@ -155,15 +156,22 @@ def _train(job: GroupJob, coordinator: Any) -> None:
             note += f", {metrics['system/comparisons_per_s']:.0f} comparisons/s"
             coordinator.advance.remote(steps_done, note, metrics["train/loss"])
 
+        def evaluated(steps_done: int, numbers: Mapping[str, float]) -> None:
+            logger.log(steps_done, numbers)
+            if "eval/accuracy" in numbers:
+                coordinator.evaluated.remote(f"held-out accuracy {numbers['eval/accuracy']:.3f} at {steps_done}")
+
         hooks = Hooks(
             begin=lambda steps: ray.get(coordinator.started.remote(steps)),
             log=log,
             before_save=logger.flush,
             stop=stop,
             note=note,
+            evaluated=evaluated,
+            ended=lambda reason: ray.get(coordinator.end_early.remote(reason)),
             artifact=artifact,
         )
-        train_rank(job.config, hooks, export_to=job.export_to, lineage=job.lineage)
+        train_rank(job.config, hooks, export_to=job.export_to, lineage=job.lineage, make_sets=evaluation_sets)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from jobs.train.record import TrainingRecord
 from jobs.train.room import PlacementQueue
 from jobs.train.run_page import RECIPE_FILE, RunPage
 from jobs.train.state import claim_output, is_logged
+from rm_core.evaluation.while_training import check_best_metric, evaluation_sets
 from rm_core.model_folder.folder import is_complete, verify_folder
 from rm_core.model_folder.given_heads import check_no_given_head
 from rm_core.model_folder.reading import check_base
@@ -64,13 +65,16 @@ class Training:
         """Where the finished model goes."""
         return join(self.config.output, "export")
 
-    def write_page(self, state: str, reason: str = "", metrics: Mapping[str, float] | None = None) -> None:
+    def write_page(
+        self, state: str, reason: str = "", metrics: Mapping[str, float] | None = None, last_step: int | None = None
+    ) -> None:
         """Write the run's page in MLflow.
 
         Args:
             state: running, finished, failed or killed.
-            reason: why it ended, where it did not finish.
+            reason: why it ended, where that is not the end of its plan.
             metrics: the newest of each, of a training that has ended.
+            last_step: of a training that finished before the end of its plan.
         """
         page = RunPage(
             recipe=self.recipe,
@@ -81,6 +85,7 @@ class Training:
             metrics=metrics or {},
             state=state,
             reason=reason,
+            last_step=last_step,
         )
         self.tracker.write_page(page.parts(), page.tags() | self.record.cluster)
 
@@ -99,6 +104,7 @@ def prepare(recipe: Recipe, parent: ParentJob | None = None) -> Training | None:
     _, plan = make_plan(config, data)
     for line in shown_more_often(config, plan):
         say(line)
+    check_best_metric(config, evaluation_sets(config, data))
     is_finished = is_complete(join(config.output, "export")) and is_logged(config)
     if not is_finished:
         check_tracking(recipe.tracking)  # before the folder is this training's

@@ -60,5 +60,6 @@ class _ProgressView:
                 "once more ends it at once"
             )
         restarts = len(state.resumed_from) - 1
-        note = f"{state.note}, restarted {restarts}x" if restarts > 0 else state.note
+        note = ", ".join(part for part in (state.note, state.evaluated) if part)
+        note = f"{note}, restarted {restarts}x" if restarts > 0 else note
         self._advance(state.steps_done, note)

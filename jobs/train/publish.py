@@ -10,6 +10,7 @@ from jobs.tracking.address import UNREACHABLE
 from jobs.tracking.metric_logger import send_all_waiting
 from jobs.tracking.tracker import reason_of, state_of
 from jobs.train.prepare import Training
+from rm_core.model_folder.folder import lineage_of
 
 __all__ = ["publish", "publish_failure"]
 
@@ -22,16 +23,20 @@ def publish(training: Training) -> None:
     """
     from jobs.registry.pyfunc_model import log_trained_model  # imports all of mlflow.pyfunc, some seconds
 
-    recipe, tracker, num_steps = training.recipe, training.tracker, training.num_steps
+    recipe, tracker = training.recipe, training.tracker
+    lineage = lineage_of(training.export_folder)
+    early, last_step = lineage.get("ended_early", ""), lineage.get("steps", training.num_steps)
     send_all_waiting(tracker.uri, tracker.run_id, training.config.output, recipe.tracking.patience_s, say)
-    training.record.end("finished")
+    training.record.end(f"finished early: {early}" if early else "finished")
     manifest = training.data.manifest
-    log_trained_model(tracker, training.export_folder, name=recipe.name, step=num_steps, manifest=manifest)
+    log_trained_model(tracker, training.export_folder, name=recipe.name, step=last_step, manifest=manifest)
     tracker.log_bytes(curves_png(recipe.name, {name: tracker.points(name) for name in CURVES}), "plots/training.png")
-    training.write_page("finished", metrics=tracker.metrics())
-    tracker.finish()
-    rows = [("optimiser steps", str(num_steps)), ("model", join(recipe.train.output, "export"))]
-    table(f"Trained {recipe.name}", [*rows, ("MLflow run", tracker.run_id)])
+    training.write_page("finished", early, tracker.metrics(), last_step)
+    tracker.finish(reason=f"finished early: {early}" if early else "")
+    rows = [("optimiser steps", f"{last_step} of {training.num_steps}" if early else str(last_step))]
+    rows += [("ended early", early)] if early else []
+    rows += [("model", join(recipe.train.output, "export")), ("MLflow run", tracker.run_id)]
+    table(f"Trained {recipe.name}", rows)
 
 
 def publish_failure(training: Training, error: BaseException) -> None:

@@ -44,12 +44,16 @@ class RunPage:
     state: str
     """running, finished, failed or killed."""
     reason: str = ""
-    """Why it ended, where it did not finish."""
+    """Why it ended, where that is not the end of its plan."""
+    last_step: int | None = None
+    """Of a training that finished before the end of its plan."""
 
     @property
     def steps_done(self) -> int:
         """Of the newest attempt."""
-        return self.num_steps if self.state == "finished" else max((one.last_step for one in self.attempts), default=0)
+        if self.state == "finished":
+            return self.num_steps if self.last_step is None else self.last_step
+        return max((one.last_step for one in self.attempts), default=0)
 
     @property
     def gpu_hours(self) -> float:

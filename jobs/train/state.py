@@ -25,6 +25,7 @@ _BASE = "base_model_sha256"
 _FREE = {"output", "model", "data", "log_every", "keep_checkpoints", "checkpoint_every", "group", "prefetch"}
 _FREE |= {"loader_workers", "cache_dir", "cache_bytes", "stall_timeout_s", "num_workers", "threads_per_worker"}
 _FREE |= {"keep_best_checkpoints", "keep_checkpoint_every", "checkpoint_retry_s", "read_retry_s", "stop_grace_s"}
+_FREE |= {"evaluate_every", "early_stopping"}
 _FREE |= {"health", "profile", "zero", "activation_checkpointing", "attention", "token_budget", "patch_budget"}
 
 
@@ -39,7 +40,8 @@ def claim_output(config: TrainConfig, data_fingerprint: str) -> None:
     """
     url = join(config.output, IDENTITY_FILE)
     identity = _flat({"data_fingerprint": data_fingerprint, _BASE: weights_identity(config.model), **_shaping(config)})
-    earlier = read_json(url, dict) if exists(url) else identity
+    # What an early version did not know it did as the default says.
+    earlier = _flat(_shaping(TrainConfig())) | read_json(url, dict) if exists(url) else identity
     if _BASE not in earlier:
         say(f"{config.output} does not say which weights it started from (an early version wrote it): not compared")
         identity.pop(_BASE)

@@ -5,7 +5,7 @@ plan -> this rank's packs, `_STEPS_AHEAD` steps early: remote shards are asked f
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -14,6 +14,7 @@ from rm_core.batches.packed import PackedBatch
 from rm_core.batches.positions import RowFormat
 from rm_core.packing.plan import Pack, Plan, StagedPlan, StepPlan
 from rm_core.packing.sizes import PlanningTable
+from rm_core.packing.whole import WholeTable
 
 __all__ = ["Comparisons", "PackLoader", "RankStep"]
 
@@ -43,7 +44,7 @@ class PackLoader:
         self,
         data: Comparisons,
         table: PlanningTable,
-        plan: Plan | StagedPlan,
+        plan: Plan | StagedPlan | WholeTable,
         *,
         rank: int,
         world_size: int,
@@ -60,7 +61,7 @@ class PackLoader:
         self._prefetch = max(1, prefetch, num_workers)
         self._num_workers = num_workers
 
-    def steps(self, start: int) -> Iterator[tuple[RankStep, Iterator[PackedBatch]]]:
+    def steps(self, start: int) -> Generator[tuple[RankStep, Iterator[PackedBatch]]]:
         """Steps `start`, `start` + 1, ... to the plan's end. The rows of a step must be read before the next step.
 
         Raises:

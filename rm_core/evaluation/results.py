@@ -91,6 +91,8 @@ class EvaluationReport:
     """"image": Comparisons with an image; "text": those without."""
     blank_images: BlankImages | None
     """None where no Comparison was scored with blank images."""
+    log_loss: float
+    """Mean of -log sigmoid(margin) over the ordered pairs."""
     reward_length_spearman: float | None
     """Rank correlation of reward and length over all responses; None where either is constant."""
     num_comparisons: int
@@ -127,6 +129,7 @@ class EvaluationReport:
             "over_length": self.overall.over_length.value,
             "over_length_low": self.overall.over_length.interval.low,
             "over_length_high": self.overall.over_length.interval.high,
+            "log_loss": self.log_loss,
             "mean_margin": self.overall.mean_margin,
             "calibration_error": self.calibration_error,
             "num_comparisons": float(self.num_comparisons),

@@ -38,6 +38,7 @@ __all__ = [
     "finish_folder",
     "has_head",
     "is_complete",
+    "lineage_of",
     "load_reward_model",
     "marker_sha256",
     "model_type_of",
@@ -188,6 +189,16 @@ def marker_sha256(folder: str) -> str:
     """
     _marker(folder)
     return sha256_of(os.path.join(folder, MARKER))
+
+
+def lineage_of(folder: str) -> dict[str, Any]:
+    """What the model in `folder`, local or in an object store, says of its origin; its files are not read.
+
+    Raises:
+        MissingInput, CorruptData: it has no marker, or a damaged one.
+    """
+    lineage: dict[str, Any] = _marker(folder)["lineage"]
+    return lineage
 
 
 def files_of(folder: str) -> list[str]:

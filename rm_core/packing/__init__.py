@@ -7,5 +7,6 @@
       -> `plan.Plan`              step i -> its Comparisons, in packs under the budgets (`first_fit`)
       -> `plan.Plan.schedule`     the packs of each rank: as many for every rank, of about equal cost (`balance`)
 
-`plan.StagedPlan` puts the plans of several stages one after the other.
+`plan.StagedPlan` puts the plans of several stages one after the other. `whole.WholeTable` shows every Comparison
+once, in packs that no number of ranks changes: for evaluations.
 """

@@ -3,7 +3,7 @@
 from data_pipeline.bounds import check_bounds
 from data_pipeline.errors import RecipeError
 from rm_core.objectives.config import check_objective_config
-from rm_core.train_config.config import TrainConfig, check_min_workers, check_profile
+from rm_core.train_config.config import TRAINING_LOSS, TrainConfig, check_min_workers, check_profile
 from rm_core.train_config.weights import check_trained_groups
 
 __all__ = ["check_train_config"]
@@ -23,6 +23,7 @@ def check_train_config(config: TrainConfig) -> None:
     check_profile(config.profile, num_workers=config.num_workers)
     check_trained_groups(config.weights)
     check_objective_config(config.objective)
+    _check_evaluations(config)
 
 
 def _check_precision(config: TrainConfig) -> None:
@@ -44,3 +45,28 @@ def _check_offload(config: TrainConfig) -> None:
 def _check_lengths(config: TrainConfig) -> None:
     if config.stages and config.max_steps is not None:
         raise RecipeError(f"train.max_steps={config.max_steps} is not read beside train.stages: set stages.N.steps")
+
+
+def _check_evaluations(config: TrainConfig) -> None:
+    """Whether what is to be chosen by evaluations is evaluated; which numbers there are only the data can say."""
+    of_training = config.best_metric == TRAINING_LOSS
+    if config.early_stopping and of_training:
+        raise RecipeError(
+            f"train.early_stopping={config.early_stopping} counts evaluations, and train.best_metric={TRAINING_LOSS} "
+            "is none of their numbers: set train.best_metric, for example to eval/accuracy"
+        )
+    if not of_training and not config.evaluate_every:
+        raise RecipeError(
+            f"train.best_metric={config.best_metric!r} is a number of evaluations, and train.evaluate_every=0 makes "
+            f"none: set train.evaluate_every, or train.best_metric={TRAINING_LOSS}"
+        )
+    if not of_training and config.keep_best_checkpoints and config.checkpoint_every % config.evaluate_every:
+        raise RecipeError(
+            f"train.keep_best_checkpoints={config.keep_best_checkpoints} by {config.best_metric}: "
+            f"train.checkpoint_every={config.checkpoint_every} must be a multiple of train.evaluate_every="
+            f"{config.evaluate_every}, so that every checkpoint has been evaluated"
+        )
+    if config.evaluate_limit is not None and not config.evaluate_every:
+        raise RecipeError(
+            f"train.evaluate_limit={config.evaluate_limit} is not read with train.evaluate_every=0: leave it out"
+        )

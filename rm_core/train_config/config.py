@@ -9,6 +9,7 @@ from rm_core.objectives.config import ObjectiveConfig
 from rm_core.train_config.weights import StageConfig, WeightsConfig
 
 __all__ = [
+    "TRAINING_LOSS",
     "HealthConfig",
     "OptimizerConfig",
     "ProfileConfig",
@@ -18,6 +19,9 @@ __all__ = [
     "check_min_workers",
     "check_profile",
 ]
+
+TRAINING_LOSS = "train/loss"
+"""The only `best_metric` that needs no evaluation."""
 
 
 @dataclass(kw_only=True)
@@ -173,7 +177,7 @@ class TrainConfig:
     keep_checkpoints: int = bounded(2, at_least=1)
     """Newest checkpoints kept."""
     keep_best_checkpoints: int = bounded(0, at_least=0)
-    """Also keep so many of the lowest mean loss since the checkpoint before."""
+    """Also keep so many of the best by `best_metric`."""
     keep_checkpoint_every: int = bounded(0, at_least=0)
     """Also keep every checkpoint whose step is a multiple of this; 0: none for that."""
     checkpoint_retry_s: float = bounded(600.0, at_least=0)
@@ -182,6 +186,15 @@ class TrainConfig:
     """Seconds that a worker waits for a remote store that fails while data, model or checkpoints are read."""
     log_every: int = bounded(10, at_least=1)
     """Optimiser steps between two points of the metrics."""
+    evaluate_every: int = bounded(0, at_least=0)
+    """Optimiser steps between two evaluations on held-out Comparisons; the last step always evaluates; 0: none."""
+    evaluate_limit: int | None = bounded(None, at_least=1)
+    """Held-out Comparisons of each of these evaluations, spread evenly over the split; unset: all."""
+    best_metric: str = TRAINING_LOSS
+    """What says which weights are the best: ``train/loss``, the mean since the checkpoint before, or a number that
+    evaluations log: ``eval/accuracy``, ``eval/log_loss``, ``eval/by_source/NAME``, ..."""
+    early_stopping: int = bounded(0, at_least=0)
+    """End the training after so many evaluations in a row that did not better the best `best_metric`; 0: never."""
     stop_grace_s: float = bounded(120.0, at_least=0)
     """Seconds that the group has, after SIGTERM or Ctrl-C, for its step and a checkpoint, before it is killed."""
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)

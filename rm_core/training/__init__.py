@@ -4,6 +4,7 @@
     `data_plan`     recipe and prepared data -> the plan of all stages
     `engine`        the only module that imports DeepSpeed: build, step, save, load, gather weights
     `trainer`       the loop: plan -> `accumulation` of rows -> step -> checks -> metrics of a `window` -> checkpoint
+    `evaluation`    the group scores held-out Comparisons: `best` says when, what is the best, and whether that ends it
     `audit`         whether a step changed all weights that should train and no others
     `checkpointing` the engine's shards (`sharded_state`, `master_weights`) and the loop's position, to and from
                     `rm_core.checkpoints`

@@ -8,7 +8,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -36,6 +36,8 @@ class Position:
     """Sums of the metrics since their last point, float64 on the CPU."""
     first_rewards: tuple[float, float] | None = None
     """Mean and standard deviation of the first window's rewards."""
+    evaluations: dict[str, Any] = field(default_factory=dict)
+    """What evaluations found (`best.Standing`)."""
 
 
 class Checkpointing:
@@ -73,8 +75,8 @@ class Checkpointing:
         """Saves in a row that did not become complete."""
         return self._saver.failures
 
-    def save(self, position: Position, *, score: float) -> None:
-        """Keep the state as it is now; returns once it is copied. `score`: the lower the better.
+    def save(self, position: Position, *, score: float | None) -> None:
+        """Keep the state as it is now; returns once it is copied. `score`: the lower the better; None: not judged.
 
         Raises:
             RunError: several saves in a row have failed.
@@ -87,6 +89,7 @@ class Checkpointing:
             "kinds": sorted({kind for _, values in state.fragments() for kind in values}),
             "window": position.window.tolist(),
             "first_rewards": position.first_rewards,
+            "evaluations": position.evaluations,
         }
         self._saver.save(
             Snapshot(
@@ -134,7 +137,9 @@ class Checkpointing:
         self._engine.state.refresh()
         self._engine.go_to(found["schedule_steps"])
         first = found["first_rewards"]
-        return Position(step, torch.tensor(found["window"], dtype=torch.float64), first and (first[0], first[1]))
+        window = torch.tensor(found["window"], dtype=torch.float64)
+        evaluations = found.get("evaluations", {})  # an earlier version's checkpoint knows of none
+        return Position(step, window, first and (first[0], first[1]), evaluations)
 
     def _check_identity(self, checkpoint: Checkpoint) -> None:
         kept = checkpoint.facts["identity"]

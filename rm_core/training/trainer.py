@@ -1,11 +1,11 @@
-"""The training loop of one rank: rows of a step -> gradient -> step -> checks -> metrics -> checkpoint.
+"""The training loop of one rank: rows of a step -> gradient -> step -> checks -> evaluation -> metrics -> checkpoint.
 
 `Hooks`, an argument, decide what happens to metrics.
 """
 
 import math
 import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,8 +18,10 @@ from rm_core.planner.memory import Memory
 from rm_core.train_config.config import TrainConfig
 from rm_core.training.accumulation import Accumulator, StepSums, check_work
 from rm_core.training.audit import WeightAudit
+from rm_core.training.best import Evaluations
 from rm_core.training.checkpointing import Checkpointing, Position
 from rm_core.training.engine import ZeroEngine
+from rm_core.training.evaluation import EvaluationSet, GroupEvaluation
 from rm_core.training.health import DataStalls, RewardDrift, Skips, check_agreement, explain_out_of_memory
 from rm_core.training.observers import PhaseClock, Phases, Profiler, Speed
 from rm_core.training.watchdog import Watchdog
@@ -46,6 +48,10 @@ class Hooks:
     """Called once a step on every rank: whether the training shall end after this step. It must not wait."""
     note: Callable[[str], None]
     """(text), on any rank: what a person should know, such as a checkpoint that could not be read."""
+    evaluated: Callable[[int, Mapping[str, float]], None] = lambda steps, numbers: None
+    """(steps done, numbers by grouped name), on world rank 0 after every evaluation."""
+    ended: Callable[[str], None] = lambda reason: None
+    """(why), on world rank 0 where the training ends before its plan does, and exports its model."""
     artifact: Callable[[str, str], None] = lambda path, folder: None
     """(path, folder), on any rank: a file to be kept with the run; it is gone after the call."""
 
@@ -61,6 +67,7 @@ class Trainer:
         stage_starts: steps at which other groups of weights may begin to train; a new audit of weights begins there.
         watchdog: gets the step, row and phase of this rank.
         planned: the planner's estimate of memory, shown when memory runs out; None: on a CPU.
+        sets: what to evaluate on, where the recipe evaluates while it trains.
     """
 
     def __init__(
@@ -76,6 +83,7 @@ class Trainer:
         stage_starts: Collection[int] = (0,),
         watchdog: Watchdog,
         planned: Memory | None = None,
+        sets: Sequence[EvaluationSet] = (),
     ) -> None:
         self._engine = engine
         self._model = model
@@ -95,24 +103,43 @@ class Trainer:
         self._drift = RewardDrift(config.health, note)
         self._stalls = DataStalls(config, note)
         self._accumulator = Accumulator(engine, model, Objective(config.objective), self._phases)
+        group = GroupEvaluation(engine, model, config, sets, self._phases, hooks.stop) if sets else None
+        self._evaluations = Evaluations(group, config, num_steps, self._log_evaluation)
         self._window = Window(self._accumulator.names, engine.device)
         self._since_save = Window(self._accumulator.names, engine.device)
-        self._steps_done = 0
+        self.steps_done = 0
+        """Optimiser steps of all attempts."""
         self.last_metrics: Mapping[str, float] = {}
         """The metrics of the last window."""
 
+    @property
+    def ended(self) -> str:
+        """Why the training ends before its plan does; empty while it does not."""
+        return self._evaluations.ended
+
     def run(self) -> None:
-        """Train to the end of the plan; the last step always writes a checkpoint.
+        """Train to the end of the plan, or to an early one; the last step always writes a checkpoint.
 
         Raises:
             RunError: losses or gradients are not finite, a step did other work than planned, ranks differ, a row
                 doesn't fit into memory, or weights that train stood still, or others moved.
             StopTraining: `Hooks.stop` said so.
         """
-        self._hooks.begin(self._steps_done)
+        self._hooks.begin(self.steps_done)
         self._window.start()
+        if self._evaluations.after(self.steps_done) and not self.ended:  # what an attempt that was stopped left out
+            self._steps()
+        self._phases.enter("checkpoint")
+        self._checkpoints.close()
+        if self.ended and self._engine.world_rank == 0:
+            self._hooks.ended(self.ended)
+        if self.steps_done < self._num_steps and not self.ended:
+            raise StopTraining(f"after step {self.steps_done} of {self._num_steps}")
+
+    def _steps(self) -> None:
+        """All steps that are left, or those up to a stop or an early end."""
         audit = self._new_audit()
-        for step, rows in self._loader.steps(self._steps_done):
+        for step, rows in self._loader.steps(self.steps_done):
             if step.plan.index in self._stage_starts:
                 audit = self._new_audit()
             rates = self._engine.learning_rates
@@ -120,25 +147,27 @@ class Trainer:
                 sums, grad_norm = self._take(step, rows)
             check_work(step.plan, sums, self._model.kernel)
             skipped = self._skips.after(step.plan.index, sums, grad_norm)
-            self._steps_done = step.plan.index + 1
+            self.steps_done = step.plan.index + 1
             if not skipped:
                 self._audit(audit, sums, rates, grad_norm)
             self._window.add(sums, skipped=skipped)
             self._since_save.add(sums, skipped=skipped)
             self._speed.add(step.plan.cost)
             self._compare_ranks(step, rates)
-            if self._due(self._config.log_every):
+            ends = self._evaluate(asked_to_stop=sums["stops"] > 0)
+            if self._due(self._config.log_every) or self.ended:
                 self._log(step, rates, grad_norm)
-            stops = sums["stops"] > 0
-            if stops or self._due(self._config.checkpoint_every):
+            if ends or self._due(self._config.checkpoint_every):
                 self._save()
-            if stops:
+            if ends:
                 break
-            self._phases.enter("loading", step=self._steps_done, row=0)
-        self._phases.enter("checkpoint")
-        self._checkpoints.close()
-        if self._steps_done < self._num_steps:
-            raise StopTraining(f"after step {self._steps_done} of {self._num_steps}")
+            self._phases.enter("loading", step=self.steps_done, row=0)
+
+    def _evaluate(self, *, asked_to_stop: bool) -> bool:
+        """Evaluate where it is due, and nobody waits for the group's end; returns whether this step is the last."""
+        if asked_to_stop and self.steps_done < self._num_steps:
+            return True
+        return not self._evaluations.after(self.steps_done) or bool(self.ended) or asked_to_stop
 
     def _take(self, step: RankStep, rows: Iterator[PackedBatch]) -> tuple[StepSums, float]:
         """Accumulate the gradient and take the step; returns the step's sums and the norm of the gradient."""
@@ -154,11 +183,11 @@ class Trainer:
 
     def _compare_ranks(self, step: RankStep, rates: Mapping[str, float]) -> None:
         every = self._config.health.compare_ranks_every
-        if every and self._steps_done % every == 0:
+        if every and self.steps_done % every == 0:
             group = partial(group_of, model_type=self._model.family.model_type)
             facts = {f"rates of {part}": rate for part, rate in rates.items()}
             facts["Comparisons of the plan"] = float(zlib.crc32(repr(step.plan.rows).encode()))
-            check_agreement(self._steps_done, self._engine.replicas(), group, facts)
+            check_agreement(self.steps_done, self._engine.replicas(), group, facts)
 
     def _new_audit(self) -> WeightAudit:
         group = partial(group_of, model_type=self._model.family.model_type)
@@ -170,37 +199,39 @@ class Trainer:
         if audit.done or nothing_to_learn:
             return
         rising = any(rate > rates[part] for part, rate in self._engine.learning_rates.items())
-        audit.after(self._steps_done, rates, images=sums["distinct_patches"] > 0, rising=rising)
+        audit.after(self.steps_done, rates, images=sums["distinct_patches"] > 0, rising=rising)
 
     def resume(self) -> None:
         """Continue after the newest checkpoint's step, if there is one; a collective call."""
         position = self._checkpoints.resume()
         if position is not None:
-            self._steps_done = position.steps_done
+            self.steps_done = position.steps_done
             self._window.restore(position.window)
             self._drift.first = position.first_rewards
+            self._evaluations.restore(position.evaluations)
 
     def _save(self) -> None:
         self._phases.enter("checkpoint")
         self._hooks.before_save()
         loss = self._since_save.loss()
-        position = Position(self._steps_done, self._window.sums.clone(), self._drift.first)
-        self._checkpoints.save(position, score=loss)
+        evaluations = self._evaluations
+        position = Position(self.steps_done, self._window.sums.clone(), self._drift.first, evaluations.state)
+        self._checkpoints.save(position, score=evaluations.score(self.steps_done, loss))
 
     def _due(self, every: int) -> bool:
-        return self._steps_done % every == 0 or self._steps_done == self._num_steps
+        return self.steps_done % every == 0 or self.steps_done == self._num_steps
 
     def _log(self, step: RankStep, rates: Mapping[str, float], grad_norm: float) -> None:
         """Hand the means since the last point to the hook, and start a new window."""
         self._phases.enter("metrics")
         metrics = self._window.metrics()
-        metrics |= {"train/epoch": step.plan.epoch, "train/progress": self._steps_done / self._num_steps}
+        metrics |= {"train/epoch": step.plan.epoch, "train/progress": self.steps_done / self._num_steps}
         if math.isfinite(grad_norm):  # a store of metrics may keep infinity as 1.8e308, and no chart shows the rest
             metrics["train/grad_norm"] = grad_norm
         speed, waited = self._speed.metrics()
         metrics |= speed
-        self._stalls.after(self._steps_done, waited.rank, waited.share)
-        drift = self._drift.after(self._steps_done, metrics)
+        self._stalls.after(self.steps_done, waited.rank, waited.share)
+        drift = self._drift.after(self.steps_done, metrics)
         if drift is not None:
             metrics["health/reward_drift"] = drift
         metrics["train/learning_rate"] = max(rates.values())
@@ -208,7 +239,11 @@ class Trainer:
             metrics |= {f"train/learning_rate_{part}": rate for part, rate in rates.items()}
         self.last_metrics = metrics
         if self._engine.world_rank == 0:
-            self._hooks.log(self._steps_done, metrics)
+            self._hooks.log(self.steps_done, metrics)
+
+    def _log_evaluation(self, steps_done: int, numbers: Mapping[str, float]) -> None:
+        if self._engine.world_rank == 0:
+            self._hooks.evaluated(steps_done, numbers)
 
 
 def _silent(_text: str) -> None:

@@ -4,13 +4,14 @@
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
+from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.storage import cache_folder, wait_for_stores
 from rm_core.batches.loader import PackLoader
 from rm_core.model.backbone import load_backbone
@@ -27,19 +28,32 @@ from rm_core.train_config.parameter_groups import adapted_groups, freeze, rate_o
 from rm_core.training.checkpointing import Checkpointing, identity_of
 from rm_core.training.data_plan import make_plan, open_data
 from rm_core.training.engine import ZeroEngine
+from rm_core.training.evaluation import EvaluationSet
 from rm_core.training.export import export, fixture_row, model_card
 from rm_core.training.trainer import Hooks, Trainer
 from rm_core.training.watchdog import Watchdog
 
-__all__ = ["train_rank"]
+__all__ = ["MakeSets", "train_rank"]
 
 
-def train_rank(config: TrainConfig, hooks: Hooks, *, export_to: str, lineage: Mapping[str, Any]) -> None:
+MakeSets = Callable[[TrainConfig, PreparedData], Sequence[EvaluationSet]]
+"""What the recipe evaluates on while it trains: of the prepared data as this worker reads it."""
+
+
+def train_rank(
+    config: TrainConfig,
+    hooks: Hooks,
+    *,
+    export_to: str,
+    lineage: Mapping[str, Any],
+    make_sets: MakeSets = lambda config, data: (),
+) -> None:
     """Train on this rank, from the newest checkpoint on where there is one, and export from world rank 0.
 
     Args:
         export_to: the folder of the finished model.
-        lineage: what the model came from, written into its marker.
+        lineage: what the model came from, written into its marker; of a training that ended early also how
+            (``ended_early``) and after which step (``steps``).
     """
     if not torch.cuda.is_available():
         torch.set_num_threads(config.threads_per_worker)
@@ -69,13 +83,15 @@ def train_rank(config: TrainConfig, hooks: Hooks, *, export_to: str, lineage: Ma
         trainer = Trainer(
             engine, model, loader, config, hooks, checkpoints,
             num_steps=plan.num_steps, stage_starts=plan.starts, watchdog=watchdog,
-            planned=planned,
+            planned=planned, sets=make_sets(config, data),
         )  # fmt: skip
         trainer.resume()
         model.train()
         trainer.run()
         watchdog.enter("export")
-        card = model_card(original, lineage, trainer.last_metrics, plan.num_steps)
+        if trainer.ended:
+            lineage = {**lineage, "ended_early": trainer.ended, "steps": trainer.steps_done}
+        card = model_card(original, lineage, trainer.last_metrics, trainer.steps_done)
         row = fixture_row(view, table, model)
         reading = data.manifest.reading
         export(engine, model, row, config, export_to=export_to, lineage=lineage, reading=reading, card=card)

@@ -8,6 +8,8 @@ from jobs.pages.plots import style, ticks
 __all__ = ["CURVES", "bars_png", "curves_png"]
 
 CURVES = (
+    "eval/accuracy",
+    "eval/log_loss",
     "train/loss",
     "train/accuracy",
     "train/margin",

@@ -22,6 +22,7 @@ _PART_OF = {
     "backward": "backward",
     "waiting": "wait",
     "optimiser step": "optimiser",
+    "evaluation": "evaluation",
     "checkpoint": "checkpoint",
 }
 PARTS = (*dict.fromkeys(_PART_OF.values()), "other")

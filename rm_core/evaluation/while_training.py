@@ -1,0 +1,100 @@
+"""What a training evaluates on while it trains: recipe and prepared data -> sets for the group to score.
+
+    held-out split -> the rows of `train.evaluate_limit`, spread evenly -> planning table, labels
+    rewards of the group -> `curve.curve_numbers` -> points under the names that `evaluate` logs
+
+Labels are read from the table of rows: no shard is opened before the group scores.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from data_pipeline.dataset.prepared import PreparedData
+from data_pipeline.errors import RecipeError
+from rm_core.evaluation.curve import UNRANKED, curve_numbers
+from rm_core.model.families import family_of
+from rm_core.model.flops import cost_model
+from rm_core.model_folder.remote import backbone_settings
+from rm_core.packing.sizes import PlanningTable
+from rm_core.scoring.scored import ScoredComparison
+from rm_core.train_config.config import TRAINING_LOSS, TrainConfig
+from rm_core.training.evaluation import EvaluationSet, Rewards
+
+__all__ = ["check_best_metric", "evaluation_sets"]
+
+_COLUMNS = ("id", "source", "ranks", "response_lengths", "image_rows")
+
+
+def evaluation_sets(config: TrainConfig, data: PreparedData) -> list[EvaluationSet]:
+    """The sets of `train.evaluate_every`; none where it is 0. The same in the driver and on every rank.
+
+    Raises:
+        RecipeError: there is nothing to evaluate on, a Comparison alone exceeds a budget of the training, or the model
+            reads text only and would see images.
+    """
+    if not config.evaluate_every:
+        return []
+    rows = _rows(data.split_indices("heldout"), config.evaluate_limit)
+    labels = _labels(data, rows)
+    if not any(len(set(one.ranks)) > 1 for one in labels):
+        raise RecipeError(
+            f"train.evaluate_every={config.evaluate_every}: the {len(rows)} held-out Comparisons of {data.folder!r} "
+            "hold no pair to rank; raise preprocess.split.heldout_fraction, or set train.evaluate_every=0"
+        )
+    backbone = backbone_settings(config.model, "make a folder with `basereward init-model`")
+    table = PlanningTable.from_rows(data.all_rows, rows, places=data.row_indices(rows), cost_model=cost_model(backbone))
+    if not family_of(backbone.model_type).has_vision and table.has_images.any():
+        raise RecipeError(
+            f"train.model={config.model!r} reads text only, and {int(table.has_images.sum())} held-out Comparisons "
+            "show images: prepare data of text only, or set train.evaluate_every=0"
+        )
+    table.check_fits(tokens=config.token_budget, patches=config.patch_budget)
+    return [EvaluationSet(name="held-out Comparisons", data=data, table=table, measure=partial(_measure, labels))]
+
+
+def check_best_metric(config: TrainConfig, sets: Sequence[EvaluationSet]) -> None:
+    """Refuse a `train.best_metric` that no evaluation on `sets` gives.
+
+    Raises:
+        RecipeError: names those that there are.
+    """
+    if config.best_metric == TRAINING_LOSS:
+        return
+    found = [name for one in sets for name in _names(one) if name not in UNRANKED]
+    if config.best_metric not in found:
+        raise RecipeError(
+            f"train.best_metric={config.best_metric!r} is no number of these evaluations; there are "
+            f"{', '.join([TRAINING_LOSS, *found])}"
+        )
+
+
+def _names(one: EvaluationSet) -> Mapping[str, float]:
+    """What its evaluations log: known before a model is, since only labels decide."""
+    return one.measure([(0.0,) * int(count) for count in one.table.num_responses])
+
+
+def _rows(split: npt.NDArray[np.int64], limit: int | None) -> npt.NDArray[np.int64]:
+    """All of a split, or so many of them at equal distances: 3 of rows 0 to 9 are 0, 3 and 6."""
+    if limit is None or limit >= len(split):
+        return split
+    return split[np.arange(limit) * len(split) // limit]
+
+
+def _labels(data: PreparedData, rows: npt.NDArray[np.int64]) -> list[ScoredComparison]:
+    """Each Comparison with rewards of 0."""
+    columns = data.all_rows.select(_COLUMNS).take(data.row_indices(rows)).to_pydict()
+    return [
+        ScoredComparison(
+            id=name, source=source, rewards=(0.0,) * len(ranks), ranks=tuple(ranks),
+            response_lengths=tuple(lengths), num_images=len(images), group=str(place),
+        )
+        for place, (name, source, ranks, lengths, images) in enumerate(zip(*columns.values(), strict=True))
+    ]  # fmt: skip
+
+
+def _measure(labels: Sequence[ScoredComparison], rewards: Rewards) -> dict[str, float]:
+    return curve_numbers([replace(one, rewards=given) for one, given in zip(labels, rewards, strict=True)])

@@ -1,0 +1,210 @@
+"""A group evaluates while it trains: as `evaluate` does, on any number of ranks, through stops and resumes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from distributed_ranks import run_ranks
+from prepared_toys import mixed_toy, write_toy
+
+from data_pipeline.config import PreprocessConfig
+from data_pipeline.dataset.prepared import PreparedData
+from rm_core.batches.packed import collate
+from rm_core.checkpoints import CheckpointStore
+from rm_core.evaluation.curve import curve_numbers
+from rm_core.evaluation.metrics import evaluate
+from rm_core.evaluation.while_training import evaluation_sets
+from rm_core.model.config import InitModelConfig
+from rm_core.model_folder.folder import lineage_of
+from rm_core.model_folder.initialise import initialise_model
+from rm_core.packing.plan import PackBudget
+from rm_core.packing.whole import WholeTable
+from rm_core.scoring.scorer import Scorer, score_rows
+from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
+from rm_core.training import export, worker
+from rm_core.training.engine import ZeroEngine
+from rm_core.training.evaluation import EvaluationSet, GroupEvaluation, Rewards
+from rm_core.training.observers import PhaseClock, Phases
+from rm_core.training.trainer import Hooks, StopTraining
+from rm_core.training.watchdog import Watchdog
+
+STAGES = (0, 3)
+TURNS = 3
+"""Rows that each of two ranks scores in an evaluation, an idle one among them."""
+
+
+def config_of(folder: Path, stage: int, output: str = "", **changes: Any) -> TrainConfig:
+    base: dict[str, Any] = {
+        "model": str(folder / "model"), "data": str(folder / "shards"), "output": str(folder / output),
+        "cache_dir": str(folder / "cache"), "precision": "fp32", "zero": ZeroConfig(stage=stage), "global_batch": 4,
+        "max_steps": 4, "token_budget": 374, "checkpoint_every": 2, "log_every": 1, "evaluate_every": 1,
+        "optimizer": OptimizerConfig(learning_rate=1e-2, warmup_ratio=0.0), "best_metric": "eval/log_loss",
+    }  # fmt: skip
+    return TrainConfig(**base | changes)
+
+
+def rewards_by_group(folder: Path, stage: int) -> tuple[Rewards, bool]:
+    """Rewards of the weights to begin with, and whether an evaluation that is asked to stop does."""
+    config = config_of(folder, stage)
+    [one] = evaluation_sets(config, PreparedData.open(config.data))
+    seen: list[Rewards] = []
+
+    def kept(rewards: Rewards) -> dict[str, float]:
+        seen.append(rewards)
+        return {"eval/accuracy": 0.5}
+
+    model = worker.build_model(config)
+    engine = ZeroEngine(model, config, lambda _, step: 1.0)
+    answers = count(int(dist.get_rank() == 0))  # rank 1 alone is asked, before the second row
+    with Watchdog(model, timeout_s=0, rank=engine.world_rank, world_size=2, report=print) as watchdog:
+        phases = Phases(watchdog, PhaseClock(engine.device))
+        group = GroupEvaluation(
+            engine, model, config, [replace(one, measure=kept)], phases,
+            lambda: dist.get_rank() == 1 and next(answers) > 0,
+        )  # fmt: skip
+        model.train()
+        cut_short = group.run(may_stop=True) is None and not seen
+        assert group.run(may_stop=False) == {"eval/accuracy": 0.5} and model.training
+    return seen[0], cut_short
+
+
+def train(config: TrainConfig, *, stop_at: int | None = None, constant: bool = False) -> dict[str, Any]:
+    """Points of the evaluations on this rank, and how it ended.
+
+    Args:
+        stop_at: rank 1 alone is asked to stop, and learns of it when it asks for this time: once in every step, once
+            before every row of an evaluation.
+        constant: evaluations find the same number again and again.
+    """
+    points: list[tuple[int, dict[str, float]]] = []
+    found: dict[str, Any] = {"points": points, "seconds": []}
+    asked = count(1)
+
+    def log(_step: int, metrics: Mapping[str, float]) -> None:
+        found["seconds"].append(metrics["wall/evaluation_s"])
+
+    def sets(config: TrainConfig, data: PreparedData) -> Sequence[EvaluationSet]:
+        made = evaluation_sets(config, data)
+        return [replace(one, measure=lambda rewards: {"eval/log_loss": 0.5}) for one in made] if constant else made
+
+    hooks = Hooks(
+        begin=lambda steps: None, log=log, before_save=lambda: None, note=print,
+        stop=lambda: stop_at is not None and dist.get_rank() == 1 and next(asked) >= stop_at,
+        evaluated=lambda step, numbers: points.append((step, dict(numbers))),
+        ended=lambda reason: found.update(ended=reason),
+    )  # fmt: skip
+    try:
+        folder = Path(config.output)
+        worker.train_rank(config, hooks, export_to=str(folder / "export"), lineage={}, make_sets=sets)
+    except StopTraining as error:
+        found["stopped"] = str(error)
+    return found
+
+
+def run_all(path: str, stage: int) -> dict[str, Any]:
+    folder = Path(path)
+    found: dict[str, Any] = {f"rewards-{one}": rewards_by_group(folder, one) for one in STAGES} if stage == 0 else {}
+    with pytest.MonkeyPatch.context() as patch:
+        # Other tests go through it.
+        patch.setattr(export, "audit_export", lambda folder: "")
+        found["whole"] = train(config_of(folder, stage, "whole", keep_checkpoints=1, keep_best_checkpoints=1))
+        # In step 2, whose evaluation is then left out, and on the way through the evaluation after step 3.
+        resumed = config_of(folder, stage, "resumed")
+        found["stopped"] = [train(resumed, stop_at=one) for one in (TURNS + 2, 2 * TURNS)]
+        found["resumed"] = train(resumed)
+        early = config_of(folder, stage, "early", early_stopping=2, log_every=10)
+        found["early"] = [train(early, constant=True) for _ in range(2)]
+    return found
+
+
+@pytest.fixture(scope="module", params=[0, pytest.param(3, marks=pytest.mark.drill)])
+def stage(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, stage: int) -> Path:
+    path = tmp_path_factory.mktemp("evaluation")
+    write_toy(path / "shards", mixed_toy(57))
+    model = InitModelConfig(output=str(path / "model"), tokenizer=str(path / "toy-model"))
+    initialise_model(model, PreprocessConfig(), train_tokenizer=lambda folder: None)
+    return path
+
+
+@pytest.fixture(scope="module")
+def ranks(folder: Path, stage: int) -> list[dict[str, Any]]:
+    return run_ranks(run_all, 2, folder / "results", str(folder), stage)
+
+
+def test_rewards_are_those_of_one_process_to_the_last_bit(folder: Path, ranks: Any, stage: int) -> None:
+    """At both stages; idle turns and rows with and without images are among them."""
+    if stage:
+        return  # the run at stage 0 has done it
+    config = config_of(folder, stage)
+    data = PreparedData.open(config.data)
+    [one] = evaluation_sets(config, data)
+    plan = WholeTable(one.table, PackBudget(tokens=config.token_budget, patches=config.patch_budget))
+    packs = plan.step(0).packs
+    assert len(packs) == 2 * TURNS - 1
+    assert {bool(one.table.has_images[list(pack.rows)].any()) for pack in packs} == {True, False}, "text beside images"
+    model = worker.build_model(config).eval()
+    expected: dict[int, tuple[float, ...]] = {}
+    with torch.no_grad():
+        for pack in packs:
+            items = [data.encoded(int(one.table.index[row])) for row in pack.rows]
+            batch = collate(items, row_format=model.row_format)
+            parts = torch.split(model(batch), list(batch.num_responses))
+            expected |= {row: tuple(part.tolist()) for row, part in zip(pack.rows, parts, strict=True)}
+    for rewards, cut_short in (rank[f"rewards-{number}"] for rank in ranks for number in STAGES):
+        assert rewards == [expected[row] for row in range(len(one.table))]
+        assert cut_short
+
+
+def test_the_last_point_is_what_evaluate_finds_of_the_export(folder: Path, ranks: Any) -> None:
+    points = dict(ranks[0]["whole"]["points"])
+    assert sorted(points) == [1, 2, 3, 4] and len({point["eval/log_loss"] for point in points.values()}) == 4
+    data = PreparedData.open(str(folder / "shards"))
+    scorer = Scorer(str(folder / "whole/export"), PackBudget(tokens=900, patches=9000))
+    rows = data.split_indices("heldout").tolist()
+    scored = [one for chunk in score_rows(scorer, data, rows, blank_images=False) for one in chunk]
+    report = evaluate([replace(one, group=one.id) for one in scored], bootstrap_samples=10).numbers()
+    assert points[4].keys() == curve_numbers([replace(one, group=one.id) for one in scored]).keys()
+    for name in ("accuracy", "log_loss", "top1_accuracy", "mean_margin", "image_accuracy", "text_accuracy"):
+        assert points[4][f"eval/{name}"] == pytest.approx(report[name], abs=1e-5), name
+    for name in ("scenes", "chat", "captions"):
+        assert points[4][f"eval/by_source/{name}"] == report[f"source/{name}/accuracy"]
+
+
+def test_the_best_checkpoint_is_kept_and_its_time_is_in_the_split(folder: Path, ranks: Any) -> None:
+    losses = {step: point["eval/log_loss"] for step, point in ranks[0]["whole"]["points"]}
+    store = CheckpointStore(str(folder / "whole/checkpoints"))
+    best = min((2, 4), key=lambda step: losses[step])
+    assert store.complete_steps() == sorted({best, 4})
+    assert {step: store.marker(step).score for step in store.complete_steps()} == {
+        step: losses[step] for step in {best, 4}
+    }
+    assert min(ranks[0]["whole"]["seconds"]) > 0 and ranks[1]["whole"]["points"] == []
+
+
+def test_a_stopped_and_resumed_training_has_the_same_points(ranks: Any) -> None:
+    """The group did not wait for evaluations that were due or under way; the attempt after it made up for them."""
+    whole, stopped, resumed = (ranks[0][name] for name in ("whole", "stopped", "resumed"))
+    assert [one["stopped"] for one in stopped] == ["after step 2 of 4", "after step 3 of 4"]
+    parts = [one["points"] for one in (*stopped, resumed)]
+    assert [[step for step, _ in part] for part in parts] == [[1], [2], [3, 4]]
+    assert [*parts[0], *parts[1], *parts[2]] == whole["points"]
+
+
+def test_early_stopping_exports_says_why_and_stays_ended(folder: Path, ranks: Any) -> None:
+    found, again = ranks[0]["early"]
+    reason = "no better eval/log_loss in 2 evaluations (train.early_stopping=2): 0.5000 after step 3, the best was"
+    assert found["ended"].startswith(reason) and found["ended"].endswith("0.5000 after step 1")
+    assert [step for step, _ in found["points"]] == [1, 2, 3] and len(found["seconds"]) == 1, "a last point of metrics"
+    assert lineage_of(str(folder / "early/export")) == {"ended_early": found["ended"], "steps": 3}
+    assert CheckpointStore(str(folder / "early/checkpoints")).complete_steps() == [2, 3]
+    assert again == {"points": [], "seconds": [], "ended": found["ended"]}, "nothing is done again"

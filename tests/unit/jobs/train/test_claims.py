@@ -116,6 +116,17 @@ def test_a_failed_start_on_other_data_or_another_base_does_not_hold_it_either(co
     assert json.loads(Path(config.output, "training.json").read_text())["data_fingerprint"] == "other data"
 
 
+def test_settings_that_an_early_version_did_not_know_have_their_defaults(config: TrainConfig) -> None:
+    claim_output(config, "data")
+    finish_a_step(config)
+    url = Path(config.output, "training.json")
+    known = json.loads(url.read_text())
+    url.write_text(json.dumps({key: value for key, value in known.items() if key != "best_metric"}))
+    claim_output(replace(config, evaluate_every=10, early_stopping=3), "data")  # may change at any time
+    with pytest.raises(RecipeError, match=r"best_metric was 'train/loss', now 'eval/accuracy'"):
+        claim_output(replace(config, evaluate_every=10, best_metric="eval/accuracy"), "data")
+
+
 def test_an_exported_model_holds_the_folder_without_checkpoints(config: TrainConfig) -> None:
     claim_output(config, "data")
     marker = Path(config.output, "export/model.json")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rm_core.packing.balance import assign, balance
 from rm_core.packing.plan import Pack, PackBudget, Plan, pack_first_fit
 from rm_core.packing.sizes import PlanningTable
+from rm_core.packing.whole import WholeTable
 
 BUDGET = PackBudget(tokens=100, patches=64)
 SIZES = st.lists(
@@ -49,6 +50,17 @@ def test_schedules_hold_every_comparison_once_within_both_budgets(sizes: Sizes, 
         assert sum(sizes[row][0] for row in pack.rows) <= BUDGET.tokens
         assert sum(sizes[row][1] for row in pack.rows) <= BUDGET.patches
         assert pack.cost == pytest.approx(sum(sizes[row][2] for row in pack.rows))
+
+
+@given(SIZES, st.integers(1, 9))
+def test_a_whole_table_has_the_same_packs_for_any_number_of_ranks(sizes: Sizes, world_size: int) -> None:
+    plan = WholeTable(table_of(sizes), BUDGET)
+    schedule = plan.schedule(plan.step(0), world_size)
+    assert len({len(rank_packs) for rank_packs in schedule}) == 1
+    packs = [pack for rank_packs in schedule for pack in rank_packs if pack.rows]
+    assert sorted(pack.rows for pack in packs) == sorted(pack.rows for pack in plan.step(0).packs)
+    assert sorted(row for pack in packs for row in pack.rows) == list(range(len(sizes)))
+    assert plan.step(0).counts.tokens == sum(tokens for tokens, _, _ in sizes)
 
 
 @given(SIZES, st.integers(1, 9))

@@ -1,0 +1,75 @@
+"""A training job that evaluates: killed twice it has the points of an undisturbed one; it may end early by them."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from training_runs import ended, run_id_of, training_workers, wait_for_checkpoint
+from workplace import NUM_STEPS, Workplace, kill_tree
+
+EVALUATED = ("train.evaluate_every=4", "train.checkpoint_every=4", "train.keep_checkpoints=1")
+BEST = ("train.best_metric=eval/log_loss", "train.keep_best_checkpoints=1")
+CURVES = ("eval/accuracy", "eval/log_loss", "eval/image_accuracy", "eval/text_accuracy", "train/loss")
+
+
+def points_of(workplace: Workplace, folder: str) -> dict[str, list[tuple[int, float]]]:
+    """Every evaluation of a training as the store has it, and the names of all its metrics."""
+    client = MlflowClient(tracking_uri=f"sqlite:///{workplace.folder}/mlflow.db")
+    run = client.get_run(run_id_of(workplace.folder / folder))
+    names = {*CURVES, *(name for name in run.data.metrics if name.startswith("eval/"))}
+    history = {name: client.get_metric_history(run.info.run_id, name) for name in names}
+    return {name: [(point.step, point.value) for point in points] for name, points in history.items()}
+
+
+@pytest.mark.drill
+def test_a_training_that_is_killed_twice_has_the_points_of_an_undisturbed_one(workplace: Workplace) -> None:
+    workplace.run("train", *EVALUATED, *BEST, f"train.output={workplace.folder}/whole")
+    output = workplace.folder / "killed"
+    arguments = (*EVALUATED, *BEST, f"train.output={output}")
+    process = workplace.start("train", *arguments)
+    wait_for_checkpoint(process, output, 4)
+    kill_tree(process.pid)  # driver and workers at once
+    process.communicate(timeout=30)
+    process = workplace.start("train", *arguments)
+    wait_for_checkpoint(process, output, 12)
+    training_workers(process.pid)[1].kill()  # one worker: the driver starts the group again
+    assert "restarted 1x" in ended(process)
+    whole, killed = points_of(workplace, "whole"), points_of(workplace, "killed")
+    steps = [*range(4, NUM_STEPS, 4), NUM_STEPS]
+    for name in whole:
+        if name.startswith("eval/"):
+            assert [step for step, _ in whole[name]] == steps, name
+    assert killed == whole
+    assert not whole.keys() & {"eval/accuracy_low", "eval/accuracy_high", "eval/num_comparisons"}
+    assert {"eval/by_source/captions", "eval/accuracy"} <= whole.keys()
+    kept = {int(path.name[5:]) for path in (output / "checkpoints").iterdir()}
+    best = min(steps, key=lambda step: dict(whole["eval/log_loss"])[step])
+    assert kept == {best, NUM_STEPS}
+
+
+@pytest.mark.drill
+def test_a_metric_that_is_not_there_starts_nothing_and_an_early_end_is_a_finished_run(workplace: Workplace) -> None:
+    output = workplace.folder / "early"
+    arguments = (*EVALUATED, "train.early_stopping=2", f"train.output={output}")
+    refused = workplace.run("train", *arguments, "train.best_metric=eval/by_source/nobody", code=2)
+    assert "there are train/loss, eval/accuracy" in refused and not output.exists()
+    # So small a rate that no pair changes its order: an equal accuracy is no better one.
+    slow = ("train.best_metric=eval/accuracy", "train.optimizer.learning_rate=1e-6")
+    printed = workplace.run("train", *arguments, *slow)
+    reason = r"no better eval/accuracy in 2 evaluations \(train.early_stopping=2\)"
+    assert re.search(rf"the training ends early: {reason}", printed) and "12 of 30" in printed, printed
+    client = MlflowClient(tracking_uri=f"sqlite:///{workplace.folder}/mlflow.db")
+    run = client.get_run(run_id_of(output))
+    assert run.info.status == "FINISHED" and re.match(f"finished early: {reason}", run.data.tags["ended"])
+    assert run.data.tags["steps"] == "12 of 30"
+    page = run.data.tags["mlflow.note.content"]
+    assert "**Finished** · step 12 of 30" in page and "**Why it ended:** no better eval/accuracy" in page
+    assert run.outputs.model_outputs[0].step == 12
+    assert json.loads(Path(output, "attempts.json").read_text())[-1]["ended"].startswith("finished early")
+    assert "nothing to do" in workplace.run("train", *arguments, *slow)
+    workplace.run("evaluate", f"train.output={output}", f"evaluate.output={workplace.folder}/of_early")
+    report = json.loads((workplace.folder / "of_early/report.json").read_text())
+    points = dict(points_of(workplace, "early")["eval/accuracy"])
+    assert points[12] == pytest.approx(report["overall"]["accuracy"]["value"], abs=1e-5)

@@ -52,7 +52,8 @@ def run(
         RunError: the split is empty, a reward is not finite, or a scoring process died.
     """
     evaluation = prepare(recipe)
-    suites = open_suites(evaluation.config)  # a wrong file is refused before anything is scored
+    # A wrong file is refused before anything is scored.
+    suites = open_suites(evaluation.config, recipe.train.evaluate_suites)
     with _cluster_for_both(evaluation, bool(suites), opened) as cluster:
         report = None if evaluation.data is None else _evaluate_split(evaluation, evaluation.data, cluster, placed)
         if suites:

@@ -23,13 +23,13 @@ from jobs.evaluate.score import CHUNK_LINES, LINES_A_PART, chunks_of, score_part
 from jobs.evaluate.score_parts import PartsFolder
 from jobs.evaluate.scoring_actors import ScoringJob, scored_chunks
 from jobs.recipe.schema import EvaluateConfig, Recipe
+from jobs.recipe.suites import open_named
 from jobs.runtime.ray_session import open_cluster
 from jobs.runtime.terminal import progress, say
 from rm_core.evaluation.intervals import Resampling
-from rm_core.evaluation.suites.files import SuiteData, open_suite
+from rm_core.evaluation.suites.files import SuiteData
 from rm_core.evaluation.suites.given import GivenRewards, read_given
 from rm_core.evaluation.suites.lines import SuiteReader
-from rm_core.evaluation.suites.registry import SUITES
 from rm_core.evaluation.suites.report import SuiteReport, measure, scored_of
 from rm_core.model_folder.folder import marker_sha256
 from rm_core.model_folder.remote import local_model
@@ -42,8 +42,11 @@ SUITES_FOLDER = "suites"
 _FORMAT = 1
 
 
-def open_suites(config: EvaluateConfig) -> list[SuiteData]:
+def open_suites(config: EvaluateConfig, elsewhere: Sequence[str] = ()) -> list[SuiteData]:
     """The suites that are asked for, each read and counted.
+
+    Args:
+        elsewhere: those that another section of the recipe asks for.
 
     Raises:
         RecipeError: it is not said where a suite is, or a name is no suite's.
@@ -51,15 +54,12 @@ def open_suites(config: EvaluateConfig) -> list[SuiteData]:
     """
     for key, places in (("suite_folders", config.suite_folders), ("suite_media", config.suite_media)):
         for name in places:
-            if name not in config.suites:
+            if name not in (*config.suites, *elsewhere):
                 asked = ", ".join(config.suites) or "none"
                 raise RecipeError(
                     f"evaluate.{key}.{name} is for a suite that is not asked for: evaluate.suites has {asked}"
                 )
-    return [
-        open_suite(SUITES[name], _folder(config, name), _absolute(config.suite_media.get(name)))
-        for name in dict.fromkeys(config.suites)
-    ]
+    return open_named(config, config.suites, "evaluate.suites")
 
 
 def measure_suites(
@@ -90,21 +90,6 @@ def measure_suites(
         write_scored(storage.join(config.output, SUITES_FOLDER, data.suite.name, SCORED_FILE), scored_of(data, rows))
         reports.append(measure(data, rows, resampling))
     return reports
-
-
-def _folder(config: EvaluateConfig, name: str) -> str:
-    if name in config.suite_folders:
-        return storage.absolute(config.suite_folders[name])
-    if config.suite_root is None:
-        raise RecipeError(
-            f"evaluate.suites has {name}, and nothing says where it is: set evaluate.suite_root to the folder that has "
-            f"a folder {name}, or evaluate.suite_folders.{name} to the suite's own"
-        )
-    return storage.join(storage.absolute(config.suite_root), name)
-
-
-def _absolute(place: str | None) -> str | None:
-    return None if place is None else storage.absolute(place)
 
 
 def _finite(given: dict[str, list[GivenRewards]], data: SuiteData) -> list[GivenRewards]:

@@ -77,6 +77,8 @@ def _git_commit() -> str | None:
 MAX_PARAM_CHARS = 6000  # of a parameter's value
 SUITE_TAG = "suite."
 """Begins the tags, of runs and of registered versions, that say what a published benchmark gave."""
+EVALUATED_TAG = "while_training."
+"""Begins the tags that say what a training's own evaluations were measured on."""
 MAX_TAG_CHARS = 8000
 MAX_DIGEST_CHARS = 36
 PARAMS_A_BATCH = 100

@@ -12,13 +12,14 @@ from jobs.recipe.addresses import check_address
 from jobs.recipe.schema import Recipe, to_yaml, with_absolute_paths
 from jobs.runtime.terminal import say
 from jobs.tracking.address import check_tracking
+from jobs.tracking.run_writer import EVALUATED_TAG
 from jobs.tracking.tracker import Tracker
 from jobs.train.progress import Watch
 from jobs.train.record import TrainingRecord
 from jobs.train.room import PlacementQueue
 from jobs.train.run_page import RECIPE_FILE, RunPage
 from jobs.train.state import claim_output, is_logged
-from rm_core.evaluation.while_training import check_best_metric, evaluation_sets
+from jobs.train.suites import checked_suites, prepared_sets
 from rm_core.model_folder.folder import is_complete, verify_folder
 from rm_core.model_folder.given_heads import check_no_given_head
 from rm_core.model_folder.reading import check_base
@@ -104,7 +105,7 @@ def prepare(recipe: Recipe, parent: ParentJob | None = None) -> Training | None:
     _, plan = make_plan(config, data)
     for line in shown_more_often(config, plan):
         say(line)
-    check_best_metric(config, evaluation_sets(config, data))
+    suites = checked_suites(recipe, config, data)
     is_finished = is_complete(join(config.output, "export")) and is_logged(config)
     if not is_finished:
         check_tracking(recipe.tracking)  # before the folder is this training's
@@ -112,10 +113,12 @@ def prepare(recipe: Recipe, parent: ParentJob | None = None) -> Training | None:
     remove_drafts(config.output)
     if is_finished:
         return None
+    sets = prepared_sets(recipe, config, data, suites)
     write_atomic(join(config.output, RECIPE_FILE), to_yaml(recipe).encode())  # what the page's commands name
     tracker = make_tracker(recipe, config, parent)
     with tracker.ended_by_errors():
         start_tracking(tracker, recipe, config, data, parent)
+        tracker.set_tags({f"{EVALUATED_TAG}{one.name}": one.measured_on for one in sets})
         training = Training(
             recipe=recipe,
             config=config,

@@ -66,7 +66,6 @@ def _check_evaluations(config: TrainConfig) -> None:
             f"train.checkpoint_every={config.checkpoint_every} must be a multiple of train.evaluate_every="
             f"{config.evaluate_every}, so that every checkpoint has been evaluated"
         )
-    if config.evaluate_limit is not None and not config.evaluate_every:
-        raise RecipeError(
-            f"train.evaluate_limit={config.evaluate_limit} is not read with train.evaluate_every=0: leave it out"
-        )
+    for key, value in (("evaluate_limit", config.evaluate_limit), ("evaluate_suites", config.evaluate_suites)):
+        if value and not config.evaluate_every:
+            raise RecipeError(f"train.{key}={value} is not read with train.evaluate_every=0: leave it out")

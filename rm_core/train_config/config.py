@@ -190,9 +190,11 @@ class TrainConfig:
     """Optimiser steps between two evaluations on held-out Comparisons; the last step always evaluates; 0: none."""
     evaluate_limit: int | None = bounded(None, at_least=1)
     """Held-out Comparisons of each of these evaluations, spread evenly over the split; unset: all."""
+    evaluate_suites: list[str] = field(default_factory=list)
+    """Published benchmarks to evaluate on too, every row of them; the section evaluate says where they are."""
     best_metric: str = TRAINING_LOSS
     """What says which weights are the best: ``train/loss``, the mean since the checkpoint before, or a number that
-    evaluations log: ``eval/accuracy``, ``eval/log_loss``, ``eval/by_source/NAME``, ..."""
+    evaluations log: ``eval/accuracy``, ``eval/log_loss``, ``eval/by_source/NAME``, ``suite/NAME/NUMBER``, ..."""
     early_stopping: int = bounded(0, at_least=0)
     """End the training after so many evaluations in a row that did not better the best `best_metric`; 0: never."""
     stop_grace_s: float = bounded(120.0, at_least=0)

@@ -41,7 +41,9 @@ class EvaluationSet:
     """Comparisons to evaluate on, and what their rewards are worth."""
 
     name: str
-    """For messages."""
+    """``heldout``, or the suite's."""
+    measured_on: str
+    """What the numbers are of, for whoever sees only them: ``200 of 2,400 held-out Comparisons``."""
     data: Comparisons
     table: PlanningTable
     measure: Callable[[Rewards], Mapping[str, float]]
@@ -146,7 +148,7 @@ class GroupEvaluation:
         planned = int(one.table.num_tokens.sum(dtype=np.int64))
         if done[0] != planned or done[1]:
             raise RunError(
-                f"evaluation on {one.name}: its plan says {planned:,} tokens by kernel {self._model.kernel!r}; "
+                f"evaluation on {one.measured_on}: its plan says {planned:,} tokens by kernel {self._model.kernel!r}; "
                 f"{done[0]:.0f} were processed, by another kernel on {done[1]:.0f} ranks (on this one {work.kernel!r})"
             )
 

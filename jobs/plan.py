@@ -3,6 +3,7 @@
 Nothing runs and nothing is written. Exit code 2 where it does not fit, with changes of the recipe that do.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -79,6 +80,7 @@ def planned_of(recipe: Recipe) -> Planned:
     arch = architecture_of(backbone, config)
     setting = Setting.of(config, gpus=recipe.plan.gpus)
     workload = _workload(recipe, backbone)
+    steps = _steps(config, setting, workload)
     return Planned(
         name=shape or config.model,
         arch=arch,
@@ -86,7 +88,16 @@ def planned_of(recipe: Recipe) -> Planned:
         gpu=gpu,
         workload=workload,
         memory=memory_of(arch, setting),
-        time=time_of(arch, setting, workload, gpu, recipe.plan, steps=_steps(config, setting, workload)),
+        time=time_of(
+            arch,
+            setting,
+            workload,
+            gpu,
+            recipe.plan,
+            steps=steps,
+            evaluations=_evaluations(config, steps),
+            evaluated=config.evaluate_limit,
+        ),
     )
 
 
@@ -106,6 +117,11 @@ def _steps(config: TrainConfig, setting: Setting, workload: Workload) -> int:
             stage.steps or num_steps(setting, workload.comparisons, epochs=stage.epochs) for stage in config.stages
         )
     return config.max_steps or num_steps(setting, workload.comparisons, epochs=config.epochs)
+
+
+def _evaluations(config: TrainConfig, steps: int) -> int:
+    """Every so many steps, and after the last one."""
+    return math.ceil(steps / config.evaluate_every) if config.evaluate_every else 0
 
 
 def _smallest(workload: Workload) -> Row:
@@ -154,6 +170,7 @@ def _show_time(planned: Planned, config: PlanConfig) -> None:
             ("tokens a second, all GPUs", f"{time.tokens_s:,.0f}"),
             ("model FLOPs utilisation", f"{time.mfu:.1%}"),
             ("steps", f"{time.steps:,}"),
+            *_evaluation_rows(time),
             ("hours", f"{time.hours:,.1f}"),
             (f"at ${price:.2f} an hour and GPU", f"${time.cost:,.0f}"),
         ],
@@ -163,6 +180,13 @@ def _show_time(planned: Planned, config: PlanConfig) -> None:
             f"{setting.gpus - setting.global_batch} of {setting.gpus} GPUs have nothing to compute: "
             f"train.global_batch={setting.global_batch}"
         )
+
+
+def _evaluation_rows(time: Time) -> list[tuple[str, str]]:
+    if not time.evaluations:
+        return []
+    took = "not known without held-out data" if not time.evaluation_s else _seconds(time.evaluation_s)
+    return [("evaluations on the held-out split", f"{time.evaluations:,}"), ("one of them", took)]
 
 
 def _show_sizes(recipe: Recipe, planned: Planned) -> None:

@@ -12,7 +12,7 @@ Legend: N ranks.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rm_core.planner.architecture import Architecture
 from rm_core.planner.config import PlanConfig
@@ -46,7 +46,9 @@ class Time:
         tokens_s: tokens of all GPUs in a second.
         mfu: model FLOPs utilisation: needed FLOPs of the step / what the GPUs could do in its time.
         steps: of the whole training.
-        hours: of the whole training; start, checkpoints and evaluation not included.
+        evaluations: on the held-out split, while it trains.
+        evaluation_s: of one of them.
+        hours: of the whole training with these; start, checkpoints and benchmarks not included.
         cost: dollars for `hours`.
     """
 
@@ -57,6 +59,8 @@ class Time:
     tokens_s: float
     mfu: float
     steps: int
+    evaluations: int
+    evaluation_s: float
     hours: float
     cost: float
 
@@ -77,15 +81,29 @@ def rows_of_step(setting: Setting, workload: Workload) -> int:
 
 
 def time_of(
-    arch: Architecture, setting: Setting, workload: Workload, gpu: Gpu, config: PlanConfig, *, steps: int
+    arch: Architecture,
+    setting: Setting,
+    workload: Workload,
+    gpu: Gpu,
+    config: PlanConfig,
+    *,
+    steps: int,
+    evaluations: int = 0,
+    evaluated: int | None = None,
 ) -> Time:
-    """The step of `setting` on GPUs of one kind, and a training of `steps` of them."""
+    """The step of `setting` on GPUs of one kind, and a training of `steps` of them.
+
+    Args:
+        evaluations: on the held-out split, while it trains.
+        evaluated: Comparisons of each, where that is less than the split.
+    """
     rows = rows_of_step(setting, workload)
     compute_s = _compute_s(arch, setting, workload, gpu, config, rows)
     send_s = _sent(arch, setting, rows) / (_link(setting, gpu, config) * config.network_efficiency)
     update_s = _update_s(arch, setting, gpu, rows)
     step_s = compute_s + send_s + update_s
-    hours = steps * step_s / 3600
+    evaluation_s = _evaluation_s(arch, setting, workload, gpu, config, evaluated) if evaluations else 0.0
+    hours = (steps * step_s + evaluations * evaluation_s) / 3600
     return Time(
         rows=rows,
         compute_s=compute_s,
@@ -94,6 +112,8 @@ def time_of(
         tokens_s=setting.global_batch * workload.tokens / step_s,
         mfu=3 * workload.flops * setting.global_batch / (step_s * setting.gpus * gpu.peak),
         steps=steps,
+        evaluations=evaluations,
+        evaluation_s=evaluation_s,
         hours=hours,
         cost=hours * setting.gpus * (gpu.price if config.price is None else config.price),
     )
@@ -104,10 +124,34 @@ def _compute_s(
 ) -> float:
     passes = 3 + _RECOMPUTED[setting.recompute]
     fullest = math.ceil(setting.global_batch / setting.gpus) * workload.flops
-    # float32 products run as TF32 at half the rate of bf16.
-    rate = gpu.peak * config.compute_efficiency * (1 if setting.precision == "bf16" else 0.5)
-    reading = rows * passes * setting.itemsize * arch.numel / (gpu.hbm_gb_s * 1e9 * _HBM_SHARE)
-    return max(passes * fullest / rate, reading)
+    return max(passes * fullest / _rate(setting, gpu, config), rows * passes * _reading_s(arch, setting, gpu))
+
+
+def _rate(setting: Setting, gpu: Gpu, config: PlanConfig) -> float:
+    """FLOPs a second; float32 products run as TF32 at half the rate of bf16."""
+    return gpu.peak * config.compute_efficiency * (1 if setting.precision == "bf16" else 0.5)
+
+
+def _reading_s(arch: Architecture, setting: Setting, gpu: Gpu) -> float:
+    """Of all weights once, out of the GPU's memory."""
+    return setting.itemsize * arch.numel / (gpu.hbm_gb_s * 1e9 * _HBM_SHARE)
+
+
+def _evaluation_s(
+    arch: Architecture, setting: Setting, workload: Workload, gpu: Gpu, config: PlanConfig, evaluated: int | None
+) -> float:
+    """One forward pass over the held-out split; at stage 3 each row gathers the weights. Benchmarks are not counted."""
+    if not workload.heldout:
+        return 0.0
+    count = min(evaluated or workload.heldout, workload.heldout)
+    flops = workload.heldout_flops * count / workload.heldout
+    held = replace(setting, global_batch=max(1, round(flops / workload.flops)))
+    rows = rows_of_step(held, workload)
+    compute_s = max(flops / setting.gpus / _rate(setting, gpu, config), rows * _reading_s(arch, setting, gpu))
+    if setting.stage < 3:
+        return compute_s
+    gathered = rows * (setting.gpus - 1) / setting.gpus * setting.itemsize * arch.numel
+    return compute_s + gathered / (_link(setting, gpu, config) * config.network_efficiency)
 
 
 def _sent(arch: Architecture, setting: Setting, rows: int) -> float:

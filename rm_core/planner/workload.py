@@ -8,6 +8,7 @@ import numpy as np
 from data_pipeline.dataset.prepared import PreparedData
 from rm_core.model.flops import Flops, cost_model
 from rm_core.packing.epoch import epoch_table
+from rm_core.packing.sizes import PlanningTable
 from rm_core.planner.config import PlanConfig
 
 __all__ = ["Workload", "assumed_workload", "workload_of_data"]
@@ -24,6 +25,8 @@ class Workload:
         flops: of a forward pass over one.
         largest_tokens, largest_patches: of the largest one; 0: not known.
         source: where the numbers are from, for people.
+        heldout: Comparisons of the held-out split; 0: not known.
+        heldout_flops: of a forward pass over all of them.
     """
 
     comparisons: int
@@ -33,6 +36,8 @@ class Workload:
     largest_tokens: int
     largest_patches: int
     source: str
+    heldout: int = 0
+    heldout_flops: float = 0.0
 
 
 def assumed_workload(config: PlanConfig, backbone: Any, unit: str = "comparisons") -> Workload:
@@ -65,7 +70,10 @@ def workload_of_data(data: PreparedData, backbone: Any, unit: str = "comparisons
     Args:
         unit: `train.global_batch_unit`.
     """
-    table = epoch_table(data, cost_model(backbone))
+    costs = cost_model(backbone)
+    table = epoch_table(data, costs)
+    split = data.split_indices("heldout")
+    heldout = PlanningTable.from_rows(data.all_rows, split, places=data.row_indices(split), cost_model=costs)
     whole = Workload(
         comparisons=len(table),
         tokens=float(table.num_tokens.mean()),
@@ -74,6 +82,8 @@ def workload_of_data(data: PreparedData, backbone: Any, unit: str = "comparisons
         largest_tokens=int(table.num_tokens.max()),
         largest_patches=int(table.num_patches.max()),
         source=f"{data.folder}, {len(table):,} Comparisons an epoch",
+        heldout=len(heldout),
+        heldout_flops=float(heldout.cost.sum(dtype=np.float64)),
     )
     return _shares(whole, int(table.num_pairs.sum(dtype=np.int64))) if unit == "pairs" else whole
 

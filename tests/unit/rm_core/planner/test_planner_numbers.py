@@ -73,6 +73,25 @@ def test_a_step_by_hand() -> None:
     assert time.mfu == pytest.approx(3 * 128 * workload.flops / (time.step_s * 8 * 989e12))
 
 
+def test_an_evaluation_by_hand() -> None:
+    """A forward pass over 1,200 held-out Comparisons of the mean size, 150 on each GPU."""
+    config = PlanConfig(network_efficiency=1.0)
+    assumed = assumed_workload(config, BACKBONE)
+    workload = replace(assumed, heldout=1200, heldout_flops=1200 * assumed.flops)
+    setting = replace(EIGHT, token_budget=32768)
+    plain = time_of(ARCH, setting, workload, H100, config, steps=100)
+    time = time_of(ARCH, setting, workload, H100, config, steps=100, evaluations=20)
+    assert (plain.evaluations, plain.evaluation_s) == (0, 0.0)
+    assert time.evaluation_s == pytest.approx(150 * workload.flops / (989e12 * 0.25))
+    assert time.hours - plain.hours == pytest.approx(20 * time.evaluation_s / 3600)
+    third = time_of(ARCH, setting, workload, H100, config, steps=100, evaluations=1, evaluated=400)
+    assert third.evaluation_s == pytest.approx(time.evaluation_s / 3)
+    sharded = time_of(ARCH, replace(setting, stage=3), workload, H100, config, steps=100, evaluations=1)
+    rows = rows_of_step(replace(setting, global_batch=1200), workload)
+    assert sharded.evaluation_s - time.evaluation_s == pytest.approx(rows * 7 / 8 * 2 * P / 450e9)
+    assert time_of(ARCH, setting, assumed, H100, config, steps=1, evaluations=1).evaluation_s == 0.0, "not known"
+
+
 def test_stages_send_what_they_send() -> None:
     config = PlanConfig(network_efficiency=1.0)
     workload = assumed_workload(config, BACKBONE)

@@ -26,15 +26,18 @@ def publish(training: Training) -> None:
     recipe, tracker = training.recipe, training.tracker
     lineage = lineage_of(training.export_folder)
     early, last_step = lineage.get("ended_early", ""), lineage.get("steps", training.num_steps)
+    step = lineage.get("exported_step", last_step)
     send_all_waiting(tracker.uri, tracker.run_id, training.config.output, recipe.tracking.patience_s, say)
     training.record.end(f"finished early: {early}" if early else "finished")
     manifest = training.data.manifest
-    log_trained_model(tracker, training.export_folder, name=recipe.name, step=last_step, manifest=manifest)
+    log_trained_model(tracker, training.export_folder, name=recipe.name, step=step, manifest=manifest)
     tracker.log_bytes(curves_png(recipe.name, {name: tracker.points(name) for name in CURVES}), "plots/training.png")
     training.write_page("finished", early, tracker.metrics(), last_step)
     tracker.finish(reason=f"finished early: {early}" if early else "")
     rows = [("optimiser steps", f"{last_step} of {training.num_steps}" if early else str(last_step))]
     rows += [("ended early", early)] if early else []
+    if "best_by" in lineage:
+        rows.append(("weights", f"of step {step}, the best by {lineage['best_by']}"))
     rows += [("model", join(recipe.train.output, "export")), ("MLflow run", tracker.run_id)]
     table(f"Trained {recipe.name}", rows)
 

@@ -25,7 +25,7 @@ _BASE = "base_model_sha256"
 _FREE = {"output", "model", "data", "log_every", "keep_checkpoints", "checkpoint_every", "group", "prefetch"}
 _FREE |= {"loader_workers", "cache_dir", "cache_bytes", "stall_timeout_s", "num_workers", "threads_per_worker"}
 _FREE |= {"keep_best_checkpoints", "keep_checkpoint_every", "checkpoint_retry_s", "read_retry_s", "stop_grace_s"}
-_FREE |= {"evaluate_every", "evaluate_suites", "early_stopping"}
+_FREE |= {"evaluate_every", "evaluate_suites", "early_stopping", "export_weights"}
 _FREE |= {"health", "profile", "zero", "activation_checkpointing", "attention", "token_budget", "patch_budget"}
 
 

@@ -1,12 +1,22 @@
 """The checkpoints of one training, wherever they lie: which stay, and the newest that all ranks can read."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from data_pipeline.errors import CorruptData
-from data_pipeline.storage import delete_folder, escaped, join, list_files, list_folders, name_of, parent_of, read_bytes
-from rm_core.checkpoints.layout import MARKER, Marker, parsed, step_folder
+from data_pipeline.storage import (
+    delete_folder,
+    escaped,
+    join,
+    list_files,
+    list_folders,
+    name_of,
+    parent_of,
+    read_bytes,
+    write_atomic,
+)
+from rm_core.checkpoints.layout import MARKER, Marker, parsed, step_folder, to_bytes
 from rm_core.checkpoints.reader import Checkpoint
 
 __all__ = ["CheckpointStore", "Retention", "resume_newest"]
@@ -51,6 +61,11 @@ class CheckpointStore:
         names = (name_of(parent_of(url)) for url in list_files(join(escaped(self.url), "step-*", MARKER)))
         return sorted(int(name.removeprefix("step-")) for name in names if name.removeprefix("step-").isdigit())
 
+    def best_steps(self) -> list[int]:
+        """Those with a score, the best one last; of equal scores the newer step."""
+        judged = [(score, -step) for step, score in self._scores().items() if score is not None]
+        return [-negative for _, negative in sorted(judged, reverse=True)]
+
     def marker(self, step: int) -> Marker:
         """What `step`'s marker says.
 
@@ -65,6 +80,11 @@ class CheckpointStore:
                 f"{url!r} is of step {marker.step} and {len(marker.records)} ranks: the folder was renamed"
             )
         return marker
+
+    def judge(self, step: int, score: float) -> None:
+        """Give the complete checkpoint of `step` a score; errors as for `marker`."""
+        judged = replace(self.marker(step), score=score)
+        write_atomic(join(step_folder(self.url, step), MARKER), to_bytes(judged))
 
     def open(self, step: int, *, rank: int, copies: str) -> Checkpoint:
         """The checkpoint of `step` for reading; errors as for `marker`.
@@ -84,17 +104,21 @@ class CheckpointStore:
         complete = self.complete_steps()
         if not complete:
             return []
-        scores = {}
-        for step in complete:
-            try:
-                scores[step] = self.marker(step).score
-            except CorruptData:
-                continue
-        removed = keep.removed(scores)
+        removed = keep.removed(self._scores())
         abandoned = [step for step in self._all_steps() if step not in complete and step < complete[-1]]
         for step in [*removed, *abandoned]:
             delete_folder(step_folder(self.url, step), first=MARKER)
         return removed
+
+    def _scores(self) -> dict[int, float | None]:
+        """Of every complete step whose marker is not damaged."""
+        scores = {}
+        for step in self.complete_steps():
+            try:
+                scores[step] = self.marker(step).score
+            except CorruptData:
+                continue
+        return scores
 
     def _all_steps(self) -> list[int]:
         names = (name_of(url).removeprefix("step-") for url in list_folders(self.url))
@@ -110,11 +134,13 @@ def resume_newest(
     agree: Callable[[bool], bool],
     share: Callable[[Any], Any],
     report: Callable[[str], None],
+    best: bool = False,
 ) -> int | None:
     """Fill this rank's state from the newest checkpoint that every rank can read; a collective call.
 
     Args:
-        fill: takes what it needs, without communication; may be called again with an older checkpoint.
+        fill: takes what it needs, without communication; may be called again with another checkpoint.
+        best: begin with the one of the lowest score in place of the newest; those without a score are left out.
         agree: whether all ranks say yes.
         share: rank 0's value, on every rank: lists are made once, since files may change in between.
         report: gets which checkpoints were passed over, and why.
@@ -126,7 +152,8 @@ def resume_newest(
         CorruptData: there are some, and none of them can be read.
         UserError: `fill` refuses one as of another training.
     """
-    steps: list[int] = share(store.complete_steps() if rank == 0 else None)
+    order = store.best_steps if best else store.complete_steps
+    steps: list[int] = share(order() if rank == 0 else None)
     for step in reversed(steps):
         error: CorruptData | None = None
         try:

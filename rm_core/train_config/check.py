@@ -66,6 +66,11 @@ def _check_evaluations(config: TrainConfig) -> None:
             f"train.checkpoint_every={config.checkpoint_every} must be a multiple of train.evaluate_every="
             f"{config.evaluate_every}, so that every checkpoint has been evaluated"
         )
+    if config.export_weights == "best" and not config.keep_best_checkpoints:
+        raise RecipeError(
+            "train.export_weights=best needs a checkpoint that is kept because it is the best: set "
+            "train.keep_best_checkpoints=1"
+        )
     for key, value in (("evaluate_limit", config.evaluate_limit), ("evaluate_suites", config.evaluate_suites)):
         if value and not config.evaluate_every:
             raise RecipeError(f"train.{key}={value} is not read with train.evaluate_every=0: leave it out")

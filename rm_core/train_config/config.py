@@ -195,6 +195,8 @@ class TrainConfig:
     best_metric: str = TRAINING_LOSS
     """What says which weights are the best: ``train/loss``, the mean since the checkpoint before, or a number that
     evaluations log: ``eval/accuracy``, ``eval/log_loss``, ``eval/by_source/NAME``, ``suite/NAME/NUMBER``, ..."""
+    export_weights: str = one_of("last", ("last", "best"))
+    """Which weights become the model: those of the ``last`` step, or of the ``best`` checkpoint that is kept."""
     early_stopping: int = bounded(0, at_least=0)
     """End the training after so many evaluations in a row that did not better the best `best_metric`; 0: never."""
     stop_grace_s: float = bounded(120.0, at_least=0)

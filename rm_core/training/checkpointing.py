@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from data_pipeline.errors import RecipeError
+from data_pipeline.errors import RecipeError, RunError
 from data_pipeline.storage import join
 from rm_core.checkpoints import Checkpoint, CheckpointSaver, CheckpointStore, Retention, Snapshot, resume_newest
 from rm_core.train_config.config import TrainConfig
@@ -101,6 +101,11 @@ class Checkpointing:
             )
         )
 
+    def judge(self, step: int, score: float | None) -> None:
+        """Score the checkpoint of `step`, whose evaluation came after it."""
+        if score is not None and self._engine.world_rank == 0:
+            self._store.judge(step, score)
+
     def close(self) -> None:
         """Wait until the last save is complete.
 
@@ -118,6 +123,28 @@ class Checkpointing:
             RecipeError: the checkpoint is of another training.
             CorruptData: there are checkpoints, and none can be read.
         """
+        found = self._read(best=False)
+        if found is None:
+            return None
+        first = found["first_rewards"]
+        window = torch.tensor(found["window"], dtype=torch.float64)
+        evaluations = found.get("evaluations", {})  # an earlier version's checkpoint knows of none
+        return Position(found["step"], window, first and (first[0], first[1]), evaluations)
+
+    def go_to_best(self) -> int:
+        """Compute with the weights of the best checkpoint; returns its step. To be called when no step follows.
+
+        Raises:
+            RunError: no checkpoint has a score.
+            CorruptData: none of those that have one can be read.
+        """
+        found = self._read(best=True)
+        if found is None:
+            raise RunError(f"no checkpoint in {self._store.url!r} has a score: set train.export_weights=last")
+        return int(found["step"])
+
+    def _read(self, *, best: bool) -> dict[str, Any] | None:
+        """Fill the engine from the newest checkpoint that all ranks can read, or the best; its facts and its step."""
         found: dict[str, Any] = {}
 
         def fill(checkpoint: Checkpoint) -> None:
@@ -130,16 +157,13 @@ class Checkpointing:
 
         step = resume_newest(
             self._store, fill, rank=self._engine.world_rank, copies=self._copies,
-            agree=self._agree, share=self._share, report=self._report,
+            agree=self._agree, share=self._share, report=self._report, best=best,
         )  # fmt: skip
         if step is None:
             return None
         self._engine.state.refresh()
         self._engine.go_to(found["schedule_steps"])
-        first = found["first_rewards"]
-        window = torch.tensor(found["window"], dtype=torch.float64)
-        evaluations = found.get("evaluations", {})  # an earlier version's checkpoint knows of none
-        return Position(step, window, first and (first[0], first[1]), evaluations)
+        return found | {"step": step}
 
     def _check_identity(self, checkpoint: Checkpoint) -> None:
         kept = checkpoint.facts["identity"]

@@ -130,8 +130,8 @@ def model_card(config: TrainConfig, lineage: Mapping[str, Any], metrics: Mapping
 
     Args:
         lineage: where the model came from; texts are shown, its ``config`` is left to ``model.json``.
-        metrics: of the last window of the training.
-        steps: optimiser steps taken.
+        metrics: of the last window of the training; none where the weights are not its.
+        steps: optimiser steps that gave the weights.
     """
     what = "pairs" if config.global_batch_unit == "pairs" else "Comparisons"
     facts = {
@@ -153,7 +153,8 @@ def model_card(config: TrainConfig, lineage: Mapping[str, Any], metrics: Mapping
             "The package `basereward` loads and scores it; Transformers alone does not know the reward head.", "",
             "```python", "import rm_core", "", 'scorer = rm_core.load("this/folder")', "```", "",
             "## Training", "", *_table("what", facts), "",
-            "The last window of its training, on the data it was trained on:", "", *_table("metric", numbers), "",
+            *(["The last window of its training, on the data it was trained on:", "", *_table("metric", numbers), ""] if
+              numbers else []),
             "`model.json` has the checksum of every file and the whole configuration; `reward_fixture.safetensors` has",
             "inputs and the rewards that the trained engine gave them.",
             "`python -m rm_core.model_folder.verify` compares.", "",

@@ -15,7 +15,7 @@ from rm_core.model.families import group_of
 from rm_core.model.reward_model import RewardModel
 from rm_core.objectives.objective import Objective
 from rm_core.planner.memory import Memory
-from rm_core.train_config.config import TrainConfig
+from rm_core.train_config.config import TRAINING_LOSS, TrainConfig
 from rm_core.training.accumulation import Accumulator, StepSums, check_work
 from rm_core.training.audit import WeightAudit
 from rm_core.training.best import Evaluations
@@ -127,7 +127,7 @@ class Trainer:
         """
         self._hooks.begin(self.steps_done)
         self._window.start()
-        if self._evaluations.after(self.steps_done) and not self.ended:  # what an attempt that was stopped left out
+        if self._catch_up() and not self.ended:
             self._steps()
         self._phases.enter("checkpoint")
         self._checkpoints.close()
@@ -135,6 +135,15 @@ class Trainer:
             self._hooks.ended(self.ended)
         if self.steps_done < self._num_steps and not self.ended:
             raise StopTraining(f"after step {self.steps_done} of {self._num_steps}")
+
+    def _catch_up(self) -> bool:
+        """Evaluate what an attempt that was asked to stop left out; False where this one is asked to stop too."""
+        standing = self._evaluations.state
+        if not self._evaluations.after(self.steps_done):
+            return False
+        if self._evaluations.state != standing and self._config.best_metric != TRAINING_LOSS:
+            self._checkpoints.judge(self.steps_done, self._evaluations.score(self.steps_done, math.inf))
+        return True
 
     def _steps(self) -> None:
         """All steps that are left, or those up to a stop or an early end."""

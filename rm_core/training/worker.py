@@ -53,7 +53,8 @@ def train_rank(
     Args:
         export_to: the folder of the finished model.
         lineage: what the model came from, written into its marker; of a training that ended early also how
-            (``ended_early``) and after which step (``steps``).
+            (``ended_early``) and after which step (``steps``); of the best weights by what they are that (``best_by``)
+            and their step (``exported_step``).
     """
     if not torch.cuda.is_available():
         torch.set_num_threads(config.threads_per_worker)
@@ -89,9 +90,13 @@ def train_rank(
         model.train()
         trainer.run()
         watchdog.enter("export")
+        steps, metrics = trainer.steps_done, trainer.last_metrics
         if trainer.ended:
-            lineage = {**lineage, "ended_early": trainer.ended, "steps": trainer.steps_done}
-        card = model_card(original, lineage, trainer.last_metrics, trainer.steps_done)
+            lineage = {**lineage, "ended_early": trainer.ended, "steps": steps}
+        if config.export_weights == "best":
+            steps, metrics = checkpoints.go_to_best(), {}
+            lineage = {**lineage, "best_by": config.best_metric, "exported_step": steps}
+        card = model_card(original, lineage, metrics, steps)
         row = fixture_row(view, table, model)
         reading = data.manifest.reading
         export(engine, model, row, config, export_to=export_to, lineage=lineage, reading=reading, card=card)

@@ -6,6 +6,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
@@ -24,6 +25,7 @@ from rm_core.model_folder.folder import lineage_of
 from rm_core.model_folder.initialise import initialise_model
 from rm_core.packing.plan import PackBudget
 from rm_core.packing.whole import WholeTable
+from rm_core.scoring.scored import ScoredComparison
 from rm_core.scoring.scorer import Scorer, score_rows
 from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
 from rm_core.training import export, worker
@@ -73,24 +75,28 @@ def rewards_by_group(folder: Path, stage: int) -> tuple[Rewards, bool]:
     return seen[0], cut_short
 
 
-def train(config: TrainConfig, *, stop_at: int | None = None, constant: bool = False) -> dict[str, Any]:
+def train(config: TrainConfig, *, stop_at: int | None = None, planted: Sequence[float] = ()) -> dict[str, Any]:
     """Points of the evaluations on this rank, and how it ended.
 
     Args:
         stop_at: rank 1 alone is asked to stop, and learns of it when it asks for this time: once in every step, once
             before every row of an evaluation.
-        constant: evaluations find the same number again and again.
+        planted: what evaluations find, one after the other, in place of what their rewards are worth.
     """
     points: list[tuple[int, dict[str, float]]] = []
-    found: dict[str, Any] = {"points": points, "seconds": []}
+    found: dict[str, Any] = {"points": points, "seconds": [], "rewards": []}
     asked = count(1)
 
     def log(_step: int, metrics: Mapping[str, float]) -> None:
         found["seconds"].append(metrics["wall/evaluation_s"])
 
+    def as_planted(rewards: Rewards) -> dict[str, float]:
+        found["rewards"].append(rewards)
+        return {"eval/log_loss": planted[len(found["rewards"]) - 1]}
+
     def sets(config: TrainConfig, data: PreparedData) -> Sequence[EvaluationSet]:
         made = evaluation_sets(config, data)
-        return [replace(one, measure=lambda rewards: {"eval/log_loss": 0.5}) for one in made] if constant else made
+        return [replace(one, measure=as_planted) for one in made] if planted else made
 
     hooks = Hooks(
         begin=lambda steps: None, log=log, before_save=lambda: None, note=print,
@@ -114,11 +120,14 @@ def run_all(path: str, stage: int) -> dict[str, Any]:
         patch.setattr(export, "audit_export", lambda folder: "")
         found["whole"] = train(config_of(folder, stage, "whole", keep_checkpoints=1, keep_best_checkpoints=1))
         # In step 2, whose evaluation is then left out, and on the way through the evaluation after step 3.
-        resumed = config_of(folder, stage, "resumed")
+        resumed = config_of(folder, stage, "resumed", keep_best_checkpoints=1)
         found["stopped"] = [train(resumed, stop_at=one) for one in (TURNS + 2, 2 * TURNS)]
         found["resumed"] = train(resumed)
-        early = config_of(folder, stage, "early", early_stopping=2, log_every=10)
-        found["early"] = [train(early, constant=True) for _ in range(2)]
+        early = config_of(
+            folder, stage, "early", early_stopping=2, log_every=10, checkpoint_every=1, keep_checkpoints=1,
+            keep_best_checkpoints=1, export_weights="best", max_steps=9,
+        )  # fmt: skip
+        found["early"] = [train(early, planted=(0.5, 0.4, 0.45, 0.4125)) for _ in range(2)]
     return found
 
 
@@ -165,15 +174,20 @@ def test_rewards_are_those_of_one_process_to_the_last_bit(folder: Path, ranks: A
         assert cut_short
 
 
+def scored_by(folder: Path, export: str) -> list[ScoredComparison]:
+    """The held-out Comparisons, scored as `evaluate` does by an exported model."""
+    data = PreparedData.open(str(folder / "shards"))
+    scorer = Scorer(str(folder / export / "export"), PackBudget(tokens=900, patches=9000))
+    chunks = score_rows(scorer, data, data.split_indices("heldout").tolist(), blank_images=False)
+    return [replace(one, group=one.id) for chunk in chunks for one in chunk]
+
+
 def test_the_last_point_is_what_evaluate_finds_of_the_export(folder: Path, ranks: Any) -> None:
     points = dict(ranks[0]["whole"]["points"])
     assert sorted(points) == [1, 2, 3, 4] and len({point["eval/log_loss"] for point in points.values()}) == 4
-    data = PreparedData.open(str(folder / "shards"))
-    scorer = Scorer(str(folder / "whole/export"), PackBudget(tokens=900, patches=9000))
-    rows = data.split_indices("heldout").tolist()
-    scored = [one for chunk in score_rows(scorer, data, rows, blank_images=False) for one in chunk]
-    report = evaluate([replace(one, group=one.id) for one in scored], bootstrap_samples=10).numbers()
-    assert points[4].keys() == curve_numbers([replace(one, group=one.id) for one in scored]).keys()
+    scored = scored_by(folder, "whole")
+    report = evaluate(scored, bootstrap_samples=10).numbers()
+    assert points[4].keys() == curve_numbers(scored).keys()
     for name in ("accuracy", "log_loss", "top1_accuracy", "mean_margin", "image_accuracy", "text_accuracy"):
         assert points[4][f"eval/{name}"] == pytest.approx(report[name], abs=1e-5), name
     for name in ("scenes", "chat", "captions"):
@@ -200,11 +214,27 @@ def test_a_stopped_and_resumed_training_has_the_same_points(ranks: Any) -> None:
     assert [*parts[0], *parts[1], *parts[2]] == whole["points"]
 
 
-def test_early_stopping_exports_says_why_and_stays_ended(folder: Path, ranks: Any) -> None:
+def test_a_checkpoint_that_came_before_its_evaluation_is_ranked_with_the_others(folder: Path, ranks: Any) -> None:
+    """The training was stopped after steps 2 and 3, and their evaluations were made up for."""
+    losses = {step: point["eval/log_loss"] for step, point in ranks[0]["whole"]["points"]}
+    store = CheckpointStore(str(folder / "resumed/checkpoints"))
+    assert {step: store.marker(step).score for step in store.complete_steps()} == {
+        step: losses[step] for step in store.complete_steps()
+    }
+    assert min((2, 3, 4), key=lambda step: losses[step]) in store.complete_steps()
+
+
+def test_early_stopping_says_why_stays_ended_and_exports_the_best_weights(folder: Path, ranks: Any) -> None:
     found, again = ranks[0]["early"]
-    reason = "no better eval/log_loss in 2 evaluations (train.early_stopping=2): 0.5000 after step 3, the best was"
-    assert found["ended"].startswith(reason) and found["ended"].endswith("0.5000 after step 1")
-    assert [step for step, _ in found["points"]] == [1, 2, 3] and len(found["seconds"]) == 1, "a last point of metrics"
-    assert lineage_of(str(folder / "early/export")) == {"ended_early": found["ended"], "steps": 3}
-    assert CheckpointStore(str(folder / "early/checkpoints")).complete_steps() == [2, 3]
-    assert again == {"points": [], "seconds": [], "ended": found["ended"]}, "nothing is done again"
+    assert found["ended"] == (
+        "no better eval/log_loss in 2 evaluations (train.early_stopping=2): 0.4125 after step 4, the best was 0.4000 "
+        "after step 2"
+    )
+    assert [step for step, _ in found["points"]] == [1, 2, 3, 4] and len(found["seconds"]) == 1, "a last point"
+    lineage = {"ended_early": found["ended"], "steps": 4, "best_by": "eval/log_loss", "exported_step": 2}
+    assert lineage_of(str(folder / "early/export")) == lineage
+    assert CheckpointStore(str(folder / "early/checkpoints")).complete_steps() == [2, 4]
+    assert again == {"points": [], "seconds": [], "rewards": [], "ended": found["ended"]}, "nothing is done again"
+    exported = [one.rewards for one in scored_by(folder, "early")]
+    for step, rewards in enumerate(found["rewards"], 1):
+        assert (np.abs(np.concatenate(exported) - np.concatenate(rewards)).max() < 1e-5) == (step == 2), step

@@ -15,6 +15,7 @@ from jobs.recipe.schema import Recipe, with_absolute_paths
 from jobs.sweep.trials import TrialSpec
 from rm_core.evaluation.results import EvaluationReport
 from rm_core.evaluation.suites.registry import SUITES
+from rm_core.model_folder.folder import lineage_of
 from rm_core.model_folder.remote import local_model
 from rm_core.planner.gpus import gpu_of
 from rm_core.scaling.series import TrialPoint
@@ -96,14 +97,17 @@ def _suites(recipe: Recipe) -> list[dict[str, Any]]:
 
 
 def _work(recipe: Recipe) -> tuple[int, float]:
-    """(Comparisons, FLOPs) of the training's plan."""
+    """(Comparisons, FLOPs) of the steps that the training took of its plan."""
     config = with_absolute_paths(recipe.train, "model", "data", "output", "cache_dir")
     data = PreparedData.open(manifest_of(recipe, config.data))
     _, plan = make_plan(config, data)
+    left: int = lineage_of(join(config.output, "export")).get("steps", plan.num_steps)  # fewer where it ended early
     comparisons, flops = 0, 0.0
     for stage in plan.stages:
-        for start in range(0, stage.plan.num_steps, stage.plan.chunk_steps):
-            steps = stage.plan.steps(start, min(start + stage.plan.chunk_steps, stage.plan.num_steps))
+        taken = min(stage.plan.num_steps, left)
+        left -= taken
+        for start in range(0, taken, stage.plan.chunk_steps):
+            steps = stage.plan.steps(start, min(start + stage.plan.chunk_steps, taken))
             comparisons += int(steps.counts[:, 0].sum())
             flops += float(steps.costs.sum())
     return comparisons, BACKWARD * flops

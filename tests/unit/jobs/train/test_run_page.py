@@ -43,6 +43,13 @@ def page(state: str, *attempts: Attempt, reason: str = "", **metrics: float) -> 
     )  # fmt: skip
 
 
+def test_a_training_that_ended_early_is_finished_and_says_why() -> None:
+    found = replace(page("finished", attempt(last_step=1200), reason="no better eval/accuracy"), last_step=1200)
+    lines = found.parts()[""].splitlines()
+    assert lines[0].startswith("**Finished** · step 1,200 of 4,000 ·")
+    assert lines[2] == "**Why it ended:** no better eval/accuracy" and found.tags()["steps"] == "1200 of 4000"
+
+
 def test_the_first_lines_say_how_it_stands_and_what_it_cost() -> None:
     lost = attempt(last_step=1200, ended="rank 3 on 10.0.0.2: its process died")
     done = attempt(first_step=1000, last_step=4000, ended="finished")

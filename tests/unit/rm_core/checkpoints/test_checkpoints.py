@@ -289,6 +289,20 @@ def test_what_stays(url: str, keep: Retention, left: list[int]) -> None:
     assert len(list(Path(url).iterdir())) == len(left)
 
 
+def test_the_best_is_the_one_of_the_lowest_score_whenever_it_was_judged(url: str) -> None:
+    ranks = Ranks(url, 1, keep=Retention(last=9))
+    for step, score in zip(range(1, 6), (2.0, 3.0, 2.0, None, None), strict=True):
+        ranks.save(step, score)
+    ranks.close()
+    store = CheckpointStore(url)
+    assert store.best_steps() == [2, 1, 3], "of equal scores the newer one, as retention says"
+    store.judge(4, 1.0)
+    assert store.best_steps() == [2, 1, 3, 4]
+    with opened(url, 4) as checkpoint:
+        checkpoint.verify()
+    assert Retention(last=1, best=1).removed({step: store.marker(step).score for step in range(1, 6)}) == [1, 2, 3]
+
+
 @contextmanager
 def small_files(num_bytes: int) -> Iterator[None]:
     """No file of this process may grow beyond it: the system refuses as a full disk does.

@@ -91,6 +91,8 @@ def test_what_a_stop_cut_short_is_made_up_for_and_counting_goes_on() -> None:
             {"evaluate_every": 300, "best_metric": "eval/log_loss", "keep_best_checkpoints": 1},
             "train.checkpoint_every=500 must be a multiple of train.evaluate_every=300",
         ),
+        ({"export_weights": "best"}, "set train.keep_best_checkpoints=1"),
+        ({"evaluate_suites": ["rm_bench"]}, "train.evaluate_suites=['rm_bench'] is not read with"),
         ({"evaluate_limit": 9}, "train.evaluate_limit=9 is not read with train.evaluate_every=0"),
         ({"evaluate_every": -1}, "train.evaluate_every=-1 must be at least 0"),
     ],

@@ -44,7 +44,7 @@ def recipe_in(folder: Path, **changes: Any) -> Recipe:
     [
         (
             {"evaluate_suites": ["mm_rlhf"]},
-            "train.evaluate_suites has 'mm_rlhf', which is no suite: there are mm_rlhf_",
+            "train.evaluate_suites has 'mm_rlhf', which is no suite: there are mm",
         ),
         (
             {"best_metric": f"suite/{SUITE}/nobody"},

@@ -30,11 +30,13 @@ def test_every_second_belongs_to_the_phase_it_was_spent_in(monkeypatch: pytest.M
     phases = PhaseClock(CPU)
     spent = [("loading", 1.0), ("forward", 2.0), ("backward", 4.0), ("loading", 0.5), ("step mean", 0.25)]
     spent += [("optimiser step", 0.125), ("waiting", 8.0), ("optimiser step", 3.0), ("checkpoint", 16.0)]
+    spent += [("evaluation", 32.0)]
     for phase, seconds in [*spent, ("metrics", 0.75), ("export", 0.75)]:
         phases.enter(phase)
         time.now_s += seconds
     assert phases.take() == {
-        "data": 1.5, "forward": 2.25, "backward": 4.0, "wait": 8.0, "optimiser": 3.125, "checkpoint": 16.0, "other": 1.5
+        "data": 1.5, "forward": 2.25, "backward": 4.0, "wait": 8.0, "optimiser": 3.125, "evaluation": 32.0,
+        "checkpoint": 16.0, "other": 1.5,
     }  # fmt: skip
     time.now_s += 2.0
     assert phases.take() == dict.fromkeys(speed.PARTS, 0.0) | {"other": 2.0}, "a new window"

@@ -91,7 +91,7 @@ def _messages(url: str, file: Any) -> Iterator[_Message]:
     expected = _SCHEMA
     while place < size:
         file.seek(place)
-        mark, length = struct.unpack("<Ii", file.read(8))
+        mark, length = struct.unpack("<2I", file.read(8))
         if mark == _CONTINUES and length == 0 and expected == _BATCH:  # the end of the stream
             return
         if mark != _CONTINUES or not 0 < length <= _MAX_HEADER_BYTES:

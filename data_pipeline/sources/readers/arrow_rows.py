@@ -8,7 +8,6 @@ file are found without its texts and pictures. A batch is checked whole before a
 trusts the numbers in it.
 """
 
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,7 +74,7 @@ def _opened(url: str) -> Iterator[Any]:
         try:
             with pa.memory_map(url) if storage.is_local(url) else pa.PythonFile(source, mode="r") as file:
                 yield file
-        except (pa.ArrowException, OSError, struct.error) as error:
+        except (pa.ArrowException, OSError) as error:
             raise MissingInput(f"{url!r} is not a whole .arrow file: {error}; fetch it again") from error
 
 
@@ -91,7 +90,8 @@ def _messages(url: str, file: Any) -> Iterator[_Message]:
     expected = _SCHEMA
     while place < size:
         file.seek(place)
-        mark, length = struct.unpack("<2I", file.read(8))
+        head = file.read(8)
+        mark, length = _number(head, 0, 4), _number(head, 4, 4)
         if mark == _CONTINUES and length == 0 and expected == _BATCH:  # the end of the stream
             return
         if mark != _CONTINUES or not 0 < length <= _MAX_HEADER_BYTES:
@@ -101,7 +101,7 @@ def _messages(url: str, file: Any) -> Iterator[_Message]:
         message = _Message(place, kind, rows, place + 8 + length + body)
         if kind == _DICTIONARY or packed:
             raise MissingInput(f"{url!r} holds {'compressed batches' if packed else 'dictionaries'}: {_CURE}")
-        if kind != expected or body < 0 or rows < 0 or message.end > size:
+        if kind != expected or rows > body or message.end > size:  # a row of texts has four bytes or more
             raise pa.ArrowInvalid(f"a message at byte {place} that can't stand there")
         yield message
         place, expected = message.end, _BATCH
@@ -114,27 +114,32 @@ def _header(data: bytes) -> tuple[int, int, int, bool]:
     The tables of Arrow's format: Message has its kind, its header and its body's length at the fields 1 to 3,
     RecordBatch its rows at 0 and its compression at 3.
     """
-    message = struct.unpack_from("<I", data)[0]
+    message = _number(data, 0, 4)
     kind_at, header_at, body_at = (_field(data, message, number) for number in (1, 2, 3))
-    kind = data[kind_at] if kind_at else 0
-    body = struct.unpack_from("<q", data, body_at)[0] if body_at else 0
+    kind = _number(data, kind_at, 1) if kind_at else 0
+    body = _number(data, body_at, 8) if body_at else 0
     if kind != _BATCH or not header_at:
         return kind, 0, body, False
-    batch = header_at + struct.unpack_from("<I", data, header_at)[0]
+    batch = header_at + _number(data, header_at, 4)
     rows_at = _field(data, batch, 0)
-    rows = struct.unpack_from("<q", data, rows_at)[0] if rows_at else 0
+    rows = _number(data, rows_at, 8) if rows_at else 0
     return kind, rows, body, _field(data, batch, 3) != 0
 
 
 def _field(data: bytes, table: int, number: int) -> int:
     """Where a field of a flatbuffer's table stands; 0: it is absent."""
-    fields = table - struct.unpack_from("<i", data, table)[0]
-    if fields < 0 or 4 + 2 * number >= struct.unpack_from("<H", data, fields)[0]:
+    fields = table - _number(data, table, 4, signed=True)
+    if fields < 0 or 4 + 2 * number >= _number(data, fields, 2):
         return 0
-    offset = struct.unpack_from("<H", data, fields + 4 + 2 * number)[0]
-    if offset and table + offset >= len(data):
-        raise pa.ArrowInvalid("a header that leads out of itself")
+    offset = _number(data, fields + 4 + 2 * number, 2)
     return table + offset if offset else 0
+
+
+def _number(data: bytes, at: int, size: int, *, signed: bool = False) -> int:
+    """A whole number of so many bytes, the lowest first."""
+    if not 0 <= at <= len(data) - size:
+        raise pa.ArrowInvalid("a header that leads out of itself")
+    return int.from_bytes(data[at : at + size], "little", signed=signed)
 
 
 def _schema_at(file: Any, message: _Message) -> pa.Schema:

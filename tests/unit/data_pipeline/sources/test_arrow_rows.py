@@ -66,6 +66,7 @@ def test_files_cut_anywhere_or_bent_are_refused(tmp_path: Path) -> None:
     for place in range(0, len(whole) - 4, 3):
         bent.write_bytes(whole[:place] + struct.pack("<I", 0x7FFFFFF1) + whole[place + 4 :])
         try:
+            assert count_rows(str(bent)) < 1000
             list(read_rows(str(bent)))
         except MissingInput as error:
             assert "bent.arrow" in str(error)

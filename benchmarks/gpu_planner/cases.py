@@ -23,7 +23,7 @@ class Case:
 
 CASES = {
     "3b_zero2_full": Case(shape="3b", stage=2, recompute="full", comparisons=5),
-    "3b_zero2_selective": Case(shape="3b", stage=2, recompute="selective", comparisons=4),
+    "3b_zero2_operators": Case(shape="3b", stage=2, recompute="selective", comparisons=4),
     "3b_zero2_none": Case(shape="3b", stage=2, recompute="none", comparisons=3),
     "3b_zero1_full": Case(shape="3b", stage=1, recompute="full", comparisons=5),
     "3b_zero3_full": Case(shape="3b", stage=3, recompute="full", comparisons=5),

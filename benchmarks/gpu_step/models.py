@@ -21,6 +21,7 @@ from rm_core.model.attention import ATTENTION_NAME, KERNELS
 from rm_core.model.backbone import new_backbone
 from rm_core.model.config import HeadConfig
 from rm_core.model.reward_model import RewardModel
+from rm_core.model.running import Running
 from rm_core.model.shape_config import backbone_config
 
 __all__ = ["MasterAdamW", "cast_backbone", "free", "new_model", "transformers_way", "use_kernel"]
@@ -105,7 +106,7 @@ def _our_tower(model: RewardModel, recompute: bool) -> Any:
         on_device = map_tensors(indices, lambda value: value.to(hidden_states.device))
         batch: Any = SimpleNamespace(pixel_values=hidden_states, vision=on_device)
         features = model.family.image_features(
-            model.backbone, batch, hidden_states.dtype, recompute=mode, work=model.work
+            model.backbone, batch, hidden_states.dtype, running=Running(recompute=mode), work=model.work
         )
         return SimpleNamespace(pooler_output=features)
 

@@ -20,8 +20,8 @@ from benchmarks.gpu_step.runs import Packed, Padded, Timed, separate_rewards, ti
 from data_pipeline.encoding.encoder import EncodedComparison
 from rm_core.batches.packed import collate
 from rm_core.model.attention import KERNELS
-from rm_core.model.decoder import RECOMPUTE
 from rm_core.model.reward_model import RewardModel
+from rm_core.model.running import RECOMPUTE
 
 __all__ = ["Scale", "equality", "large_model", "price_of_recomputation", "recompilations", "training"]
 

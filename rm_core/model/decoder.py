@@ -3,23 +3,72 @@
 Legend: T tokens of the row, S pooled tokens, E hidden size.
 """
 
-from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from rm_core.model.attention import RowAttention
-from rm_core.model.rotary import tables_of
+from rm_core.model.attention.layer import PackedAttention
+from rm_core.model.rotary import Tables, joined, tables_of
+from rm_core.model.running import Running, run_layer
 
-__all__ = ["RECOMPUTE", "recomputed", "run_decoder"]
+__all__ = ["PackedLayer", "RowContext", "run_decoder"]
 
-RECOMPUTE = ("none", "selective", "full")
-"""Layers whose activations are recomputed in the backward pass: none, every second one, all."""
+
+@dataclass(frozen=True)
+class RowContext:
+    """What all layers of one forward pass share.
+
+    Attributes:
+        attention: of the row.
+        tables: rotary positions.
+        running: what is recomputed.
+    """
+
+    attention: RowAttention
+    tables: Tables
+    running: Running
+
+
+class PackedLayer:
+    """Stands before one of Transformers' decoder layers (`rm_core.model.swapped`).
+
+    A call that is not for a packed row goes through Transformers' own code.
+    """
+
+    input_layernorm: nn.Module
+    self_attn: PackedAttention
+    post_attention_layernorm: nn.Module
+    mlp: nn.Module
+
+    def forward(
+        self, hidden_states: Tensor, *arguments: Any, row: RowContext | None = None, pooled: Tensor | None = None,
+        **named: Any,
+    ) -> Any:  # fmt: skip
+        """[1, T, E] from [1, T, E]; with `pooled`, [1, S, E] of these tokens."""
+        if row is None:
+            parent: Any = super()
+            return parent.forward(hidden_states, *arguments, **named)
+        attend = partial(self.self_attn.attend, row.attention)
+        return run_layer(self, hidden_states, row.tables, attend, row.running, pooled)
+
+    def before_attention(self, hidden: Tensor, tables: Tables) -> tuple[Tensor, Tensor, Tensor]:
+        """Query, key and value."""
+        return self.self_attn.heads(self.input_layernorm(hidden), tables)
+
+    def after_attention(self, hidden: Tensor, attended: Tensor, pooled: Tensor | None = None) -> Tensor:
+        """The layer's output."""
+        hidden = hidden + self.self_attn.output(attended)
+        if pooled is not None:
+            hidden = hidden[:, pooled]
+        output: Tensor = hidden + self.mlp(self.post_attention_layernorm(hidden))
+        return output
 
 
 def run_decoder(
-    text: Any, embeddings: Tensor, position_ids: Tensor, attention: RowAttention, pooled: Tensor, *, recompute: str
+    text: Any, embeddings: Tensor, position_ids: Tensor, attention: RowAttention, pooled: Tensor, *, running: Running
 ) -> Tensor:
     """Hidden states after the final norm, of the pooled tokens only: [S, E].
 
@@ -27,41 +76,19 @@ def run_decoder(
     the final norm run for the pooled tokens alone.
 
     Args:
-        text: a Transformers decoder of pre-norm layers (`input_layernorm`, `self_attn`, `post_attention_layernorm`,
-            `mlp`).
+        text: a Transformers decoder whose layers are `PackedLayer`s.
         embeddings: [T, E].
         position_ids: what the decoder's rotary embedding reads: [3, 1, T], or [1, T].
         pooled: int64 [S], indices into the row.
     """
     hidden = embeddings[None]
-    cosine, sine = text.rotary_emb(hidden, position_ids)
-    context: dict[str, Any] = {"attention_mask": attention, "position_embeddings": (cosine, sine)}
-    if cosine.dim() == 3:  # older Transformers leave M-RoPE's three parts apart, for their own layers to choose from
-        context["tables"] = tables_of(cosine[0], sine[0])
+    tables = text.rotary_emb(hidden, position_ids)
+    if tables[0].dim() == 4:  # older Transformers leave M-RoPE's three parts apart, for their own layers to join
+        sections = text.config.rope_parameters["mrope_section"]
+        tables = [joined(table, sections) for table in tables]
+    row = RowContext(attention, tables_of(*(table[0] for table in tables)), running)
     *layers, last = text.layers
-    for index, layer in enumerate(layers):
-        hidden = recomputed(recompute, index)(layer, hidden, **context)
-    return recomputed(recompute, len(layers))(_last_layer, last, text.norm, hidden, pooled, **context)
-
-
-def _last_layer(layer: Any, norm: nn.Module, hidden: Tensor, pooled: Tensor, **context: Any) -> Tensor:
-    attended, _ = layer.self_attn(hidden_states=layer.input_layernorm(hidden), **context)
-    chosen = (hidden + attended)[0, pooled]
-    output: Tensor = norm(chosen + layer.mlp(layer.post_attention_layernorm(chosen)))
-    return output
-
-
-def recomputed(recompute: str, index: int) -> Callable[..., Tensor]:
-    """How layer `index` is called: plainly, or with its activations recomputed in the backward pass."""
-    if recompute == "full" or (recompute == "selective" and index % 2):
-        return _checkpointed
-    return _called
-
-
-def _called(function: Callable[..., Tensor], *arguments: Any, **named: Any) -> Tensor:
-    return function(*arguments, **named)
-
-
-def _checkpointed(function: Callable[..., Tensor], *arguments: Any, **named: Any) -> Tensor:
-    output: Tensor = checkpoint(function, *arguments, use_reentrant=False, **named)
+    for layer in layers:
+        hidden = layer(hidden, row=row)
+    output: Tensor = text.norm(last(hidden, row=row, pooled=pooled))[0]
     return output

@@ -16,9 +16,11 @@ from rm_core.batches.packed import PackedBatch
 from rm_core.batches.positions import RowFormat
 from rm_core.model.attention import ATTENTION_NAME, KERNELS, RowAttention, Work, choose_kernel
 from rm_core.model.config import HeadConfig
-from rm_core.model.decoder import RECOMPUTE, run_decoder
+from rm_core.model.decoder import PackedLayer, run_decoder
 from rm_core.model.families import family_of, row_format_of
 from rm_core.model.head import RewardHead, pool, pooled_tokens
+from rm_core.model.running import RECOMPUTE, Running
+from rm_core.model.vision_tower import PackedBlock
 
 __all__ = ["RewardModel"]
 
@@ -46,6 +48,11 @@ class RewardModel(nn.Module):
         return self._kernel.name
 
     @property
+    def layers(self) -> list[nn.Module]:
+        """Decoder layers and blocks of the tower: each is run by its `forward`, at whose border hooks fire."""
+        return [module for module in self.backbone.modules() if isinstance(module, PackedLayer | PackedBlock)]
+
+    @property
     def row_format(self) -> RowFormat:
         """How rows for this model are laid out: of its backbone and its attention kernel."""
         return row_format_of(self.backbone.config, self._kernel.name, pixels=self.backbone.dtype)
@@ -60,7 +67,7 @@ class RewardModel(nn.Module):
         self._kernel = choose_kernel(name, parameter.device, self.backbone.dtype)
 
     def recompute_activations(self, which: str) -> None:
-        """Recompute the activations of "none", "selective" (every second) or "full" (all) layers while training.
+        """What of a layer's activations is made again in the backward pass while training: one of `RECOMPUTE`.
 
         Raises:
             RecipeError: another word.
@@ -84,7 +91,7 @@ class RewardModel(nn.Module):
         hidden = run_decoder(
             decoder, embeddings, self.family.rotary_positions(batch),
             RowAttention(self._kernel, batch.layout, batch.attention, self.work), pooled_tokens(batch, pooling),
-            recompute=self._layers_to_recompute,
+            running=self._running,
         )  # fmt: skip
         rewards: Tensor = self.head(pool(hidden, batch, pooling))
         self.work.end(
@@ -96,8 +103,8 @@ class RewardModel(nn.Module):
         return rewards
 
     @property
-    def _layers_to_recompute(self) -> str:
-        return self._recompute if self.training else "none"
+    def _running(self) -> Running:
+        return Running(recompute=self._recompute if self.training else "none")
 
     def _embed(self, decoder: Any, batch: PackedBatch) -> Tensor:
         """Token embeddings [T, E] with the vision tower's features in the place of image tokens.
@@ -110,7 +117,7 @@ class RewardModel(nn.Module):
         if not self.family.has_vision:
             return embeddings
         features = self.family.image_features(
-            self.backbone, batch, embeddings.dtype, recompute=self._layers_to_recompute, work=self.work
+            self.backbone, batch, embeddings.dtype, running=self._running, work=self.work
         ).to(embeddings.dtype)
         if batch.image_token_index.numel() == 0:
             return embeddings + 0.0 * features.sum()

@@ -7,13 +7,14 @@ gradient is the rotation by the opposite angle, since both halves of a head have
 Legend: T tokens or patches, N heads, D head dimension.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ["Tables", "rotate", "tables_of"]
+__all__ = ["Tables", "joined", "rotate", "tables_of"]
 
 
 class Tables(NamedTuple):
@@ -27,6 +28,14 @@ def tables_of(cosine: Tensor, sine: Tensor) -> Tables:
     """From what Transformers' rotary embeddings give: [T, D], of which the second half of D repeats the first."""
     first, second = sine.chunk(2, dim=-1)
     return Tables(cosine[:, None], torch.cat((-first, second), dim=-1)[:, None])
+
+
+def joined(table: Tensor, sections: Sequence[int]) -> Tensor:
+    """[1, T, D] from M-RoPE's [3, 1, T, D]: time, height and width take turns, each for as many columns as `sections`
+    says, over either half of a head (arXiv 2409.12191, section 2.1).
+    """
+    parts = torch.split(table, [*sections, *sections], dim=-1)
+    return torch.cat([part[place % 3] for place, part in enumerate(parts)], dim=-1)
 
 
 def rotate(heads: Tensor, tables: Tables) -> Tensor:

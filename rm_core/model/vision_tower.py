@@ -8,7 +8,7 @@ of a GPU hundreds, times the tower's layers.
 Legend: P patches, V tokens that come out (P / 4), E hidden size of the language model, H heads, D head dimension.
 """
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,9 +16,11 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention
 
 from rm_core.batches.vision_indices import Groups, VisionIndices
+from rm_core.model.attention.work import Work
 from rm_core.model.rotary import Tables, rotate, tables_of
+from rm_core.model.running import Running, run_layer
 
-__all__ = ["PatchProduct", "attend_in_groups", "run_vision_tower", "use_patch_product"]
+__all__ = ["PackedBlock", "PatchProduct", "attend_in_groups", "run_vision_tower", "use_patch_product"]
 
 
 def attend_in_groups(groups: Groups, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
@@ -39,17 +41,52 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, length: int, scale: float
     return scaled_dot_product_attention(queries, keys, values, scale=scale).transpose(1, 2).flatten(0, 1)
 
 
-RunLayer = Callable[[int, Callable[..., Tensor], Tensor], Tensor]
-"""(index of the layer, layer, its input) -> its output: recomputed in the backward pass, or not."""
+class PackedBlock:
+    """Stands before one of Transformers' blocks of the tower (`rm_core.model.swapped`).
+
+    A call without `groups` goes through Transformers' own code.
+    """
+
+    norm1: nn.Module
+    norm2: nn.Module
+    attn: Any
+    mlp: nn.Module
+
+    def forward(
+        self, hidden_states: Tensor, *arguments: Any, groups: Groups | None = None, tables: Tables | None = None,
+        running: Running | None = None, **named: Any,
+    ) -> Any:  # fmt: skip
+        """[P, width] from [P, width]."""
+        if groups is None or tables is None or running is None:
+            parent: Any = super()
+            return parent.forward(hidden_states, *arguments, **named)
+        attend = partial(attend_in_groups, groups, scale=self.attn.scaling)
+        return run_layer(self, hidden_states, tables, attend, running)
+
+    def before_attention(self, hidden: Tensor, tables: Tables) -> tuple[Tensor, Tensor, Tensor]:
+        """Query, key and value [P, H, D]."""
+        joint = self.attn.qkv(self.norm1(hidden)).unflatten(-1, (3, self.attn.num_heads, -1))
+        turned, value = joint.split((2, 1), dim=1)
+        query, key = rotate(turned, tables).unbind(1)
+        return query, key, value.squeeze(1)
+
+    def after_attention(self, hidden: Tensor, attended: Tensor, pooled: Tensor | None = None) -> Tensor:
+        """The block's output; there is no pooling in the tower."""
+        assert pooled is None
+        hidden = hidden + self.attn.proj(attended.flatten(1))
+        output: Tensor = hidden + self.mlp(self.norm2(hidden))
+        return output
 
 
-def run_vision_tower(tower: Any, pixels: Tensor, indices: VisionIndices, run: RunLayer) -> Tensor:
+def run_vision_tower(tower: Any, pixels: Tensor, indices: VisionIndices, running: Running, work: Work) -> Tensor:
     """Features [V, E] of all images, image by image, each row by row.
 
     Args:
-        tower: `Qwen2VisionTransformerPretrainedModel` or `Qwen2_5_VisionTransformerPretrainedModel`.
+        tower: `Qwen2VisionTransformerPretrainedModel` or `Qwen2_5_VisionTransformerPretrainedModel`, whose blocks are
+            `PackedBlock`s.
         pixels: [P, 1176], in the type of the weights.
         indices: of the row, on the device of `pixels`.
+        work: is told of every block.
 
     Raises:
         TypeError: the tower has windows and the indices have not, or the other way round.
@@ -68,7 +105,8 @@ def run_vision_tower(tower: Any, pixels: Tensor, indices: VisionIndices, run: Ru
     for index, block in enumerate(tower.blocks):
         whole_frames = indices.order is None or index in tower.fullatt_block_indexes
         groups = indices.frames if whole_frames else indices.windows
-        hidden = run(index, _Block(block, groups, tables), hidden)
+        work.block(len(hidden))
+        hidden = block(hidden, groups=groups, tables=tables, running=running)
     features: Tensor = tower.merger(hidden)
     return features if indices.back is None else features[indices.back]
 
@@ -88,25 +126,3 @@ class PatchProduct(nn.Conv3d):
 def use_patch_product(tower: Any) -> None:
     """Compute the tower's patch embedding as a product; its weights stay where they are."""
     tower.patch_embed.proj.__class__ = PatchProduct
-
-
-class _Block:
-    """One block of the tower with what it attends over."""
-
-    def __init__(self, block: Any, groups: Groups, tables: Tables) -> None:
-        self._block = block
-        self._groups = groups
-        self._tables = tables
-
-    def __call__(self, hidden: Tensor) -> Tensor:
-        hidden = hidden + self._attention(self._block.norm1(hidden))
-        output: Tensor = hidden + self._block.mlp(self._block.norm2(hidden))
-        return output
-
-    def _attention(self, hidden: Tensor) -> Tensor:
-        attention = self._block.attn
-        turned, value = attention.qkv(hidden).unflatten(-1, (3, attention.num_heads, -1)).split((2, 1), dim=1)
-        query, key = rotate(turned, self._tables).unbind(1)
-        attended = attend_in_groups(self._groups, query, key, value.squeeze(1), attention.scaling)
-        output: Tensor = attention.proj(attended.flatten(1))
-        return output

@@ -9,8 +9,12 @@ bf16), h hidden size, i width of the MLP, q and k widths of all query and all ke
     MLP                        4 s i                    gate, its SiLU, up, their product
 
 The 7B decoder in bf16: 57,352 + 9,216 + 7,280 + 151,552 = 225,400 bytes a token and layer, of which "full"
-checkpointing keeps the layer's input alone, 7,168 bytes. The last layer has no MLP but for the tokens that are pooled.
-Legend: T tokens, P patches.
+checkpointing keeps the layer's input alone, 7,168 bytes, and "selective" also what products and attention give out:
+
+    queries, keys, values; attention; its output; gate, up, down    s (q + 2 k) + s q + 4 heads + s h + s (2 i + h)
+
+7,168 + 9,216 + 7,280 + 7,168 + 82,944 = 113,776 bytes. The last layer has no MLP but for the tokens that are pooled.
+Compiled parts keep no more than that. Legend: T tokens, P patches.
 """
 
 from dataclasses import dataclass
@@ -30,13 +34,31 @@ class Kept:
         whole: of all its operations.
         attention: of the attention half alone, its norm included.
         input: of what it is given, which is all that recomputation needs.
+        products: of what its matrix products and its attention give out, which selective recomputation keeps too.
+        attention_products: those of the attention half alone.
         gradients: of the gradients that are there at once while it is run backward.
     """
 
     whole: int
     attention: int
     input: int
+    products: int
+    attention_products: int
     gradients: int
+
+    def of(self, recompute: str) -> int:
+        """Kept from the forward to the backward pass."""
+        return {"none": self.whole, "selective": self.input + self.products, "full": self.input}[recompute]
+
+    def of_attention(self, recompute: str) -> int:
+        """Likewise, of the attention half alone."""
+        selective = self.input + self.attention_products
+        return {"none": self.attention, "selective": selective, "full": self.input}[recompute]
+
+    def again(self, recompute: str) -> int:
+        """Made while the layer is run backward, beside what was kept."""
+        kept = {"none": self.whole, "selective": self.products, "full": 0}[recompute]
+        return self.gradients + max(0, self.whole - kept)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,16 +85,13 @@ class Activations:
 
 def activations_of(arch: Architecture, setting: Setting, row: Row) -> Activations:
     """Bytes of the activations of `row`."""
-    size = setting.itemsize
+    size, recompute = setting.itemsize, setting.recompute
     layer = decoder_layer(arch.text, size, kernel=setting.kernel)
-    *before, last = range(arch.text.num_hidden_layers)
-    kept = sum(layer.input if _recomputed(setting.recompute, index) else layer.whole for index in before)
-    decoder = row.tokens * kept + 2 * size * _head_dim(arch.text) * row.tokens
-    working = row.tokens * (layer.gradients + (0 if setting.recompute == "none" else layer.whole))
-    if _recomputed(setting.recompute, last):
-        decoder += row.tokens * layer.input
-    else:
-        decoder += row.tokens * layer.attention + row.pooled * (layer.whole - layer.attention)
+    decoder = row.tokens * (arch.text.num_hidden_layers - 1) * layer.of(recompute)
+    decoder += row.tokens * layer.of_attention(recompute)
+    decoder += row.pooled * (layer.of(recompute) - layer.of_attention(recompute))
+    decoder += 2 * size * _head_dim(arch.text) * row.tokens
+    working = row.tokens * layer.again(recompute)
     vision, working_vision = (0, 0) if arch.vision is None else _tower(arch, setting, row)
     inputs = 64 * row.tokens + (0 if arch.vision is None else size * _values(arch.vision) * row.patches)
     return Activations(inputs=inputs, decoder=decoder, vision=vision, working=max(working, working_vision))
@@ -90,10 +109,13 @@ def decoder_layer(text: Any, size: int, *, kernel: str) -> Kept:
     if text.model_type == "qwen3":  # queries and keys are normalised
         attention += (4 + size) * (queries + keys)
     mlp = 4 * size * text.intermediate_size
+    attended = size * (2 * queries + 2 * keys + hidden) + 4 * text.num_attention_heads
     return Kept(
         whole=2 * norm + attention + mlp,
         attention=norm + attention,
         input=size * hidden,
+        products=attended + size * (2 * text.intermediate_size + hidden),
+        attention_products=attended,
         gradients=3 * size * text.intermediate_size + (8 + 2 * size) * hidden,
     )
 
@@ -106,10 +128,14 @@ def vision_block(vision: Any, size: int) -> Kept:
     norm = (4 + 2 * size) * width if windowed else 2 * size * width
     attention = 6 * size * width + 4 * vision.num_heads
     mlp = 4 * size * vision.intermediate_size if windowed else 2 * size * int(width * vision.mlp_ratio)
+    wide = 2 * vision.intermediate_size if windowed else int(width * vision.mlp_ratio)
+    attended = 5 * size * width + 4 * vision.num_heads
     return Kept(
         whole=2 * norm + attention + mlp,
         attention=norm + attention,
         input=size * width,
+        products=attended + size * (wide + width),
+        attention_products=attended,
         gradients=3 * mlp // 4 + (8 + 2 * size) * width,
     )
 
@@ -122,20 +148,15 @@ def _tower(arch: Architecture, setting: Setting, row: Row) -> tuple[int, int]:
     merger = (4 + 4 * size) * width if hasattr(vision, "window_size") else 4 * size * width
     if "vision" not in arch.trained_parts:  # nothing of it is run backward
         return (row.patches * merger if "merger" in arch.trained_parts else 0), row.patches * block.gradients
-    kept = sum(block.input if _recomputed(setting.recompute, index) else block.whole for index in range(vision.depth))
+    kept = vision.depth * block.of(setting.recompute)
     rotary = 2 * 4 * (width // vision.num_heads)
-    working = row.patches * (block.gradients + (0 if setting.recompute == "none" else block.whole))
+    working = row.patches * block.again(setting.recompute)
     return row.patches * (size * _values(vision) + kept + merger + rotary), working
 
 
 def _values(vision: Any) -> int:
     """Numbers of one patch: 3 colours x 2 frames x 14 x 14 = 1,176."""
     return int(vision.in_channels * vision.temporal_patch_size * vision.patch_size**2)
-
-
-def _recomputed(recompute: str, index: int) -> bool:
-    """As `rm_core.model.decoder.recomputed` decides."""
-    return recompute == "full" or (recompute == "selective" and index % 2 == 1)
 
 
 def _head_dim(text: Any) -> int:

@@ -24,7 +24,8 @@ __all__ = ["FILL", "Time", "rows_of_step", "time_of"]
 
 FILL = 0.9
 """Share of a row's budget that whole Comparisons fill. An assumption."""
-_RECOMPUTED = {"none": 0.0, "selective": 0.5, "full": 1.0}
+_RECOMPUTED = {"none": 0.0, "selective": 0.0, "full": 1.0}
+"""Forward passes' worth of matrix products and attention that run once more: `selective` keeps their outputs."""
 _HBM_SHARE = 0.8
 """Of the memory's bytes a second, what streaming kernels reach. An assumption."""
 _PCIE_GB_S = 25.0

@@ -212,7 +212,8 @@ class TrainConfig:
     attention: str = one_of("auto", ("auto", "sdpa", "flex", "flash"))
     """Attention kernel: auto (flex on a GPU, else sdpa), sdpa, flex or flash; training stops if another one ran."""
     activation_checkpointing: str = one_of("none", ("none", "selective", "full"))
-    """Layers whose activations are recomputed in the backward pass: none, selective (every second) or full."""
+    """What of a layer's activations is made again in the backward pass: none; selective (all but the outputs of matrix
+    products and of attention, which are kept); or full (all of them)."""
     stall_timeout_s: float = bounded(1800.0, at_least=0, cure="0 switches it off")
     """Seconds without progress on any worker after which the group is ended, with a report of who hangs where, and
     starts again; 0: never. Longer than a first compilation or a checkpoint of the largest model takes."""

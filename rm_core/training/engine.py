@@ -19,6 +19,7 @@ if not torch.cuda.is_available():  # before DeepSpeed is imported, which otherwi
 
 import deepspeed
 from deepspeed.accelerator import get_accelerator
+from deepspeed.utils import set_z3_leaf_module
 from torch import Tensor, nn
 
 from rm_core.model.reward_model import RewardModel
@@ -186,6 +187,9 @@ def _shard(model: RewardModel, config: TrainConfig) -> None:
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
     for parameter in model.parameters():  # as `initialize` would; shards of two types don't go into one buffer
         parameter.data = parameter.data.to(dtype)
+    for layer in model.layers:
+        # Gathered whole at its border: what is recomputed or compiled inside holds no hooks and no collective calls.
+        set_z3_leaf_module(layer, True)
     deepspeed.zero.Init(module=model, config_dict_or_path=deepspeed_config(config), dtype=dtype)
 
 

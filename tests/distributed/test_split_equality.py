@@ -18,11 +18,13 @@ from toys import toy_comparison, toy_image, toy_reward_model
 from data_pipeline.encoding.encoder import EncodedComparison
 from rm_core.batches.labels import labels_of
 from rm_core.batches.loader import PackLoader
+from rm_core.model.reward_model import RewardModel
 from rm_core.objectives.config import ObjectiveConfig
 from rm_core.objectives.objective import Objective
 from rm_core.objectives.terms import Judged
 from rm_core.packing.plan import PackBudget, Plan
 from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
+from rm_core.training import engine as engine_module
 from rm_core.training.engine import ZeroEngine
 
 RATE = 2.0**12
@@ -73,7 +75,35 @@ def split_gradients(cases: list[Case]) -> dict[Case, tuple[int, dict[str, Tensor
     return {case: split_gradient(*case) for case in cases}
 
 
-def split_gradient(stage: int, budget: str, recompute: str, objective_name: str) -> tuple[int, dict[str, Tensor]]:
+def sharded_gradients(cases: list[Case]) -> dict[Case, tuple[int, dict[str, Tensor]]]:
+    """At stage 3 with all of a toy's weights sharded, and two rows' worth of them at most gathered ahead."""
+    made = engine_module.deepspeed_config
+
+    def sharding(config: TrainConfig) -> dict[str, Any]:
+        given = made(config)
+        given["zero_optimization"] |= {
+            "stage3_param_persistence_threshold": 0,
+            "stage3_max_reuse_distance": 0,
+            "stage3_max_live_parameters": 20_000,
+            "stage3_prefetch_bucket_size": 5_000,
+        }
+        return given
+
+    engine_module.deepspeed_config = sharding
+    return {case: split_gradient(*case, times=3) for case in cases}
+
+
+def check_hooks(model: RewardModel) -> None:
+    """Weights are gathered at the borders of layers, and nowhere inside."""
+    for layer in model.layers:
+        inside = [module for module in layer.modules() if module is not layer]
+        assert layer._forward_pre_hooks and not any(module._forward_pre_hooks for module in inside)
+
+
+def split_gradient(
+    stage: int, budget: str, recompute: str, objective_name: str, times: int = 1
+) -> tuple[int, dict[str, Tensor]]:
+    """Each row is run so many `times`, with its share of the loss; DeepSpeed gathers ahead from the second on."""
     model = toy_reward_model()
     model.recompute_activations(recompute)
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
@@ -81,6 +111,8 @@ def split_gradient(stage: int, budget: str, recompute: str, objective_name: str)
         precision="fp32", zero=ZeroConfig(stage=stage), optimizer=OptimizerConfig(learning_rate=RATE, max_grad_norm=0.0)
     )
     engine = ZeroEngine(model, config, lambda *_: 1.0, make_optimizer=lambda groups: torch.optim.SGD(groups, lr=RATE))
+    if stage == 3:
+        check_hooks(model)
     model.train()
     data, plan = the_plan(BUDGETS[budget])
     loader = PackLoader(
@@ -90,9 +122,9 @@ def split_gradient(stage: int, budget: str, recompute: str, objective_name: str)
     objective = Objective(OBJECTIVES[objective_name])
     ((step, rows),) = [(step, list(rows)) for step, rows in loader.steps(0)]
     mean = torch.tensor(reference_mean(objective)) if objective.needs_step_mean else None
-    for row in rows:
+    for row in rows * times:
         judged = objective(engine.forward(row), row.labels, step_mean=mean)
-        engine.backward(loss_of(judged, step.plan.counts) * engine.world_size)
+        engine.backward(loss_of(judged, step.plan.counts) * engine.world_size / times)
     engine.step()
     return len(rows), {name: (before[name] - value) / RATE for name, value in engine.weights()}
 
@@ -134,3 +166,13 @@ def test_the_gradient_is_that_of_separate_rows(
         assert_equal_gradients(by_rank[0][case][1], references[case[3]])
     rows = {case[1]: by_rank[0][case][0] for case in cases}
     assert rows["few rows"] < rows["one Comparison a row"] or world_size == 4
+
+
+@pytest.mark.drill
+def test_weights_that_are_gathered_by_layers_give_the_same_gradient(
+    tmp_path: Path, references: dict[str, dict[str, Tensor]]
+) -> None:
+    cases = [case for case in CASES if case[0] == 3]
+    by_rank = run_ranks(sharded_gradients, 2, tmp_path, cases)
+    for case in cases:
+        assert_equal_gradients(by_rank[0][case][1], references[case[3]])

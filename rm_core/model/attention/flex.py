@@ -8,12 +8,19 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._inductor import config as inductor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 from rm_core.batches.attention_indices import TILE, Tiles
 from rm_core.batches.layout import BlockLayout
 
 __all__ = ["block_mask_of", "prepare", "why_not"]
+
+_OPTIONS: dict[str, Any] | None = (
+    {"wrap_inductor_compiled_regions": True} if hasattr(inductor, "wrap_inductor_compiled_regions") else None
+)
+"""Lets selective recomputation see the compiled kernel as one operator, whose outputs it keeps. PyTorch 2.11 has no
+such option: there, `selective` runs this attention again."""
 
 
 def why_not(device: torch.device, _dtype: torch.dtype) -> str:
@@ -38,7 +45,7 @@ def _attend(mask: BlockMask, query: Tensor, key: Tensor, value: Tensor, scale: f
 @cache
 def _compiled() -> Any:
     """Compiled for any length at once: rows of new lengths run the same code."""
-    return torch.compile(flex_attention, dynamic=True)
+    return torch.compile(flex_attention, dynamic=True, options=_OPTIONS)
 
 
 def block_mask_of(num_tokens: int, tiles: Tiles) -> BlockMask:

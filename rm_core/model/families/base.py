@@ -16,7 +16,9 @@ from rm_core.batches.packed import PackedBatch
 from rm_core.batches.positions import RowFormat
 from rm_core.model.attention.layer import PackedAttention
 from rm_core.model.attention.work import Work
+from rm_core.model.decoder import PackedLayer
 from rm_core.model.norms import fuse_norms
+from rm_core.model.running import Running
 from rm_core.model.swapped import stand_before
 
 __all__ = ["Family"]
@@ -47,6 +49,7 @@ class Family(ABC):
         """
         fuse_norms(backbone)
         for layer in self.decoder(backbone).layers:
+            stand_before(layer, PackedLayer)
             stand_before(layer.self_attn, PackedAttention)
 
     @abstractmethod
@@ -65,7 +68,7 @@ class Family(ABC):
         """Blocks of the vision tower; 0 for text-only families."""
         return len(backbone.visual.blocks) if self.has_vision else 0
 
-    def image_features(self, backbone: Any, batch: PackedBatch, dtype: Any, *, recompute: str, work: Work) -> Tensor:
+    def image_features(self, backbone: Any, batch: PackedBatch, dtype: Any, *, running: Running, work: Work) -> Tensor:
         """Features [V, E] of the row's distinct images, in the order of `batch.image_grid`; for families that see.
 
         It is called once a row on every rank, also for a row without images (one blank image).

@@ -1,6 +1,5 @@
 """Qwen2-VL (arXiv 2409.12191) and Qwen2.5-VL (arXiv 2502.13923)."""
 
-from functools import partial
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -16,10 +15,11 @@ from transformers import (
 from rm_core.batches.packed import PackedBatch
 from rm_core.batches.positions import RowFormat
 from rm_core.model.attention.work import Work
-from rm_core.model.decoder import recomputed
 from rm_core.model.families.base import Family
 from rm_core.model.padded_linear import pad_mlp
-from rm_core.model.vision_tower import run_vision_tower, use_patch_product
+from rm_core.model.running import Running
+from rm_core.model.swapped import stand_before
+from rm_core.model.vision_tower import PackedBlock, run_vision_tower, use_patch_product
 
 __all__ = ["Qwen2VL", "Qwen25VL"]
 
@@ -41,6 +41,8 @@ class Qwen2VL(Family):
     def prepare(self, backbone: Any) -> None:
         super().prepare(backbone)
         use_patch_product(backbone.visual)
+        for block in backbone.visual.blocks:
+            stand_before(block, PackedBlock)
 
     def row_format(self, config: Any, /) -> RowFormat:
         vision = config.vision_config
@@ -61,12 +63,11 @@ class Qwen2VL(Family):
             return "vision"
         return "embeddings" if ".embed_tokens." in name else "language"
 
-    def image_features(self, backbone: Any, batch: PackedBatch, dtype: Any, *, recompute: str, work: Work) -> Tensor:
+    def image_features(self, backbone: Any, batch: PackedBatch, dtype: Any, *, running: Running, work: Work) -> Tensor:
         pixels = batch.pixel_values.to(dtype)
-        run = partial(_run, recompute, work)
         if batch.vision is None:
             raise TypeError("the row carries no indices for a tower: make it with the model's own row_format")
-        return run_vision_tower(backbone.visual, pixels, batch.vision, run)
+        return run_vision_tower(backbone.visual, pixels, batch.vision, running, work)
 
 
 class Qwen25VL(Qwen2VL):
@@ -80,8 +81,3 @@ class Qwen25VL(Qwen2VL):
         super().prepare(backbone)
         for block in backbone.visual.blocks:
             pad_mlp(block.mlp)
-
-
-def _run(recompute: str, work: Work, index: int, layer: Any, hidden: Tensor) -> Tensor:
-    work.block(len(hidden))
-    return recomputed(recompute, index)(layer, hidden)

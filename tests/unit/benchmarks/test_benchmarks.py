@@ -28,8 +28,8 @@ from benchmarks.train_step.turns import SIDES, Given, in_steps, side_called, tak
 from data_pipeline.encoding.encoder import EncodedComparison
 from rm_core.model.backbone import load_backbone
 from rm_core.model.config import HeadConfig
-from rm_core.model.decoder import RECOMPUTE
 from rm_core.model.reward_model import RewardModel
+from rm_core.model.running import RECOMPUTE
 from rm_core.model.vision_tower import PatchProduct
 
 SIZE = ModelSize(

@@ -206,8 +206,8 @@ def test_choices_are_those_of_the_code_that_reads_them() -> None:
     from data_pipeline.encoding.truncate import POLICIES
     from rm_core.model.attention import KERNELS
     from rm_core.model.backbone import DTYPES
-    from rm_core.model.decoder import RECOMPUTE
     from rm_core.model.head import ACTIVATIONS
+    from rm_core.model.running import RECOMPUTE
     from rm_core.objectives.config import NAMES
 
     choices = {str(one): one.bounds.choices for one in WORDS if not is_open(one)}

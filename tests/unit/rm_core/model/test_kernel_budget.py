@@ -16,7 +16,7 @@ from rm_core.model import norms
 from rm_core.model.backbone import new_backbone
 from rm_core.model.config import HeadConfig
 from rm_core.model.reward_model import RewardModel
-from rm_core.model.rotary import Tables, rotate, tables_of
+from rm_core.model.rotary import Tables, joined, rotate, tables_of
 
 _FREE = {"detach", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "_unsafe_view"}
 
@@ -86,6 +86,14 @@ def test_a_rotation_is_that_of_transformers(dtype: torch.dtype) -> None:
     torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
     gradients = [torch.autograd.grad(turned.float().square().sum(), query)[0] for turned in (ours, theirs)]
     torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-5 if dtype == torch.float32 else 0.05)
+
+
+def test_three_tables_are_joined_as_transformers_joins_them() -> None:
+    """As older versions of it leave them to their layers."""
+    tables = torch.arange(3.0 * 16).view(3, 1, 1, 16)
+    expected = torch.cat([tables[place % 3, ..., a:b] for place, (a, b) in enumerate(
+        ((0, 1), (1, 3), (3, 8), (8, 9), (9, 11), (11, 16)))], dim=-1)  # fmt: skip
+    assert torch.equal(joined(tables, [1, 2, 5]), expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

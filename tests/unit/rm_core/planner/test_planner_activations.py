@@ -1,5 +1,7 @@
-"""Bytes that autograd keeps of a row, counted by hooks, against the planner's formula."""
+"""Bytes that are kept of a row for its backward pass, counted by PyTorch's profiler, against the planner's formula."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import accumulate
 from typing import Any
 
@@ -26,19 +28,23 @@ def with_toy_ids(config: Any) -> Any:
 
 
 def kept_bytes(model: RewardModel, row: Any) -> int:
-    """Bytes of all storages that the backward pass will read, weights left out."""
-    weights = {value.untyped_storage().data_ptr() for value in [*model.parameters(), *model.buffers()]}
-    kept: dict[int, torch.UntypedStorage] = {}
+    """Bytes that stay allocated from the forward to the backward pass, whoever keeps them: autograd or a cache."""
+    model(row)
+    with allocations() as sizes:
+        rewards = model(row)
+    assert rewards.requires_grad
+    return sum(sizes) + row.pixel_values.nbytes  # the patch embedding keeps the row's own
 
-    def pack(value: torch.Tensor) -> torch.Tensor:
-        storage = value.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage  # held: no address is used twice
-        return value
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):
-        model(row)
-    return sum(storage.nbytes() for storage in kept.values())
+@contextmanager
+def allocations() -> Iterator[list[int]]:
+    """Bytes of every allocation in the block, those given back negative, in order."""
+    sizes: list[int] = []
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        yield sizes
+    assert profile.profiler is not None
+    events = [one for one in profile.profiler.kineto_results.events() if one.name() == "[memory]"]
+    sizes += [one.nbytes() for one in sorted(events, key=lambda one: one.start_ns())]
 
 
 def model_and_row(shape: str, precision: str, *, words: int) -> tuple[RewardModel, Any, Row]:
@@ -67,14 +73,12 @@ def test_a_row_keeps_what_the_formula_says(shape: str, precision: str) -> None:
 
 def peak_bytes(model: RewardModel, row: Any) -> int:
     """Bytes that a forward and a backward pass take at most, beyond what was there."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+    with allocations() as sizes:
         model(row).sum().backward()
-    assert profile.profiler is not None
-    events = [one for one in profile.profiler.kineto_results.events() if one.name() == "[memory]"]
-    return max(accumulate(one.nbytes() for one in sorted(events, key=lambda one: one.start_ns())))
+    return max(accumulate(sizes))
 
 
-@pytest.mark.parametrize("recompute", ["none", "full"])
+@pytest.mark.parametrize("recompute", ["none", "selective", "full"])
 def test_a_row_takes_no_more_than_planned(recompute: str) -> None:
     model, row, size = model_and_row("tiny", "fp32", words=400)
     model.recompute_activations(recompute)
@@ -88,7 +92,8 @@ def test_a_row_takes_no_more_than_planned(recompute: str) -> None:
 def test_the_worked_layer_of_7b() -> None:
     layer = decoder_layer(config_of_shape("7b").text_config, 2, kernel="flex")
     assert layer.whole == 2 * (8 * 3584 + 4) + 2 * (2 * 3584 + 2 * 512) + 4 * 28 + 8 * 18944 == 225_400
-    assert layer.input == 7_168
+    assert layer.input == layer.of("full") == 7_168
+    assert layer.of("selective") == 2 * (2 * 3584 + 2 * 512) + 4 * 28 + 2 * 3 * 3584 + 2 * 2 * 18944 == 113_776
 
 
 def test_a_frozen_tower_keeps_nothing() -> None:

@@ -30,13 +30,14 @@ if TYPE_CHECKING:
 __all__ = ["load"]
 
 
-def load(folder: str, *, token_budget: int = 8192, patch_budget: int = 32768) -> "Scorer":
+def load(folder: str, *, token_budget: int = 8192, patch_budget: int = 32768, attention: str = "auto") -> "Scorer":
     """An exported reward model, ready to score Comparisons as the trainer did.
 
     Args:
         folder: what `basereward train` exported.
         token_budget: tokens a packed row holds at most.
         patch_budget: vision patches (14 x 14 pixels) a packed row holds at most.
+        attention: the kernel by name; "auto" takes flex on a GPU and sdpa elsewhere.
 
     Raises:
         MissingInput: no reward head there.
@@ -45,4 +46,4 @@ def load(folder: str, *, token_budget: int = 8192, patch_budget: int = 32768) ->
     from rm_core.packing.plan import PackBudget
     from rm_core.scoring.scorer import Scorer
 
-    return Scorer(folder, PackBudget(tokens=token_budget, patches=patch_budget))
+    return Scorer(folder, PackBudget(tokens=token_budget, patches=patch_budget), attention=attention)

@@ -118,7 +118,13 @@ def _score(recipe: Recipe, member: FoundMember, parts: Parts, cluster: ClusterIn
     rows = member.data.split_indices(config.split)[_rows_of(member, config.split, asked)]
     chunks = [rows[start : start + _CHUNK].tolist() for start in range(0, len(rows), _CHUNK)]
     place = kept_manifest_url(member.data.folder, member.data.manifest.address)
-    job = ScoringJob(model=member.given, token_budget=config.token_budget, patch_budget=config.patch_budget, data=place)
+    job = ScoringJob(
+        model=member.given,
+        token_budget=config.token_budget,
+        patch_budget=config.patch_budget,
+        attention=config.attention,
+        data=place,
+    )
     found = scored_rows(job, cluster, chunks, blank_images=False) if chunks else ()
     scored = collect(f"score by {name}", len(rows), found)
     named = _renamed(scored, asked)

@@ -100,7 +100,11 @@ def score_split(
     groups = group_names(data, whole)[: len(rows)]
     chunks = [chunk.tolist() for chunk in np.array_split(rows, -(-len(rows) // _CHUNK))]
     job = ScoringJob(
-        model=config.model, token_budget=config.token_budget, patch_budget=config.patch_budget, data=config.data
+        model=config.model,
+        token_budget=config.token_budget,
+        patch_budget=config.patch_budget,
+        attention=config.attention,
+        data=config.data,
     )
     with open_cluster(evaluation.recipe.cluster, opened=opened) as cluster:
         found = scored_rows(job, cluster, chunks, blank_images=config.blank_images, placed=placed)

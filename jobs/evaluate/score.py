@@ -115,7 +115,10 @@ def _score_missing(
     """Score the parts that are left, on the recipe's cluster."""
     config = recipe.score
     job = ScoringJob(
-        model=storage.absolute(config.model), token_budget=config.token_budget, patch_budget=config.patch_budget
+        model=storage.absolute(config.model),
+        token_budget=config.token_budget,
+        patch_budget=config.patch_budget,
+        attention=config.attention,
     )
     left = sum(part.count for part in missing)
     already = total - left

@@ -42,6 +42,7 @@ class ScoringJob:
     model: str
     token_budget: int
     patch_budget: int
+    attention: str
     data: str | None = None
     """The prepared data that row numbers point into; None where Comparisons are sent whole."""
 
@@ -52,7 +53,8 @@ class ScoringActor:
     def __init__(self, job: ScoringJob) -> None:
         if not torch.cuda.is_available():
             torch.set_num_threads(1)
-        self._scorer = Scorer(job.model, PackBudget(tokens=job.token_budget, patches=job.patch_budget))
+        budget = PackBudget(tokens=job.token_budget, patches=job.patch_budget)
+        self._scorer = Scorer(job.model, budget, attention=job.attention)
         self._data = None if job.data is None else PreparedData.open(job.data)
 
     def rows(self, rows: Sequence[int], blank_images: bool) -> list[ScoredComparison]:

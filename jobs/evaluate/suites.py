@@ -119,7 +119,12 @@ def _score(
         say("the suites are scored already")
         return urls
     encoder = Encoder(load_tokenizer(copy), recipe.preprocess.encode)
-    job = ScoringJob(model=config.model, token_budget=config.token_budget, patch_budget=config.patch_budget)
+    job = ScoringJob(
+        model=config.model,
+        token_budget=config.token_budget,
+        patch_budget=config.patch_budget,
+        attention=config.attention,
+    )
     with open_cluster(recipe.cluster, opened=opened) as cluster:
         for data, folder in left:
             reader = SuiteReader(

@@ -81,6 +81,8 @@ class EnsembleConfig:
     """Tokens a packed row holds at most, here and where the registered model scores."""
     patch_budget: int = bounded(32768, at_least=0)
     """Vision patches (14 x 14 pixels) a packed row holds at most, here and where the registered model scores."""
+    attention: str = one_of("auto", ("auto", "sdpa", "flex", "flash"))
+    """Attention kernel: auto (flex on a GPU, else sdpa), sdpa, flex or flash."""
     confidence: float = bounded(0.95, above=0, below=1)
     """Coverage of the report's intervals, above 0 and below 1."""
     bootstrap_samples: int = bounded(1000, at_least=1)

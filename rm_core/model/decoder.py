@@ -47,7 +47,7 @@ class PackedLayer:
         self, hidden_states: Tensor, *arguments: Any, row: RowContext | None = None, pooled: Tensor | None = None,
         **named: Any,
     ) -> Any:  # fmt: skip
-        """[1, T, E] from [1, T, E]; with `pooled`, [1, S, E] of these tokens."""
+        """[T, E] from [T, E]; with `pooled`, [S, E] of these tokens."""
         if row is None:
             parent: Any = super()
             return parent.forward(hidden_states, *arguments, **named)
@@ -62,7 +62,7 @@ class PackedLayer:
         """The layer's output."""
         hidden = hidden + self.self_attn.output(attended)
         if pooled is not None:
-            hidden = hidden[:, pooled]
+            hidden = hidden[pooled]
         output: Tensor = hidden + self.mlp(self.post_attention_layernorm(hidden))
         return output
 
@@ -81,14 +81,14 @@ def run_decoder(
         position_ids: what the decoder's rotary embedding reads: [3, 1, T], or [1, T].
         pooled: int64 [S], indices into the row.
     """
-    hidden = embeddings[None]
-    tables = text.rotary_emb(hidden, position_ids)
+    tables = text.rotary_emb(embeddings, position_ids)
     if tables[0].dim() == 4:  # older Transformers leave M-RoPE's three parts apart, for their own layers to join
         sections = text.config.rope_parameters["mrope_section"]
         tables = [joined(table, sections) for table in tables]
     row = RowContext(attention, tables_of(*(table[0] for table in tables)), running)
     *layers, last = text.layers
+    hidden = embeddings
     for layer in layers:
         hidden = layer(hidden, row=row)
-    output: Tensor = text.norm(last(hidden, row=row, pooled=pooled))[0]
+    output: Tensor = text.norm(last(hidden, row=row, pooled=pooled))
     return output

@@ -38,7 +38,7 @@ class PaddedOutputs(nn.Linear):
         more = padded_width(self.out_features, input.device) - self.out_features
         if not more:
             return super().forward(input)
-        return _Padded.apply(input, self.weight, self.bias, (0, more))  # type: ignore[no-untyped-call, no-any-return]
+        return _padded(input, self.weight, self.bias, (0, more))
 
 
 class PaddedInputs(nn.Linear):
@@ -49,7 +49,7 @@ class PaddedInputs(nn.Linear):
         more = padded_width(self.in_features, input.device) - self.in_features
         if not more:
             return super().forward(input)
-        return _Padded.apply(input, self.weight, self.bias, (more, 0))  # type: ignore[no-untyped-call, no-any-return]
+        return _padded(input, self.weight, self.bias, (more, 0))
 
 
 def pad_mlp(mlp: Any) -> None:
@@ -65,6 +65,14 @@ def pad_mlp(mlp: Any) -> None:
         parts = [getattr(layer, "base_layer", layer), *getattr(layer, adapter, {}).values()]
         for part in parts:
             part.__class__ = kind
+
+
+def _padded(input: Tensor, weight: Tensor, bias: Tensor | None, more: tuple[int, int]) -> Tensor:
+    """With so many more columns and rows of zeros."""
+    if not torch.compiler.is_compiling():
+        return _Padded.apply(input, weight, bias, more)  # type: ignore[no-untyped-call, no-any-return]
+    columns, rows = more  # padded copies are made again in the compiled backward pass, as they are cheap
+    return linear(input, pad(weight, (0, columns, 0, rows)), None if bias is None else pad(bias, (0, rows)))
 
 
 class _Padded(torch.autograd.Function):

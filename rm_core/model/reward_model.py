@@ -15,6 +15,7 @@ from data_pipeline.errors import RecipeError
 from rm_core.batches.packed import PackedBatch
 from rm_core.batches.positions import RowFormat
 from rm_core.model.attention import ATTENTION_NAME, KERNELS, RowAttention, Work, choose_kernel
+from rm_core.model.compiled import compiles
 from rm_core.model.config import HeadConfig
 from rm_core.model.decoder import PackedLayer, run_decoder
 from rm_core.model.families import family_of, row_format_of
@@ -41,6 +42,7 @@ class RewardModel(nn.Module):
         self.work = Work()
         self._kernel = KERNELS["sdpa"]
         self._recompute = "none"
+        self._compiled = False
 
     @property
     def kernel(self) -> str:
@@ -57,14 +59,17 @@ class RewardModel(nn.Module):
         """How rows for this model are laid out: of its backbone and its attention kernel."""
         return row_format_of(self.backbone.config, self._kernel.name, pixels=self.backbone.dtype)
 
-    def use_attention(self, name: str) -> None:
+    def use_attention(self, name: str, *, key: str = "train.attention") -> None:
         """Compute attention by the kernel called `name`, on the device where the weights are now.
+
+        Args:
+            key: what a recipe calls it.
 
         Raises:
             RecipeError: unknown, or this machine cannot run it.
         """
         parameter = next(self.head.parameters())
-        self._kernel = choose_kernel(name, parameter.device, self.backbone.dtype)
+        self._kernel = choose_kernel(name, parameter.device, self.backbone.dtype, key=key)
 
     def recompute_activations(self, which: str) -> None:
         """What of a layer's activations is made again in the backward pass while training: one of `RECOMPUTE`.
@@ -75,6 +80,20 @@ class RewardModel(nn.Module):
         if which not in RECOMPUTE:
             raise RecipeError(f"train.activation_checkpointing={which!r}: choose one of {', '.join(RECOMPUTE)}")
         self._recompute = which
+
+    @property
+    def compiled(self) -> bool:
+        """Whether parts of its layers are compiled."""
+        return self._compiled
+
+    def compile_parts(self, which: str) -> None:
+        """Compile the parts of all layers around their attention, or not: one of `COMPILE`, on the device where the
+        weights are now. Rewards and gradients stay what they are.
+
+        Raises:
+            RecipeError: another word, or this machine cannot compile.
+        """
+        self._compiled = compiles(which, next(self.head.parameters()).device)
 
     def forward(self, batch: PackedBatch) -> Tensor:
         """Rewards float32 [R] in the order of the row's responses, or [R, 2] with an uncertainty head; R may be 0.
@@ -104,7 +123,7 @@ class RewardModel(nn.Module):
 
     @property
     def _running(self) -> Running:
-        return Running(recompute=self._recompute if self.training else "none")
+        return Running(recompute=self._recompute if self.training else "none", compiled=self._compiled)
 
     def _embed(self, decoder: Any, batch: PackedBatch) -> Tensor:
         """Token embeddings [T, E] with the vision tower's features in the place of image tokens.

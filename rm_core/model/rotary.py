@@ -40,6 +40,8 @@ def joined(table: Tensor, sections: Sequence[int]) -> Tensor:
 
 def rotate(heads: Tensor, tables: Tables) -> Tensor:
     """[T, N, D] from [T, N, D], computed in the wider of the types of heads and tables."""
+    if torch.compiler.is_compiling():  # which finds by itself that the tables are enough
+        return _turned(heads, *tables, 1.0)
     rotated: Tensor = _Rotation.apply(heads, *tables)  # type: ignore[no-untyped-call]
     return rotated
 

@@ -1,7 +1,7 @@
 """How a layer of the decoder or a block of the tower is run: what of it is recomputed, and what is compiled.
 
     before attention   norm, queries, keys, values, rotary positions    tensors alone
-    attention          a kernel over the row, never compiled with the rest
+    attention          a kernel over the row, never compiled with them
     after attention    output, residual, norm, MLP, residual            tensors alone
 
 Activations that the backward pass needs are kept, or made again from what is kept:
@@ -27,6 +27,7 @@ from torch.utils.checkpoint import (
     create_selective_checkpoint_contexts,
 )
 
+from rm_core.model import compiled
 from rm_core.model.rotary import Tables
 
 __all__ = ["KEPT_OPERATORS", "RECOMPUTE", "InHalves", "Running", "run_layer"]
@@ -61,9 +62,11 @@ class Running:
 
     Attributes:
         recompute: one of `RECOMPUTE`.
+        compiled: whether the parts around attention are (`rm_core.model.compiled`).
     """
 
     recompute: str = "none"
+    compiled: bool = False
 
 
 def run_layer(
@@ -83,20 +86,43 @@ def run_layer(
         attend: (query, key, value) -> what attention gives.
         pooled: int64 [S]; only of these tokens the output is needed.
     """
-    if running.recompute == "none":
-        return _run(layer, hidden, tables, attend, pooled)
-    options: dict[str, Any] = {}
-    if running.recompute == "selective":
-        options["context_fn"] = partial(create_selective_checkpoint_contexts, _policy)
-    output: Tensor = checkpoint(_run, layer, hidden, tables, attend, pooled, use_reentrant=False, **options)
+    if running.compiled and running.recompute == "selective":
+        # Each part on its own, inside its graph: attention keeps what it needs, and no part sees the other's operators.
+        return _run(layer, hidden, tables, attend, pooled, _selectively)
+    run = (
+        _run if running.recompute == "none" else partial(_wholly if running.recompute == "full" else _selectively, _run)
+    )
+    output: Tensor = run(layer, hidden, tables, attend, pooled, _plainly if running.compiled else None)
     return output
 
 
 def _run(
-    layer: InHalves, hidden: Tensor, tables: Tables, attend: Callable[..., Tensor], pooled: Tensor | None
-) -> Tensor:
-    attended = attend(*layer.before_attention(hidden, tables))
-    return layer.after_attention(hidden, attended, pooled)
+    layer: InHalves, hidden: Tensor, tables: Tables, attend: Callable[..., Tensor], pooled: Tensor | None,
+    compiled_by: Callable[..., Any] | None,
+) -> Tensor:  # fmt: skip
+    """`compiled_by`: how a compiled part calls its method; None: nothing is compiled."""
+    if compiled_by is None:
+        return layer.after_attention(hidden, attend(*layer.before_attention(hidden, tables)), pooled)
+    attended = attend(*compiled.before_attention(compiled_by, layer, hidden, tables))
+    if pooled is not None:  # few tokens, and sometimes one or none, for which a graph of its own would be made
+        return layer.after_attention(hidden, attended, pooled)
+    return compiled.after_attention(compiled_by, layer, hidden, attended)
+
+
+def _plainly(function: Callable[..., Any], *arguments: Any) -> Any:
+    return function(*arguments)
+
+
+def _wholly(function: Callable[..., Any], *arguments: Any) -> Any:
+    return checkpoint(function, *arguments, use_reentrant=False)
+
+
+def _selectively(function: Callable[..., Any], *arguments: Any) -> Any:
+    return checkpoint(function, *arguments, use_reentrant=False, context_fn=_keeping)
+
+
+def _keeping() -> Any:
+    return create_selective_checkpoint_contexts(_policy)  # type: ignore[no-untyped-call]
 
 
 def _policy(_context: SelectiveCheckpointContext, operator: Any, *_arguments: Any, **_named: Any) -> CheckpointPolicy:

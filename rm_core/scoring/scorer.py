@@ -30,15 +30,18 @@ class Scorer:
     Args:
         folder: an exported reward model.
         budget: what one packed row may hold.
+        attention: the kernel by name; "auto" takes flex on a GPU and sdpa elsewhere.
 
     Raises:
         MissingInput, CorruptData: as `load_reward_model`.
+        RecipeError: this machine cannot run that kernel.
     """
 
-    def __init__(self, folder: str, budget: PackBudget) -> None:
+    def __init__(self, folder: str, budget: PackBudget, *, attention: str = "auto") -> None:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         dtype = torch.bfloat16 if self._device.type == "cuda" else torch.float32
         self._model = load_reward_model(folder, dtype=dtype).to(self._device)
+        self._model.use_attention(attention, key="attention")
         self._row_format = self._model.row_format
         self._budget = budget
 

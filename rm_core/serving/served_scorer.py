@@ -54,7 +54,8 @@ class ServedScorer:
         self._served = served
         self._media_root = media_root
         budget = PackBudget(tokens=served.token_budget, patches=served.patch_budget)
-        self._scorers = {one.name: Scorer(folders[one.name], budget) for one in served.members}
+        # The one kernel that runs everywhere and compiles nothing while a request waits.
+        self._scorers = {one.name: Scorer(folders[one.name], budget, attention="sdpa") for one in served.members}
         self._encoders = {
             one.name: Encoder(load_tokenizer(folders[one.name]), one.reading.encode) for one in served.members
         }

@@ -214,6 +214,9 @@ class TrainConfig:
     activation_checkpointing: str = one_of("none", ("none", "selective", "full"))
     """What of a layer's activations is made again in the backward pass: none; selective (all but the outputs of matrix
     products and of attention, which are kept); or full (all of them)."""
+    compile: str = one_of("auto", ("auto", "parts", "none"))
+    """What torch.compile makes kernels of: parts (of every layer, what is before and after its attention), none, or
+    auto (parts on a GPU, else none)."""
     stall_timeout_s: float = bounded(1800.0, at_least=0, cure="0 switches it off")
     """Seconds without progress on any worker after which the group is ended, with a report of who hangs where, and
     starts again; 0: never. Longer than a first compilation or a checkpoint of the largest model takes."""

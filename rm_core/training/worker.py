@@ -68,6 +68,7 @@ def train_rank(
     identity = identity_of(model, data.manifest.fingerprint)
     engine = ZeroEngine(model, config, rate_of_stage(config, plan))
     model.use_attention(config.attention)
+    model.compile_parts(config.compile)
     view = training_view(data)
     loader = PackLoader(
         view,

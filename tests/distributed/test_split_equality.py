@@ -18,6 +18,7 @@ from toys import toy_comparison, toy_image, toy_reward_model
 from data_pipeline.encoding.encoder import EncodedComparison
 from rm_core.batches.labels import labels_of
 from rm_core.batches.loader import PackLoader
+from rm_core.model import compiled
 from rm_core.model.reward_model import RewardModel
 from rm_core.objectives.config import ObjectiveConfig
 from rm_core.objectives.objective import Objective
@@ -75,7 +76,7 @@ def split_gradients(cases: list[Case]) -> dict[Case, tuple[int, dict[str, Tensor
     return {case: split_gradient(*case) for case in cases}
 
 
-def sharded_gradients(cases: list[Case]) -> dict[Case, tuple[int, dict[str, Tensor]]]:
+def sharded_gradients(cases: list[Case], compile_parts: str) -> dict[Case, tuple[int, dict[str, Tensor]]]:
     """At stage 3 with all of a toy's weights sharded, and two rows' worth of them at most gathered ahead."""
     made = engine_module.deepspeed_config
 
@@ -90,7 +91,8 @@ def sharded_gradients(cases: list[Case]) -> dict[Case, tuple[int, dict[str, Tens
         return given
 
     engine_module.deepspeed_config = sharding
-    return {case: split_gradient(*case, times=3) for case in cases}
+    compiled.BACKEND = "aot_eager"
+    return {case: split_gradient(*case, times=3, compile_parts=compile_parts) for case in cases}
 
 
 def check_hooks(model: RewardModel) -> None:
@@ -101,7 +103,7 @@ def check_hooks(model: RewardModel) -> None:
 
 
 def split_gradient(
-    stage: int, budget: str, recompute: str, objective_name: str, times: int = 1
+    stage: int, budget: str, recompute: str, objective_name: str, times: int = 1, compile_parts: str = "none"
 ) -> tuple[int, dict[str, Tensor]]:
     """Each row is run so many `times`, with its share of the loss; DeepSpeed gathers ahead from the second on."""
     model = toy_reward_model()
@@ -113,6 +115,7 @@ def split_gradient(
     engine = ZeroEngine(model, config, lambda *_: 1.0, make_optimizer=lambda groups: torch.optim.SGD(groups, lr=RATE))
     if stage == 3:
         check_hooks(model)
+    model.compile_parts(compile_parts)
     model.train()
     data, plan = the_plan(BUDGETS[budget])
     loader = PackLoader(
@@ -169,10 +172,13 @@ def test_the_gradient_is_that_of_separate_rows(
 
 
 @pytest.mark.drill
+@pytest.mark.parametrize("compile_parts", ["none", "parts"])
 def test_weights_that_are_gathered_by_layers_give_the_same_gradient(
-    tmp_path: Path, references: dict[str, dict[str, Tensor]]
+    compile_parts: str, tmp_path: Path, references: dict[str, dict[str, Tensor]]
 ) -> None:
-    cases = [case for case in CASES if case[0] == 3]
-    by_rank = run_ranks(sharded_gradients, 2, tmp_path, cases)
+    cases = [case for case in CASES if case[0] == 3 and case[1] == "few rows"]
+    if compile_parts != "none":
+        cases = [case for case in cases if case[2] == "selective"]
+    by_rank = run_ranks(sharded_gradients, 2, tmp_path, cases, compile_parts)
     for case in cases:
         assert_equal_gradients(by_rank[0][case][1], references[case[3]])

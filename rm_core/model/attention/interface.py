@@ -58,8 +58,11 @@ KERNELS: dict[str, Kernel] = {
 }
 
 
-def choose_kernel(name: str, device: torch.device, dtype: torch.dtype) -> Kernel:
+def choose_kernel(name: str, device: torch.device, dtype: torch.dtype, *, key: str = "train.attention") -> Kernel:
     """The kernel called `name`; "auto" takes flex on a GPU and sdpa elsewhere.
+
+    Args:
+        key: what a recipe calls it.
 
     Raises:
         RecipeError: unknown, or this machine cannot run it: nothing else runs in its place.
@@ -67,10 +70,10 @@ def choose_kernel(name: str, device: torch.device, dtype: torch.dtype) -> Kernel
     if name == "auto":
         name = "flex" if device.type == "cuda" else "sdpa"
     if name not in KERNELS:
-        raise RecipeError(f"train.attention={name!r} is unknown; choose one of auto, {', '.join(KERNELS)}")
+        raise RecipeError(f"{key}={name!r} is unknown; choose one of auto, {', '.join(KERNELS)}")
     kernel = KERNELS[name]
     if reason := kernel.why_not(device, dtype):
-        raise RecipeError(f"train.attention={name!r} cannot run here: {reason}; choose sdpa, which runs everywhere")
+        raise RecipeError(f"{key}={name!r} cannot run here: {reason}; choose sdpa, which runs everywhere")
     return kernel
 
 

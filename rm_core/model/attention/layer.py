@@ -29,10 +29,9 @@ class PackedAttention:
     o_proj: nn.Module
 
     def heads(self, hidden: Tensor, tables: Tables) -> tuple[Tensor, Tensor, Tensor]:
-        """Query [1, H, T, D], key and value [1, G, T, D] from [1, T, E]."""
+        """Query [1, H, T, D], key and value [1, G, T, D] from [T, E]."""
         query, key, value = (
-            project(hidden).flatten(0, 1).unflatten(-1, (-1, self.head_dim))
-            for project in (self.q_proj, self.k_proj, self.v_proj)
+            project(hidden).unflatten(-1, (-1, self.head_dim)) for project in (self.q_proj, self.k_proj, self.v_proj)
         )
         query, key = (
             part if norm is None else norm(part)
@@ -44,12 +43,11 @@ class PackedAttention:
         return query, key, value
 
     def attend(self, attention: RowAttention, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """[1, H, T, D] from what `heads` gives."""
-        return attention(
-            query, key, value, scale=self.scaling, dropout=self.attention_dropout if self.training else 0.0
-        )
+        """[T, H, D] from what `heads` gives."""
+        dropout = self.attention_dropout if self.training else 0.0
+        return attention(query, key, value, scale=self.scaling, dropout=dropout).squeeze(0).transpose(0, 1)
 
     def output(self, attended: Tensor) -> Tensor:
-        """[1, T, E] from what `attend` gives."""
-        projected: Tensor = self.o_proj(attended.transpose(1, 2).flatten(2))
+        """[T, E] from what `attend` gives."""
+        projected: Tensor = self.o_proj(attended.flatten(1))
         return projected

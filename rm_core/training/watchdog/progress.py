@@ -7,6 +7,8 @@ from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
+from rm_core.model.reward_model import RewardModel
+
 __all__ = ["PHASES", "ModuleTrail", "Phase", "Progress", "watched_modules"]
 
 Phase = Literal[
@@ -73,7 +75,7 @@ class ModuleTrail:
     the forward pre-hook again and are named by it. To be made after the engine, whose own forward hooks wrap outputs.
     """
 
-    def __init__(self, model: nn.Module, progress: Progress) -> None:
+    def __init__(self, model: RewardModel, progress: Progress) -> None:
         self._handles = []
         for name, module in watched_modules(model):
             self._handles += [
@@ -87,10 +89,16 @@ class ModuleTrail:
             handle.remove()
 
 
-def watched_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Modules that own parameters: what ZeRO-3 gathers by, and what is called wherever a layer is run by its parts."""
+def watched_modules(model: RewardModel) -> Iterator[tuple[str, nn.Module]]:
+    """Layers, at whose border ZeRO-3 gathers, and the modules that own parameters.
+
+    Inside layers whose parts are compiled none is watched: there, hooks would break the graph.
+    """
+    layers = model.layers
+    inside = {module for layer in layers for module in layer.modules()} if model.compiled else set()
     for name, module in model.named_modules():
-        if next(module.parameters(recurse=False), None) is not None:
+        owns = next(module.parameters(recurse=False), None) is not None
+        if module in layers or (owns and module not in inside):
             yield name, module
 
 

@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from torch import nn
-
+from rm_core.model.reward_model import RewardModel
 from rm_core.training.watchdog.exchange import Exchange, RecordStore, group_store
 from rm_core.training.watchdog.progress import ModuleTrail, Phase, Progress
 from rm_core.training.watchdog.report import Place, Seen, innermost, stacks, stall_report
@@ -52,7 +51,7 @@ class Watchdog:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: RewardModel,
         *,
         timeout_s: float,
         rank: int,

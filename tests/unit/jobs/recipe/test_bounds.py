@@ -206,6 +206,7 @@ def test_choices_are_those_of_the_code_that_reads_them() -> None:
     from data_pipeline.encoding.truncate import POLICIES
     from rm_core.model.attention import KERNELS
     from rm_core.model.backbone import DTYPES
+    from rm_core.model.compiled import COMPILE
     from rm_core.model.head import ACTIVATIONS
     from rm_core.model.running import RECOMPUTE
     from rm_core.objectives.config import NAMES
@@ -213,8 +214,11 @@ def test_choices_are_those_of_the_code_that_reads_them() -> None:
     choices = {str(one): one.bounds.choices for one in WORDS if not is_open(one)}
     assert choices["RulesConfig.truncate"] == POLICIES
     assert choices["ObjectiveConfig.name"] == NAMES
-    assert choices["TrainConfig.attention"] == ("auto", *KERNELS)
+    assert {choices[f"{kind}Config.attention"] for kind in ("Train", "Evaluate", "Score", "Ensemble")} == {
+        ("auto", *KERNELS)
+    }
     assert choices["TrainConfig.activation_checkpointing"] == RECOMPUTE
+    assert choices["TrainConfig.compile"] == COMPILE
     assert choices["InitModelConfig.dtype"] == tuple(DTYPES)
     assert choices["ImportModelConfig.dtype"] == ("as_saved", *DTYPES)
     assert choices["HeadConfig.activation"] == tuple(ACTIVATIONS)

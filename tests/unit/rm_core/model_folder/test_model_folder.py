@@ -5,6 +5,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from data_pipeline.encoding.tokenizer import train_tokenizer
 from data_pipeline.errors import CorruptData, MissingInput, RecipeError
 from data_pipeline.storage import from_checked_json
 from rm_core.batches.packed import collate
+from rm_core.model.attention import KERNELS
 from rm_core.model.backbone import load_backbone, read_config
 from rm_core.model.config import HeadConfig, InitModelConfig
 from rm_core.model_folder.folder import load_reward_model, save_reward_model, verify_folder
@@ -70,6 +72,16 @@ def test_a_blank_image_changes_the_reward_of_image_comparisons_only(folder: Path
 def test_a_comparison_over_the_budget_is_named(folder: Path) -> None:
     with pytest.raises(RecipeError, match="token_budget=5"):
         Scorer(str(folder), PackBudget(tokens=5, patches=100)).score(ITEMS)
+
+
+def test_the_kernel_is_the_one_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RecipeError, match="^attention='flex' cannot run here: it needs a CUDA GPU"):
+        Scorer(str(folder), BUDGET, attention="flex")
+    monkeypatch.setitem(KERNELS, "flex", replace(KERNELS["flex"], why_not=lambda *_: ""))
+    plain, other = Scorer(str(folder), BUDGET), Scorer(str(folder), BUDGET, attention="flex")
+    for ours, theirs in zip(plain.score(ITEMS[:2]), other.score(ITEMS[:2]), strict=True):  # it scores on CPUs, slowly
+        assert ours == pytest.approx(theirs, abs=1e-5)
+    assert (plain._model.work.take().kernel, other._model.work.take().kernel) == ("sdpa", "flex")
 
 
 def test_a_changed_byte_is_caught(folder: Path, tmp_path: Path) -> None:

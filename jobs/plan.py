@@ -163,6 +163,7 @@ def _show_time(planned: Planned, config: PlanConfig) -> None:
         f"{config.network_efficiency:.0%} of the links; not measured",
         [
             ("rows of a GPU in a step", f"{time.rows:,}"),
+            ("waiting for the longest row multiplies by", f"{time.straggler:.2f}"),
             ("computing", _seconds(time.compute_s)),
             ("sending", _seconds(time.send_s)),
             ("updating", _seconds(time.update_s)),

@@ -19,6 +19,7 @@ from benchmarks.gpu_step.models import MasterAdamW, cast_backbone, free, new_mod
 from benchmarks.gpu_step.runs import Packed, Padded, Timed, separate_rewards, timed
 from data_pipeline.encoding.encoder import EncodedComparison
 from rm_core.batches.packed import collate
+from rm_core.model import padded_linear
 from rm_core.model.attention import KERNELS
 from rm_core.model.reward_model import RewardModel
 from rm_core.model.running import RECOMPUTE
@@ -39,6 +40,7 @@ class Scale:
         budgets: tokens of a packed row by which activations are recomputed: kept activations fill the memory.
         rows: packed rows of different lengths whose compilations are counted.
         asked_kernels: attention kernels by name, those that cannot run here included.
+        compile_parts: how the runs that compile do so (`train.compile`); ``none``: they are left out.
     """
 
     device: torch.device
@@ -54,6 +56,7 @@ class Scale:
     budgets: dict[str, int]
     rows: int
     asked_kernels: tuple[str, ...] = tuple(KERNELS)
+    compile_parts: str = "none"
 
     def kind(self, num_responses: int, *, side: int | None = None) -> Kind:
         """Comparisons of K responses; `side` in place of this scale's own."""
@@ -192,6 +195,7 @@ def training(scale: Scale, attempt: Callable[[str, Callable[[], Timed]], Timed |
         best = min(done, key=lambda name: done[name].s, default=f"k2_full_{scale.kernels[0]}")
         kernel = best.removeprefix("k2_full_")
         found["k2_selective"] = attempt("k2_selective", partial(bench.packed, pairs, kernel, "selective"))
+        found |= _ladder(bench, pairs, kernel, attempt)
         smallest = min(scale.budgets.values())
         for mode in RECOMPUTE:  # rows of one size: what is kept is all that differs
             name = f"k2_{mode}_equal_rows"
@@ -201,6 +205,20 @@ def training(scale: Scale, attempt: Callable[[str, Callable[[], Timed]], Timed |
         found["k4_padded"] = attempt("k4_padded", partial(bench.padded, fours, fast_tower=True))
         found["k2_transformers"] = attempt("k2_transformers", partial(bench.padded, pairs, fast_tower=False))
     return _training_figures(found, best)
+
+
+def _ladder(
+    bench: "_Bench", pairs: Sequence[EncodedComparison], kernel: str, attempt: Callable[..., Timed | None]
+) -> dict[str, Timed | None]:
+    """One thing after the other, each beside `k2_full` with that kernel: the MLP not padded, parts compiled."""
+    found = {}
+    with bench.unpadded():
+        found["k2_full_unpadded"] = attempt("k2_full_unpadded", partial(bench.packed, pairs, kernel, "full"))
+    if (how := bench.compile_parts) != "none":
+        for mode in ("full", "selective"):
+            name = f"k2_{mode}_compiled"
+            found[name] = attempt(name, partial(bench.packed, pairs, kernel, mode, compile_parts=how))
+    return found
 
 
 def _training_figures(found: dict[str, Timed | None], best: str) -> dict[str, Any]:
@@ -251,11 +269,29 @@ class _Bench:
         self._model = model
         self._optimizer = optimizer
 
+    @property
+    def compile_parts(self) -> str:
+        return self._scale.compile_parts
+
+    @contextmanager
+    def unpadded(self) -> Iterator[None]:
+        """Widths as they are published, on this device."""
+        kind = self._scale.device.type
+        before = padded_linear.MULTIPLES.get(kind)
+        padded_linear.MULTIPLES[kind] = 1
+        try:
+            yield
+        finally:
+            padded_linear.MULTIPLES.pop(kind)
+            padded_linear.MULTIPLES |= {} if before is None else {kind: before}
+
     def packed(
-        self, items: Sequence[EncodedComparison], kernel: str, recompute: str, *, token_budget: int | None = None
-    ) -> Timed:
+        self, items: Sequence[EncodedComparison], kernel: str, recompute: str, *, token_budget: int | None = None,
+        compile_parts: str = "none",
+    ) -> Timed:  # fmt: skip
         """`token_budget` in place of the one that fills the memory with what `recompute` keeps."""
         self._begin()
+        self._model.compile_parts(compile_parts)
         use_kernel(self._model, kernel, self._scale.device)
         self._model.recompute_activations(recompute)
         run = Packed(
@@ -266,6 +302,7 @@ class _Bench:
 
     def padded(self, items: Sequence[EncodedComparison], *, fast_tower: bool) -> Timed:
         self._begin()
+        self._model.compile_parts("none")
         self._model.recompute_activations("none")
         run = Padded(
             model=self._model, comparisons=items, device=self._scale.device, recompute=True, fast_tower=fast_tower,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from rm_core.model.attention import RowAttention
 from rm_core.model.attention.layer import PackedAttention
 from rm_core.model.rotary import Tables, joined, tables_of
-from rm_core.model.running import Running, run_layer
+from rm_core.model.running import Running, run_layer, tracked
 
 __all__ = ["PackedLayer", "RowContext", "run_decoder"]
 
@@ -89,6 +89,6 @@ def run_decoder(
     *layers, last = text.layers
     hidden = embeddings
     for layer in layers:
-        hidden = layer(hidden, row=row)
-    output: Tensor = text.norm(last(hidden, row=row, pooled=pooled))
+        hidden = layer(tracked(layer, hidden), row=row)
+    output: Tensor = text.norm(last(tracked(last, hidden), row=row, pooled=pooled))
     return output

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 from torch.utils.checkpoint import (
     CheckpointPolicy,
@@ -30,7 +31,7 @@ from torch.utils.checkpoint import (
 from rm_core.model import compiled
 from rm_core.model.rotary import Tables
 
-__all__ = ["KEPT_OPERATORS", "RECOMPUTE", "InHalves", "Running", "run_layer"]
+__all__ = ["KEPT_OPERATORS", "RECOMPUTE", "InHalves", "Running", "run_layer", "tracked"]
 
 RECOMPUTE = ("none", "selective", "full")
 """What is made again in the backward pass: nothing, all but products and attention, everything."""
@@ -94,6 +95,18 @@ def run_layer(
     )
     output: Tensor = run(layer, hidden, tables, attend, pooled, _plainly if running.compiled else None)
     return output
+
+
+def tracked(layer: Any, hidden: Tensor) -> Tensor:
+    """What a layer is given, with a gradient where any of its weights has one.
+
+    Below the first layer with adapters nothing may train. DeepSpeed would then take the layer's backward pass for done
+    when it begins, and drop gathered weights; and the compiler would make a graph of its own for that layer.
+    """
+    if hidden.requires_grad or not torch.is_grad_enabled():
+        return hidden
+    trains = any(weight.requires_grad for weight in layer.parameters())
+    return hidden.detach().requires_grad_() if trains else hidden
 
 
 def _run(

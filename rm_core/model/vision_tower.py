@@ -18,7 +18,7 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 from rm_core.batches.vision_indices import Groups, VisionIndices
 from rm_core.model.attention.work import Work
 from rm_core.model.rotary import Tables, rotate, tables_of
-from rm_core.model.running import Running, run_layer
+from rm_core.model.running import Running, run_layer, tracked
 
 __all__ = ["PackedBlock", "PatchProduct", "attend_in_groups", "run_vision_tower", "use_patch_product"]
 
@@ -106,7 +106,7 @@ def run_vision_tower(tower: Any, pixels: Tensor, indices: VisionIndices, running
         whole_frames = indices.order is None or index in tower.fullatt_block_indexes
         groups = indices.frames if whole_frames else indices.windows
         work.block(len(hidden))
-        hidden = block(hidden, groups=groups, tables=tables, running=running)
+        hidden = block(tracked(block, hidden), groups=groups, tables=tables, running=running)
     features: Tensor = tower.merger(hidden)
     return features if indices.back is None else features[indices.back]
 

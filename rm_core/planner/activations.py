@@ -3,25 +3,33 @@
 Counted from the layers as they are run by `rm_core.model.decoder` and `vision_tower`; s bytes of an activation (2 in
 bf16), h hidden size, i width of the MLP, q and k widths of all query and all key heads, for one token of one layer:
 
-    two norms                  2 (4 h + s h + s h + 4)  input in float32, what is scaled, what is given out
+    two norms                  2 (s h + s h + 4)        input, what is given out, the inverse of the root mean square
     queries, keys, values      s (q + 2 k)
     attention's output         s q + 4 heads            with the sums of its softmax
     MLP                        4 s i                    gate, its SiLU, up, their product
 
-The 7B decoder in bf16: 57,352 + 9,216 + 7,280 + 151,552 = 225,400 bytes a token and layer, of which "full"
+The 7B decoder in bf16: 28,680 + 9,216 + 7,280 + 151,552 = 196,728 bytes a token and layer, of which "full"
 checkpointing keeps the layer's input alone, 7,168 bytes, and "selective" also what products and attention give out:
 
     queries, keys, values; attention; its output; gate, up, down    s (q + 2 k) + s q + 4 heads + s h + s (2 i + h)
 
 7,168 + 9,216 + 7,280 + 7,168 + 82,944 = 113,776 bytes. The last layer has no MLP but for the tokens that are pooled.
-Compiled parts keep no more than that. Legend: T tokens, P patches.
+Compiled parts keep no more than that. On CPUs a norm takes the single steps of Transformers, and keeps 4 h in float32
+and s h, what is scaled, in place of its input; on GPUs the tower's MLP is as wide as it is computed
+(`rm_core.model.padded_linear`).
+Legend: T tokens, P patches.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
+from rm_core.model.padded_linear import padded_width
 from rm_core.planner.architecture import Architecture
 from rm_core.planner.setting import Row, Setting
+
+_GPU = torch.device("cuda")
 
 __all__ = ["Activations", "Kept", "activations_of", "decoder_layer", "vision_block"]
 
@@ -86,7 +94,7 @@ class Activations:
 def activations_of(arch: Architecture, setting: Setting, row: Row) -> Activations:
     """Bytes of the activations of `row`."""
     size, recompute = setting.itemsize, setting.recompute
-    layer = decoder_layer(arch.text, size, kernel=setting.kernel)
+    layer = decoder_layer(arch.text, size, kernel=setting.kernel, fused=setting.fused)
     decoder = row.tokens * (arch.text.num_hidden_layers - 1) * layer.of(recompute)
     decoder += row.tokens * layer.of_attention(recompute)
     decoder += row.pooled * (layer.of(recompute) - layer.of_attention(recompute))
@@ -97,17 +105,22 @@ def activations_of(arch: Architecture, setting: Setting, row: Row) -> Activation
     return Activations(inputs=inputs, decoder=decoder, vision=vision, working=max(working, working_vision))
 
 
-def decoder_layer(text: Any, size: int, *, kernel: str) -> Kept:
-    """Of a decoder layer for one token: pre-norm, grouped-query attention, gated MLP."""
+def decoder_layer(text: Any, size: int, *, kernel: str, fused: bool = True) -> Kept:
+    """Of a decoder layer for one token: pre-norm, grouped-query attention, gated MLP.
+
+    Args:
+        fused: norms are one kernel.
+    """
     hidden, queries = text.hidden_size, text.num_attention_heads * _head_dim(text)
     keys = text.num_key_value_heads * _head_dim(text)
-    norm = (4 + 2 * size) * hidden + 4
+    norm = _norm(hidden, size, fused=fused)
     attention = size * (2 * queries + 2 * keys) + 4 * text.num_attention_heads
     if kernel == "sdpa":
         # Keys and values once more for the other responses, and the outputs of the calls before they are joined.
         attention += size * (queries + 2 * keys)
     if text.model_type == "qwen3":  # queries and keys are normalised
-        attention += (4 + size) * (queries + keys)
+        heads = text.num_attention_heads + text.num_key_value_heads
+        attention += size * (queries + keys) + 4 * heads if fused else (4 + size) * (queries + keys)
     mlp = 4 * size * text.intermediate_size
     attended = size * (2 * queries + 2 * keys + hidden) + 4 * text.num_attention_heads
     return Kept(
@@ -120,15 +133,21 @@ def decoder_layer(text: Any, size: int, *, kernel: str) -> Kept:
     )
 
 
-def vision_block(vision: Any, size: int) -> Kept:
-    """Of a block of the tower for one patch: norms, attention of as many key heads as query heads, an MLP."""
+def vision_block(vision: Any, size: int, *, fused: bool = True) -> Kept:
+    """Of a block of the tower for one patch: norms, attention of as many key heads as query heads, an MLP.
+
+    Args:
+        fused: norms are one kernel, and a gated MLP is as wide as a GPU computes it.
+    """
     windowed = hasattr(vision, "window_size")
     width = vision.hidden_size if windowed else vision.embed_dim
-    # RMSNorm works in float32, LayerNorm of Qwen2-VL in the type of its input.
-    norm = (4 + 2 * size) * width if windowed else 2 * size * width
+    # LayerNorm of Qwen2-VL works in the type of its input, and is one kernel everywhere.
+    norm = _norm(width, size, fused=fused) if windowed else 2 * size * width
+    gated = getattr(vision, "intermediate_size", 0)
+    gated = padded_width(gated, _GPU) if fused else gated
     attention = 6 * size * width + 4 * vision.num_heads
-    mlp = 4 * size * vision.intermediate_size if windowed else 2 * size * int(width * vision.mlp_ratio)
-    wide = 2 * vision.intermediate_size if windowed else int(width * vision.mlp_ratio)
+    mlp = 4 * size * gated if windowed else 2 * size * int(width * vision.mlp_ratio)
+    wide = 2 * gated if windowed else int(width * vision.mlp_ratio)
     attended = 5 * size * width + 4 * vision.num_heads
     return Kept(
         whole=2 * norm + attention + mlp,
@@ -143,15 +162,21 @@ def vision_block(vision: Any, size: int) -> Kept:
 def _tower(arch: Architecture, setting: Setting, row: Row) -> tuple[int, int]:
     """Bytes kept of the tower and its merger, and made while one of its blocks is run backward."""
     size, vision = setting.itemsize, arch.vision
-    block = vision_block(vision, size)
+    block = vision_block(vision, size, fused=setting.fused)
     width = block.input // size
-    merger = (4 + 4 * size) * width if hasattr(vision, "window_size") else 4 * size * width
+    stepwise = hasattr(vision, "window_size") and not setting.fused
+    merger = (4 + 4 * size) * width if stepwise else 4 * size * width
     if "vision" not in arch.trained_parts:  # nothing of it is run backward
         return (row.patches * merger if "merger" in arch.trained_parts else 0), row.patches * block.gradients
     kept = vision.depth * block.of(setting.recompute)
     rotary = 2 * 4 * (width // vision.num_heads)
     working = row.patches * block.again(setting.recompute)
     return row.patches * (size * _values(vision) + kept + merger + rotary), working
+
+
+def _norm(width: int, size: int, *, fused: bool) -> int:
+    """RMSNorm: its input and what it gives out; in single steps also both in between, one of them in float32."""
+    return (2 * size if fused else 4 + 2 * size) * width + 4
 
 
 def _values(vision: Any) -> int:

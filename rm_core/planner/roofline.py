@@ -1,29 +1,44 @@
 """Seconds of an optimiser step: what must be computed, sent and updated, at stated shares of what hardware can do.
 
-    compute   FLOPs of the fullest rank's Comparisons x (3 + share recomputed) / (peak x efficiency), and not less than
-              reading the weights for every row takes
+    compute   FLOPs of a rank's Comparisons x straggler factor x (3 + share recomputed) / (peak x efficiency), and not
+              less than reading the weights for every row takes, or launching its kernels
     send      bytes of ZeRO's collectives / (slowest link x efficiency); nothing overlaps, as the engine is configured
     update    30 bytes of GPU memory a weight of the rank's shard; with offload the CPU's Adam, and PCIe
 
 A ring of N ranks sends (N - 1) / N of a tensor for a gather or a scatter, twice that for an all-reduce. By stage:
 1: an all-reduce of gradients and a gather of weights a step; 2: an all-reduce a row (DeepSpeed sums whole buckets on
 all ranks and keeps its part), a gather a step; 3: two gathers and a reduce-scatter a row.
+
+Ranks run their rows in turns, and each turn ends with the costliest row: the straggler factor is the time of a step
+over that with equal rows. It comes from the schedules of the first steps where the data are prepared; else from one
+number, how much the longest Comparison of a step costs.
 Legend: N ranks.
 """
 
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
+from rm_core.packing.plan import PackBudget, Plan
 from rm_core.planner.architecture import Architecture
 from rm_core.planner.config import PlanConfig
 from rm_core.planner.gpus import Gpu
+from rm_core.planner.launches import launches_of_row
 from rm_core.planner.setting import Setting
 from rm_core.planner.workload import Workload
 
-__all__ = ["FILL", "Time", "rows_of_step", "time_of"]
+__all__ = ["FILL", "LONGEST", "Schedule", "Time", "rows_of_step", "schedule_of", "time_of"]
 
 FILL = 0.9
 """Share of a row's budget that whole Comparisons fill. An assumption."""
+LONGEST = 2.88
+"""Cost of a step's longest Comparison over the mean, where lengths are not known: that of 128 Comparisons in the plan
+that `benchmarks.plan` measures, where 64 ranks wait for it by a factor of 1.44 and 8 hardly (1.004)."""
+_PLANNED_STEPS = 4
+"""Steps of known data whose schedules are made."""
 _RECOMPUTED = {"none": 0.0, "selective": 0.0, "full": 1.0}
 """Forward passes' worth of matrix products and attention that run once more: `selective` keeps their outputs."""
 _HBM_SHARE = 0.8
@@ -43,6 +58,7 @@ class Time:
 
     Attributes:
         rows: rows that a rank computes one behind the other.
+        straggler: what waiting for the costliest row of each turn multiplies computing by.
         compute_s, send_s, update_s: parts of the step.
         tokens_s: tokens of all GPUs in a second.
         mfu: model FLOPs utilisation: needed FLOPs of the step / what the GPUs could do in its time.
@@ -54,6 +70,7 @@ class Time:
     """
 
     rows: int
+    straggler: float
     compute_s: float
     send_s: float
     update_s: float
@@ -81,6 +98,44 @@ def rows_of_step(setting: Setting, workload: Workload) -> int:
     return max(1, math.ceil(setting.global_batch / (setting.gpus * max(1, int(a_row)))))
 
 
+class Schedule(NamedTuple):
+    """How a step is spread over the ranks, in the mean.
+
+    Attributes:
+        rows: of a rank.
+        straggler: time of the step's computing over that of equal rows.
+    """
+
+    rows: int
+    straggler: float
+
+
+def schedule_of(setting: Setting, workload: Workload) -> Schedule:
+    """As the training will plan it where the data are prepared, else by the longest Comparison.
+
+    128 Comparisons on 64 GPUs are 2 for each, and one of them may cost 2.88: 1.44 times the mean.
+
+    Raises:
+        RecipeError: a Comparison of the data alone exceeds a budget.
+    """
+    if workload.table is None:
+        return Schedule(rows_of_step(setting, workload), max(1.0, LONGEST * setting.gpus / setting.global_batch))
+    budget = PackBudget(tokens=setting.token_budget, patches=setting.patch_budget)
+    plan = Plan(
+        workload.table, seed=0, global_batch=setting.global_batch, num_steps=_PLANNED_STEPS, budget=budget,
+        unit=workload.unit,
+    )  # fmt: skip
+    costs = [_costs(plan, index, setting.gpus) for index in range(_PLANNED_STEPS)]
+    waited = sum(float(one.max(axis=0).sum()) for one in costs) / sum(float(one.mean(axis=0).sum()) for one in costs)
+    return Schedule(round(sum(one.shape[1] for one in costs) / len(costs)), waited)
+
+
+def _costs(plan: Plan, index: int, gpus: int) -> npt.NDArray[np.float64]:
+    """FLOPs of one step's packs [ranks, turns]."""
+    schedule = plan.schedule(plan.step(index), gpus)
+    return np.array([[pack.cost for pack in packs] for packs in schedule])
+
+
 def time_of(
     arch: Architecture,
     setting: Setting,
@@ -98,8 +153,8 @@ def time_of(
         evaluations: on the held-out split, while it trains.
         evaluated: Comparisons of each, where that is less than the split.
     """
-    rows = rows_of_step(setting, workload)
-    compute_s = _compute_s(arch, setting, workload, gpu, config, rows)
+    rows, straggler = schedule_of(setting, workload)
+    compute_s = _compute_s(arch, setting, workload, gpu, config, rows, straggler)
     send_s = _sent(arch, setting, rows) / (_link(setting, gpu, config) * config.network_efficiency)
     update_s = _update_s(arch, setting, gpu, rows)
     step_s = compute_s + send_s + update_s
@@ -107,6 +162,7 @@ def time_of(
     hours = (steps * step_s + evaluations * evaluation_s) / 3600
     return Time(
         rows=rows,
+        straggler=straggler,
         compute_s=compute_s,
         send_s=send_s,
         update_s=update_s,
@@ -121,11 +177,13 @@ def time_of(
 
 
 def _compute_s(
-    arch: Architecture, setting: Setting, workload: Workload, gpu: Gpu, config: PlanConfig, rows: int
+    arch: Architecture, setting: Setting, workload: Workload, gpu: Gpu, config: PlanConfig, rows: int, straggler: float
 ) -> float:
     passes = 3 + _RECOMPUTED[setting.recompute]
-    fullest = math.ceil(setting.global_batch / setting.gpus) * workload.flops
-    return max(passes * fullest / _rate(setting, gpu, config), rows * passes * _reading_s(arch, setting, gpu))
+    fullest = straggler * setting.global_batch / setting.gpus * workload.flops
+    reading = rows * passes * _reading_s(arch, setting, gpu)
+    launching = rows * launches_of_row(arch, setting.recompute) * gpu.launch_us * 1e-6
+    return max(passes * fullest / _rate(setting, gpu, config), reading, launching)
 
 
 def _rate(setting: Setting, gpu: Gpu, config: PlanConfig) -> float:

@@ -37,6 +37,7 @@ class Setting:
         token_budget, patch_budget: of a packed row.
         pools_all: the head reads all tokens of a response, and not its last one alone.
         global_batch: Comparisons a step.
+        fused: RMSNorms are one kernel and the tower's MLP is padded, as on GPUs.
     """
 
     gpus: int
@@ -50,6 +51,7 @@ class Setting:
     patch_budget: int
     pools_all: bool
     global_batch: int
+    fused: bool = True
 
     @classmethod
     def of(cls, config: TrainConfig, *, gpus: int | None = None) -> Self:

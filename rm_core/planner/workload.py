@@ -27,6 +27,8 @@ class Workload:
         source: where the numbers are from, for people.
         heldout: Comparisons of the held-out split; 0: not known.
         heldout_flops: of a forward pass over all of them.
+        table: of the Comparisons themselves, where they are known.
+        unit: what is counted, as `train.global_batch_unit`.
     """
 
     comparisons: int
@@ -38,6 +40,8 @@ class Workload:
     source: str
     heldout: int = 0
     heldout_flops: float = 0.0
+    table: PlanningTable | None = None
+    unit: str = "comparisons"
 
 
 def assumed_workload(config: PlanConfig, backbone: Any, unit: str = "comparisons") -> Workload:
@@ -84,6 +88,7 @@ def workload_of_data(data: PreparedData, backbone: Any, unit: str = "comparisons
         source=f"{data.folder}, {len(table):,} Comparisons an epoch",
         heldout=len(heldout),
         heldout_flops=float(heldout.cost.sum(dtype=np.float64)),
+        table=table,
     )
     return _shares(whole, int(table.num_pairs.sum(dtype=np.int64))) if unit == "pairs" else whole
 
@@ -98,5 +103,6 @@ def _shares(whole: Workload, pairs: int) -> Workload:
         tokens=whole.tokens * share,
         patches=whole.patches * share,
         flops=whole.flops * share,
+        unit="pairs",
         source=f"{whole.source}, counted by their {pairs:,} pairs",
     )

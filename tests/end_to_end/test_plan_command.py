@@ -27,7 +27,7 @@ def test_what_does_not_fit_is_refused_with_what_does(capsys: pytest.CaptureFixtu
     assert main(["plan", "scale/7b_zero3", "plan.gpus=4"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "needs 55.5 GB on each GPU, and a100-40gb has 42. What fits: plan.gpus=8; or " in captured.err
+    assert "needs 55.0 GB on each GPU, and a100-40gb has 42. What fits: plan.gpus=8; or " in captured.err
     assert main(["plan", "scale/7b_zero3", "plan.gpus=4", "plan.gpus=8"]) == 0
 
 
@@ -60,3 +60,4 @@ def test_prepared_data_is_counted(workplace: Workplace) -> None:
     out = workplace.run("plan", "plan.gpu=l40s-48gb")
     assert re.search(r"Data: .*shards, [1-9]\d* Comparisons an epoch", out)
     assert "assumed in the section plan" not in out
+    assert re.search(r"waiting for the longest row multiplies by\W+1\.\d\d", out)

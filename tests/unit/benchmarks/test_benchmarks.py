@@ -26,6 +26,7 @@ from benchmarks.train_step.records import CASES, sample
 from benchmarks.train_step.sides import ModelSize
 from benchmarks.train_step.turns import SIDES, Given, in_steps, side_called, take_turn, worker
 from data_pipeline.encoding.encoder import EncodedComparison
+from rm_core.model import compiled
 from rm_core.model.backbone import load_backbone
 from rm_core.model.config import HeadConfig
 from rm_core.model.reward_model import RewardModel
@@ -239,10 +240,24 @@ def test_gpu_equality_and_compilations(scale: Scale) -> None:
 
 
 def test_gpu_training_has_figures_of_every_run(scale: Scale) -> None:
-    session = gpu_step.Session(600)
-    found = gpu_step.measure(scale, session, ("training", "large"))
+    kept: list[int] = []
+    session = gpu_step.Session(600, lambda figures: kept.append(len(figures)))
+    found = gpu_step.measure(scale, session, ("micro", "training", "large"))
+    assert len(kept) == 3 and kept == sorted(set(kept)), "each part is kept as it ends"
+    assert all(
+        found[f"{name}_us"] > 0 for name in ("mlp_3420", "mlp_3456", "patch_product", "norm", "rotation", "gate")
+    )
     equal = [f"k2_{mode}_equal_rows" for mode in RECOMPUTE]
-    runs = ("k2_full_sdpa", "k2_selective", *equal, "k4_full", "k2_padded", "k4_padded", "k2_transformers")
+    runs = (
+        "k2_full_sdpa",
+        "k2_full_unpadded",
+        "k2_selective",
+        *equal,
+        "k4_full",
+        "k2_padded",
+        "k4_padded",
+        "k2_transformers",
+    )
     for name in (*runs, "large_without_optimizer"):
         assert found[f"{name}_tokens_per_s"] > 0
     assert {found[f"{name}_rows"] for name in equal} == {1}
@@ -250,6 +265,14 @@ def test_gpu_training_has_figures_of_every_run(scale: Scale) -> None:
     assert found["ratio_k2"] == pytest.approx(found["k2_padded_s"] / found["k2_full_sdpa_s"])
     assert found["ratio_k4"] == pytest.approx(found["k4_padded_s"] / found["k4_full_s"])
     assert {"kernel", "ratio_k2_transformers"} <= found.keys()
+
+
+@pytest.mark.drill
+def test_compiled_runs_have_figures_too(scale: Scale, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "BACKEND", "aot_eager")
+    found = gpu_step.measure(replace(scale, compile_parts="parts"), gpu_step.Session(600), ("micro", "training"))
+    assert found["norm_compiled_us"] > 0
+    assert min(found["k2_full_compiled_s"], found["k2_selective_compiled_s"]) > 0
 
 
 def test_ways_to_recompute_are_compared_at_equal_rows_only() -> None:

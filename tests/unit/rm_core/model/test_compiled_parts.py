@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from separate_rows import gradients
 from torch._dynamo.utils import counters
 from torch.utils.flop_counter import FlopCounterMode
 from toys import toy_comparison, toy_image, toy_reward_model
@@ -45,6 +44,13 @@ def rows_of(model: RewardModel) -> list[PackedBatch]:
     rows = [collate(row, row_format=model.row_format) for row in items]
     assert len({row.num_tokens for row in rows}) == 3
     return rows
+
+
+def gradients(model: RewardModel, loss: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Of every weight that trains."""
+    model.zero_grad()
+    loss.backward()
+    return {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
 
 
 def check(model: RewardModel, rows: list[PackedBatch]) -> None:

@@ -17,6 +17,7 @@ from rm_core.model.backbone import new_backbone
 from rm_core.model.config import HeadConfig
 from rm_core.model.reward_model import RewardModel
 from rm_core.model.rotary import Tables, joined, rotate, tables_of
+from rm_core.planner.launches import BLOCK, LAYER
 
 _FREE = {"detach", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "_unsafe_view"}
 
@@ -72,6 +73,7 @@ def test_launches_of_a_layer_and_a_block_stay_in_their_budget(monkeypatch: pytes
     found = {"layer": tuple(b - a for a, b in zip(base, layer, strict=True))}
     found["block"] = tuple(b - a for a, b in zip(base, block, strict=True))
     assert found == {"layer": (20, 55), "block": (16, 46)}
+    assert found == {"layer": LAYER[:2], "block": BLOCK[:2]}, "the planner counts with these"
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -33,6 +33,7 @@ def test_planned_peaks_are_within_a_tenth_of_the_measured(name: str) -> None:
     tokens = -(-FIGURES[f"{name}_tokens"] // TILE) * TILE
     config = replace(train_config(case, on_gpu=True), token_budget=tokens, patch_budget=case.comparisons * PATCHES)
     backbone = backbone_config(case.shape, vocab_size=151_665, special_ids=SPECIAL_IDS)
-    memory = memory_of(architecture_of(backbone, config), Setting.of(config))
+    memory = memory_of(architecture_of(backbone, config), replace(Setting.of(config), fused=False))
+    # What was measured ran norms in single steps and an MLP that was not padded.
     assert memory.peak / 1e9 == pytest.approx(FIGURES[f"{name}_measured_gb"], rel=0.1)
     assert memory.needed / 1e9 > FIGURES[f"{name}_reserved_gb"]

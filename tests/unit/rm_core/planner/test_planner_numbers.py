@@ -3,14 +3,18 @@
 from dataclasses import replace
 
 import pytest
+from toys import toy_comparison
 
 from data_pipeline.errors import RecipeError
-from rm_core.model.flops import Flops
+from rm_core.model.flops import Flops, cost_model
+from rm_core.packing.plan import PackBudget, Plan
+from rm_core.packing.sizes import PlanningTable
 from rm_core.planner.architecture import architecture_of, config_of_shape
 from rm_core.planner.config import PlanConfig, check_plan_config
 from rm_core.planner.gpus import GPUS
+from rm_core.planner.launches import launches_of_row
 from rm_core.planner.propose import best_setting
-from rm_core.planner.roofline import rows_of_step, time_of
+from rm_core.planner.roofline import rows_of_step, schedule_of, time_of
 from rm_core.planner.setting import Setting
 from rm_core.planner.states import states_of
 from rm_core.planner.workload import assumed_workload
@@ -90,6 +94,36 @@ def test_an_evaluation_by_hand() -> None:
     rows = rows_of_step(replace(setting, global_batch=1200), workload)
     assert sharded.evaluation_s - time.evaluation_s == pytest.approx(rows * 7 / 8 * 2 * P / 450e9)
     assert time_of(ARCH, setting, assumed, H100, config, steps=1, evaluations=1).evaluation_s == 0.0, "not known"
+
+
+def test_ranks_wait_for_the_longest_comparison() -> None:
+    """Where its length is not known, by one number; where it is, by the schedule of the ranks."""
+    workload = assumed_workload(PlanConfig(), BACKBONE)
+    at = {gpus: schedule_of(replace(EIGHT, gpus=gpus), workload).straggler for gpus in (8, 64, 128, 256)}
+    assert at == pytest.approx({8: 1, 64: 1.44, 128: 2.88, 256: 5.76})
+    items = [toy_comparison(seed, prefix_text=seed) for seed in range(24)]
+    table = PlanningTable.from_comparisons(items, cost_model(BACKBONE))
+    known = replace(workload, table=table)
+    small = replace(EIGHT, gpus=2, global_batch=8, token_budget=64)
+    plan = Plan(table, seed=0, global_batch=8, num_steps=4, budget=PackBudget(tokens=64, patches=small.patch_budget))
+    steps = [plan.schedule(plan.step(index), 2) for index in range(4)]
+    turns = [turn for step in steps for turn in zip(*step, strict=True)]
+    slowest = sum(max(pack.cost for pack in turn) for turn in turns)
+    found = schedule_of(small, known)
+    assert found.straggler == pytest.approx(2 * slowest / sum(pack.cost for turn in turns for pack in turn))
+    assert 1 < found.straggler < schedule_of(replace(small, gpus=8), known).straggler
+    assert found.rows == round(len(turns) / 4) > 1
+
+
+def test_rows_with_little_to_compute_wait_for_their_launches() -> None:
+    assert launches_of_row(ARCH, "none") == 28 * (20 + 55) + 32 * (16 + 46) == 4084
+    assert launches_of_row(ARCH, "selective") - 4084 == 28 * (20 - 8) + 32 * (16 - 6)
+    assert launches_of_row(ARCH, "full") - 4084 == 28 * 20 + 32 * 16
+    config, fast = PlanConfig(), replace(H100, launch_us=0.0)
+    workload = replace(assumed_workload(config, BACKBONE), flops=1e9)
+    plain, slow = (time_of(ARCH, EIGHT, workload, gpu, config, steps=1) for gpu in (fast, H100))
+    assert slow.compute_s == pytest.approx(4 * (4084 + 28 * 20 + 32 * 16) * 25e-6)
+    assert plain.compute_s < slow.compute_s
 
 
 def test_stages_send_what_they_send() -> None:

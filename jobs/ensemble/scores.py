@@ -18,7 +18,7 @@ from data_pipeline.filtering.groups import content_keys
 from data_pipeline.storage import join, parent_of
 from jobs.ensemble.members import FoundMember
 from jobs.ensemble.parts import Parts
-from jobs.evaluate.scoring_actors import ScoringJob, collect, scored_rows
+from jobs.evaluate.scoring_actors import ScoringJob, ScoringPool, collect
 from jobs.recipe.schema import Recipe
 from jobs.registry.registry import ModelRegistry
 from jobs.runtime.ray_session import open_cluster
@@ -119,8 +119,9 @@ def _score(recipe: Recipe, member: FoundMember, parts: Parts, cluster: ClusterIn
     chunks = [rows[start : start + _CHUNK].tolist() for start in range(0, len(rows), _CHUNK)]
     place = kept_manifest_url(member.data.folder, member.data.manifest.address)
     job = ScoringJob(model=member.given, token_budget=config.token_budget, patch_budget=config.patch_budget, data=place)
-    found = scored_rows(job, cluster, chunks, blank_images=False) if chunks else ()
-    scored = collect(f"score by {name}", len(rows), found)
+    with ScoringPool(job, recipe.cluster, cluster) as pool:
+        found = pool.rows(chunks, blank_images=False) if chunks else ()
+        scored = collect(f"score by {name}", len(rows), found)
     named = _renamed(scored, asked)
     write_scored(_own_file(recipe, member), named, _own_origin(recipe, member, asked))
     return named

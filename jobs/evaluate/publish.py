@@ -16,7 +16,7 @@ from jobs.pages.formats import ends, signed, signed_ends
 from jobs.pages.plots.run import bars_png
 from jobs.pages.suite_report import SuiteView
 from jobs.recipe.schema import Recipe
-from jobs.runtime.terminal import table
+from jobs.runtime.terminal import say, table
 from jobs.tracking.tracker import Tracker
 from rm_core.evaluation.diagnostics.diagnose import Diagnostics
 from rm_core.evaluation.failures import Failure
@@ -26,6 +26,7 @@ from rm_core.scoring.scored_file import SCORED_FILE
 __all__ = ["SplitResult", "facts_of", "publish", "tracked"]
 
 ACCURACY_PLOT = "plots/accuracy.png"
+_WHOLE = "whole"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,13 +89,24 @@ def tracked(evaluation: Evaluation) -> Iterator[Tracker]:
 
 
 def log(tracker: Tracker, evaluation: Evaluation, data: PreparedData, result: SplitResult) -> None:
-    """Numbers, files, charts and the table of the run's page."""
+    """Numbers, files, charts and the table of the run's page.
+
+    What was not held out has names of its own. A part of a split takes the place of another part only: a run that has
+    the numbers of the whole split keeps them.
+    """
     recipe, config, report = evaluation.recipe, evaluation.config, result.report
-    tracker.log_evaluation(report.numbers() | result.diagnostics.numbers())
-    for name in ("report.json", "report.html", SCORED_FILE):
-        tracker.log_file(join(config.output, name), "evaluation")
+    name = "eval" if config.split == "heldout" else f"eval_{config.split}"
+    known, measured_on = tracker.tag(f"{name}.measured_on"), _measured_on(evaluation, data, report)
+    if known.startswith(_WHOLE) and not measured_on.startswith(_WHOLE):
+        say(f"the run keeps its numbers, which are of the {known}; those of the {measured_on} are in {config.output}")
+        return
+    tracker.log_evaluation(report.numbers() | result.diagnostics.numbers(), name)
+    folder = "evaluation" if config.split == "heldout" else f"evaluation_{config.split}"
+    for file in ("report.json", "report.html", SCORED_FILE):
+        tracker.log_file(join(config.output, file), folder)
     title = f"{recipe.name}, split {config.split}"
-    tracker.log_bytes(bars_png(title, {name: _bar(group) for name, group in groups_of(report).items()}), ACCURACY_PLOT)
+    picture = ACCURACY_PLOT if config.split == "heldout" else ACCURACY_PLOT.replace(".png", f"_{config.split}.png")
+    tracker.log_bytes(bars_png(title, {group: _bar(one) for group, one in groups_of(report).items()}), picture)
     tracker.log_dataset(
         name=f"{recipe.name} {config.split}",
         fingerprint=data.manifest.fingerprint,
@@ -107,7 +119,20 @@ def log(tracker: Tracker, evaluation: Evaluation, data: PreparedData, result: Sp
         },
         context="evaluation",
     )
-    tracker.describe(results_table(report), f"Split {config.split} of {recipe.evaluate.data}")
+    heading = f"Split {config.split} of {recipe.evaluate.data}"
+    tracker.describe(f"{results_table(report)}\n\nMeasured on the {measured_on}.", heading)
+    tracker.set_tags({f"{name}.measured_on": measured_on})
+
+
+def _measured_on(evaluation: Evaluation, data: PreparedData, report: EvaluationReport) -> str:
+    """What the numbers are of, and how sure they are: "whole split heldout: 344 Comparisons in 226 groups, ..."."""
+    config, accuracy = evaluation.config, report.overall.accuracy
+    size = len(data.split_indices(config.split or ""))
+    kind = _WHOLE if report.num_comparisons == size else f"first {report.num_comparisons:,} of {size:,} of"
+    return (
+        f"{kind} split {config.split}: {report.num_comparisons:,} Comparisons in {report.num_groups:,} groups, "
+        f"{accuracy.num_pairs:,} pairs; accuracy {ends(accuracy.interval)}"
+    )
 
 
 def groups_of(report: EvaluationReport) -> dict[str, Group]:

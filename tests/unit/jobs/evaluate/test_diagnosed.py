@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from html_pages import PageReader
 from local_pool import LocalPool
+from mlflow import MlflowClient
 from prepared_toys import ToyData, ToyRow, scene, toy_comparison, write_toy
 from served_toys import write_export
 from suite_toys import write_suite
@@ -121,3 +122,19 @@ def test_one_page_of_one_model_has_all_of_it(place: Path, monkeypatch: pytest.Mo
     assert page.fetching == []
     files = {file.name for file in (place / "all/suites").glob("*.jsonl")}
     assert files == {f"{SUITE}.jsonl", *(f"{SUITE}.{probe}.jsonl" for probe in PROBES)}
+
+
+def test_the_newest_whole_split_is_shown_in_the_run(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part first, then all, then a part again: the run has the numbers of all."""
+    monkeypatch.setattr(evaluate, "ScoringPool", LocalPool)
+    monkeypatch.setattr(evaluate, "group_names", lambda _, rows: [str(row) for row in rows])
+    for limit in (7, None, 9):
+        evaluate.run(recipe_in(place, "newest", limit=limit))
+    report = json.loads((place / "newest/report.json").read_text())
+    assert report["num_comparisons"] == 9  # the folder has the newest
+    client = MlflowClient(tracking_uri=f"sqlite:///{place}/mlflow.db")
+    state = json.loads((place / "newest/job_state.json").read_text())
+    run = client.get_run(state["mlflow_run_id"])
+    assert len(client.get_metric_history(run.info.run_id, "eval/accuracy")) == 2
+    assert run.data.tags["eval.measured_on"].startswith(f"whole split heldout: {ROWS} Comparisons in {ROWS} groups, ")
+    assert not [name for name in run.data.metrics if "num_" in name or name.endswith(("_low", "_high"))]

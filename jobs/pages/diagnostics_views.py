@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from jobs.pages.formats import Row, interval, percent, signed, signed_ends
 from rm_core.evaluation.diagnostics.diagnose import Diagnostics
+from rm_core.evaluation.diagnostics.names import PICTURE_PROBES
 from rm_core.evaluation.diagnostics.probes import ProbeCheck
 from rm_core.evaluation.diagnostics.rules import RuleCheck
 from rm_core.evaluation.results import Share
@@ -79,8 +80,19 @@ def diagnostics_view(found: Diagnostics) -> DiagnosticsView:
 
 
 def warnings_of(found: Diagnostics) -> list[str]:
-    """A sentence for each shortcut that explains the score."""
-    return [_warning(name, found) for name in found.shortcuts]
+    """A sentence for each shortcut that explains the score, one for all changes of pictures."""
+    pictures = [name for name in found.shortcuts if name in PICTURE_PROBES]
+    said = [_pictures(pictures, found)] if pictures else []
+    return [_warning(name, found) for name in found.shortcuts if name not in pictures] + said
+
+
+def _pictures(names: Sequence[str], found: Diagnostics) -> str:
+    probes = [found.probes[name] for name in names]
+    after = ", ".join(f"with {_PROBES[probe.name]} it is {_told(probe.after)}" for probe in probes)
+    return (
+        f"Pictures play little part in this score: {after}, with their own {_told(probes[0].before)}. More than half "
+        "of what it has over chance needs no picture."
+    )
 
 
 def _warning(name: str, found: Diagnostics) -> str:
@@ -101,11 +113,6 @@ def _warning(name: str, found: Diagnostics) -> str:
             f"one and is right in {_told(against)} of the pairs."
         )
     probe = found.probes[name]
-    if probe.only_worse is None and probe.only_better is None:
-        return (
-            f"Pictures play little part in this score: with {_PROBES[name]} it is {_told(probe.after)}, with their own "
-            f"{_told(probe.before)}. More than half of what it has over chance needs no picture."
-        )
     return (
         f"Form explains this score, {_PROBES[name]}: where only the worse answer of a pair is changed, the model is "
         f"right in {_told(probe.only_worse)} of the pairs, and where only the better one is, in "

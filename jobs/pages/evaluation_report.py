@@ -122,8 +122,8 @@ def _cards(report: EvaluationReport) -> list[Card]:
         *cards[1:],
         Card(name="Longer answer wins", value=percent(length_only.value), note=interval(length_only.interval)),
         Card(
-            name="Accuracy over that",
-            value=f"{signed(100 * over.value, 1)} points",
+            name="Points over that",
+            value=signed(100 * over.value, 1),
             note=signed_ends(_points(over.interval), 1),
             style="bad" if over.value < 0 else "",
         ),

@@ -59,7 +59,7 @@ def test_each_shortcut_has_its_sentence() -> None:
         scored, {"shuffled_images": blind, "polite_sentence": polite, "reversed_answers": turned}, RESAMPLING
     )
     assert found.shortcuts == ("first", "shuffled_images", "polite_sentence")
-    place, pictures, form = warnings_of(found)
+    place, form, pictures = warnings_of(found)
     assert place.startswith("Place explains this score: where the last answer is the better one")
     assert pictures.startswith("Pictures play little part in this score: with pictures of another item it is ")
     assert form.startswith("Form explains this score, answers with a polite sentence: where only the worse answer of a")

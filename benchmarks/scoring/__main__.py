@@ -84,7 +84,7 @@ def figures_of(
 
 def run_case(case: Case, size: ModelSize, sides: Mapping[str, Scores], options: argparse.Namespace) -> dict[str, Any]:
     """Read the case's records and measure all sides on a sample of them that is padded as all are."""
-    pool = encoded_pool(case, Path(options.data), load_tokenizer(options.tokenizer), size=8 * options.items)
+    pool = encoded_pool(case, Path(options.data), load_tokenizer(options.tokenizer), size=16 * options.items)
     chosen = as_padded_as(pool, sample(pool, options.items), seed=options.seed)
     return {"pool": len(pool), **figures_of(measure(sides, chosen, options.turns), chosen, size)}
 
@@ -105,7 +105,7 @@ def options_of(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.scoring", description="Scoring of real records, packed against padded rows."
     )
-    parser.add_argument("--quick", action="store_true", help="3 turns of 16 Comparisons a case")
+    parser.add_argument("--quick", action="store_true", help="3 turns of 8 Comparisons a case")
     parser.add_argument("--data", default=default, help="folder of real data, default $BASEREWARD_REAL_DATA")
     parser.add_argument("--tokenizer", help="folder with tokenizer.json, default DATA/../tokenizers/qwen2_5")
     parser.add_argument("--shape", default="mid", help="size of the model, default mid")
@@ -117,7 +117,7 @@ def options_of(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", help="a file for the JSON object, with command and hardware")
     options = parser.parse_args(argv)
     if options.quick:
-        options.items, options.turns = 16, 3
+        options.items, options.turns = 8, 3
     return options
 
 

@@ -61,7 +61,8 @@ class Diagnostics:
 
     def numbers(self) -> dict[str, float]:
         """Accuracies after each probe, under flat names for a tracker."""
-        return {f"{name}_accuracy": probe.after.value for name, probe in self.probes.items() if name != _BLANK}
+        names = {name: name for name in self.probes} | {_BLANK: "blank_image"}  # as a report calls it
+        return {f"{names[name]}_accuracy": probe.after.value for name, probe in self.probes.items()}
 
 
 def diagnose(

@@ -14,6 +14,7 @@ from served_toys import write_export
 from suite_toys import write_suite
 
 from data_pipeline.dataset.prepared import PreparedData
+from data_pipeline.errors import MissingInput
 from jobs.evaluate import evaluate, probes
 from jobs.evaluate.prepare import Evaluation, prepare
 from jobs.evaluate.scoring_actors import ScoringJob
@@ -125,10 +126,13 @@ def test_one_page_of_one_model_has_all_of_it(place: Path, monkeypatch: pytest.Mo
 
 
 def test_the_newest_whole_split_is_shown_in_the_run(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A part first, then all, then a part again: the run has the numbers of all."""
+    """A part first, beside a suite that fails, then all, then a part again: the run has the numbers of all."""
     monkeypatch.setattr(evaluate, "ScoringPool", LocalPool)
     monkeypatch.setattr(evaluate, "group_names", lambda _, rows: [str(row) for row in rows])
-    for limit in (7, None, 9):
+    with pytest.raises(MissingInput, match="a picture of row 0"):
+        evaluate.run(recipe_in(place, "newest", limit=7, suites=[SUITE], suite_root=f"{place}/root"))
+    assert json.loads((place / "newest/report.json").read_text())["num_comparisons"] == 7
+    for limit in (None, 9):
         evaluate.run(recipe_in(place, "newest", limit=limit))
     report = json.loads((place / "newest/report.json").read_text())
     assert report["num_comparisons"] == 9  # the folder has the newest

@@ -90,7 +90,8 @@ def test_labels_that_need_no_picture_are_found(seed: int) -> None:
     blind = [Probed(tuple(reward + 0.01 for reward in one.rewards)) for one in scored]
     assert found(scored, {"shuffled_images": blind}).shortcuts == ("shuffled_images",)
     blank = [replace(one, blank_rewards=probed.rewards) for one, probed in zip(scored, blind, strict=True)]
-    assert found(blank).shortcuts == ("blank_images",)
+    diagnosed = found(blank)
+    assert (diagnosed.shortcuts, [*diagnosed.numbers()]) == (("blank_images",), ["blank_image_accuracy"])
 
 
 @pytest.mark.parametrize("name", ["polite_sentence", "markdown_stripped"])

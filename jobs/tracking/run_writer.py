@@ -171,7 +171,9 @@ class RunWriter:
             group: another one, for what was not held out.
         """
         charts = {name: value for name, value in numbers.items() if not _is_beside_a_number(name)}
-        self._log_newest({f"{group}/{grouped_name(name).removeprefix('eval/')}": value for name, value in charts.items()})
+        self._log_newest(
+            {f"{group}/{grouped_name(name).removeprefix('eval/')}": value for name, value in charts.items()}
+        )
 
     def log_suite(self, suite: str, numbers: Mapping[str, float]) -> None:
         """Log the numbers of a published benchmark below ``suite/NAME/``, as `log_evaluation` does."""

@@ -71,9 +71,9 @@ CASES = (
 """Groups of 3, 4 and 5 captions, 4.0 on average; text from dialogues with short and instructions with long answers."""
 
 
-def missing_files(data: Path) -> list[Path]:
+def missing_files(data: Path, cases: Sequence[Case] = CASES) -> list[Path]:
     """Files of the cases that are not below `data`."""
-    paths = [data / source.path for case in CASES for source in case.sources]
+    paths = [data / source.path for case in cases for source in case.sources]
     return [path for path in paths if not path.is_file()]
 
 

@@ -18,7 +18,7 @@ from data_pipeline.filtering.groups import content_keys
 from data_pipeline.storage import join, parent_of
 from jobs.ensemble.members import FoundMember
 from jobs.ensemble.parts import Parts
-from jobs.evaluate.scoring_actors import ScoringJob, collect, scored_rows
+from jobs.evaluate.scoring_actors import ScoringJob, ScoringPool, collect
 from jobs.recipe.schema import Recipe
 from jobs.registry.registry import ModelRegistry
 from jobs.runtime.ray_session import open_cluster
@@ -125,8 +125,9 @@ def _score(recipe: Recipe, member: FoundMember, parts: Parts, cluster: ClusterIn
         attention=config.attention,
         data=place,
     )
-    found = scored_rows(job, cluster, chunks, blank_images=False) if chunks else ()
-    scored = collect(f"score by {name}", len(rows), found)
+    with ScoringPool(job, recipe.cluster, cluster) as pool:
+        found = pool.rows(chunks, blank_images=False) if chunks else ()
+        scored = collect(f"score by {name}", len(rows), found)
     named = _renamed(scored, asked)
     write_scored(_own_file(recipe, member), named, _own_origin(recipe, member, asked))
     return named

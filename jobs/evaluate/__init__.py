@@ -1,7 +1,8 @@
 """Rewards of held-out Comparisons (`evaluate`) and of your own records (`score`), and two models compared (`compare`).
 
-evaluate          the command: prepare -> score the split -> publish; then the suites
+evaluate          the command: prepare -> score the split, its probes and the suites -> publish
 prepare           model verified, data opened
+probes            the split again with every picture, answer or prompt changed
 publish           report, MLflow, terminal
 suites            published benchmarks: rewards of all their rows, by a model or given, and what they are worth
 publish_suites    suites.json, suites.md, the page, MLflow, terminal

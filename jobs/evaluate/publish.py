@@ -2,38 +2,63 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from data_pipeline.dataset.prepared import PreparedData
+from data_pipeline.inspection.samples import Sample
 from data_pipeline.shown import markdown
 from data_pipeline.storage import exists, join, parent_of
 from jobs.evaluate.prepare import Evaluation
+from jobs.pages.diagnostics_views import warnings_of
 from jobs.pages.evaluation_report import write_report
+from jobs.pages.failure_views import failure_views
 from jobs.pages.formats import ends, signed, signed_ends
 from jobs.pages.plots.run import bars_png
 from jobs.pages.suite_report import SuiteView
 from jobs.recipe.schema import Recipe
-from jobs.runtime.terminal import table
+from jobs.runtime.terminal import say, table
 from jobs.tracking.tracker import Tracker
+from rm_core.evaluation.diagnostics.diagnose import Diagnostics
+from rm_core.evaluation.failures import Failure
 from rm_core.evaluation.results import EvaluationReport, Group
 from rm_core.scoring.scored_file import SCORED_FILE
 
-__all__ = ["facts_of", "publish", "tracked", "write_page"]
+__all__ = ["SplitResult", "facts_of", "publish", "tracked"]
 
 ACCURACY_PLOT = "plots/accuracy.png"
+_WHOLE = "whole"
 
 
-def publish(evaluation: Evaluation, data: PreparedData, report: EvaluationReport) -> None:
-    """Write the report, log it, and show the headline numbers."""
-    write_page(evaluation, report)
+@dataclass(frozen=True, kw_only=True)
+class SplitResult:
+    """What is known of a split."""
+
+    report: EvaluationReport
+    diagnostics: Diagnostics
+    failures: Sequence[Failure]
+    """The worst ones."""
+    samples: Sequence[Sample]
+    """Texts and pictures of each of them."""
+
+
+def publish(evaluation: Evaluation, data: PreparedData, result: SplitResult, suites: Sequence[SuiteView] = ()) -> None:
+    """Write the report, log it, and show the headline numbers.
+
+    Args:
+        suites: published benchmarks that were measured too, for the page.
+    """
+    write_report(
+        evaluation.config.output,
+        result.report,
+        title=f"Evaluation of {evaluation.recipe.name}",
+        facts=facts_of(evaluation),
+        diagnostics=result.diagnostics,
+        failures=failure_views(result.failures, result.samples),
+        suites=suites,
+    )
     with tracked(evaluation) as tracker:
-        log(tracker, evaluation, data, report)
-    show(evaluation.recipe, report)
-
-
-def write_page(evaluation: Evaluation, report: EvaluationReport, suites: Sequence[SuiteView] = ()) -> None:
-    """Write report.json and report.html, the page with suites where some were measured."""
-    title = f"Evaluation of {evaluation.recipe.name}"
-    write_report(evaluation.config.output, report, title=title, facts=facts_of(evaluation), suites=suites)
+        log(tracker, evaluation, data, result)
+    show(evaluation.recipe, result.report, warnings_of(result.diagnostics))
 
 
 def facts_of(evaluation: Evaluation) -> dict[str, str]:
@@ -63,14 +88,25 @@ def tracked(evaluation: Evaluation) -> Iterator[Tracker]:
     tracker.finish()
 
 
-def log(tracker: Tracker, evaluation: Evaluation, data: PreparedData, report: EvaluationReport) -> None:
-    """Numbers, files, charts and the table of the run's page."""
-    recipe, config = evaluation.recipe, evaluation.config
-    tracker.log_evaluation(report.numbers())
-    for name in ("report.json", "report.html", SCORED_FILE):
-        tracker.log_file(join(config.output, name), "evaluation")
+def log(tracker: Tracker, evaluation: Evaluation, data: PreparedData, result: SplitResult) -> None:
+    """Numbers, files, charts and the table of the run's page.
+
+    What was not held out has names of its own. A part of a split takes the place of another part only: a run that has
+    the numbers of the whole split keeps them.
+    """
+    recipe, config, report = evaluation.recipe, evaluation.config, result.report
+    name = "eval" if config.split == "heldout" else f"eval_{config.split}"
+    known, measured_on = tracker.tag(f"{name}.measured_on"), _measured_on(evaluation, data, report)
+    if known.startswith(_WHOLE) and not measured_on.startswith(_WHOLE):
+        say(f"the run keeps its numbers, which are of the {known}; those of the {measured_on} are in {config.output}")
+        return
+    tracker.log_evaluation(report.numbers() | result.diagnostics.numbers(), name)
+    folder = "evaluation" if config.split == "heldout" else f"evaluation_{config.split}"
+    for file in ("report.json", "report.html", SCORED_FILE):
+        tracker.log_file(join(config.output, file), folder)
     title = f"{recipe.name}, split {config.split}"
-    tracker.log_bytes(bars_png(title, {name: _bar(group) for name, group in groups_of(report).items()}), ACCURACY_PLOT)
+    picture = ACCURACY_PLOT if config.split == "heldout" else ACCURACY_PLOT.replace(".png", f"_{config.split}.png")
+    tracker.log_bytes(bars_png(title, {group: _bar(one) for group, one in groups_of(report).items()}), picture)
     tracker.log_dataset(
         name=f"{recipe.name} {config.split}",
         fingerprint=data.manifest.fingerprint,
@@ -83,7 +119,20 @@ def log(tracker: Tracker, evaluation: Evaluation, data: PreparedData, report: Ev
         },
         context="evaluation",
     )
-    tracker.describe(results_table(report), f"Split {config.split} of {recipe.evaluate.data}")
+    heading = f"Split {config.split} of {recipe.evaluate.data}"
+    tracker.describe(f"{results_table(report)}\n\nMeasured on the {measured_on}.", heading)
+    tracker.set_tags({f"{name}.measured_on": measured_on})
+
+
+def _measured_on(evaluation: Evaluation, data: PreparedData, report: EvaluationReport) -> str:
+    """What the numbers are of, and how sure they are: "whole split heldout: 344 Comparisons in 226 groups, ..."."""
+    config, accuracy = evaluation.config, report.overall.accuracy
+    size = len(data.split_indices(config.split or ""))
+    kind = _WHOLE if report.num_comparisons == size else f"first {report.num_comparisons:,} of {size:,} of"
+    return (
+        f"{kind} split {config.split}: {report.num_comparisons:,} Comparisons in {report.num_groups:,} groups, "
+        f"{accuracy.num_pairs:,} pairs; accuracy {ends(accuracy.interval)}"
+    )
 
 
 def groups_of(report: EvaluationReport) -> dict[str, Group]:
@@ -111,8 +160,8 @@ def results_table(report: EvaluationReport) -> str:
     return "\n".join(lines)
 
 
-def show(recipe: Recipe, report: EvaluationReport) -> None:
-    """The headline numbers for the terminal."""
+def show(recipe: Recipe, report: EvaluationReport, warnings: Sequence[str] = ()) -> None:
+    """The headline numbers for the terminal, and the shortcuts that explain them."""
     overall, over = report.overall.accuracy, report.overall.over_length
     rows = [
         ("Comparisons", f"{report.num_comparisons:,} in {report.num_groups:,} groups"),
@@ -123,5 +172,6 @@ def show(recipe: Recipe, report: EvaluationReport) -> None:
     if report.blank_images is not None:
         rows.append(("image part", f"{report.blank_images.real.value:.3f}"))
         rows.append(("image part, images blanked", f"{report.blank_images.blank.value:.3f}"))
+    rows += [("WARNING", warning) for warning in warnings]
     rows.append(("report", join(recipe.evaluate.output, "report.html")))
     table(f"Evaluation of {recipe.name}, split {recipe.evaluate.split}", rows)

@@ -2,7 +2,7 @@
 
 ``suites.json``   every number, with what it was measured on
 ``suites.md``     each suite in the layout of its papers, ours above the published rows
-``report.html``   the evaluation's page with a section a suite; ``suites.html`` where no split was scored
+``suites.html``   a page of them, where no split was scored, whose page has a section a suite otherwise
 """
 
 import json
@@ -11,14 +11,13 @@ from typing import Any
 
 from data_pipeline.storage import join, name_of, sha256_of, write_atomic
 from jobs.evaluate.prepare import Evaluation
-from jobs.evaluate.publish import facts_of, tracked, write_page
+from jobs.evaluate.publish import facts_of, tracked
 from jobs.evaluate.suites import SUITES_FOLDER
 from jobs.pages.formats import ends
-from jobs.pages.suite_report import render_suites, suite_view, suites_markdown
+from jobs.pages.suite_report import SuiteView, render_suites, suites_markdown
 from jobs.registry.registry import ModelRegistry
 from jobs.runtime.terminal import columns, say
 from jobs.tracking.run_writer import SUITE_TAG
-from rm_core.evaluation.results import EvaluationReport
 from rm_core.evaluation.suites.files import SuiteData
 from rm_core.evaluation.suites.report import SuiteReport
 from rm_core.scoring.scored_file import SCORED_FILE
@@ -30,29 +29,27 @@ _HEADING = "Published benchmarks"
 
 
 def publish_suites(
-    evaluation: Evaluation, suites: Sequence[SuiteData], reports: Sequence[SuiteReport], report: EvaluationReport | None
+    evaluation: Evaluation, suites: Sequence[SuiteData], reports: Sequence[SuiteReport], views: Sequence[SuiteView]
 ) -> None:
     """Write, log and show what was measured.
 
     Args:
         suites: where each was read.
-        report: of the split, whose page gets the suites too; None where no split was scored.
+        views: the reports as texts.
     """
     recipe, output = evaluation.recipe, evaluation.config.output
     title, facts = f"Benchmarks of {recipe.name}", facts_of(evaluation)
-    views = [suite_view(one, recipe.name) for one in reports]
     document = {
         "title": title,
         "facts": facts,
         "suites": [_document(*one) for one in zip(suites, reports, strict=True)],
     }
     write_atomic(join(output, "suites.md"), suites_markdown(views, title).encode())
-    if report is None:
-        write_atomic(join(output, "suites.html"), render_suites(views, title=title, facts=facts).encode())
-    else:
-        write_page(evaluation, report, views)
+    pages = [] if evaluation.data is not None else ["suites.html"]
+    for page in pages:
+        write_atomic(join(output, page), render_suites(views, title=title, facts=facts).encode())
     write_atomic(join(output, SUITES_FILE), (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
-    _track(evaluation, reports, "suites.html" if report is None else "report.html")
+    _track(evaluation, reports, [SUITES_FILE, "suites.md", *pages])
     _show(reports, join(recipe.evaluate.output, "suites.md"))
 
 
@@ -61,7 +58,7 @@ def _document(data: SuiteData, report: SuiteReport) -> dict[str, Any]:
     return {"folder": data.folder, "files": files, **report.to_json()}
 
 
-def _track(evaluation: Evaluation, reports: Sequence[SuiteReport], page: str) -> None:
+def _track(evaluation: Evaluation, reports: Sequence[SuiteReport], files: Sequence[str]) -> None:
     output = evaluation.config.output
     with tracked(evaluation) as tracker:
         for one in reports:
@@ -69,7 +66,7 @@ def _track(evaluation: Evaluation, reports: Sequence[SuiteReport], page: str) ->
             tracker.log_file(
                 join(output, SUITES_FOLDER, one.suite, SCORED_FILE), f"evaluation/{SUITES_FOLDER}/{one.suite}"
             )
-        for name in (SUITES_FILE, "suites.md", page):
+        for name in files:
             tracker.log_file(join(output, name), "evaluation")
         tags = {f"{SUITE_TAG}{one.suite}": _in_a_line(one) for one in reports}
         tracker.set_tags(tags)

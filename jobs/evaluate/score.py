@@ -21,12 +21,11 @@ from data_pipeline.errors import MissingInput, RecipeError
 from data_pipeline.sources.readers.files import RowRange, split_rows
 from jobs.evaluate.prepare import reading_as
 from jobs.evaluate.score_parts import Part, PartsFolder, Tally
-from jobs.evaluate.scoring_actors import ScoringJob, scored_chunks
+from jobs.evaluate.scoring_actors import ScoringJob, ScoringPool
 from jobs.preprocess.preprocess import unread_rows
 from jobs.recipe.load import required
 from jobs.recipe.schema import Recipe, with_absolute_paths
 from jobs.runtime.leases import writes
-from jobs.runtime.ray_session import open_cluster
 from jobs.runtime.terminal import progress, say, table
 from rm_core.model_folder.folder import marker_sha256, verify_folder
 from rm_core.model_folder.remote import local_model
@@ -122,11 +121,11 @@ def _score_missing(
     )
     left = sum(part.count for part in missing)
     already = total - left
-    with open_cluster(recipe.cluster) as cluster, progress("score lines", total, already) as advance:
+    with ScoringPool(job, recipe.cluster) as pool, progress("score lines", total, already) as advance:
         score_parts(
             folder,
             chunks,
-            lambda given: scored_chunks(job, cluster, given, num_chunks=-(-left // CHUNK_LINES)),
+            lambda given: pool.comparisons(given, num_chunks=-(-left // CHUNK_LINES)),
             lambda lines: advance(already + lines, ""),
         )
 

@@ -2,9 +2,11 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, TypeVar
+from functools import cached_property, partial
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 import ray
 import torch
@@ -13,14 +15,19 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from cluster.session import ClusterInfo
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.encoding.encoder import EncodedComparison
+from data_pipeline.encoding.tokenizer import load_tokenizer
 from jobs.evaluate.ready_pool import ReadyPool
-from jobs.runtime.ray_session import ray_errors
+from jobs.recipe.schema import ClusterConfig
+from jobs.runtime.ray_session import open_cluster, ray_errors
 from jobs.runtime.terminal import progress, say
+from rm_core.evaluation.diagnostics.probes import Probed
+from rm_core.evaluation.diagnostics.rows import ProbedRows, probe_rows
+from rm_core.model_folder.remote import local_model
 from rm_core.packing.plan import PackBudget
 from rm_core.scoring.scored import ScoredComparison
 from rm_core.scoring.scorer import Scorer, score_rows
 
-__all__ = ["AHEAD", "ScoringJob", "collect", "scored_chunks", "scored_rows", "started_ahead"]
+__all__ = ["AHEAD", "ScoringJob", "ScoringPool", "collect", "started_ahead"]
 
 AHEAD = 2
 """Chunks an actor that are read and not yet scored: one under way, and one that waits for it."""
@@ -53,6 +60,7 @@ class ScoringActor:
     def __init__(self, job: ScoringJob) -> None:
         if not torch.cuda.is_available():
             torch.set_num_threads(1)
+        self._job = job
         budget = PackBudget(tokens=job.token_budget, patches=job.patch_budget)
         self._scorer = Scorer(job.model, budget, attention=job.attention)
         self._data = None if job.data is None else PreparedData.open(job.data)
@@ -62,54 +70,113 @@ class ScoringActor:
         assert self._data is not None
         return [one for chunk in score_rows(self._scorer, self._data, rows, blank_images=blank_images) for one in chunk]
 
+    def probed(self, probe: str, rows: Sequence[int], block: Sequence[int]) -> list[Probed]:
+        """Score rows of the job's prepared data as a probe changes them; `block`: see `probe_rows`."""
+        return probe_rows(self._scorer, self._probed, probe, rows, block)
+
     def comparisons(self, items: Sequence[EncodedComparison]) -> list[tuple[float, ...]]:
         """Score Comparisons sent whole."""
         return self._scorer.score(items)
 
-
-def scored_rows(
-    job: ScoringJob,
-    cluster: ClusterInfo,
-    chunks: Sequence[Sequence[int]],
-    *,
-    blank_images: bool,
-    placed: Callable[[], None] | None = None,
-) -> Iterator[list[ScoredComparison]]:
-    """The chunks' scores, in the order of the chunks; `placed` is called once all actors run."""
-    actors = _actors(job, cluster, len(chunks))
-    if placed is not None:
-        with ray_errors(_DIED):
-            ray.get([actor.__ray_ready__.remote() for actor in actors])
-        placed()
-    pool = ReadyPool(actors)
-    return _ended(pool.map([partial(_rows_of, chunk, blank_images) for chunk in chunks]), actors)
+    @cached_property
+    def _probed(self) -> ProbedRows:
+        assert self._data is not None
+        return ProbedRows(self._data, load_tokenizer(local_model(self._job.model)), self._job.token_budget)
 
 
-def scored_chunks(
-    job: ScoringJob,
-    cluster: ClusterInfo,
-    chunks: Iterable[tuple[Item, Sequence[EncodedComparison]]],
-    *,
-    num_chunks: int,
-) -> Iterator[tuple[Item, list[tuple[float, ...]]]]:
-    """What each chunk comes with, and its rewards, in the order of the chunks.
-
-    Chunks are taken only as the actors get on: at most `AHEAD` of them an actor are in memory at once.
+class ScoringPool:
+    """Scoring actors for the length of a block: they start with the first question, and load the model once.
 
     Args:
-        num_chunks: about how many there are; no more actors are started.
+        config: the cluster that is opened where none is open.
+        opened: the cluster, or the share of it, that a larger job has for this.
+        placed: called once all actors that the first rows need run.
     """
-    actors = _actors(job, cluster, num_chunks)
-    pool = ReadyPool(actors)
 
-    def start(chunk: tuple[Item, Sequence[EncodedComparison]]) -> Callable[[], list[tuple[float, ...]]]:
-        if not chunk[1]:
-            return list
-        pool.submit(lambda actor: actor.comparisons.remote(chunk[1]))
-        return pool.get_next
+    def __init__(
+        self,
+        job: ScoringJob,
+        config: ClusterConfig,
+        opened: ClusterInfo | None = None,
+        placed: Callable[[], None] | None = None,
+    ) -> None:
+        self._job = job
+        self._config = config
+        self._opened = opened
+        self._placed = placed
+        self._actors: list[Any] = []
+        self._stack = ExitStack()
 
-    found = ((chunk[0], result()) for chunk, result in started_ahead(chunks, start, AHEAD * len(actors)))
-    return _ended(found, actors)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """What the actors hold is free at once: else it would wait for Python to find out."""
+        for actor in self._actors:
+            ray.kill(actor)
+        self._actors.clear()
+        self._stack.__exit__(kind, error, traceback)
+
+    def rows(self, chunks: Sequence[Sequence[int]], *, blank_images: bool) -> Iterator[list[ScoredComparison]]:
+        """The scores of rows of the job's prepared data, chunk by chunk, in order."""
+        return self._mapped(lambda actor, chunk: actor.rows.remote(chunk, blank_images), chunks)
+
+    def probed(self, probe: str, chunks: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Iterator[list[Probed]]:
+        """The rewards of changed rows, chunk by chunk, in order.
+
+        Args:
+            chunks: rows, and those that may be shown each other's pictures.
+        """
+        return self._mapped(lambda actor, chunk: actor.probed.remote(probe, *chunk), chunks)
+
+    def comparisons(
+        self, chunks: Iterable[tuple[Item, Sequence[EncodedComparison]]], *, num_chunks: int
+    ) -> Iterator[tuple[Item, list[tuple[float, ...]]]]:
+        """What each chunk comes with, and its rewards, in the order of the chunks.
+
+        Chunks are taken only as the actors get on: at most `AHEAD` of them an actor are in memory at once.
+
+        Args:
+            num_chunks: about how many there are; no more actors are started.
+        """
+        actors = self._started(num_chunks)
+        pool = ReadyPool(actors)
+
+        def start(chunk: tuple[Item, Sequence[EncodedComparison]]) -> Callable[[], list[tuple[float, ...]]]:
+            if not chunk[1]:
+                return list
+            pool.submit(lambda actor: actor.comparisons.remote(chunk[1]))
+            return pool.get_next
+
+        with ray_errors(_DIED):
+            for chunk, result in started_ahead(chunks, start, AHEAD * len(actors)):
+                yield chunk[0], result()
+
+    def _mapped(self, ask: Callable[..., Any], chunks: Sequence[Any]) -> Iterator[Any]:
+        actors = self._started(len(chunks))
+        with ray_errors(_DIED):
+            if self._placed is not None:
+                ray.get([actor.__ray_ready__.remote() for actor in actors])
+                self._placed()
+                self._placed = None
+            yield from ReadyPool(actors).map([partial(ask, chunk=chunk) for chunk in chunks])
+
+    def _started(self, num_chunks: int) -> list[Any]:
+        """Those that run already, and more where so many chunks are worth it."""
+        cluster = self._stack.enter_context(open_cluster(self._config, opened=self._opened))
+        self._opened = cluster
+        on_gpu = cluster.on_gpus
+        now, most = (cluster.num_gpus, cluster.max_gpus) if on_gpu else (cluster.num_cpus, cluster.max_cpus)
+        size = num_actors(num_chunks, now, most)
+        if most > now and size > len(self._actors):
+            kind = "GPU" if on_gpu else "CPU"
+            say(f"up to {size:,} processes score: the cluster has {now:,} {kind}s, and may grow to {most:,}")
+        anywhere = PlacementGroupSchedulingStrategy(None)  # type: ignore[arg-type]  # not where the driver is, an actor
+        actor = ray.remote(num_cpus=1, num_gpus=1 if on_gpu else 0, scheduling_strategy=anywhere)(ScoringActor)
+        self._actors += [actor.remote(self._job) for _ in range(size - len(self._actors))]
+        return self._actors
 
 
 def started_ahead(
@@ -134,10 +201,6 @@ def collect(title: str, total: int, chunks: Iterable[Sequence[Score]]) -> list[S
     return scores
 
 
-def _rows_of(chunk: Sequence[int], blank_images: bool, actor: Any) -> Any:
-    return actor.rows.remote(chunk, blank_images)
-
-
 def num_actors(num_chunks: int, now: int, most: int) -> int:
     """One for each GPU or CPU that is there, and for those that may come where each has `CHUNKS_OF_A_NEW_ONE` to do.
 
@@ -145,28 +208,3 @@ def num_actors(num_chunks: int, now: int, most: int) -> int:
     (10, 16, 3)
     """
     return max(1, min(num_chunks, now), min(-(-num_chunks // CHUNKS_OF_A_NEW_ONE), most))
-
-
-def _actors(job: ScoringJob, cluster: ClusterInfo, num_chunks: int) -> list[Any]:
-    on_gpu = cluster.on_gpus
-    now, most = (cluster.num_gpus, cluster.max_gpus) if on_gpu else (cluster.num_cpus, cluster.max_cpus)
-    size = num_actors(num_chunks, now, most)
-    if most > now:
-        kind = "GPU" if on_gpu else "CPU"
-        say(f"up to {size:,} processes score: the cluster has {now:,} {kind}s, and may grow to {most:,}")
-    anywhere = PlacementGroupSchedulingStrategy(None)  # type: ignore[arg-type]  # not where the driver is, an actor
-    actor = ray.remote(num_cpus=1, num_gpus=1 if on_gpu else 0, scheduling_strategy=anywhere)(ScoringActor)
-    return [actor.remote(job) for _ in range(size)]
-
-
-def _ended(results: Iterator[Any], actors: Sequence[Any]) -> Iterator[Any]:
-    """The results, with an actor's errors as `ray_errors` gives them; then what the actors held is free at once.
-
-    A pool and its actors refer to each other, so that the next model's actors would wait for Python to find out.
-    """
-    try:
-        with ray_errors(_DIED):
-            yield from results
-    finally:
-        for actor in actors:
-            ray.kill(actor)

@@ -2,17 +2,17 @@
 
     evaluate.suites --open_suites--> SuiteData, counts checked, before anything is scored
       -> suites/NAME.jsonl   a line a row, scored as `score` does: in chunks, by parts that a killed run goes on from
-      -> SuiteReport         by `rm_core.evaluation.suites`
+     NAME.PROBE.jsonl    the same with a change (``evaluate.diagnostics``)
+  -> SuiteReport         by `rm_core.evaluation.suites`
 
 Every row is scored once, whatever the number of workers: chunks are cut by the rows, not by who takes them. The lines
 are also what ``evaluate.rewards`` reads.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from cluster.session import ClusterInfo
 from data_pipeline import storage
 from data_pipeline.encoding.encoder import Encoder
 from data_pipeline.encoding.tokenizer import load_tokenizer
@@ -21,11 +21,13 @@ from data_pipeline.sources.readers.files import RowRange
 from jobs.evaluate.prepare import reading_as
 from jobs.evaluate.score import CHUNK_LINES, LINES_A_PART, chunks_of, score_parts
 from jobs.evaluate.score_parts import PartsFolder
-from jobs.evaluate.scoring_actors import ScoringJob, scored_chunks
+from jobs.evaluate.scoring_actors import ScoringPool
 from jobs.recipe.schema import EvaluateConfig, Recipe
 from jobs.recipe.suites import open_named
-from jobs.runtime.ray_session import open_cluster
 from jobs.runtime.terminal import progress, say
+from rm_core.evaluation.diagnostics.names import PICTURE_PROBES
+from rm_core.evaluation.diagnostics.probes import Probed
+from rm_core.evaluation.diagnostics.rows import read_probed
 from rm_core.evaluation.intervals import Resampling
 from rm_core.evaluation.suites.files import SuiteData
 from rm_core.evaluation.suites.given import GivenRewards, read_given
@@ -63,33 +65,41 @@ def open_suites(config: EvaluateConfig, elsewhere: Sequence[str] = ()) -> list[S
 
 
 def measure_suites(
-    recipe: Recipe,
-    config: EvaluateConfig,
-    suites: Sequence[SuiteData],
-    opened: ClusterInfo | None = None,
+    recipe: Recipe, config: EvaluateConfig, suites: Sequence[SuiteData], pool: ScoringPool
 ) -> list[SuiteReport]:
     """Rewards of all rows, and what they are worth; keeps the rewards of each suite beside the report.
 
     Args:
         config: the recipe's, with absolute paths.
-        opened: the cluster, or the share of it, that a larger job has for this.
+        pool: the model, not asked for rewards that are given or scored already.
 
     Raises:
         UserError: a picture is not there, or given rewards are not those of the rows.
         RunError: a reward is not finite, or a scoring process died; what is done is kept.
     """
+    probed: dict[str, dict[str, list[Probed]]] = {data.suite.name: {} for data in suites}
     if config.rewards is not None:
         given = read_given(config.rewards, suites)
     else:
-        urls = _score(recipe, config, suites, opened)
-        given = {data.suite.name: _finite(read_given(urls[data.suite.name], [data]), data) for data in suites}
+        urls = _score(recipe, config, suites, pool)
+        given = {data.suite.name: _finite(read_given(urls[data.suite.name, None], [data]), data) for data in suites}
+        for data in suites:
+            for probe in _probes(config, data):
+                found = read_probed(urls[data.suite.name, probe], probe, len(data.items))
+                probed[data.suite.name][probe] = found
     resampling = Resampling(confidence=config.confidence, samples=config.bootstrap_samples, seed=config.seed)
     reports = []
     for data in suites:
         rows = given[data.suite.name]
         write_scored(storage.join(config.output, SUITES_FOLDER, data.suite.name, SCORED_FILE), scored_of(data, rows))
-        reports.append(measure(data, rows, resampling))
+        reports.append(measure(data, rows, resampling, probed[data.suite.name]))
     return reports
+
+
+def _probes(config: EvaluateConfig, data: SuiteData) -> list[str]:
+    """The probes of a suite: of pictures only where it has any."""
+    has_pictures = any(item.num_media for item in data.items)
+    return [name for name in dict.fromkeys(config.diagnostics) if has_pictures or name not in PICTURE_PROBES]
 
 
 def _finite(given: dict[str, list[GivenRewards]], data: SuiteData) -> list[GivenRewards]:
@@ -104,68 +114,65 @@ def _finite(given: dict[str, list[GivenRewards]], data: SuiteData) -> list[Given
 
 
 def _score(
-    recipe: Recipe,
-    config: EvaluateConfig,
-    suites: Sequence[SuiteData],
-    opened: ClusterInfo | None,
-) -> dict[str, str]:
-    """Score what is not scored yet; the files of lines, by the suite's name."""
+    recipe: Recipe, config: EvaluateConfig, suites: Sequence[SuiteData], pool: ScoringPool
+) -> dict[tuple[str, str | None], str]:
+    """Score what is not scored yet; the files of lines, by the names of suite and probe."""
     copy = local_model(config.model)
     recipe = reading_as(recipe, copy, f"evaluate.model={recipe.evaluate.model!r}")
-    urls = {data.suite.name: storage.join(config.output, SUITES_FOLDER, f"{data.suite.name}.jsonl") for data in suites}
-    folders = [PartsFolder(urls[data.suite.name], _job(recipe, data, copy)) for data in suites]
-    left = [(data, folder) for data, folder in zip(suites, folders, strict=True) if folder.finished() is None]
+    asked = [(data, probe) for data in suites for probe in (None, *_probes(config, data))]
+    urls = {(data.suite.name, probe): _url(config, data, probe) for data, probe in asked}
+    folders = [PartsFolder(_url(config, data, probe), _job(recipe, data, copy, probe)) for data, probe in asked]
+    left = [(*one, folder) for one, folder in zip(asked, folders, strict=True) if folder.finished() is None]
     if not left:
         say("the suites are scored already")
         return urls
     encoder = Encoder(load_tokenizer(copy), recipe.preprocess.encode)
-    job = ScoringJob(
-        model=config.model,
-        token_budget=config.token_budget,
-        patch_budget=config.patch_budget,
-        attention=config.attention,
-    )
-    with open_cluster(recipe.cluster, opened=opened) as cluster:
-        for data, folder in left:
-            reader = SuiteReader(
-                data, encoder, recipe.preprocess.media, recipe.preprocess.rules.max_tokens,
-                without_pictures=config.missing_pictures == "without",
-            )  # fmt: skip
-            _score_suite(data, reader, folder, job, cluster)
+    for data, probe, folder in left:
+        reader = SuiteReader(
+            data, encoder, recipe.preprocess.media, recipe.preprocess.rules.max_tokens,
+            without_pictures=config.missing_pictures == "without", probe=probe, token_budget=config.token_budget,
+        )  # fmt: skip
+        _score_suite(data, reader, folder, pool, probe)
     return urls
 
 
+def _url(config: EvaluateConfig, data: SuiteData, probe: str | None) -> str:
+    name = f"{data.suite.name}.jsonl" if probe is None else f"{data.suite.name}.{probe}.jsonl"
+    return storage.join(config.output, SUITES_FOLDER, name)
+
+
 def _score_suite(
-    data: SuiteData,
-    reader: SuiteReader,
-    folder: PartsFolder,
-    job: ScoringJob,
-    cluster: ClusterInfo,
+    data: SuiteData, reader: SuiteReader, folder: PartsFolder, pool: ScoringPool, probe: str | None
 ) -> None:
     total = len(data.items)
     parts = [RowRange(start, min(LINES_A_PART, total - start)) for start in range(0, total, LINES_A_PART)]
     done = folder.open()
     missing = [part for part in parts if part.start not in done]
     already = total - sum(part.count for part in missing)
-
-    def scored(given: Any) -> Iterator[Any]:
-        chunks = -(-(total - already) // CHUNK_LINES)
-        return scored_chunks(job, cluster, given, num_chunks=chunks)
-
+    chunks = -(-(total - already) // CHUNK_LINES)
     if missing:
-        with progress(f"score {data.suite.title}", total, already) as advance:
-            score_parts(folder, chunks_of(missing, reader), scored, lambda lines: advance(already + lines, ""))
+        title = f"score {data.suite.title}" + ("" if probe is None else f", {probe.replace('_', ' ')}")
+        with progress(title, total, already) as advance:
+            score_parts(
+                folder,
+                chunks_of(missing, reader),
+                lambda given: pool.comparisons(given, num_chunks=chunks),
+                lambda lines: advance(already + lines, ""),
+            )
     folder.publish(parts)
 
 
-def _job(recipe: Recipe, data: SuiteData, model: str) -> dict[str, Any]:
+def _job(recipe: Recipe, data: SuiteData, model: str, probe: str | None) -> dict[str, Any]:
     """Everything that decides the lines."""
+    config = recipe.evaluate
+    of_probe = {} if probe is None else {"probe": probe, "token_budget": config.token_budget}
     return {
+        **of_probe,
         "format": _FORMAT,
         "suite": data.suite.name,
         "files": [storage.sha256_of(url) for url in data.files],
         "media_root": data.media_root,
-        "missing_pictures": recipe.evaluate.missing_pictures,
+        "missing_pictures": config.missing_pictures,
         "model": marker_sha256(model),
         "encode": asdict(recipe.preprocess.encode),
         "media": asdict(recipe.preprocess.media),

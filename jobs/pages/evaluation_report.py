@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from data_pipeline.storage import join, write_atomic
+from jobs.pages.diagnostics_views import diagnostics_view, warnings_of
 from jobs.pages.environment import render
+from jobs.pages.failure_views import FailureView
 from jobs.pages.formats import Card, Row, interval, number, percent, signed, signed_ends
 from jobs.pages.plots import evaluation as plots
-from jobs.pages.suite_report import SuiteView
+from jobs.pages.suite_report import SuiteView, opening
+from rm_core.evaluation.diagnostics.diagnose import Diagnostics
 from rm_core.evaluation.intervals import Interval
 from rm_core.evaluation.results import Accuracy, EvaluationReport, Group
 
@@ -38,6 +41,8 @@ def write_report(
     *,
     title: str,
     facts: Mapping[str, str],
+    diagnostics: Diagnostics | None = None,
+    failures: Sequence[FailureView] = (),
     suites: Sequence[SuiteView] = (),
 ) -> None:
     """Write ``report.json`` and ``report.html`` into `folder`, a local path or s3://, the JSON last.
@@ -47,10 +52,15 @@ def write_report(
         report: what `evaluate` returned.
         title: the heading of the page.
         facts: what was evaluated and how (model, data, recipe), shown as a table in the given order.
+        diagnostics: what the score may rest on; its warnings open the page.
+        failures: Comparisons on which the model is most wrong, for the page.
         suites: published benchmarks that were measured too, for the page; their numbers are in a file of their own.
     """
     document = {"title": title, "facts": dict(facts), **report.to_json()}
-    write_atomic(join(folder, "report.html"), render_html(report, title=title, facts=facts, suites=suites).encode())
+    if diagnostics is not None:
+        document["diagnostics"] = asdict(diagnostics)
+    page = render_html(report, title=title, facts=facts, diagnostics=diagnostics, failures=failures, suites=suites)
+    write_atomic(join(folder, "report.html"), page.encode())
     write_atomic(
         join(folder, "report.json"),
         (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode(),
@@ -58,7 +68,13 @@ def write_report(
 
 
 def render_html(
-    report: EvaluationReport, *, title: str, facts: Mapping[str, str], suites: Sequence[SuiteView] = ()
+    report: EvaluationReport,
+    *,
+    title: str,
+    facts: Mapping[str, str],
+    diagnostics: Diagnostics | None = None,
+    failures: Sequence[FailureView] = (),
+    suites: Sequence[SuiteView] = (),
 ) -> str:
     """The report as one HTML page that needs no other file and no network."""
     kinds = report.by_modality | {f"{count} responses": group for count, group in report.by_num_responses.items()}
@@ -75,6 +91,9 @@ def render_html(
         margins=plots.margin_bars(report.margins),
         rewards=plots.reward_band(report.rewards_by_length),
         calibration=plots.calibration_curve("Calibration", report.calibration),
+        warnings=[*([] if diagnostics is None else warnings_of(diagnostics)), *opening(suites)],
+        diagnosed=None if diagnostics is None else diagnostics_view(diagnostics),
+        failures=failures,
         suites=suites,
         columns=_COLUMNS,
         groups={
@@ -103,8 +122,8 @@ def _cards(report: EvaluationReport) -> list[Card]:
         *cards[1:],
         Card(name="Longer answer wins", value=percent(length_only.value), note=interval(length_only.interval)),
         Card(
-            name="Accuracy over that",
-            value=f"{signed(100 * over.value, 1)} points",
+            name="Points over that",
+            value=signed(100 * over.value, 1),
             note=signed_ends(_points(over.interval), 1),
             style="bad" if over.value < 0 else "",
         ),

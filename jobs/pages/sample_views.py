@@ -1,10 +1,11 @@
-"""Comparisons as a person reads them, for the page about prepared data: pictures, prompt, ranked answers."""
+"""Comparisons as a person reads them: pictures, prompt, ranked answers, and what a model gave them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from data_pipeline.inspection.samples import Picture, Sample, SamplePart, SampleResponse, SampleTurn
+from jobs.pages.formats import signed
 
 __all__ = ["MessageView", "SampleView", "Tag", "sample_view"]
 
@@ -45,13 +46,15 @@ class SampleView:
     messages: Sequence[MessageView | str]
 
 
-def sample_view(one: Sample) -> SampleView:
-    """What the page shows of `one`: at most 16 turns and 12 responses."""
+def sample_view(one: Sample, rewards: Sequence[float] = ()) -> SampleView:
+    """What a page shows of `one`: at most 16 turns and 12 responses; `rewards`: of its responses, where a model has."""
     shown = one.turns if len(one.turns) <= _MAX_TURNS else (*one.turns[:2], *one.turns[2 - _MAX_TURNS :])
     messages: list[MessageView | str] = [_turn(turn) for turn in shown]
     if len(shown) < len(one.turns):
         messages.insert(2, f"… {len(one.turns) - len(shown)} turns between are not shown …")
-    messages += [_response(response) for response in one.responses[:_MAX_RESPONSES]]
+    given = [None] * len(one.responses) if not rewards else list(rewards)
+    answers = list(zip(one.responses, given, strict=True))
+    messages += [_response(response, reward) for response, reward in answers[:_MAX_RESPONSES]]
     if len(one.responses) > _MAX_RESPONSES:
         messages.append(f"… and {len(one.responses) - _MAX_RESPONSES} more responses")
     return SampleView(id=one.id, prompt_tokens=one.prompt_tokens, tags=_tags(one), messages=messages)
@@ -82,14 +85,18 @@ def _turn(turn: SampleTurn) -> MessageView:
     return MessageView(style=" ".join(names), heading=turn.role, facts=(), tag=tag, blocks=_blocks(turn.parts))
 
 
-def _response(response: SampleResponse) -> MessageView:
+def _response(response: SampleResponse, reward: float | None) -> MessageView:
     tokens = f"{response.tokens:,} tokens"
     if response.tokens < response.whole_tokens:
         tokens = f"first {response.tokens - 1:,} of {response.whole_tokens - 1:,} tokens, and the closing one"
     return MessageView(
         style="response best" if response.rank == 0 else "response",
         heading=f"rank {response.rank}",
-        facts=[*([] if response.score is None else [f"score {response.score:g}"]), tokens],
+        facts=[
+            *([] if reward is None else [f"reward {signed(reward, 2)}"]),
+            *([] if response.score is None else [f"score {response.score:g}"]),
+            tokens,
+        ],
         tag=None,
         blocks=_blocks(response.parts),
     )

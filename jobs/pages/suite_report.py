@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from data_pipeline.shown import markdown
+from jobs.pages.diagnostics_views import DiagnosticsView, diagnostics_view, warnings_of
 from jobs.pages.environment import render
 from jobs.pages.formats import Row, interval, percent, signed
 from jobs.pages.paper_table import PaperTable, load_table
 from rm_core.evaluation.suites.board import SuiteNumber
 from rm_core.evaluation.suites.report import SuiteReport
 
-__all__ = ["PUBLISHED", "SuiteView", "render_suites", "suite_view", "suites_markdown"]
+__all__ = ["PUBLISHED", "SuiteView", "opening", "render_suites", "suite_view", "suites_markdown"]
 
 PUBLISHED = {
     "mm_rlhf_rewardbench": "mm_rlhf",
@@ -40,6 +41,8 @@ class SuiteView:
     title: str
     warnings: Sequence[str]
     """What the numbers were measured on, where it is not the whole suite."""
+    shortcuts: Sequence[str]
+    """A sentence for each shortcut that explains the score."""
     about: str
     columns: Sequence[str]
     ours: Sequence[Row]
@@ -53,6 +56,8 @@ class SuiteView:
     numbers: Sequence[Row]
     """All numbers with interval and counts."""
     facts: Mapping[str, str]
+    diagnosed: DiagnosticsView | None
+    """What the score may rest on; None where no row has rewards."""
 
 
 def suite_view(report: SuiteReport, model: str) -> SuiteView:
@@ -62,6 +67,7 @@ def suite_view(report: SuiteReport, model: str) -> SuiteView:
     return SuiteView(
         title=report.title,
         warnings=_warnings(report),
+        shortcuts=[] if report.diagnostics is None else warnings_of(report.diagnostics),
         about=report.layout.about,
         columns=report.layout.columns,
         ours=[
@@ -74,6 +80,7 @@ def suite_view(report: SuiteReport, model: str) -> SuiteView:
         number_columns=_NUMBERS,
         numbers=[_row(name, number) for name, number in report.numbers.items()],
         facts=_facts(report),
+        diagnosed=None if report.diagnostics is None else diagnostics_view(report.diagnostics),
     )
 
 
@@ -82,7 +89,7 @@ def suites_markdown(views: Sequence[SuiteView], title: str) -> str:
     parts = [f"# {markdown(title)}", ""]
     for view in views:
         parts += [f"## {view.title}", ""]
-        parts += [f"**{warning}**\n" for warning in view.warnings]
+        parts += [f"**{warning}**\n" for warning in (*view.shortcuts, *view.warnings)]
         parts += [_line("", *view.columns), _line("---", *["---:"] * len(view.columns))]
         parts += [
             _line(f"**{markdown(row.name)}**", *(f"**{cell}**" if cell else "" for cell in row.cells))
@@ -104,7 +111,12 @@ def suites_markdown(views: Sequence[SuiteView], title: str) -> str:
 
 def render_suites(views: Sequence[SuiteView], *, title: str, facts: Mapping[str, str]) -> str:
     """A page of suites alone, which needs no other file and no network."""
-    return render("suites_page.html.j2", title=title, suites=views, facts=facts)
+    return render("suites_page.html.j2", title=title, suites=views, facts=facts, warnings=opening(views))
+
+
+def opening(suites: Sequence[SuiteView]) -> list[str]:
+    """Shortcuts of all suites, each under its suite's name: a page opens with them."""
+    return [f"{view.title}: {sentence}" for view in suites for sentence in view.shortcuts]
 
 
 def _line(*cells: str) -> str:

@@ -15,6 +15,7 @@ from data_pipeline.config import FieldMap, PreprocessConfig
 from data_pipeline.storage import absolute
 from jobs.recipe.sweep_config import SweepConfig
 from rm_core.ensembles.config import EnsembleConfig
+from rm_core.evaluation.diagnostics.names import PROBE_NAMES
 from rm_core.evaluation.suites.names import SUITE_NAMES
 from rm_core.model.config import ImportModelConfig, InitModelConfig
 from rm_core.planner.config import PlanConfig
@@ -63,6 +64,10 @@ class EvaluateConfig:
     """Seed of the resampling."""
     blank_images: bool = True
     """Also score every Comparison with its images blanked out, to show whether the model looks at them."""
+    diagnostics: list[str] = one_of([], PROBE_NAMES)
+    """Changes with which the split and the suites are scored again, to find shortcuts that explain a score:
+    ``blank_images``, ``shuffled_images``, ``noise_images``, ``markdown_stripped``, ``trailing_spaces``,
+    ``polite_sentence``, ``irrelevant_sentence``, ``reversed_answers``; each costs as much as the evaluation."""
     suites: list[str] = one_of([], SUITE_NAMES)
     """Published benchmarks to measure too, each as its authors do; every row of them counts."""
     suite_root: str | None = None

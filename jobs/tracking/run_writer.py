@@ -161,12 +161,19 @@ class RunWriter:
         with MetricLogger(self.uri, self.run_id, patience_s=120) as logger:
             logger.log(step, values)
 
-    def log_evaluation(self, numbers: Mapping[str, float]) -> None:
+    def log_evaluation(self, numbers: Mapping[str, float], group: str = "eval") -> None:
         """Log the numbers of an evaluation below ``eval/``, for example ``accuracy`` or ``source/NAME/accuracy``.
 
         Every evaluation of other numbers is a step of its own, so that the newest ones are those that MLflow shows.
+        Ends of intervals and counts are no metrics: each would be a chart of one point.
+
+        Args:
+            group: another one, for what was not held out.
         """
-        self._log_newest({grouped_name(name): value for name, value in numbers.items()})
+        charts = {name: value for name, value in numbers.items() if not _is_beside_a_number(name)}
+        self._log_newest(
+            {f"{group}/{grouped_name(name).removeprefix('eval/')}": value for name, value in charts.items()}
+        )
 
     def log_suite(self, suite: str, numbers: Mapping[str, float]) -> None:
         """Log the numbers of a published benchmark below ``suite/NAME/``, as `log_evaluation` does."""
@@ -183,6 +190,10 @@ class RunWriter:
     def metrics(self) -> dict[str, float]:
         """The newest value of each metric."""
         return dict(self._client.get_run(self.run_id).data.metrics)
+
+    def tag(self, name: str) -> str:
+        """The newest value of a tag; empty where there is none."""
+        return str(self._client.get_run(self.run_id).data.tags.get(name, ""))
 
     def points(self, name: str) -> list[tuple[int, float]]:
         """(step, value) of every point of a metric, in their order; none where there is no such metric."""
@@ -223,6 +234,12 @@ class RunWriter:
         folder = name.rpartition("/")[0]
         if all(entry.path != name for entry in self._client.list_artifacts(self.run_id, folder or None)):
             self.log_text(text(), name)
+
+
+def _is_beside_a_number(name: str) -> bool:
+    """Whether it says how sure another number is, or of how many: "accuracy_low", "num_pairs"."""
+    last = name.rpartition("/")[2]
+    return last.endswith(("_low", "_high")) or last.startswith("num_")
 
 
 def _shorten(value: str, limit: int) -> str:

@@ -35,6 +35,8 @@ class PairTable:
     """[P] the same with blank images; NaN where the Comparison was not scored with them."""
     length_gap: Ints
     """[P] tokens of the better response minus tokens of the worse."""
+    longer: Ints
+    """[P] tokens of the longer of the two."""
     source: npt.NDArray[np.str_]
     """[N] name of the source."""
     num_responses: Ints
@@ -63,8 +65,8 @@ def pair_table(scored: Sequence[ScoredComparison]) -> PairTable:
     num_responses = np.array([len(one.ranks) for one in ordered], dtype=np.int64)
     # Comparisons of one K make a rectangle, in which all pairs are found at once.
     parts = [_rectangle(ordered, np.flatnonzero(num_responses == count)) for count in np.unique(num_responses)]
-    comparison, margin, blank_margin, length_gap = (
-        np.concatenate([part[column] for part in parts]) for column in range(4)
+    comparison, margin, blank_margin, length_gap, longer = (
+        np.concatenate([part[column] for part in parts]) for column in range(5)
     )
     order = np.argsort(comparison, kind="stable")
     comparison = comparison[order].astype(np.int64)
@@ -74,6 +76,7 @@ def pair_table(scored: Sequence[ScoredComparison]) -> PairTable:
         margin=margin[order],
         blank_margin=blank_margin[order],
         length_gap=length_gap[order].astype(np.int64),
+        longer=longer[order].astype(np.int64),
         source=np.array([one.source for one in ordered], dtype=np.str_),
         num_responses=num_responses,
         has_images=np.array([one.num_images > 0 for one in ordered], dtype=np.bool_),
@@ -140,8 +143,8 @@ def _canonical_key(one: ScoredComparison) -> tuple[object, ...]:
     )
 
 
-def _rectangle(ordered: Sequence[ScoredComparison], where: Ints) -> tuple[Ints, Floats, Floats, Ints]:
-    """Comparison, margin, blank margin and length gap of every ordered pair at `where`, whose Ks are equal."""
+def _rectangle(ordered: Sequence[ScoredComparison], where: Ints) -> tuple[Ints, Floats, Floats, Ints, Ints]:
+    """Comparison, margin, blank margin, length gap and longer length of every ordered pair at `where`, of one K."""
     chosen = [ordered[index] for index in where]
     ranks = np.array([one.ranks for one in chosen], dtype=np.int64)  # [n, K]
     rewards = np.array([one.rewards for one in chosen], dtype=np.float64)
@@ -154,6 +157,7 @@ def _rectangle(ordered: Sequence[ScoredComparison], where: Ints) -> tuple[Ints, 
         rewards[row, better] - rewards[row, worse],
         blank[row, better] - blank[row, worse],
         lengths[row, better] - lengths[row, worse],
+        np.maximum(lengths[row, better], lengths[row, worse]),
     )
 
 

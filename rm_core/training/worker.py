@@ -20,6 +20,7 @@ from rm_core.model.reward_model import RewardModel
 from rm_core.model_folder.folder import has_head, load_reward_model
 from rm_core.model_folder.remote import local_backbone
 from rm_core.packing.epoch import training_view
+from rm_core.packing.plan import StagedPlan
 from rm_core.planner.gpus import gpu_of_device
 from rm_core.planner.memory import Memory
 from rm_core.planner.propose import check_fits
@@ -66,9 +67,7 @@ def train_rank(
     table, plan = make_plan(config, data)
     model = build_model(config)
     identity = identity_of(model, data.manifest.fingerprint)
-    engine = ZeroEngine(model, config, rate_of_stage(config, plan))
-    model.use_attention(config.attention)
-    model.compile_parts(config.compile)
+    engine = _engine_of(model, config, plan)
     view = training_view(data)
     loader = PackLoader(
         view,
@@ -101,6 +100,14 @@ def train_rank(
         row = fixture_row(view, table, model)
         reading = data.manifest.reading
         export(engine, model, row, config, export_to=export_to, lineage=lineage, reading=reading, card=card)
+
+
+def _engine_of(model: RewardModel, config: TrainConfig, plan: StagedPlan) -> ZeroEngine:
+    """The engine with the model on its device, where kernels and compiled parts are chosen."""
+    engine = ZeroEngine(model, config, rate_of_stage(config, plan))
+    model.use_attention(config.attention)
+    model.compile_parts(config.compile)
+    return engine
 
 
 def _planned_memory(config: TrainConfig) -> Memory | None:

@@ -127,13 +127,15 @@ def test_a_second_evaluation_is_the_one_that_is_shown(store: Path, tmp_path: Pat
     for numbers in (
         {"accuracy": 0.6},
         {"accuracy": 0.6},
-        {"accuracy": 0.9, "source/a/accuracy": 0.8},
+        {"accuracy": 0.9, "source/a/accuracy": 0.8, "accuracy_low": 0.7, "over_length_high": 0.2, "num_pairs": 9.0},
         {"accuracy": 0.5},
     ):
         tracker.log_evaluation(numbers)
         assert tracker.metrics()["eval/accuracy"] == numbers["accuracy"]
     assert tracker.points("eval/accuracy") == [(0, 0.6), (1, 0.9), (2, 0.5)]
     assert tracker.points("eval/by_source/a") == [(1, 0.8)]
+    tracker.log_evaluation({"accuracy": 0.7}, "eval_train")
+    assert tracker.metrics() == {"eval/accuracy": 0.5, "eval/by_source/a": 0.8, "eval_train/accuracy": 0.7}
 
 
 def test_who_adds_to_a_run_leaves_its_end_as_it_is(store: Path, tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
 """The report of one suite: its own numbers by its authors' definitions, and every evaluation's on the same rows."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
 
 from data_pipeline.filtering.groups import connect
+from rm_core.evaluation.diagnostics.diagnose import Diagnostics, diagnose
+from rm_core.evaluation.diagnostics.probes import Probed
 from rm_core.evaluation.intervals import Resampling
 from rm_core.evaluation.metrics import evaluate
 from rm_core.evaluation.results import EvaluationReport
@@ -46,6 +49,8 @@ class SuiteReport:
     """By name, the main one first."""
     pairs: EvaluationReport | None
     """The rows that have rewards, as in every evaluation, with lengths in characters; None where none has."""
+    diagnostics: Diagnostics | None
+    """What the score of these rows may rest on."""
 
     @property
     def title(self) -> str:
@@ -73,11 +78,17 @@ class SuiteReport:
         return {"schema_version": SCHEMA_VERSION, **asdict(self)}
 
 
-def measure(data: SuiteData, given: Sequence[GivenRewards], resampling: Resampling) -> SuiteReport:
+def measure(
+    data: SuiteData,
+    given: Sequence[GivenRewards],
+    resampling: Resampling,
+    probed: Mapping[str, Sequence[Probed]] = MappingProxyType({}),
+) -> SuiteReport:
     """Measure a suite.
 
     Args:
         given: rewards of each of its rows, in their order.
+        probed: probe -> the same after its change.
     """
     items = data.items
     rewards = [one.rewards for one in given]
@@ -104,7 +115,16 @@ def measure(data: SuiteData, given: Sequence[GivenRewards], resampling: Resampli
         pairs=None if not scored else evaluate(
             scored, confidence=resampling.confidence, bootstrap_samples=resampling.samples, seed=resampling.seed
         ),
+        diagnostics=None if not scored else diagnose(scored, _of_scored(probed, given), resampling),
     )  # fmt: skip
+
+
+def _of_scored(probed: Mapping[str, Sequence[Probed]], given: Sequence[GivenRewards]) -> dict[str, list[Probed]]:
+    """Of the rows that have rewards without a change too."""
+    return {
+        name: [one for one, own in zip(found, given, strict=True) if own.rewards is not None]
+        for name, found in probed.items()
+    }
 
 
 def scored_of(data: SuiteData, given: Sequence[GivenRewards]) -> list[ScoredComparison]:

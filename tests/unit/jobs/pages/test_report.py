@@ -120,7 +120,7 @@ def test_the_longer_answer_and_the_groups_stand_in_every_shape_of_the_report(
     over, rule = report.overall.over_length, report.overall.length_only.value
     assert over.value == pytest.approx(report.overall.accuracy.value - rule)
     text = "".join(PageReader(render_html(report, title="t", facts={})).text)
-    assert "40 comparisons in 8 groups" in text and f"{100 * over.value:+.1f} points" in text
+    assert "40 comparisons in 8 groups" in text and f"Points over that{100 * over.value:+.1f}" in text
     written = report.to_json()
     assert (written["num_groups"], written["overall"]["accuracy"]["num_groups"]) == (8, 8)
     assert written["overall"]["over_length"]["value"] == over.value

@@ -84,7 +84,11 @@ def _at_most(resource: str, label: str) -> int:
 
 
 def reserve(need: Mapping[str, float], count: int) -> None:
-    """Ask the cluster's autoscaler, where there is one, for room for `count` workers; 0 takes the wish back."""
+    """Ask the cluster's autoscaler, where there is one, for room for `count` workers; 0 takes the wish back.
+
+    A wish has to be repeated while it lasts: the cluster has one for all, and an actor that Ray Train leaves behind
+    replaces it every 20 seconds with that of its own trainings, which is empty after their end.
+    """
     from ray.autoscaler.sdk import request_resources
 
     request_resources(bundles=[dict(need)] * count)

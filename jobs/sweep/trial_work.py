@@ -193,7 +193,7 @@ class TrialWork:
                     if room := room_for(need, list_nodes()):
                         return room
                     first_since_s = first_since_s or time.monotonic()
-                    if not asked and time.monotonic() - first_since_s >= ASK_S:
+                    if time.monotonic() - first_since_s >= ASK_S:
                         reserve(need, 1)
                         asked = True
                 if self.stop_reason is not None:

@@ -80,9 +80,9 @@ def wait_for_room(
             if now_s - start_s >= config.group.start_timeout_s:
                 waited = f"after train.group.start_timeout_s={config.group.start_timeout_s:g} s"
                 raise NoRoom(f"no room for the group {waited}: {_missing(job, nodes, room, avoid)}{_coming()}")
+            if now_s - start_s >= SETTLE_S:
+                reserve(need, config.num_workers)
             if now_s - start_s >= SETTLE_S and (said_s is None or now_s - said_s >= REPEAT_S):
-                if said_s is None:
-                    reserve(need, config.num_workers)
                 waited = f"waiting for room, since {now_s - start_s:.0f} s"
                 say(f"{waited}: {_missing(job, nodes, room, avoid)}{_coming()}")
                 said_s = now_s

@@ -41,11 +41,10 @@ for path in Path(folder).rglob("*"):
 # The newest complete checkpoint of a training, once a line that it is told; -1: none.
 NEWEST = """
 import sys
-from s3fs import S3FileSystem
-files = S3FileSystem(use_listings_cache=False)
+from rm_core.checkpoints import CheckpointStore
+store = CheckpointStore(f"{sys.argv[1]}/checkpoints")
 for _ in sys.stdin:
-    found = files.glob(f"{sys.argv[1]}/checkpoints/step-*/COMPLETE.json")
-    print(max((int(one.split("/")[-2][5:]) for one in found), default=-1), flush=True)
+    print(max(store.complete_steps(), default=-1), flush=True)
 """
 
 # All that MLflow knows of a training's run, and how many runs there are.
@@ -207,7 +206,10 @@ class Watch:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
-        return int(self._process.stdout.readline())
+        line = self._process.stdout.readline()
+        if not line.strip().lstrip("-").isdigit():
+            raise AssertionError(line + self._process.communicate(timeout=60)[0])
+        return int(line)
 
     def close(self) -> None:
         self._process.communicate(timeout=60)

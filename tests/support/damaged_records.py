@@ -131,7 +131,7 @@ def _odd_turns() -> Iterator[Case]:
         ("text", ["Hello?"], "wrong_field_type"),
         ("null", [None], "wrong_field_type"),
         ("with content null", [{"role": "user", "content": None}], "missing_field"),
-        ("with sound", [{"role": "user", "content": [{"type": "sound"}]}], "wrong_field_type"),
+        ("with sound", [{"role": "user", "content": [{"type": "sound"}]}], "unsupported_media"),
         ("with an image that is not there", [{"role": "user", "content": [{"type": "image"}]}], "image_slot_mismatch"),
         ("many", [user, {"role": "assistant", "content": "Yes?"}] * 40 + [user], KEPT),
     ):

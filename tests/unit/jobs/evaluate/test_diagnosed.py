@@ -64,7 +64,7 @@ def probed_in(
     evaluation = replace(prepared, config=replace(prepared.config, output=folder, limit=limit))
     data, config = evaluation.data, evaluation.config
     assert data is not None
-    job = ScoringJob(model=config.model, token_budget=2048, patch_budget=4096, data=config.data)
+    job = ScoringJob(model=config.model, token_budget=2048, patch_budget=4096, attention="auto", data=config.data)
     whole = data.split_indices("heldout").tolist()
     with LocalPool(job, dies_at=dies_at) as pool:
         try:

@@ -1,6 +1,7 @@
 """Compiled parts of layers: the same rewards and gradients, one graph a part whatever layer and length, never eager."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -115,6 +116,6 @@ def test_choices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled.shutil, "which", lambda name: None)
     with pytest.raises(RecipeError, match=r"'parts' cannot run here: on a CPU it needs a C\+\+ compiler"):
         compiled.compiles("parts", CPU)
-    monkeypatch.setattr(compiled.dynamo, "disable", True)
+    monkeypatch.setattr(compiled, "dynamo", SimpleNamespace(disable=True))
     with pytest.raises(RecipeError, match="TORCHDYNAMO_DISABLE is set in the environment: unset it; or set train.c"):
         compiled.compiles("auto", torch.device("cuda"))

@@ -45,6 +45,7 @@ PLACES = frozenset(
         "input",
         "suite_root",
         "rewards",
+        "source",
     )
 )
 """Last parts of the keys of files and folders."""

@@ -27,7 +27,7 @@ from benchmarks.common.goals import Goals, finish, hardware
 from benchmarks.scoring.sides import Ours, Reference, Scores, Turn, take_turn
 from benchmarks.train_step.counts import as_padded_as, counts, flop_ratio, grouped
 from benchmarks.train_step.records import CASES as TRAINED
-from benchmarks.train_step.records import Case, encoded_pool, missing_files, sample
+from benchmarks.train_step.records import Case, encoded_pool, missing_files, sample, tokenizer_beside
 from benchmarks.train_step.sides import ModelSize
 from data_pipeline.encoding.encoder import EncodedComparison
 from data_pipeline.encoding.tokenizer import load_tokenizer
@@ -125,9 +125,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure; 1 where a goal is missed, 2 where records or tokenizer are not there."""
     options = options_of(argv)
     data = Path(options.data)
-    options.tokenizer = options.tokenizer or str(data.parent / "tokenizers" / "qwen2_5")
-    definition = Path(options.tokenizer) / "tokenizer.json"
-    if missing := [*missing_files(data, CASES), *([] if definition.is_file() else [definition])]:
+    options.tokenizer = options.tokenizer or tokenizer_beside(data)
+    if missing := missing_files(data, Path(options.tokenizer), CASES):
         print(f"{', '.join(map(str, missing))}: not there. {CURE}", file=sys.stderr)
         return 2
     facts = hardware("torch", "transformers", device="cpu", dtype="float32", threads=options.threads)

@@ -30,7 +30,7 @@ from benchmarks.common.goals import Goals, finish, hardware
 from benchmarks.train_step.counts import as_padded_as, counts, grouped
 from benchmarks.train_step.figures import Turns, figures_of, show, summary
 from benchmarks.train_step.prompts import PROMPTS, given_prompts, prompts_of, sample_prompts
-from benchmarks.train_step.records import CASES, Case, encoded_pool, missing_files, sample
+from benchmarks.train_step.records import CASES, Case, encoded_pool, missing_files, sample, tokenizer_beside
 from benchmarks.train_step.rivals import RIVAL_OF, installed, run_rival
 from benchmarks.train_step.sides import ModelSize
 from benchmarks.train_step.turns import SIDES, STEP_BATCH, Given, Worker, in_steps, worker
@@ -144,9 +144,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure; 1 where a goal is missed, 2 where records or tokenizer are not there."""
     options = options_of(argv)
     data = Path(options.data)
-    options.tokenizer = options.tokenizer or str(data.parent / "tokenizers" / "qwen2_5")
-    definition = Path(options.tokenizer) / "tokenizer.json"
-    if missing := [*missing_files(data), *([] if definition.is_file() else [definition])]:
+    options.tokenizer = options.tokenizer or tokenizer_beside(data)
+    if missing := missing_files(data, Path(options.tokenizer)):
         print(f"{', '.join(map(str, missing))}: not there. {CURE}", file=sys.stderr)
         return 2
     facts = hardware("torch", "transformers", device="cpu", dtype="float32", threads=options.threads)

@@ -20,7 +20,7 @@ from data_pipeline.errors import MissingInput, RecordError
 from data_pipeline.sources.readers.files import read_rows
 from data_pipeline.transform.row_builder import RowBuilder
 
-__all__ = ["CASES", "Case", "encoded_pool", "missing_files", "sample"]
+__all__ = ["CASES", "Case", "encoded_pool", "missing_files", "sample", "tokenizer_beside"]
 
 MAX_PIXELS = 256 * 28 * 28
 """256 tokens an image at most."""
@@ -71,10 +71,15 @@ CASES = (
 """Groups of 3, 4 and 5 captions, 4.0 on average; text from dialogues with short and instructions with long answers."""
 
 
-def missing_files(data: Path, cases: Sequence[Case] = CASES) -> list[Path]:
-    """Files of the cases that are not below `data`."""
-    paths = [data / source.path for case in cases for source in case.sources]
+def missing_files(data: Path, tokenizer: Path, cases: Sequence[Case] = CASES) -> list[Path]:
+    """Files of the cases that are not below `data`, and the definition of the tokenizer that is not in its folder."""
+    paths = [*(data / source.path for case in cases for source in case.sources), tokenizer / "tokenizer.json"]
     return [path for path in paths if not path.is_file()]
+
+
+def tokenizer_beside(data: Path) -> str:
+    """The folder of the tokenizer that is handed out with the real sets."""
+    return str(data.parent / "tokenizers" / "qwen2_5")
 
 
 def encoded_pool(case: Case, data: Path, tokenizer: ChatTokenizer, *, size: int = MAX_POOL) -> list[EncodedComparison]:

@@ -96,22 +96,18 @@ def _pictures(names: Sequence[str], found: Diagnostics) -> str:
 
 
 def _warning(name: str, found: Diagnostics) -> str:
-    if name in ("longer", "shorter"):
-        assert found.longer is not None
-        other = "shorter" if name == "longer" else "longer"
-        against = found.longer.where_wrong if name == "longer" else found.longer.where_right
-        return (
-            f"Length explains this score: where the {other} answer is the better one, the model still takes the {name} "
-            f"one and is right in {_told(against)} of the pairs."
-        )
-    if name in ("first", "last"):
-        assert found.first is not None
-        other = "last" if name == "first" else "first"
-        against = found.first.where_wrong if name == "first" else found.first.where_right
-        return (
-            f"Place explains this score: where the {other} answer is the better one, the model still takes the {name} "
-            f"one and is right in {_told(against)} of the pairs."
-        )
+    for what, rule, pair in (
+        ("Length", found.longer, ("longer", "shorter")),
+        ("Place", found.first, ("first", "last")),
+    ):
+        if name in pair:
+            assert rule is not None
+            [other] = set(pair) - {name}
+            against = rule.where_wrong if name == pair[0] else rule.where_right
+            return (
+                f"{what} explains this score: where the {other} answer is the better one, the model still takes the "
+                f"{name} one and is right in {_told(against)} of the pairs."
+            )
     probe = found.probes[name]
     return (
         f"Form explains this score, {_PROBES[name]}: where only the worse answer of a pair is changed, the model is "

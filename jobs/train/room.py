@@ -82,10 +82,10 @@ def wait_for_room(
                 raise NoRoom(f"no room for the group {waited}: {_missing(job, nodes, room, avoid)}{_coming()}")
             if now_s - start_s >= SETTLE_S:
                 reserve(need, config.num_workers)
-            if now_s - start_s >= SETTLE_S and (said_s is None or now_s - said_s >= REPEAT_S):
-                waited = f"waiting for room, since {now_s - start_s:.0f} s"
-                say(f"{waited}: {_missing(job, nodes, room, avoid)}{_coming()}")
-                said_s = now_s
+                if said_s is None or now_s - said_s >= REPEAT_S:
+                    waited = f"waiting for room, since {now_s - start_s:.0f} s"
+                    say(f"{waited}: {_missing(job, nodes, room, avoid)}{_coming()}")
+                    said_s = now_s
             time.sleep(POLL_S)
     finally:
         if said_s is not None:

@@ -77,4 +77,5 @@ class ImportModelConfig:
     output: str = "imported"
     """The folder to write; it is complete once it holds ``model.json``."""
     dtype: str = one_of("as_saved", ("as_saved", "float32", "bfloat16"))
-    """Type of the backbone's weights on disk: as_saved, float32 or bfloat16; the head is kept in float32."""
+    """Type of the backbone's weights on disk: as_saved (another type than these as float32), float32 or bfloat16; the
+    head is kept in float32."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from data_pipeline.config import SourceConfig
 from data_pipeline.errors import RecordError
-from data_pipeline.records.comparison import Comparison, MediaRef, Response
+from data_pipeline.records.comparison import Comparison, MediaRef
 from data_pipeline.sources.parsing import content_parts, fields
 
 __all__ = ["IRRELEVANT", "to_comparison"]
@@ -36,20 +36,11 @@ def to_comparison(record: Mapping[str, Any], source: SourceConfig, row: int) -> 
     said = content_parts.said_turns(fields.require(given, "messages", row), "input.messages", row)
     media: list[MediaRef] = []
     prompt = content_parts.placed(said, media, row)
-    better, worse = (
-        content_parts.with_inline_images(_output(record, field, row), media)
-        for field in ("preferred_output", "non_preferred_output")
-    )
-    return Comparison(
-        id=fields.id_of(record, "id", row),
-        source=source.name,
-        prompt=prompt,
-        responses=(Response(better, rank=0), Response(worse, rank=1)),
-        media=tuple(media),
-    )
+    answers = _output(record, "preferred_output", row), _output(record, "non_preferred_output", row)
+    return content_parts.pair(prompt, answers, media, name=fields.id_of(record, "id", row), source=source)
 
 
-def _output(record: Mapping[str, Any], field: str, row: int) -> tuple[str | MediaRef, ...]:
+def _output(record: Mapping[str, Any], field: str, row: int) -> content_parts.Answer:
     turns = fields.objects(fields.require(record, field, row), field, row, "a list of one assistant turn")
     if len(turns) != 1:
         raise RecordError("malformed_dialogue", f"{field} in row {row} has {len(turns)} turns, not the answer alone")

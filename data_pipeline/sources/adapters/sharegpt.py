@@ -21,8 +21,8 @@ from typing import Any
 
 from data_pipeline.config import SourceConfig
 from data_pipeline.errors import RecordError
-from data_pipeline.records.comparison import Comparison, ImageSlot, MediaRef, Part, Response, Turn
-from data_pipeline.sources.parsing import dialogue, fields, image_turns
+from data_pipeline.records.comparison import Comparison, MediaRef, Response, Turn
+from data_pipeline.sources.parsing import content_parts, dialogue, fields, image_turns
 
 __all__ = ["IRRELEVANT", "to_comparison"]
 
@@ -82,14 +82,8 @@ def _whole_dialogues(record: Mapping[str, Any], source: SourceConfig, row: int) 
     if before != other:
         raise RecordError("prompts_differ", f"row {row}: the dialogues part before the last answer")
     media: list[MediaRef] = []
-    prompt = tuple(Turn(role, _with_slots(items, media)) for role, items in before)
-    return Comparison(
-        id=fields.id_of(record, "id", row),
-        source=source.name,
-        prompt=prompt,
-        responses=(Response(_with_slots(chosen, media), rank=0), Response(_with_slots(rejected, media), rank=1)),
-        media=tuple(media),
-    )
+    prompt = tuple(Turn(role, content_parts.with_inline_images(items, media)) for role, items in before)
+    return content_parts.pair(prompt, (chosen, rejected), media, name=fields.id_of(record, "id", row), source=source)
 
 
 def _split(record: Mapping[str, Any], field: str, row: int) -> tuple[list[Said], tuple[Item, ...]]:
@@ -117,15 +111,3 @@ def _items(turn: Mapping[str, Any], field: str, row: int) -> tuple[Item, ...]:
         else:
             raise RecordError("unsupported_media", f"{field} in row {row}: an item of type {kind[:80]!r}")
     return tuple(items)
-
-
-def _with_slots(items: tuple[Item, ...], media: list[MediaRef]) -> tuple[Part, ...]:
-    """The items with each image replaced by its slot; the images are added to `media`."""
-    parts: list[Part] = []
-    for item in items:
-        if isinstance(item, str):
-            parts.append(item)
-        else:
-            parts.append(ImageSlot(len(media)))
-            media.append(item)
-    return tuple(parts)

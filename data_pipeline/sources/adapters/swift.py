@@ -20,15 +20,13 @@ from typing import Any
 
 from data_pipeline.config import SourceConfig
 from data_pipeline.errors import RecordError
-from data_pipeline.records.comparison import Comparison, MediaRef, Response
+from data_pipeline.records.comparison import Comparison
 from data_pipeline.sources.parsing import content_parts, fields
-from data_pipeline.sources.parsing.content_parts import Said
+from data_pipeline.sources.parsing.content_parts import Answer, Said
 
 __all__ = ["IRRELEVANT", "to_comparison"]
 
 IRRELEVANT = ("*messages.loss", "*messages.loss_scale", "channel")
-
-Answer = tuple[str | MediaRef, ...]
 
 
 def to_comparison(record: Mapping[str, Any], source: SourceConfig, row: int) -> Comparison:
@@ -40,17 +38,15 @@ def to_comparison(record: Mapping[str, Any], source: SourceConfig, row: int) -> 
     """
     _refuse_unsupported(record, row)
     media = list(fields.media_of(record.get("images"), "images", row))
-    said, chosen = _older(record, row) if "query" in record else _dialogue(record, "messages", row)
+    said, chosen = (
+        _older(record, row)
+        if "query" in record
+        else content_parts.split_dialogue(fields.require(record, "messages", row), "messages", row)
+    )
     rejected = _rejected(record, said, row)
     prompt = content_parts.placed(said, media, row)
-    better, worse = (content_parts.with_inline_images(answer, media) for answer in (chosen, rejected))
-    return Comparison(
-        id=fields.id_of(record, "id", row),
-        source=source.name,
-        prompt=prompt,
-        responses=(Response(better, rank=0), Response(worse, rank=1)),
-        media=tuple(media),
-    )
+    name = fields.id_of(record, "id", row)
+    return content_parts.pair(prompt, (chosen, rejected), media, name=name, source=source)
 
 
 def _refuse_unsupported(record: Mapping[str, Any], row: int) -> None:
@@ -64,18 +60,10 @@ def _refuse_unsupported(record: Mapping[str, Any], row: int) -> None:
 def _rejected(record: Mapping[str, Any], said: tuple[Said, ...], row: int) -> Answer:
     if "rejected_messages" not in record:
         return (fields.text(record, "rejected_response", row),)
-    other, rejected = _dialogue(record, "rejected_messages", row)
+    other, rejected = content_parts.split_dialogue(record["rejected_messages"], "rejected_messages", row)
     if other != said:
         raise RecordError("prompts_differ", f"row {row}: the dialogues part before the last answer")
     return rejected
-
-
-def _dialogue(record: Mapping[str, Any], field: str, row: int) -> tuple[tuple[Said, ...], Answer]:
-    """(turns before the last one, what the last one says)."""
-    turns = fields.objects(fields.require(record, field, row), field, row, 'a list of {"role", "content"}')
-    if not turns:
-        raise RecordError("malformed_dialogue", f"{field} in row {row} has no turns")
-    return content_parts.said_turns(turns[:-1], field, row), content_parts.answer_items(turns[-1], field, row)
 
 
 def _older(record: Mapping[str, Any], row: int) -> tuple[tuple[Said, ...], Answer]:

@@ -24,17 +24,15 @@ from typing import Any
 
 from data_pipeline.config import SourceConfig
 from data_pipeline.errors import RecordError
-from data_pipeline.records.comparison import Comparison, MediaRef, Response, Turn
+from data_pipeline.records.comparison import Comparison, Turn
 from data_pipeline.sources.parsing import content_parts, fields, ratings
-from data_pipeline.sources.parsing.content_parts import Said
+from data_pipeline.sources.parsing.content_parts import Answer, Said
 
 __all__ = ["IRRELEVANT", "to_comparison"]
 
 IRRELEVANT = ("source", "chosen_model", "rejected_model", "*.index")
 
 _SCORES = (("chosen_rating", "rejected_rating"), ("score_chosen", "score_rejected"), ("chosen_score", "rejected_score"))
-
-Answer = tuple[str | MediaRef, ...]
 
 
 def to_comparison(record: Mapping[str, Any], source: SourceConfig, row: int) -> Comparison:
@@ -52,15 +50,8 @@ def to_comparison(record: Mapping[str, Any], source: SourceConfig, row: int) -> 
     else:
         said, answers = _dialogues(record, chosen, rejected, row)
         prompt = content_parts.placed(said, media, row)
-    better, worse = (content_parts.with_inline_images(answer, media) for answer in answers)
-    scores = _scores(record)
-    return Comparison(
-        id=fields.id_of(record, "id", row),
-        source=source.name,
-        prompt=prompt,
-        responses=(Response(better, 0, scores[0]), Response(worse, 1, scores[1])),
-        media=tuple(media),
-    )
+    name = fields.id_of(record, "id", row)
+    return content_parts.pair(prompt, answers, media, name=name, source=source, scores=_scores(record))
 
 
 def _plain(
@@ -82,8 +73,8 @@ def _dialogues(
     record: Mapping[str, Any], chosen: object, rejected: object, row: int
 ) -> tuple[tuple[Said, ...], tuple[Answer, Answer]]:
     """(turns before the answers, the answers) of lists of turns."""
-    before, better = _split(chosen, "chosen", row)
-    other, worse = _split(rejected, "rejected", row)
+    before, better = content_parts.split_dialogue(chosen, "chosen", row)
+    other, worse = content_parts.split_dialogue(rejected, "rejected", row)
     if before != other:
         raise RecordError("prompts_differ", f"row {row}: the dialogues part before the last answer")
     if not isinstance(record.get("prompt"), list):
@@ -91,14 +82,6 @@ def _dialogues(
     opening = content_parts.said_turns(record["prompt"], "prompt", row)
     repeated = bool(opening) and before[: len(opening)] == opening
     return (before if repeated else (*opening, *before)), (better, worse)
-
-
-def _split(value: object, field: str, row: int) -> tuple[tuple[Said, ...], Answer]:
-    """(turns before the last one, what the last one says)."""
-    turns = fields.objects(value, field, row, 'a string or a list of {"role", "content"}, as the other answer')
-    if not turns:
-        raise RecordError("malformed_dialogue", f"{field} in row {row} has no turns")
-    return content_parts.said_turns(turns[:-1], field, row), content_parts.answer_items(turns[-1], field, row)
 
 
 def _scores(record: Mapping[str, Any]) -> tuple[float | None, float | None]:

@@ -13,11 +13,15 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
+from data_pipeline.config import SourceConfig
 from data_pipeline.errors import RecordError
-from data_pipeline.records.comparison import ImageSlot, MediaRef, Part, Turn
+from data_pipeline.records.comparison import Comparison, ImageSlot, MediaRef, Part, Response, Turn
 from data_pipeline.sources.parsing import fields, image_turns
 
-__all__ = ["Item", "NextImage", "Said", "answer_items", "placed", "said_turns", "with_inline_images"]
+__all__ = [
+    "Answer", "Item", "NextImage", "Said", "answer_items", "pair", "placed", "said_turns", "split_dialogue",
+    "with_inline_images",
+]  # fmt: skip
 
 
 class NextImage(Enum):
@@ -27,6 +31,10 @@ class NextImage(Enum):
 
 
 Item = str | MediaRef | NextImage
+
+
+Answer = tuple[str | MediaRef, ...]
+"""Texts and pictures of a response."""
 
 
 class Said(NamedTuple):
@@ -52,7 +60,7 @@ def said_turns(value: object, field: str, row: int) -> tuple[Said, ...]:
     return tuple(_said(turn, f"{field}[{place}]", row) for place, turn in enumerate(turns))
 
 
-def answer_items(value: object, field: str, row: int) -> tuple[str | MediaRef, ...]:
+def answer_items(value: object, field: str, row: int) -> Answer:
     """What an assistant's turn says; tags in its texts are plain text, and its pictures stand in its parts.
 
     Raises:
@@ -96,6 +104,33 @@ def placed(turns: Sequence[Said], media: list[MediaRef], row: int) -> tuple[Turn
                 parts += with_inline_images((item,), media)
         made.append(Turn(turn.role, tuple(parts)))
     return tuple(made) if places else image_turns.before_the_text(made, own, row)
+
+
+def split_dialogue(value: object, field: str, row: int) -> tuple[tuple[Said, ...], Answer]:
+    """(the turns before the last one, what the last one says) of a list of ``{"role", "content"}``.
+
+    Raises:
+        RecordError: as `said_turns` and `answer_items`; malformed_dialogue (there are no turns).
+    """
+    turns = fields.objects(value, field, row, 'a list of {"role", "content"}')
+    if not turns:
+        raise RecordError("malformed_dialogue", f"{field} in row {row} has no turns")
+    return said_turns(turns[:-1], field, row), answer_items(turns[-1], field, row)
+
+
+def pair(
+    prompt: tuple[Turn, ...],
+    answers: tuple[Answer, Answer],
+    media: list[MediaRef],
+    *,
+    name: str,
+    source: SourceConfig,
+    scores: tuple[float | None, float | None] = (None, None),
+) -> Comparison:
+    """The Comparison of a better and a worse answer; the pictures in them are added to `media`."""
+    parts = [with_inline_images(answer, media) for answer in answers]
+    responses = tuple(Response(said, rank, score) for rank, (said, score) in enumerate(zip(parts, scores, strict=True)))
+    return Comparison(id=name, source=source.name, prompt=prompt, responses=responses, media=tuple(media))
 
 
 def with_inline_images(items: Sequence[str | MediaRef], media: list[MediaRef]) -> tuple[Part, ...]:

@@ -2,7 +2,8 @@
 
     paths     paths as text                    remote    fsspec, and which failures are retried
     ranges    bytes by range                   archives  paths into .zip, .tar and .tar.gz (members, zips, tars)
-    files     reading and listing              writing   whole files or none; JSON that holds its own checksum
+    files     reading                          listing   files and folders, and what a glob names
+    writing   whole files or none; JSON that holds its own checksum
     web       media from allowed web hosts     cache     local copies of remote shards
     confined  paths in the data, kept below a root     unpacked  temporary files, bounded
     lease     one writer a folder                drafts    temporary names, and what killed writers left of them
@@ -20,8 +21,6 @@ from data_pipeline.storage.drafts import draft_beside, remove_drafts
 from data_pipeline.storage.files import (
     exists,
     is_local,
-    list_files,
-    list_folders,
     marks_of,
     open_input,
     read_bytes,
@@ -30,6 +29,7 @@ from data_pipeline.storage.files import (
     size_of,
 )
 from data_pipeline.storage.lease import held
+from data_pipeline.storage.listing import list_files, list_folders
 from data_pipeline.storage.paths import absolute, escaped, join, name_of, parent_of
 from data_pipeline.storage.remote import patience, wait_for_stores
 from data_pipeline.storage.unpacked import local_copy, open_seekable

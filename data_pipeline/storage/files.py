@@ -1,11 +1,8 @@
-"""Reading files and listing them, wherever they lie: on this machine, remote, or in an archive on either."""
+"""Reading files, wherever they lie: on this machine, remote, or in an archive on either."""
 
 import errno
-import glob
 import hashlib
 import os
-import posixpath
-import re
 import stat
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,16 +11,14 @@ from contextlib import contextmanager
 from typing import BinaryIO, TypeVar, cast
 
 from data_pipeline.errors import MissingInput
-from data_pipeline.storage.archives import Inside, locate
-from data_pipeline.storage.paths import archive_prefixes, has_scheme, name_of, parent_of
+from data_pipeline.storage.archives import locate
+from data_pipeline.storage.paths import has_scheme, name_of, parent_of
 from data_pipeline.storage.ranges import RangeReader, RemoteSource, buffered
 from data_pipeline.storage.remote import filesystem_of, identities_in, identity_of, named, remote_call
 
 __all__ = [
     "exists",
     "is_local",
-    "list_files",
-    "list_folders",
     "marks_of",
     "open_input",
     "read_bytes",
@@ -38,7 +33,6 @@ Result = TypeVar("Result")
 _CHUNK_BYTES = 1 << 20
 _READERS = 16
 _LOOKS_A_FOLDER = 32  # at more files of one remote folder, listing it costs fewer requests
-_GLOB = re.compile(r"[*?\[]")
 
 
 def is_local(url: str) -> bool:
@@ -54,38 +48,6 @@ def exists(url: str) -> bool:
         return os.path.exists(url)
     filesystem, path = filesystem_of(url)
     return bool(remote_call(url, lambda: filesystem.exists(path)))
-
-
-def list_files(url_glob: str) -> list[str]:
-    """The files that `url_glob` names, sorted; empty where none does.
-
-    A file stands for itself (also with ``*`` or ``[`` in its name), a folder for the files directly in it, anything
-    else is a glob in which ``**`` crosses folders. That holds in an archive too, and the archive's own name may be a
-    glob: ``parts/*.zip/**/*.jsonl``. Local results stay relative where `url_glob` is.
-    """
-    if inside := locate(url_glob):
-        return _list_inside(inside)
-    found = _list_remote(url_glob) if has_scheme(url_glob) else _list_local(url_glob)
-    for archives, path in archive_prefixes(url_glob):
-        if not found and _GLOB.search(archives):
-            found = [url for archive in list_files(archives) for url in list_files(f"{archive}/{path}")]
-    return sorted(set(found))  # a glob with two ** finds files twice
-
-
-def list_folders(url: str) -> list[str]:
-    """The folders directly in the folder `url`, sorted; empty where it is none."""
-    if not has_scheme(url):
-        return sorted(entry.path for entry in os.scandir(url) if entry.is_dir()) if os.path.isdir(url) else []
-    filesystem, path = filesystem_of(url)
-
-    def look() -> list[str]:
-        try:
-            found = filesystem.ls(path, detail=True)
-        except FileNotFoundError:
-            return []
-        return sorted(str(filesystem.unstrip_protocol(one["name"])) for one in found if one["type"] == "directory")
-
-    return remote_call(url, look)
 
 
 def read_each(read: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
@@ -193,30 +155,6 @@ def _remote_source(url: str) -> RemoteSource:
     if identity is None:
         raise named(url)
     return RemoteSource(url, identity[0])
-
-
-def _list_inside(inside: Inside) -> list[str]:
-    return sorted(f"{inside.url}/{path}" for path in inside.archive.matching(inside.path))
-
-
-def _list_local(path: str) -> list[str]:
-    if os.path.isfile(path):
-        return [path]
-    pattern = posixpath.join(glob.escape(path), "*") if os.path.isdir(path) else path
-    return [found for found in glob.glob(pattern, recursive=True) if os.path.isfile(found)]
-
-
-def _list_remote(url: str) -> list[str]:
-    filesystem, path = filesystem_of(url)
-
-    def look() -> list[str]:
-        if filesystem.isfile(path):
-            return [url]
-        pattern = f"{path.rstrip('/')}/*" if filesystem.isdir(path) else path
-        found = filesystem.glob(pattern, detail=True)
-        return [str(filesystem.unstrip_protocol(name)) for name, info in found.items() if info["type"] == "file"]
-
-    return remote_call(url, look)
 
 
 @contextmanager

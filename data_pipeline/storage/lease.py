@@ -26,7 +26,8 @@ from pathlib import Path
 import psutil
 
 from data_pipeline.errors import BaserewardError, MissingInput, UserError
-from data_pipeline.storage.files import list_files, read_bytes
+from data_pipeline.storage.files import read_bytes
+from data_pipeline.storage.listing import list_files
 from data_pipeline.storage.paths import escaped, join, name_of, parent_of
 from data_pipeline.storage.writing import LEASE, create_only, delete_file, write_atomic
 from data_pipeline.watcher import watching

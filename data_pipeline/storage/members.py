@@ -7,11 +7,11 @@ import struct
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import NamedTuple
 
 from data_pipeline.errors import MissingInput
+from data_pipeline.storage.paths import matches
 
 __all__ = ["BROKEN_INDEX", "Archive", "Member", "clean_name"]
 
@@ -99,8 +99,12 @@ class Archive(ABC):
         parts = pattern.split("/")
         if pattern in self.folders:
             parts = [*parts, "*"] if pattern else ["*"]
-            return [path for path in self.members if posixpath.dirname(path) == pattern and _fits(parts[-1:], path)]
-        return [path for path in self.members if _matches(path.split("/"), parts)]
+            return [
+                path
+                for path in self.members
+                if posixpath.dirname(path) == pattern and matches([posixpath.basename(path)], parts[-1:])
+            ]
+        return [path for path in self.members if matches(path.split("/"), parts)]
 
 
 def clean_name(name: str) -> str | None:
@@ -116,21 +120,3 @@ def _archive_inside(path: str, members: dict[str, Member]) -> bool:
 def _parents(path: str) -> Iterator[str]:
     while path := posixpath.dirname(path):
         yield path
-
-
-def _fits(pattern: list[str], path: str) -> bool:
-    return _matches([posixpath.basename(path)], pattern)
-
-
-def _matches(parts: list[str], pattern: list[str]) -> bool:
-    """Glob by parts; like the shell, a pattern passes over names that begin with a dot unless it begins with one."""
-    if not pattern:
-        return not parts
-    if pattern[0] == "**":
-        if len(pattern) == 1:
-            return bool(parts) and not any(part.startswith(".") for part in parts)
-        shown = next((i for i, part in enumerate(parts) if part.startswith(".")), len(parts))
-        return any(_matches(parts[i:], pattern[1:]) for i in range(shown + 1))
-    if not parts or (parts[0].startswith(".") and not pattern[0].startswith(".")):
-        return False
-    return fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])

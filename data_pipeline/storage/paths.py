@@ -3,6 +3,8 @@
 import glob
 import os
 import posixpath
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 
 __all__ = [
     "ARCHIVE_SUFFIXES",
@@ -12,6 +14,7 @@ __all__ = [
     "has_archive_name",
     "has_scheme",
     "join",
+    "matches",
     "name_of",
     "parent_of",
 ]
@@ -80,3 +83,23 @@ def archive_prefixes(url: str) -> list[tuple[str, str]]:
         for end in range(1, len(parts))
         if has_archive_name(parts[end - 1])
     ]
+
+
+def matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a glob names a path, both part by part.
+
+    Like the shell's, a pattern passes over names that begin with a dot unless it begins with one.
+
+    >>> matches(["a", "b", "c.json"], ["a", "**", "*.json"]), matches([".hidden"], ["*"])
+    (True, False)
+    """
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        if len(pattern) == 1:
+            return bool(parts) and not any(part.startswith(".") for part in parts)
+        shown = next((i for i, part in enumerate(parts) if part.startswith(".")), len(parts))
+        return any(matches(parts[i:], pattern[1:]) for i in range(shown + 1))
+    if not parts or (parts[0].startswith(".") and not pattern[0].startswith(".")):
+        return False
+    return fnmatchcase(parts[0], pattern[0]) and matches(parts[1:], pattern[1:])

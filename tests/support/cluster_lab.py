@@ -208,7 +208,8 @@ class Watch:
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line.strip().lstrip("-").isdigit():
-            raise AssertionError(line + self._process.communicate(timeout=60)[0])
+            # `communicate` would leave out what `readline` has read ahead.
+            raise AssertionError(line + self._process.stdout.read())
         return int(line)
 
     def close(self) -> None:

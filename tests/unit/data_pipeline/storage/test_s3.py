@@ -8,12 +8,14 @@ import tarfile
 import threading
 import zipfile
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from s3_faults import FaultyProxy
 from s3_server import S3Server, forget_file_systems, s3_server
+from s3fs import S3FileSystem
 
 from data_pipeline import storage
 from data_pipeline.config import MediaConfig
@@ -81,6 +83,45 @@ def test_what_another_process_writes_is_seen(base: str) -> None:
     for text in (b"first", b"the second"):
         storage.write_atomic(url, text)
         assert storage.read_bytes(url) == text and storage.size_of(url) == len(text)
+
+
+def test_a_folder_that_goes_while_it_is_listed_is_passed_over(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As checkpoints go that another process no longer keeps."""
+    for step in (5, 10, 15):
+        storage.write_atomic(f"{base}/step-{step}/COMPLETE", b"x")
+    listed, own = S3FileSystem._ls, storage.name_of(base)
+
+    async def ls(self: S3FileSystem, path: str, **options: Any) -> Any:
+        found = await listed(self, path, **options)
+        if path.endswith(own):
+            await self._rm(f"{path}/step-5", recursive=True)
+        return found
+
+    monkeypatch.setattr(S3FileSystem, "_ls", ls)
+    forget_file_systems()
+    for name in ("COMPLETE", "C*"):
+        storage.write_atomic(f"{base}/step-5/COMPLETE", b"x")
+        assert storage.list_files(f"{base}/step-*/{name}") == [f"{base}/step-{step}/COMPLETE" for step in (10, 15)]
+
+
+@pytest.mark.parametrize("pattern", ["step-*/COMPLETE", "step-*/*", "**/COMPLETE"], ids=["name", "glob", "deep"])
+def test_a_store_that_fails_in_the_middle_of_a_listing_leaves_nothing_out(
+    base: str, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    monkeypatch.setattr(S3FileSystem, "retries", 1)
+    folder = base.partition("[")[0]
+    for step in (5, 10):
+        storage.write_atomic(f"{folder}/step-{step}/COMPLETE", b"x")
+    proxy.requests.clear()
+    assert len(storage.list_files(f"{folder}/{pattern}")) == 2
+    count = len(proxy.requests)
+    assert count >= 3
+    for answered in range(count):
+        proxy.delay(answered, seconds=0)
+        proxy.fail(1000)
+        with pytest.raises(Unavailable, match="failed after 4 tries"):
+            storage.list_files(f"{folder}/{pattern}")
+        proxy.heal()
 
 
 @pytest.mark.parametrize("act", [storage.read_bytes, storage.size_of, storage.sha256_of, storage.open_input])

@@ -39,6 +39,7 @@ class DrillTime:
         self._end_s = time.monotonic() + 60 * minutes
         self._left: list[str] = []
 
+    @pytest.hookimpl(trylast=True)  # after `-m`: files without drills have no turn
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         order = {name: place for place, name in enumerate(in_turn([str(item.path) for item in items], self._turn))}
         items.sort(key=lambda item: order[str(item.path)])

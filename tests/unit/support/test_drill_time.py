@@ -18,11 +18,25 @@ def test_every_file_comes_once_and_each_is_first_in_its_turn(turn: int) -> None:
 
 
 def drills(folder: Path, minutes: str) -> str:
-    """What a run of two files says."""
+    """What a run of two files with drills, beside one without, says."""
     (folder / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text(encoding="utf8"))
     for name in ("one", "two"):
-        (folder / f"test_{name}.py").write_text("def test_it():\n    pass\n")
-    command = [sys.executable, "-m", "pytest", "-v", "-rs", "-c", "/dev/null", f"--rootdir={folder}", str(folder)]
+        marked = "import pytest\n@pytest.mark.drill\ndef test_it():\n    pass\n"
+        (folder / f"test_{name}.py").write_text(marked)
+    (folder / "test_none.py").write_text("def test_it():\n    pass\n")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-v",
+        "-rs",
+        "-c",
+        "/dev/null",
+        f"--rootdir={folder}",
+        str(folder),
+        "-m",
+        "drill",
+    ]
     env = {"PYTHONPATH": str(ROOT / "tests" / "support"), "PATH": "/usr/bin:/bin"}
     limits = ["--drill-minutes", minutes, "--drill-turn", "1"]
     return subprocess.run([*command, *limits], env=env, capture_output=True, text=True, check=False).stdout

@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -52,6 +53,7 @@ class ZeroEngine:
         logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
         # Plain gloo between CPU ranks: DeepSpeed's shared-memory kernel would be compiled on first use on every host.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+        _import_muon()
         deepspeed.init_distributed(dist_init_required=False)
         groups = parameter_groups(model, config, model.family.model_type)
         optimizer = adamw(groups, config) if make_optimizer is None else make_optimizer(groups)
@@ -225,3 +227,20 @@ def deepspeed_config(config: TrainConfig) -> dict[str, Any]:
         "zero_force_ds_cpu_optimizer": False,
         "steps_per_print": 1_000_000_000,
     }
+
+
+def _import_muon() -> None:
+    """Import DeepSpeed's Muon without PyTorch's compiler, whose import takes each rank two seconds of CPU time.
+
+    DeepSpeed imports it with every engine, whatever the optimiser, and compiles its functions. Nobody here calls them.
+    """
+    name = "TORCHDYNAMO_DISABLE"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        import_module("deepspeed.runtime.zero.muon.muon_optimizer")
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before

@@ -20,7 +20,7 @@ CASES: list[Case] = [
     (1, "bf16", ""), (2, "bf16", ""), (3, "bf16", ""),
     (2, "bf16", "optimizer"), (3, "bf16", "optimizer"), (3, "bf16", "both"),
 ]  # fmt: skip
-QUICK: set[Case] = {(1, "bf16", ""), (3, "bf16", "")}
+QUICK: set[Case] = {(3, "bf16", "")}
 
 
 def backbone() -> Any:

@@ -39,6 +39,7 @@ def base(s3_server: S3Server, request: pytest.FixtureRequest) -> str:
 def proxy(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
     """A faulty way to the server, over which every request of the test goes, and no second tries but our own."""
     monkeypatch.setattr(remote, "_FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(S3FileSystem, "retries", 1)
     with FaultyProxy(s3_server.endpoint) as faulty:
         monkeypatch.setenv("AWS_ENDPOINT_URL", faulty.endpoint)
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
@@ -106,9 +107,8 @@ def test_a_folder_that_goes_while_it_is_listed_is_passed_over(base: str, monkeyp
 
 @pytest.mark.parametrize("pattern", ["step-*/COMPLETE", "step-*/*", "**/COMPLETE"], ids=["name", "glob", "deep"])
 def test_a_store_that_fails_in_the_middle_of_a_listing_leaves_nothing_out(
-    base: str, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch, pattern: str
+    base: str, proxy: FaultyProxy, pattern: str
 ) -> None:
-    monkeypatch.setattr(S3FileSystem, "retries", 1)
     folder = base.partition("[")[0]
     for step in (5, 10):
         storage.write_atomic(f"{folder}/step-{step}/COMPLETE", b"x")

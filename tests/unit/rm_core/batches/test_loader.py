@@ -142,6 +142,7 @@ def test_leaving_early_ends_the_workers() -> None:
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.drill
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     parent = multiprocessing.get_context("spawn").Process(

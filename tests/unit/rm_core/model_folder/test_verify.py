@@ -154,6 +154,7 @@ def test_the_fixture_is_listed_with_its_checksum(folder: str) -> None:
         verify_export(folder)
 
 
+@pytest.mark.drill
 def test_a_fresh_process_of_a_rank_audits(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "3")
     monkeypatch.setenv("WORLD_SIZE", "many")

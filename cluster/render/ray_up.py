@@ -29,6 +29,8 @@ FILE = "ray-up.yaml"
 HEAD = "head"
 CODE = "~/basereward"  # what `ray up` copies to each node
 OBJECT_MANAGER_PORT = 8076
+RUN_OPTIONS = ["--ulimit nofile=65536:65536", "--ulimit memlock=-1:-1", "--security-opt no-new-privileges"]
+EFA_DEVICES = "--device=/dev/infiniband"
 _SUPERVISE = f"sh {CODE}/cluster/supervise.sh {CODE}/node"
 _STOP = f"{_SUPERVISE} stop"
 _ADDRESS = "$(hostname -I | cut -d ' ' -f 1)"
@@ -53,9 +55,10 @@ def render(
     types: dict[str, Any] = {HEAD: _head(outputs)}
     for group in outputs.worker_groups:
         for place, template in enumerate(group.launch_templates):
-            types[f"{group.name}-{template.purchase.replace('_', '-')}"] = _worker(
-                outputs, group, template, place, len(group.launch_templates) - place
-            )
+            name = f"{group.name}-{template.purchase.replace('_', '-')}"
+            types[name] = _worker(outputs, group, template, place, len(group.launch_templates) - place)
+            if image_tag is not None and group.efa_interfaces:
+                types[name]["docker"] = {"worker_run_options": [*_run_options(outputs), EFA_DEVICES]}
     image = None if image_tag is None else f"{outputs.train_image}:{image_tag}"
     config: dict[str, Any] = {
         "cluster_name": outputs.name,
@@ -131,18 +134,19 @@ def _worker(
 
 
 def _docker(outputs: Outputs, image: str) -> dict[str, Any]:
-    options = ["--ulimit nofile=65536:65536", "--ulimit memlock=-1:-1", "--security-opt no-new-privileges"]
-    workers = list(options)
-    if any(group.efa_interfaces for group in outputs.worker_groups):
-        workers += ["--device=/dev/infiniband"]
-    workers += sorted({f"-v {group.cache_dir}:{group.cache_dir}" for group in outputs.worker_groups if group.cache_dir})
     return {
         "image": image,
         "container_name": "basereward",
         "pull_before_run": True,
-        "head_run_options": options,
-        "worker_run_options": workers,
+        "head_run_options": RUN_OPTIONS,
+        "worker_run_options": _run_options(outputs),
     }
+
+
+def _run_options(outputs: Outputs) -> list[str]:
+    """Of every worker. Those with EFA have one more: Docker starts no container with a device that is not there."""
+    caches = {group.cache_dir for group in outputs.worker_groups if group.cache_dir}
+    return [*RUN_OPTIONS, *(f"-v {folder}:{folder}" for folder in sorted(caches))]
 
 
 def _file_mounts(token: str | None) -> dict[str, str]:

@@ -115,7 +115,7 @@ module "observability" {
   emails              = var.alarms.emails
   monthly_budget      = var.alarms.monthly_budget
   idle_minutes        = var.alarms.idle_minutes
-  worker_groups       = keys(var.worker_groups)
+  worker_groups       = { for group, it in var.worker_groups : group => it.gpus_per_node }
   metrics_namespace   = local.metrics_namespace
   database_identifier = module.mlflow.database_identifier
   database_storage_gb = var.database.storage_gb

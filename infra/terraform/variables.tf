@@ -122,14 +122,14 @@ variable "head" {
 
 variable "worker_groups" {
   description = <<-TEXT
-    Groups of workers by name. Sizes: instance type, its GPUs (checked against AWS), fewest and most nodes.
+    Groups of workers by name. Sizes: instance type, its GPUs (checked against AWS; 0, without `gpu_type`: machines for preprocessing), fewest and most nodes.
     Prices: US dollars an hour of one node on demand, and as spot. `purchase`: ways of buying in the order in which they are tried.
     EFA: interfaces a node, one a network card; 0: none. `cache`: "instance_store" joins the local disks for shards, "none" does not. Disk: GiB.
     `capacity_reservation_id`: a reservation or capacity block that on_demand or capacity_block launches into.
   TEXT
   type = map(object({
     instance_type           = string
-    gpu_type                = string
+    gpu_type                = optional(string)
     gpus_per_node           = number
     min_nodes               = optional(number, 0)
     max_nodes               = number

@@ -24,6 +24,13 @@ worker_groups = {
     spot_price_per_hour = 13
     efa_interfaces      = 4
   }
+  cpu = {
+    instance_type  = "m6i.8xlarge"
+    gpus_per_node  = 0
+    max_nodes      = 2
+    price_per_hour = 1.536
+    cache          = "none"
+  }
 }
 
 alarms = {

@@ -236,7 +236,7 @@ def test_ray_takes_the_templates(stack: Stack, tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     types = json.loads(done.stdout.splitlines()[-1])
-    assert types.keys() == {"head", "a10g-spot", "a10g-on_demand", "a100-spot", "a100-on_demand"}
+    assert types.keys() == {"head", "a10g-spot", "a10g-on_demand", "a100-spot", "a100-on_demand", "cpu-on_demand"}
     assert types["a100-spot"]["resources"] | {"CPU": 96, "GPU": 8} == types["a100-spot"]["resources"]
     assert "GPU" not in types["head"]["resources"]
     nodes = {name: it["node_config"] for name, it in types.items()}

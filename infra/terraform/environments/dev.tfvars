@@ -19,7 +19,19 @@ worker_groups = {
     spot_price_per_hour = 2.9
     disk_gb             = 300
   }
+  cpu = { # preprocessing: Ray takes machines without GPUs first where none is asked for
+    instance_type       = "m6i.8xlarge"
+    gpus_per_node       = 0
+    max_nodes           = 2
+    purchase            = ["spot", "on_demand"]
+    price_per_hour      = 1.536
+    spot_price_per_hour = 0.7
+    cache               = "none"
+    disk_gb             = 300
+  }
 }
+
+key_name = null # yours: the EC2 key pair with which Ray's launcher logs in
 
 # Yours: a name inside the network, the ARN of its certificate, the tag of the image you pushed.
 mlflow = {

@@ -36,7 +36,18 @@ worker_groups = {
     price_per_hour = 55.04
     efa_interfaces = 32
   }
+  cpu = { # preprocessing: Ray takes machines without GPUs first where none is asked for
+    instance_type       = "m6i.16xlarge"
+    gpus_per_node       = 0
+    max_nodes           = 8
+    purchase            = ["spot", "on_demand"]
+    price_per_hour      = 3.072
+    spot_price_per_hour = 1.4
+    cache               = "none"
+  }
 }
+
+key_name = null # yours: the EC2 key pair with which Ray's launcher logs in
 
 mlflow = {
   host_name       = "mlflow.ml.example.com"

@@ -135,6 +135,22 @@ run "gpus_that_are_not_there" {
   expect_failures = [aws_launch_template.worker["a100-on-demand"]]
 }
 
+run "gpus_without_a_type" {
+  command = plan
+  module {
+    source = "./modules/compute"
+  }
+  variables {
+    worker_groups = {
+      a100 = {
+        instance_type       = "p4d.24xlarge", gpu_type = null, gpus_per_node = 8, min_nodes = 0, max_nodes = 8, purchase = ["on_demand"], price_per_hour = 21.96,
+        spot_price_per_hour = 0, efa_interfaces = 4, cache = "instance_store", disk_gb = 500, capacity_reservation_id = null
+      }
+    }
+  }
+  expect_failures = [var.worker_groups]
+}
+
 run "efa_on_a_type_without" {
   command = plan
   module {
@@ -143,7 +159,7 @@ run "efa_on_a_type_without" {
   variables {
     worker_groups = {
       cpu = {
-        instance_type       = "m6i.2xlarge", gpu_type = "none", gpus_per_node = 0, min_nodes = 0, max_nodes = 8, purchase = ["on_demand"], price_per_hour = 1,
+        instance_type       = "m6i.2xlarge", gpu_type = null, gpus_per_node = 0, min_nodes = 0, max_nodes = 8, purchase = ["on_demand"], price_per_hour = 1,
         spot_price_per_hour = 0, efa_interfaces = 1, cache = "none", disk_gb = 500, capacity_reservation_id = null
       }
     }
@@ -159,7 +175,7 @@ run "cache_without_local_disks" {
   variables {
     worker_groups = {
       cpu = {
-        instance_type       = "m6i.2xlarge", gpu_type = "none", gpus_per_node = 0, min_nodes = 0, max_nodes = 8, purchase = ["on_demand"], price_per_hour = 1,
+        instance_type       = "m6i.2xlarge", gpu_type = null, gpus_per_node = 0, min_nodes = 0, max_nodes = 8, purchase = ["on_demand"], price_per_hour = 1,
         spot_price_per_hour = 0, efa_interfaces = 0, cache = "instance_store", disk_gb = 500, capacity_reservation_id = null
       }
     }

@@ -70,6 +70,7 @@ variables {
       instance_type  = "p4d.24xlarge", gpu_type = "A100", gpus_per_node = 8, min_nodes = 2, max_nodes = 8, efa_interfaces = 4,
       price_per_hour = 21.96, spot_price_per_hour = 13, purchase = ["spot", "on_demand"]
     }
+    cpu = { instance_type = "m6i.8xlarge", gpus_per_node = 0, max_nodes = 2, price_per_hour = 1.536, cache = "none" }
   }
   mlflow = {
     host_name       = "mlflow.ml.example.com"
@@ -107,19 +108,23 @@ run "everything" {
     error_message = "A group without has none."
   }
   assert {
+    condition     = output.worker_groups["cpu"].gpus_per_node == 0 && output.worker_groups["cpu"].gpu_type == null && output.worker_groups["cpu"].gpu_memory_gb == 0
+    error_message = "A group without GPUs says so."
+  }
+  assert {
     condition     = keys(output.buckets) == ["artifacts", "checkpoints", "raw", "shards"] && output.buckets.raw == "basereward-dev-raw-111122223333-us-east-1"
     error_message = "Four buckets, named by project, environment, account and region."
   }
   assert {
-    condition     = output.prices.idle_per_hour == 44.7961 && output.prices.max_per_hour == 187.9001
-    error_message = "0.4921 fixed + 0.384 head + 2 x 21.96, and + 8 x 21.96 + 2 x 5.672: got ${jsonencode(output.prices)}"
+    condition     = output.prices.idle_per_hour == 44.7961 && output.prices.max_per_hour == 190.9721
+    error_message = "0.4921 fixed + 0.384 head + 2 x 21.96, and + 8 x 21.96 + 2 x 5.672 + 2 x 1.536: got ${jsonencode(output.prices)}"
   }
   assert {
     condition     = output.mlflow.tracking_uri == "https://mlflow.ml.example.com" && output.name == "basereward-dev" && output.schema_version == 1
     error_message = "MLflow is reached by TLS."
   }
   assert {
-    condition     = keys(output.kubernetes.node_groups) == ["a100-on-demand", "a100-spot", "a10g-on-demand"]
+    condition     = keys(output.kubernetes.node_groups) == ["a100-on-demand", "a100-spot", "a10g-on-demand", "cpu-on-demand"]
     error_message = "A node group for each way of buying."
   }
   assert {

@@ -59,7 +59,16 @@ def test_ray_up_buys_spot_first_and_gives_the_head_no_work(read: Outputs) -> Non
         config[f"{kind}_start_ray_commands"][0].endswith("supervise.sh ~/basereward/node stop")
         for kind in ("head", "worker")
     )
-    assert "--device=/dev/infiniband" in config["docker"]["worker_run_options"]
+
+
+def test_only_nodes_with_efa_have_its_devices(read: Outputs) -> None:
+    """Docker starts no container with a device that is not there."""
+    config = rendered(read)
+    types, device = config["available_node_types"], "--device=/dev/infiniband"
+    assert device not in config["docker"]["worker_run_options"] and "docker" not in types["a10g-on-demand"]
+    for name in ("h100-spot", "h100-on-demand"):
+        assert types[name]["docker"]["worker_run_options"] == [*config["docker"]["worker_run_options"], device]
+    assert all("docker" not in one for one in rendered(read, image_tag=None)["available_node_types"].values())
 
 
 def test_ray_up_holds_no_token(read: Outputs, tmp_path: Path) -> None:

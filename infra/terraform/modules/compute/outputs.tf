@@ -33,7 +33,7 @@ output "worker_groups" {
       memory_gb       = floor(data.aws_ec2_instance_type.this[it.instance_type].memory_size / 1024)
       gpu_type        = it.gpu_type
       gpus_per_node   = it.gpus_per_node
-      gpu_memory_gb   = floor(data.aws_ec2_instance_type.this[it.instance_type].total_gpu_memory / 1024 / max(1, it.gpus_per_node))
+      gpu_memory_gb   = it.gpus_per_node == 0 ? 0 : floor(data.aws_ec2_instance_type.this[it.instance_type].total_gpu_memory / 1024 / it.gpus_per_node)
       user_data       = local.first_boot[group]
       min_nodes       = it.min_nodes
       max_nodes       = it.max_nodes

@@ -16,7 +16,7 @@ locals {
             append_dimensions = { Group = group }
           }
           mem = { measurement = ["used_percent"], append_dimensions = { Group = group } }
-          }, group == "head" ? {} : {
+          }, try(var.worker_groups[group].gpus_per_node, 0) == 0 ? {} : {
           nvidia_gpu = {
             measurement       = ["utilization_gpu", "memory_used", "temperature_gpu"]
             append_dimensions = { Group = group }

@@ -42,6 +42,10 @@ variable "worker_groups" {
     error_message = "worker_groups: names of up to 16 lower-case letters, digits and dashes; not head."
   }
   validation {
+    condition     = alltrue([for it in var.worker_groups : (it.gpus_per_node == 0) == (it.gpu_type == null)])
+    error_message = "worker_groups: gpu_type names the GPUs of a group that has some, and is left out where gpus_per_node is 0."
+  }
+  validation {
     condition     = alltrue([for it in var.worker_groups : it.min_nodes >= 0 && it.min_nodes <= it.max_nodes && it.max_nodes >= 1])
     error_message = "worker_groups: 0 <= min_nodes <= max_nodes, and max_nodes at least 1."
   }

@@ -114,10 +114,13 @@ resource "aws_eks_node_group" "worker" {
   node_group_name = each.key
   node_role_arn   = aws_iam_role.this["node"].arn
   subnet_ids      = [var.worker_subnet_id]
-  ami_type        = "AL2023_x86_64_NVIDIA"
+  ami_type        = each.value.gpus_per_node > 0 ? "AL2023_x86_64_NVIDIA" : "AL2023_x86_64_STANDARD"
   capacity_type   = local.capacity[each.value.purchase]
   instance_types  = [each.value.instance_type]
-  labels          = { "basereward/group" = each.value.group, "basereward/purchase" = each.value.purchase, "nvidia.com/gpu.present" = "true" }
+  labels = merge(
+    { "basereward/group" = each.value.group, "basereward/purchase" = each.value.purchase },
+    each.value.gpus_per_node > 0 ? { "nvidia.com/gpu.present" = "true" } : {}
+  )
 
   launch_template {
     id      = aws_launch_template.worker[each.key].id
@@ -134,10 +137,13 @@ resource "aws_eks_node_group" "worker" {
     max_unavailable = 1
   }
 
-  taint {
-    key    = "nvidia.com/gpu"
-    value  = "present"
-    effect = "NO_SCHEDULE"
+  dynamic "taint" {
+    for_each = each.value.gpus_per_node > 0 ? ["nvidia.com/gpu"] : []
+    content {
+      key    = taint.value
+      value  = "present"
+      effect = "NO_SCHEDULE"
+    }
   }
 
   lifecycle {

@@ -5,14 +5,14 @@ locals {
   # {namespace, metric, statistic, compare, threshold, periods of 5 minutes, dimensions, text}
   alarms = merge(
     {
-      for group in var.worker_groups : "gpu-idle-${group}" => {
+      for group, gpus in var.worker_groups : "gpu-idle-${group}" => {
         namespace = var.metrics_namespace, metric = "nvidia_smi_utilization_gpu", statistic = "Maximum", compare = "LessThanThreshold",
         threshold = 5, periods = ceil(var.idle_minutes / 5), dimensions = { Group = group },
         text      = "No GPU of ${group} has worked for ${var.idle_minutes} minutes, and they are paid for."
-      }
+      } if gpus > 0
     },
     {
-      for group in setunion(var.worker_groups, ["head"]) : "disk-${group}" => {
+      for group in setunion(keys(var.worker_groups), ["head"]) : "disk-${group}" => {
         namespace = var.metrics_namespace, metric = "disk_used_percent", statistic = "Maximum", compare = "GreaterThanThreshold",
         threshold = 85, periods = 2, dimensions = { Group = group },
         text      = "A disk of ${group} is 85 % full."

@@ -24,8 +24,8 @@ variable "monthly_budget" {
 }
 
 variable "worker_groups" {
-  description = "Names of the worker groups."
-  type        = set(string)
+  description = "The worker groups by name, and how many GPUs a node of each has."
+  type        = map(number)
 }
 
 variable "idle_minutes" {

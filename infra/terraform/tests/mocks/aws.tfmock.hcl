@@ -31,7 +31,7 @@ mock_data "aws_ec2_instance_type" {
   }
 }
 mock_data "aws_ec2_instance_type_offerings" {
-  defaults = { instance_types = ["m6i.2xlarge", "g5.12xlarge", "p4d.24xlarge", "p5.48xlarge"] }
+  defaults = { instance_types = ["m6i.2xlarge", "m6i.8xlarge", "g5.12xlarge", "p4d.24xlarge", "p5.48xlarge"] }
 }
 mock_resource "aws_kms_key" {
   defaults = { arn = "arn:aws:kms:us-east-1:111122223333:key/00000000-0000-0000-0000-000000000000" }

@@ -91,6 +91,7 @@ def render_html(
         margins=plots.margin_bars(report.margins),
         rewards=plots.reward_band(report.rewards_by_length),
         calibration=plots.calibration_curve("Calibration", report.calibration),
+        best_of_n=plots.best_of_n_curves(report.best_of_n) if report.best_of_n else None,
         warnings=[*([] if diagnostics is None else warnings_of(diagnostics)), *opening(suites)],
         diagnosed=None if diagnostics is None else diagnostics_view(diagnostics),
         failures=failures,

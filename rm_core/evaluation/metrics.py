@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from data_pipeline.errors import RunError
 from rm_core.evaluation import curves
+from rm_core.evaluation.best_of_n import best_of_n
 from rm_core.evaluation.curve import log_loss
 from rm_core.evaluation.intervals import Resampling, cluster_interval, difference_interval
 from rm_core.evaluation.pairs import PairTable, longer_wins, pair_table
@@ -55,6 +56,7 @@ def evaluate(
         ),
         by_modality=_groups(table, {"image": table.has_images, "text": ~table.has_images}, resampling),
         blank_images=_blank_images(table, resampling),
+        best_of_n=best_of_n(scored, resampling),
         log_loss=log_loss(table),
         reward_length_spearman=curves.spearman(table.reward, table.response_length),
         num_comparisons=len(scored),

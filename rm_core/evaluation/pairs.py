@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from rm_core.scoring.scored import ScoredComparison, group_codes
 
-__all__ = ["PairTable", "differences", "longer_wins", "ordered_lengths", "ordered_margins", "pair_table"]
+__all__ = ["PairTable", "differences", "in_order", "longer_wins", "ordered_lengths", "ordered_margins", "pair_table"]
 
 Number = TypeVar("Number", int, float)
 Floats = npt.NDArray[np.float64]
@@ -61,7 +61,7 @@ class PairTable:
 
 def pair_table(scored: Sequence[ScoredComparison]) -> PairTable:
     """Lay out `scored`, at least one Comparison with finite rewards."""
-    ordered = sorted((_sorted_responses(one) for one in scored), key=_canonical_key)
+    ordered = in_order(scored)
     num_responses = np.array([len(one.ranks) for one in ordered], dtype=np.int64)
     # Comparisons of one K make a rectangle, in which all pairs are found at once.
     parts = [_rectangle(ordered, np.flatnonzero(num_responses == count)) for count in np.unique(num_responses)]
@@ -88,6 +88,11 @@ def pair_table(scored: Sequence[ScoredComparison]) -> PairTable:
         reward=np.array([reward for one in ordered for reward in one.rewards], dtype=np.float64),
         response_length=np.array([length for one in ordered for length in one.response_lengths], dtype=np.int64),
     )
+
+
+def in_order(scored: Sequence[ScoredComparison]) -> list[ScoredComparison]:
+    """The same in the canonical order, and the responses of each in theirs."""
+    return sorted((_sorted_responses(one) for one in scored), key=_canonical_key)
 
 
 def ordered_margins(one: ScoredComparison) -> list[float]:

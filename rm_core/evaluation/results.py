@@ -6,7 +6,7 @@ from typing import Any
 from rm_core.evaluation.curves import CalibrationBin, Histogram, LengthBin
 from rm_core.evaluation.intervals import Interval
 
-__all__ = ["SCHEMA_VERSION", "Accuracy", "BlankImages", "EvaluationReport", "Gain", "Group", "Share"]
+__all__ = ["SCHEMA_VERSION", "Accuracy", "BestOfN", "BlankImages", "EvaluationReport", "Gain", "Group", "Share"]
 
 SCHEMA_VERSION = 2
 """2: intervals draw groups of Comparisons; 1 took Comparisons as independent."""
@@ -79,6 +79,20 @@ class BlankImages:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BestOfN:
+    """How good the picks among n responses are: the share of all other responses that the label puts below them."""
+
+    n: int
+    """Responses that are picked from; 1: no choice, and 0.5."""
+    model: Share
+    """Of the response with the highest reward."""
+    label: float
+    """Of the best one by the label: no model can have more."""
+    num_comparisons: int
+    """Comparisons of this K with an order."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluationReport:
     """All numbers of one evaluation. The groups in the three dicts are those that hold an ordered pair."""
 
@@ -91,6 +105,8 @@ class EvaluationReport:
     """"image": Comparisons with an image; "text": those without."""
     blank_images: BlankImages | None
     """None where no Comparison was scored with blank images."""
+    best_of_n: dict[str, tuple[BestOfN, ...]]
+    """By K as text, for each K > 2 with an order: an entry for each n from 1 to K."""
     log_loss: float
     """Mean of -log sigmoid(margin) over the ordered pairs."""
     reward_length_spearman: float | None

@@ -244,7 +244,15 @@ def test_alarms_ask_for_metrics_that_nodes_send(made: list[dict[str, Any]]) -> N
     alarms = {
         one["alarm_name"].removeprefix(f"{NAME}-"): one for one in of_type(made, "aws_cloudwatch_metric_alarm").values()
     }
-    assert {"gpu-idle-a100", "gpu-idle-a10g", "disk-head", "disk-a100", "database-cpu", "mlflow-down", "disk-cpu"} <= alarms.keys()
+    assert {
+        "gpu-idle-a100",
+        "gpu-idle-a10g",
+        "disk-head",
+        "disk-a100",
+        "database-cpu",
+        "mlflow-down",
+        "disk-cpu",
+    } <= alarms.keys()
     assert "gpu-idle-cpu" not in alarms
     assert alarms["gpu-idle-a100"]["dimensions"] == {"Group": "a100"}
     assert (

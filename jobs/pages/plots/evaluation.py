@@ -9,7 +9,7 @@ from jobs.pages.plots import style, ticks
 from jobs.pages.plots.layouts import draw_bar, new_plane, new_rows
 from jobs.pages.plots.svg import Svg, tip, to_svg
 from rm_core.evaluation.curves import CalibrationBin, Histogram, LengthBin
-from rm_core.evaluation.results import BlankImages, Group, Share
+from rm_core.evaluation.results import BestOfN, BlankImages, Group, Share
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "accuracy_by_group",
+    "best_of_n_curves",
     "calibration_curve",
     "draw_calibration",
     "margin_bars",
@@ -102,6 +103,30 @@ def calibration_curve(name: str, bins: Sequence[CalibrationBin]) -> Svg:
         draw_calibration(axes, bins)
         axes.set(xlabel="predicted: sigmoid of |margin|", ylabel="observed accuracy")
         return to_svg(figure, name)
+
+
+def best_of_n_curves(by_count: Mapping[str, Sequence[BestOfN]]) -> Svg:
+    """A line for each K: the win rate of the pick among n; thin: the most that a pick can have."""
+    most = max(len(points) for points in by_count.values())
+    with style.plot_style():
+        figure, axes = new_plane((1, most), (0.4, 1.0), as_percent=True)
+        axes.set_xticks(range(1, most + 1))
+        axes.axhline(0.5, color=style.CHANCE, linewidth=1, dashes=(4, 4))
+        for count, points in by_count.items():
+            steps = [point.n for point in points]
+            axes.plot(steps, [point.label for point in points], color=style.OTHER, linewidth=1)
+            ends = [point.model.interval.low for point in points], [point.model.interval.high for point in points]
+            axes.fill_between(steps, *ends, color=style.MARK, alpha=0.12, linewidth=0)
+            axes.plot(steps, [point.model.value for point in points], color=style.MARK, linewidth=2)
+            for point in points:
+                (dot,) = axes.plot([point.n], [point.model.value], "o", color=style.MARK, markersize=8, clip_on=False)
+                tip(
+                    dot,
+                    f"best of {point.n} among {count}: {_with_interval(point.model)}, at most {percent(point.label)}, "
+                    f"{point.num_comparisons:,} comparisons",
+                )
+        axes.set(xlabel="responses that are picked from", ylabel="win rate of the pick")
+        return to_svg(figure, "Best of n")
 
 
 def draw_calibration(axes: "Axes", bins: Sequence[CalibrationBin], colour: str = style.MARK, label: str = "") -> None:

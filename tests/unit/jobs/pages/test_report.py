@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def test_the_page_is_self_contained() -> None:
     assert page.fetching == []
     assert "script" not in page.tags and "link" not in page.tags and "img" not in page.tags
     assert not re.search(r"https?:|url\((?!#)|@import", html)
-    assert page.tags.count("svg") == 6
+    assert page.tags.count("svg") == 7
     assert "prefers-color-scheme: dark" in html
 
 
@@ -68,6 +69,14 @@ def test_the_page_shows_the_numbers_of_the_report() -> None:
     assert text[text.index("Blank images") + 1] == percent(report.blank_images.blank.value)
 
 
+def test_the_curve_of_best_of_n_is_drawn_where_there_are_more_than_two_responses() -> None:
+    report = example()
+    page = render_html(report, title="t", facts={})
+    best = report.best_of_n["3"][-1]
+    assert f"best of 3 among 3: {percent(best.model.value)}" in page and f"at most {percent(best.label)}" in page
+    assert "best of" not in render_html(replace(report, best_of_n={}), title="t", facts={})
+
+
 def test_titles_sources_and_facts_are_escaped() -> None:
     evil = '<script>alert("1")</script>&'
     page = PageReader(render_html(example(source=evil), title=evil, facts={evil: evil}))
@@ -78,7 +87,7 @@ def test_titles_sources_and_facts_are_escaped() -> None:
 def test_a_text_only_report_has_no_blank_images() -> None:
     page = PageReader(render_html(example(images=False), title="Text", facts={}))
     assert "Blank images" not in page.text
-    assert page.tags.count("svg") == 5
+    assert page.tags.count("svg") == 6
     assert "What was evaluated" not in page.text  # no facts, no empty table
 
 

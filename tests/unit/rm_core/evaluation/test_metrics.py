@@ -3,6 +3,8 @@
 import json
 import math
 from collections.abc import Sequence
+from itertools import combinations
+from statistics import mean
 
 import numpy as np
 import pytest
@@ -56,6 +58,51 @@ def test_pairs_are_counted_by_hand() -> None:
     assert group.tied_labels == 1
     assert group.accuracy.value == pytest.approx(7 / 9)
     assert group.mean_margin == pytest.approx((1 + 2 + 0 + (-1 + 1 + 2 + 2 + 3 + 1)) / 9)
+
+
+def test_best_of_n_is_by_k_from_no_choice_to_the_models_pick() -> None:
+    curves_of = evaluate(EXAMPLE).best_of_n
+    assert {count: [point.n for point in points] for count, points in curves_of.items()} == {
+        "3": [1, 2, 3],
+        "4": [1, 2, 3, 4],
+    }
+    # b: the best response wins both, the others half of one; its reward ties with the third's.
+    assert [point.model.value for point in curves_of["3"]] == pytest.approx([0.5, (0.625 + 1 + 0.25) / 3, 0.625])
+    assert [point.label for point in curves_of["3"]] == pytest.approx([0.5, (1 + 1 + 0.25) / 3, 1.0])
+    # c: of all four the second best is picked, which wins two of three; of three it is, or the best where it is not in.
+    assert [point.model.value for point in curves_of["4"]][2:] == pytest.approx([(2 + 2 + 2 + 3) / 12, 2 / 3])
+    assert [point.num_comparisons for point in curves_of["4"]] == [1, 1, 1, 1]
+
+
+def test_best_of_n_equals_the_mean_over_all_subsets() -> None:
+    draw = np.random.default_rng(0)
+    many = [
+        scored(draw.integers(0, 4, 5).astype(float), draw.integers(0, 4, 5).tolist(), id=str(index))
+        for index in range(20)
+    ]
+    many = [one for one in many if len(set(one.ranks)) > 1]
+    for point in evaluate(many).best_of_n["5"]:
+        assert point.model.value == pytest.approx(mean([picked(one, one.rewards, point.n) for one in many]))
+        wanted = mean([picked(one, [-rank for rank in one.ranks], point.n) for one in many])
+        assert point.label == pytest.approx(wanted)
+
+
+def picked(one: ScoredComparison, scores: Sequence[float], n: int) -> float:
+    """Mean win rate of the best-scored response over all subsets of n; of equal ones, their mean."""
+    found = []
+    for chosen in combinations(range(len(scores)), n):
+        best = [k for k in chosen if scores[k] == max(scores[j] for j in chosen)]
+        found.append(mean([wins(one, k) for k in best]))
+    return mean(found)
+
+
+def wins(one: ScoredComparison, k: int) -> float:
+    others = [rank for j, rank in enumerate(one.ranks) if j != k]
+    return mean([(rank > one.ranks[k]) + 0.5 * (rank == one.ranks[k]) for rank in others])
+
+
+def test_where_nothing_can_be_picked_there_is_no_curve() -> None:
+    assert evaluate([EXAMPLE[0], scored([1.0, 2.0, 3.0], [0, 0, 0], id="tied")]).best_of_n == {}
 
 
 def test_length_only_gives_half_for_equal_lengths() -> None:

@@ -8,11 +8,13 @@ from dataclasses import asdict, dataclass, replace
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.storage import exists, join, read_json, remove_drafts
 from jobs.ensemble.members import FoundMember, find_members
+from jobs.ensemble.suites import open_suites
 from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.schema import Recipe, with_absolute_paths
 from jobs.registry.registry import ModelRegistry, RegisteredVersion
 from jobs.tracking.address import check_tracking
 from rm_core.ensembles.config import check_ensemble_config
+from rm_core.evaluation.suites.files import SuiteData
 
 __all__ = ["STATE_FILE", "EnsembleTask", "prepare", "registered"]
 
@@ -31,6 +33,8 @@ class EnsembleTask:
     data: PreparedData
     members: Sequence[FoundMember]
     registry: ModelRegistry
+    suites: Sequence[SuiteData]
+    """Published benchmarks to measure it on, read and counted."""
     identity: str
     """A hash of all that decides the model."""
 
@@ -49,13 +53,16 @@ def prepare(recipe: Recipe) -> EnsembleTask:
     registry = ModelRegistry(recipe.tracking.uri)
     data = PreparedData.open(manifest_of(recipe, recipe.ensemble.data))
     members = find_members(recipe, data, registry)
+    suites = open_suites(recipe, members)
     identity = identity_of(recipe, data, members)
-    return EnsembleTask(recipe=recipe, data=data, members=members, registry=registry, identity=identity)
+    return EnsembleTask(recipe=recipe, data=data, members=members, registry=registry, suites=suites, identity=identity)
 
 
 def identity_of(recipe: Recipe, data: PreparedData, members: Sequence[FoundMember]) -> str:
     """A hash of all that decides the model: settings, data, and the bytes of the members."""
     settings = {key: value for key, value in asdict(recipe.ensemble).items() if key not in _NOT_SHAPING}
+    if not settings["suites"]:
+        del settings["suites"]  # so that ensembles of versions without the key are known
     settings["data"] = data.manifest.fingerprint
     settings["members"] = [
         [asdict(member.served), member.data.manifest.fingerprint, member.share] for member in members

@@ -15,6 +15,7 @@ from jobs.ensemble.members import member_of
 from jobs.ensemble.parts import Parts, parts_of
 from jobs.ensemble.run import JUDGED_FILE
 from jobs.ensemble.scores import score_members
+from jobs.ensemble.suites import standings
 from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.schema import Recipe, with_absolute_paths
 from jobs.registry.pyfunc_model import read_served
@@ -80,6 +81,7 @@ def candidate_standing(candidate: RegisteredVersion, registry: ModelRegistry, co
         scored=read_scored(join(folder, JUDGED_FILE)),
         temperature=served.ensemble.temperature,
         members={name: AgainstMember(**found) for name, found in (known or {}).items()},
+        suites=standings(folder),
     )
 
 
@@ -111,7 +113,8 @@ def champion_standing(recipe: Recipe, champion: RegisteredVersion, ours: Standin
     if len(known) < len(groups):
         say(f"the champion {champion.address} was judged on other Comparisons: its members are scored on these")
         known = scored_again(recipe, served, folder, sorted(groups), registry)
-    return Standing(scored=[replace(one, group=groups[one.id]) for one in known], temperature=temperature)
+    found = [replace(one, group=groups[one.id]) for one in known]
+    return Standing(scored=found, temperature=temperature, suites=standings(folder))
 
 
 def scored_again(

@@ -10,11 +10,14 @@ from jobs.ensemble.members import FoundMember
 from jobs.ensemble.parts import Parts
 from jobs.ensemble.prepare import STATE_FILE, EnsembleTask
 from jobs.ensemble.run import Fitted
+from jobs.ensemble.suites import write_suites
+from jobs.evaluate.publish_suites import SUITES_FILE, in_a_line, short_table, show_suites
 from jobs.pages.ensemble_report import PAGE, PICTURE, write_ensemble_report
 from jobs.pages.formats import ends, signed, signed_ends
 from jobs.recipe.schema import Recipe
 from jobs.registry.registry import CANDIDATE, RegisteredVersion
 from jobs.runtime.terminal import say, table
+from jobs.tracking.run_writer import SUITE_TAG
 from jobs.tracking.tracker import Tracker
 from rm_core.ensembles.judgement import Judgement
 
@@ -34,6 +37,7 @@ def publish(task: EnsembleTask, fitted: Fitted, folder: str) -> RegisteredVersio
     write_ensemble_report(output, fitted.ensemble, fitted.judgement, title=title, facts=facts)
     text = json.dumps({"title": title, "facts": facts} | fitted.judgement.to_json(), indent=2, ensure_ascii=False)
     write_atomic(join(output, REPORT), f"{text}\n".encode())
+    write_suites(output, fitted.suites)
     return track(task, fitted, folder)
 
 
@@ -92,20 +96,27 @@ def _log_run(task: EnsembleTask, fitted: Fitted, tracker: Tracker) -> None:
         name=recipe.name, fingerprint=fingerprint, source=recipe.ensemble.data, profile=counts, context="evaluation"
     )
     tracker.log_evaluation(fitted.judgement.numbers())
-    for name in (PAGE, PICTURE, REPORT):
+    for one in fitted.suites:
+        numbers = {name: number.value for name, number in one.report.numbers.items()}
+        tracker.log_suite(one.report.suite, numbers)
+    for name in (PAGE, PICTURE, REPORT, *([SUITES_FILE] if fitted.suites else [])):
         tracker.log_file(join(recipe.ensemble.output, name), "ensemble")
     tracker.describe(description(recipe, fitted))
 
 
 def _version_tags(task: EnsembleTask, fitted: Fitted) -> dict[str, str]:
     """What the version's page shows beside its members."""
-    return {
-        "kind": "ensemble",
-        "rule": task.recipe.ensemble.rule,
-        "data_fingerprint": task.data.manifest.fingerprint,
-        "judged": str(len(fitted.judged_on.labels)),
-        "accuracy": f"{fitted.judgement.ensemble.report.overall.accuracy.value:.4f}",
-    } | _lineage_tags(task.members)
+    return (
+        {
+            "kind": "ensemble",
+            "rule": task.recipe.ensemble.rule,
+            "data_fingerprint": task.data.manifest.fingerprint,
+            "judged": str(len(fitted.judged_on.labels)),
+            "accuracy": f"{fitted.judgement.ensemble.report.overall.accuracy.value:.4f}",
+        }
+        | {f"{SUITE_TAG}{one.report.suite}": in_a_line(one.report) for one in fitted.suites}
+        | _lineage_tags(task.members)
+    )
 
 
 def _lineage_tags(members: Sequence[FoundMember]) -> dict[str, str]:
@@ -137,6 +148,8 @@ def description(recipe: Recipe, fitted: Fitted) -> str:
         found = judgement.against.get(name)
         cells += ["", ""] if found is None else [signed(found.difference), signed_ends(found.interval)]
         lines.append(f"| {' | '.join(cells)} |")
+    if fitted.suites:
+        lines += ["", short_table([one.report for one in fitted.suites])]
     return "\n".join(lines)
 
 
@@ -178,3 +191,5 @@ def show(recipe: Recipe, fitted: Fitted, version: RegisteredVersion) -> None:
     table(f"Ensemble {recipe.ensemble.register_as}, judged on {on}", rows)
     if words := behind_words(judgement):
         say(words)
+    if fitted.suites:
+        show_suites([one.report for one in fitted.suites])

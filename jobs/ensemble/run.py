@@ -10,6 +10,7 @@ from jobs.ensemble.members import FoundMember
 from jobs.ensemble.parts import Parts, divide
 from jobs.ensemble.prepare import EnsembleTask
 from jobs.ensemble.scores import score_members
+from jobs.ensemble.suites import MeasuredSuite, measure_ensemble, write_suites
 from jobs.registry.pyfunc_model import add_served_files
 from rm_core.ensembles.averaging import average_weights
 from rm_core.ensembles.config import AVERAGE
@@ -37,6 +38,7 @@ class Fitted:
     Attributes:
         parts: Comparisons that all members have, and which of them judge.
         served_by: the models whose rewards are combined: the members, or the one with their averaged weights.
+        suites: published benchmarks that the result was measured on.
     """
 
     parts: Parts
@@ -45,6 +47,7 @@ class Fitted:
     fitted_on: ScoreTable
     judged_on: ScoreTable
     judgement: Judgement
+    suites: Sequence[MeasuredSuite] = ()
 
 
 def put_together(task: EnsembleTask) -> Fitted:
@@ -59,7 +62,8 @@ def put_together(task: EnsembleTask) -> Fitted:
     if recipe.ensemble.rule == AVERAGE:
         served_by = [averaged(task)]
         scored |= score_members(recipe, served_by, parts, registry)[1]
-    return fit_and_judge(task, served_by, parts, scored)
+    fitted = fit_and_judge(task, served_by, parts, scored)
+    return replace(fitted, suites=measure_ensemble(recipe, served_by, fitted.ensemble, task.suites))
 
 
 def averaged(task: EnsembleTask) -> FoundMember:
@@ -141,3 +145,4 @@ def write_model(task: EnsembleTask, fitted: Fitted, folder: str) -> None:
     add_served_files(folder, served)
     combined = fitted.ensemble.combine(rewards_of(fitted.judged_on, fitted.ensemble))
     write_scored(join(folder, JUDGED_FILE), scored_by(fitted.judged_on, combined.rewards))
+    write_suites(folder, fitted.suites)

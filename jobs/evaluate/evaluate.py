@@ -63,7 +63,7 @@ def run(
     evaluation = prepare(recipe)
     config = evaluation.config
     # A wrong file is refused before anything is scored.
-    suites = open_suites(config, recipe.train.evaluate_suites)
+    suites = open_suites(config, [*recipe.train.evaluate_suites, *recipe.ensemble.suites])
     job = ScoringJob(
         model=config.model,
         token_budget=config.token_budget,

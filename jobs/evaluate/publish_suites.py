@@ -22,10 +22,10 @@ from rm_core.evaluation.suites.files import SuiteData
 from rm_core.evaluation.suites.report import SuiteReport
 from rm_core.scoring.scored_file import SCORED_FILE
 
-__all__ = ["SUITES_FILE", "publish_suites"]
+__all__ = ["SUITES_FILE", "SUITES_HEADING", "document_of", "in_a_line", "publish_suites", "short_table", "show_suites"]
 
 SUITES_FILE = "suites.json"
-_HEADING = "Published benchmarks"
+SUITES_HEADING = "Published benchmarks"
 
 
 def publish_suites(
@@ -42,7 +42,7 @@ def publish_suites(
     document = {
         "title": title,
         "facts": facts,
-        "suites": [_document(*one) for one in zip(suites, reports, strict=True)],
+        "suites": [document_of(*one) for one in zip(suites, reports, strict=True)],
     }
     write_atomic(join(output, "suites.md"), suites_markdown(views, title).encode())
     pages = [] if evaluation.data is not None else ["suites.html"]
@@ -50,10 +50,12 @@ def publish_suites(
         write_atomic(join(output, page), render_suites(views, title=title, facts=facts).encode())
     write_atomic(join(output, SUITES_FILE), (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
     _track(evaluation, reports, [SUITES_FILE, "suites.md", *pages])
-    _show(reports, join(recipe.evaluate.output, "suites.md"))
+    show_suites(reports)
+    say(f"wrote {join(recipe.evaluate.output, 'suites.md')}")
 
 
-def _document(data: SuiteData, report: SuiteReport) -> dict[str, Any]:
+def document_of(data: SuiteData, report: SuiteReport) -> dict[str, Any]:
+    """A suite's part of ``suites.json``."""
     files = [{"name": name_of(url), "sha256": sha256_of(url)} for url in data.files]
     return {"folder": data.folder, "files": files, **report.to_json()}
 
@@ -68,13 +70,13 @@ def _track(evaluation: Evaluation, reports: Sequence[SuiteReport], files: Sequen
             )
         for name in files:
             tracker.log_file(join(output, name), "evaluation")
-        tags = {f"{SUITE_TAG}{one.suite}": _in_a_line(one) for one in reports}
+        tags = {f"{SUITE_TAG}{one.suite}": in_a_line(one) for one in reports}
         tracker.set_tags(tags)
-        tracker.describe(_short(reports), _HEADING)
+        tracker.describe(short_table(reports), SUITES_HEADING)
         ModelRegistry(evaluation.recipe.tracking.uri).tag_versions_of(tracker.run_id, tags)
 
 
-def _in_a_line(report: SuiteReport) -> str:
+def in_a_line(report: SuiteReport) -> str:
     """The main number, and what it is of: ``overall 0.822 on 1,250 rows``."""
     name, number = report.main
     return f"{name} {number.value:.3f} on {_measured_on(report)}"
@@ -90,7 +92,7 @@ def _measured_on(report: SuiteReport) -> str:
     return ", ".join(parts)
 
 
-def _short(reports: Sequence[SuiteReport]) -> str:
+def short_table(reports: Sequence[SuiteReport]) -> str:
     """The main number of each suite, in Markdown."""
     lines = ["| benchmark | main number | interval | measured on |", "| --- | ---: | ---: | --- |"]
     for one in reports:
@@ -99,7 +101,8 @@ def _short(reports: Sequence[SuiteReport]) -> str:
     return "\n".join(lines)
 
 
-def _show(reports: Sequence[SuiteReport], where: str) -> None:
+def show_suites(reports: Sequence[SuiteReport]) -> None:
+    """The main number of each suite on the terminal."""
     names = ("benchmark", "number", "value", "interval", "rows", "tied pairs", "not scored", "without pictures")
     rows = []
     for one in reports:
@@ -108,5 +111,4 @@ def _show(reports: Sequence[SuiteReport], where: str) -> None:
         rows.append(
             [one.title, name, f"{number.value:.3f}", ends(number.interval), *(f"{count:,}" for count in counts)]
         )
-    columns(_HEADING, names, rows)
-    say(f"wrote {where}")
+    columns(SUITES_HEADING, names, rows)

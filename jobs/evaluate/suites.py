@@ -37,7 +37,7 @@ from rm_core.model_folder.folder import marker_sha256
 from rm_core.model_folder.remote import local_model
 from rm_core.scoring.scored_file import SCORED_FILE, write_scored
 
-__all__ = ["SUITES_FOLDER", "measure_suites", "open_suites"]
+__all__ = ["SUITES_FOLDER", "finite_rows", "measure_suites", "open_suites", "score_suites"]
 
 SUITES_FOLDER = "suites"
 """Below ``evaluate.output``."""
@@ -81,8 +81,8 @@ def measure_suites(
     if config.rewards is not None:
         given = read_given(config.rewards, suites)
     else:
-        urls = _score(recipe, config, suites, pool)
-        given = {data.suite.name: _finite(read_given(urls[data.suite.name, None], [data]), data) for data in suites}
+        urls = score_suites(recipe, config, suites, pool)
+        given = {data.suite.name: finite_rows(read_given(urls[data.suite.name, None], [data]), data) for data in suites}
         for data in suites:
             for probe in _probes(config, data):
                 found = read_probed(urls[data.suite.name, probe], probe, len(data.items))
@@ -102,8 +102,12 @@ def _probes(config: EvaluateConfig, data: SuiteData) -> list[str]:
     return [name for name in dict.fromkeys(config.diagnostics) if has_pictures or name not in PICTURE_PROBES]
 
 
-def _finite(given: dict[str, list[GivenRewards]], data: SuiteData) -> list[GivenRewards]:
-    """The rows, if the model gives all of them numbers that can be ranked."""
+def finite_rows(given: dict[str, list[GivenRewards]], data: SuiteData) -> list[GivenRewards]:
+    """The rows of the suite, if the model gives all of them numbers that can be ranked.
+
+    Raises:
+        RunError: a reward is not finite; names the row.
+    """
     rows = given[data.suite.name]
     for index, one in enumerate(rows):
         if one.error.startswith("not_finite"):
@@ -113,10 +117,15 @@ def _finite(given: dict[str, list[GivenRewards]], data: SuiteData) -> list[Given
     return rows
 
 
-def _score(
+def score_suites(
     recipe: Recipe, config: EvaluateConfig, suites: Sequence[SuiteData], pool: ScoringPool
 ) -> dict[tuple[str, str | None], str]:
-    """Score what is not scored yet; the files of lines, by the names of suite and probe."""
+    """Score what is not scored yet; the files of lines, by the names of suite and probe (None: unchanged).
+
+    Raises:
+        UserError: a picture is not there, or the recipe reads records otherwise than the model.
+        RunError: a scoring process died; what is done is kept.
+    """
     copy = local_model(config.model)
     recipe = reading_as(recipe, copy, f"evaluate.model={recipe.evaluate.model!r}")
     asked = [(data, probe) for data in suites for probe in (None, *_probes(config, data))]

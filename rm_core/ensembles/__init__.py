@@ -6,6 +6,7 @@
       -> Combined      one reward a response, and how far the members are apart (`ensemble.combine`)
       -> Calibration   whether a margin is a probability; accuracy without the doubtful pairs (`fit`)
       -> Judgement     all of it on other Comparisons, beside members and other rules (`judgement`)
+      -> SuiteStanding published benchmarks scored by all members, put together (`suites`)
       -> Decision      whether it may replace the champion (`gate`)
 
 `averaging` makes one model of members of one shape instead; `config` is what a recipe may say.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from data_pipeline.bounds import bounded, check_bounds, one_of
 from data_pipeline.errors import RecipeError
 from rm_core.ensembles.ensemble import RULES
+from rm_core.evaluation.suites.names import SUITE_NAMES
 
 __all__ = ["AVERAGE", "EnsembleConfig", "GateConfig", "MemberConfig", "check_ensemble_config"]
 
@@ -51,6 +52,11 @@ class GateConfig:
     """A source or modality with fewer judged Comparisons is not looked at: its accuracy is chance."""
     max_calibration_loss: float = bounded(0.02, at_least=0, at_most=1)
     """By how much the expected calibration error, 0 to 1, may be above the champion's."""
+    suites: dict[str, float] = bounded({}, at_least=0, at_most=1)
+    """Published benchmarks that the candidate must have been measured on (`ensemble.suites`), by name, and the least
+    that the main number of each may be, 0 to 1."""
+    max_suite_loss: float = bounded(0.02, at_least=0, at_most=1)
+    """How much of a benchmark's main number, 0 to 1, may be lost against a champion that was measured on its rows."""
 
 
 @dataclass(kw_only=True)
@@ -83,6 +89,8 @@ class EnsembleConfig:
     """Vision patches (14 x 14 pixels) a packed row holds at most, here and where the registered model scores."""
     attention: str = one_of("auto", ("auto", "sdpa", "flex", "flash"))
     """Attention kernel: auto (flex on a GPU, else sdpa), sdpa, flex or flash."""
+    suites: list[str] = one_of([], SUITE_NAMES)
+    """Published benchmarks that the result is measured on too; the section `evaluate` says where they are."""
     confidence: float = bounded(0.95, above=0, below=1)
     """Coverage of the report's intervals, above 0 and below 1."""
     bootstrap_samples: int = bounded(1000, at_least=1)
@@ -114,6 +122,8 @@ def check_ensemble_config(config: EnsembleConfig) -> None:
     if twice := [name for name, count in names.items() if count > 1]:
         raise RecipeError(f"ensemble.members has {twice[0]!r} twice: a member's name is its own")
     _require(_is_plain(config.register_as), "register_as", config.register_as, _PLAIN)
+    for name in config.gate.suites:
+        _require(name in SUITE_NAMES, "gate.suites", name, f"a suite: {', '.join(SUITE_NAMES)}")
     _require(config.rule != AVERAGE or len(config.members) > 1, "rule", config.rule, "for two members or more")
 
 

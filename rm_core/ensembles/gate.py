@@ -12,6 +12,7 @@ from typing import Any
 
 from rm_core.ensembles.config import GateConfig
 from rm_core.ensembles.fit import calibrate
+from rm_core.ensembles.suites import SuiteStanding
 from rm_core.evaluation.intervals import Interval
 from rm_core.evaluation.metrics import evaluate
 from rm_core.evaluation.paired import PairedComparison, PairedGroup, compare_paired
@@ -50,6 +51,8 @@ class Standing:
     """Margins divided by it are log-odds."""
     members: Mapping[str, AgainstMember] = field(default_factory=dict)
     """By name, the members of an ensemble that was judged against them."""
+    suites: Mapping[str, SuiteStanding] = field(default_factory=dict)
+    """By name, the published benchmarks that it was measured on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +60,7 @@ class Check:
     """One rule and what it found."""
 
     rule: str
-    """enough, better, group/NAME or calibration."""
+    """enough, better, group/NAME, calibration, suite/NAME or suite_loss/NAME."""
     passed: bool
     value: float
     """The number that was compared."""
@@ -99,8 +102,8 @@ def decide(candidate: Standing, champion: Standing | None, config: GateConfig, *
     """Ask every rule, also behind one that failed.
 
     Args:
-        champion: None where there is none yet; then only the number of Comparisons counts. That the candidate is
-            worse than one of its members, or than the longer answer, stands in the notes.
+        champion: None where there is none yet; then only the number of Comparisons and the least of each suite
+            count. That the candidate is worse than a member, or than the longer answer, stands in the notes.
         seed: of the bootstrap.
 
     Raises:
@@ -108,14 +111,15 @@ def decide(candidate: Standing, champion: Standing | None, config: GateConfig, *
         RunError: no pair of labels differs.
     """
     enough, notes = _enough(candidate, config), _notes(candidate, config, seed)
+    suites = _suites(candidate, champion, config)
     if champion is None:
-        return Decision(checks=(enough,), comparison=None, notes=notes)
+        return Decision(checks=(enough, *suites), comparison=None, notes=notes)
     found = compare_paired(
         champion.scored, candidate.scored,
         confidence=config.confidence, bootstrap_samples=config.bootstrap_samples, seed=seed,
     )  # fmt: skip
     checks = (enough, _better(found, config), *_groups(found, config), _calibration(candidate, champion, config))
-    return Decision(checks=checks, comparison=found, notes=notes)
+    return Decision(checks=(*checks, *suites), comparison=found, notes=notes)
 
 
 def _enough(candidate: Standing, config: GateConfig) -> Check:
@@ -173,6 +177,34 @@ def _calibration(candidate: Standing, champion: Standing, config: GateConfig) ->
         text=f"calibration error {ours:.4f}, the champion's is {theirs:.4f}; it may be {config.max_calibration_loss:g} "
         "higher",
     )
+
+
+def _suites(candidate: Standing, champion: Standing | None, config: GateConfig) -> list[Check]:
+    """The least that is asked for of each suite, and what may be lost of it where both were measured on its rows."""
+    checks = [_least(name, least, candidate.suites.get(name)) for name, least in config.suites.items()]
+    for name, theirs in ({} if champion is None else champion.suites).items():
+        ours = candidate.suites.get(name)
+        if ours is None or ours.files != theirs.files:
+            continue
+        gain, bound = ours.value - theirs.value, -config.max_suite_loss
+        text = (
+            f"{name}: {ours.number} {ours.value:.3f}, the champion's is {theirs.value:.3f}, on {ours.num_rows:,} rows; "
+            f"{bound:+.3f} is allowed"
+        )
+        checks.append(Check(rule=f"suite_loss/{name}", passed=gain >= bound, value=gain, bound=bound, text=text))
+    return checks
+
+
+def _least(name: str, least: float, found: SuiteStanding | None) -> Check:
+    if found is None:
+        text = (
+            f"{name}: not measured, {least:.3f} is asked for; name it in ensemble.suites and run `basereward ensemble`"
+        )
+        return Check(rule=f"suite/{name}", passed=False, value=0.0, bound=least, text=text)
+    return Check(
+        rule=f"suite/{name}", passed=found.value >= least, value=found.value, bound=least,
+        text=f"{name}: {found.number} {found.value:.3f} on {found.num_rows:,} rows, {least:.3f} is asked for",
+    )  # fmt: skip
 
 
 def _notes(candidate: Standing, config: GateConfig, seed: int) -> dict[str, str]:

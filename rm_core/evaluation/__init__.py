@@ -2,7 +2,7 @@
 
     list[ScoredComparison]    what a model gave each response, beside the labels (`rm_core.scoring`)
       -> PairTable            every ordered pair of responses as numpy columns, in one canonical order (`pairs`)
-      -> EvaluationReport     accuracies with `intervals`, baselines, `curves`, `best_of_n` (`metrics`; `results` has its fields)
+      -> EvaluationReport     accuracies with `intervals`, baselines, `curves`, `best_of_n` (`metrics`, `results`)
       -> Diagnostics          what the score may rest on besides the answers (`diagnostics`); worst `failures`
       -> PairedComparison     two models on the same Comparisons (`matching`, `paired`, `sign_test`)
 

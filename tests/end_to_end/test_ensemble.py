@@ -18,6 +18,7 @@ import torch
 import yaml
 from mlflow import MlflowClient
 from served_toys import log_training
+from suite_toys import write_suite
 from workplace import ROOT, Workplace
 
 from data_pipeline.encoding.encoder import Encoder
@@ -302,3 +303,37 @@ def test_averaged_weights_need_no_member(place: Place) -> None:
     assert served.ensemble is not None
     expected = served.ensemble.combine({"average": np.array(raw)}).rewards
     assert loaded.predict(pd.DataFrame(rows)).loc[0, "rewards"] == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+def test_a_benchmark_is_measured_with_all_members_and_the_gate_asks_for_it(place: Place, tmp_path: Path) -> None:
+    suite, name = "mm_rlhf_rewardbench", "measured"
+    write_suite(tmp_path, suite)
+    members = [{"name": one, "model": f"runs:/{place.run_ids[one]}"} for one in ("tiny", "qwen2-vl-tiny")]
+    recipe = str(place.write(name, members, suites=[suite], register_as=name))
+    words = [f"evaluate.suite_root={tmp_path}", "evaluate.missing_pictures=without"]
+    printed = place.run("ensemble", recipe, *words)
+    assert "MM-RLHF-RewardBench" in printed and "nothing to do" in place.run_here("ensemble", recipe, *words)
+
+    output, registry = place.folder / name, ModelRegistry(place.uri)
+    version = registry.resolve(f"models:/{name}@candidate")
+    folder = registry.local_folder(version)
+    [found] = json.loads((output / "suites.json").read_text())["suites"]
+    assert json.loads((Path(folder) / "suites.json").read_text()) == {"suites": [found]}
+    rewards: dict[str, list[list[float]]] = {}
+    for one in members:
+        lines = (output / f"suites/{one['name']}/suites/{suite}.jsonl").read_text().splitlines()
+        rewards[one["name"]] = [json.loads(line)["rewards"] for line in lines]
+    ensemble = read_served(folder).ensemble
+    assert ensemble is not None
+    flat = ensemble.combine({one: np.array(rows).ravel() for one, rows in rewards.items()}).rewards.reshape(-1, 2)
+    assert len(flat) == found["num_items"] == found["without_pictures"] == 170
+    assert found["numbers"]["acc"]["right"] == int((flat[:, 0] > flat[:, 1]).sum())  # the chosen one stands first
+
+    client = MlflowClient(place.uri)
+    tags = client.get_model_version(name, "1").tags
+    value = found["numbers"]["acc"]["value"]
+    assert tags[f"suite.{suite}"].startswith(f"acc {value:.3f} on 170 rows, 170 scored without their pictures")
+    asked = "ensemble.gate.suites={" + suite + ": 1.0}"
+    refused = place.run_here("promote", recipe, *words, asked, code=1)
+    assert f"{suite}: acc {value:.3f} on 170 rows, 1.000 is asked for" in refused
+    assert "is the champion" in place.run_here("promote", recipe, *words, asked.replace("1.0", "0.0"))

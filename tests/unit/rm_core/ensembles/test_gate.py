@@ -8,6 +8,7 @@ import pytest
 from data_pipeline.errors import UserError
 from rm_core.ensembles.config import GateConfig
 from rm_core.ensembles.gate import AgainstMember, Decision, Standing, decide
+from rm_core.ensembles.suites import SuiteStanding
 from rm_core.scoring.scored import ScoredComparison
 
 GATE = GateConfig(min_comparisons=20, min_group_comparisons=10)
@@ -144,3 +145,26 @@ def test_a_first_champion_is_told_of_a_better_member_and_of_the_longer_answer() 
         assert decision.to_json()["notes"] == decision.notes
     assert decide(STRONG, None, GATE).notes["length"].startswith("+40.00 points")
     assert decide(replace(STRONG, scored=short), None, GATE).passed
+
+
+def on_suite(of: Standing, value: float, files: tuple[str, ...] = ("aa",), name: str = "rm_bench") -> Standing:
+    return replace(of, suites={name: SuiteStanding(number="overall", value=value, num_rows=1327, files=files)})
+
+
+def test_a_suite_that_is_asked_for_has_to_be_measured_and_good_enough() -> None:
+    gate = replace(GATE, suites={"rm_bench": 0.6})
+    assert decide(on_suite(WEAK, 0.6), None, gate).passed
+    low = decide(on_suite(WEAK, 0.59), None, gate)
+    assert low.refusals == ("rm_bench: overall 0.590 on 1,327 rows, 0.600 is asked for",)
+    missing = decide(on_suite(STRONG, 0.9, name="rewardbench"), WEAK, gate)
+    assert failed(missing) == ["suite/rm_bench"] and "name it in ensemble.suites" in missing.refusals[0]
+
+
+def test_a_suite_may_not_get_much_worse_than_the_champions_on_the_same_rows() -> None:
+    champion = on_suite(WEAK, 0.70)
+    assert decide(on_suite(STRONG, 0.69), champion, GATE).passed
+    lost = decide(on_suite(STRONG, 0.66), champion, GATE)
+    assert failed(lost) == ["suite_loss/rm_bench"]
+    assert lost.refusals[0].startswith("rm_bench: overall 0.660, the champion's is 0.700, on 1,327 rows; -0.020")
+    assert decide(on_suite(STRONG, 0.66, files=("bb",)), champion, GATE).passed, "other rows are not compared"
+    assert decide(STRONG, champion, GATE).passed, "nobody asked for it"

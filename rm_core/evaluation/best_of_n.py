@@ -14,7 +14,7 @@ from math import comb
 import numpy as np
 import numpy.typing as npt
 
-from rm_core.evaluation.intervals import Resampling, cluster_interval
+from rm_core.evaluation.intervals import Interval, Resampling, cluster_interval
 from rm_core.evaluation.pairs import in_order
 from rm_core.evaluation.results import BestOfN, Share
 from rm_core.scoring.scored import ScoredComparison, group_codes
@@ -22,6 +22,7 @@ from rm_core.scoring.scored import ScoredComparison, group_codes
 __all__ = ["best_of_n"]
 
 Floats = npt.NDArray[np.float64]
+NO_CHOICE = Interval(low=0.5, high=0.5, method="exact")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,8 @@ def _curve(found: _OfOneK, resampling: Resampling) -> tuple[BestOfN, ...]:
     for n in range(1, found.rewards.shape[1] + 1):
         picked = (_picked(found.rewards, n) * found.quality).sum(axis=1)
         most = (_picked(found.quality, n) * found.quality).sum(axis=1)
-        interval = cluster_interval(picked, np.ones(len(picked)), found.groups, resampling)
+        # One of one is no choice: that mean is no estimate.
+        interval = NO_CHOICE if n == 1 else cluster_interval(picked, np.ones(len(picked)), found.groups, resampling)
         model = Share(value=float(picked.mean()), interval=interval)
         points.append(BestOfN(n=n, model=model, label=float(most.mean()), num_comparisons=len(picked)))
     return tuple(points)

@@ -50,7 +50,7 @@ class Resampling:
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A confidence interval; `method` is ``"cluster_bootstrap"`` or ``"wilson"``."""
+    """A confidence interval; `method` is ``"cluster_bootstrap"``, ``"wilson"`` or ``"exact"``."""
 
     low: float
     high: float

@@ -110,13 +110,13 @@ def best_of_n_curves(by_count: Mapping[str, Sequence[BestOfN]]) -> Svg:
     most = max(len(points) for points in by_count.values())
     with style.plot_style():
         figure, axes = new_plane((1, most), (0.4, 1.0), as_percent=True)
-        axes.set_xticks(range(1, most + 1))
+        axes.set_xticks(range(1, most + 1), [str(n) for n in range(1, most + 1)])
         axes.axhline(0.5, color=style.CHANCE, linewidth=1, dashes=(4, 4))
         for count, points in by_count.items():
             steps = [point.n for point in points]
             axes.plot(steps, [point.label for point in points], color=style.OTHER, linewidth=1)
             ends = [point.model.interval.low for point in points], [point.model.interval.high for point in points]
-            axes.fill_between(steps, *ends, color=style.MARK, alpha=0.12, linewidth=0)
+            axes.fill_between(steps, *ends, color=style.MARK, alpha=0.08, linewidth=0)
             axes.plot(steps, [point.model.value for point in points], color=style.MARK, linewidth=2)
             for point in points:
                 (dot,) = axes.plot([point.n], [point.model.value], "o", color=style.MARK, markersize=8, clip_on=False)

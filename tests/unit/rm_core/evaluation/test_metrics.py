@@ -72,6 +72,7 @@ def test_best_of_n_is_by_k_from_no_choice_to_the_models_pick() -> None:
     # c: of all four the second best is picked, which wins two of three; of three it is, or the best where it is not in.
     assert [point.model.value for point in curves_of["4"]][2:] == pytest.approx([(2 + 2 + 2 + 3) / 12, 2 / 3])
     assert [point.num_comparisons for point in curves_of["4"]] == [1, 1, 1, 1]
+    assert (curves_of["4"][0].model.interval.low, curves_of["4"][0].model.interval.high) == (0.5, 0.5)
 
 
 def test_best_of_n_equals_the_mean_over_all_subsets() -> None:

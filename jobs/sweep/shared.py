@@ -13,10 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from data_pipeline.dataset.manifest import Manifest
+from data_pipeline.encoding.reading import Reading, check_same_reading
 from data_pipeline.errors import RecipeError
-from data_pipeline.storage import exists, join
+from data_pipeline.storage import absolute, exists, join
 from jobs import init_model
 from jobs.preprocess import preprocess
+from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.schema import Recipe
 from jobs.recipe.sweep_config import SweepConfig
 from jobs.sweep.folder import SweepFolder
@@ -25,7 +28,7 @@ from rm_core.model_folder.folder import is_complete
 from rm_core.planner.config import check_plan_config
 from rm_core.train_config.check import check_train_config
 
-__all__ = ["TrialRecipes", "Variants", "make_shared"]
+__all__ = ["TrialRecipes", "Variants", "check_suites_reading", "make_shared"]
 
 Variants = Callable[[Mapping[str, Any]], Recipe]
 """``{config key: value}`` -> the recipe with these settings."""
@@ -77,6 +80,7 @@ def make_shared(trial_recipes: TrialRecipes, recipes: Sequence[Recipe]) -> None:
     """Write the backbones and prepare the data that `recipes` read; what is there already is left as it is.
 
     Raises:
+        RecipeError: a recipe would read benchmarks otherwise than its model will have learnt to read.
         UserError, RunError: as of `basereward init-model` and `basereward preprocess`.
     """
     own = _first_of(recipes, lambda one: one.preprocess.output)
@@ -93,6 +97,26 @@ def make_shared(trial_recipes: TrialRecipes, recipes: Sequence[Recipe]) -> None:
     for output, recipe in own.items():
         if output in read and recipe.preprocess.sources:
             preprocess.run(recipe)
+    for recipe in recipes:
+        check_suites_reading(recipe)
+
+
+def check_suites_reading(recipe: Recipe) -> None:
+    """Refuse, before a trial trains, what its evaluation on suites would refuse after it.
+
+    Raises:
+        RecipeError: the recipe reads records otherwise than the prepared data that the trial trains on.
+    """
+    if not recipe.evaluate.suites:
+        return
+    data = absolute(recipe.train.data)
+    reading = Manifest.read(manifest_of(recipe, data)).reading
+    check_same_reading(
+        reading.all(),
+        Reading.of_config(recipe.preprocess, reading.tokenizer).all(),
+        names=(f"the data in {data!r}", f"recipe {recipe.name!r}, which says how evaluate.suites are read,"),
+        cure="set {key}={value} in the recipe or the command",
+    )
 
 
 def _make_model(trial_recipes: TrialRecipes, recipe: Recipe) -> None:

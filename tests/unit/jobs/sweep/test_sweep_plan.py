@@ -1,20 +1,23 @@
 """The recipes of a sweep's trials, and what ``--dry-run`` prints of them; nothing is started."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from prepared_toys import mixed_toy, write_toy
 
+from data_pipeline.dataset.manifest import Manifest
 from data_pipeline.errors import RecipeError
 from jobs.cli.main import main
 from jobs.recipe.load import load_recipe
 from jobs.recipe.schema import Recipe
 from jobs.recipe.sweep_config import SweepConfig
 from jobs.sweep.folder import SweepFolder, TrialState
-from jobs.sweep.shared import TrialRecipes
+from jobs.sweep.shared import TrialRecipes, check_suites_reading
 from jobs.sweep.trials import TrialSpec, expand
 
 SOURCES = [{"name": "one", "path": "one.jsonl"}, {"name": "two", "path": "two.jsonl"}]
@@ -124,6 +127,21 @@ def test_a_sweep_measures_on_a_split_and_may_rank_by_a_benchmark(
         assert main(["sweep", name, "--dry-run", wrong]) == 2
         assert "a sweep measures each trial's model on a split" in " ".join(capsys.readouterr().err.split())
     assert main(["sweep", name, "--dry-run", "sweep.metric=suite/vl_rewardbank/overall"]) == 2
+
+
+def test_data_that_benchmarks_would_be_read_otherwise_than_are_refused_before_a_trial_trains(tmp_path: Path) -> None:
+    shards = tmp_path / "shards"
+    write_toy(shards, mixed_toy(3))
+    reading = Manifest.read(f"{shards}/manifest.json").reading
+    said = {"output": str(shards), "sources": [], "rules": {"max_tokens": reading.max_tokens}}
+    media = {"max_source_pixels": reading.max_source_pixels, "max_source_bytes": reading.max_source_bytes}
+    said |= {"media": media, "encode": asdict(reading.encode)}
+    suites = {"suites": ["rm_bench"], "suite_root": str(tmp_path)}
+    check_suites_reading(load_recipe(written(tmp_path, preprocess=said, evaluate=suites)))
+    wrong = said | {"encode": {**said["encode"], "max_pixels": 100_352}}
+    check_suites_reading(load_recipe(written(tmp_path, preprocess=wrong)))
+    with pytest.raises(RecipeError, match=r"which says how evaluate\.suites are read.*max_pixels is \d+ .* 100352"):
+        check_suites_reading(load_recipe(written(tmp_path, preprocess=wrong, evaluate=suites)))
 
 
 def test_a_flag_belongs_to_its_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,9 +68,12 @@ class Family(ABC):
         """Blocks of the vision tower; 0 for text-only families."""
         return len(backbone.visual.blocks) if self.has_vision else 0
 
-    def image_features(self, backbone: Any, batch: PackedBatch, dtype: Any, *, running: Running, work: Work) -> Tensor:
+    def image_features(
+        self, backbone: Any, batch: PackedBatch, dtype: Any, *, running: Running, work: Work
+    ) -> tuple[Tensor, ...]:
         """Features [V, E] of the row's distinct images, in the order of `batch.image_grid`; for families that see.
 
+        The first take the place of the image tokens, each further one is added to them behind a decoder layer.
         It is called once a row on every rank, also for a row without images (one blank image).
 
         Args:

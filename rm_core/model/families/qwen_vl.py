@@ -63,7 +63,9 @@ class Qwen2VL(Family):
             return "vision"
         return "embeddings" if ".embed_tokens." in name else "language"
 
-    def image_features(self, backbone: Any, batch: PackedBatch, dtype: Any, *, running: Running, work: Work) -> Tensor:
+    def image_features(
+        self, backbone: Any, batch: PackedBatch, dtype: Any, *, running: Running, work: Work
+    ) -> tuple[Tensor, ...]:
         pixels = batch.pixel_values.to(dtype)
         if batch.vision is None:
             raise TypeError("the row carries no indices for a tower: make it with the model's own row_format")

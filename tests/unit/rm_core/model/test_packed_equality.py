@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from separate_rows import assert_equal_gradients, gradients, separate_rewards
-from toys import IMAGE_TOKEN, ROW_FORMAT, toy_comparison, toy_image, toy_reward_model
+from toys import IMAGE_TOKEN, ROW_FORMAT, prepared_for, toy_comparison, toy_image, toy_reward_model
 
 from data_pipeline.encoding.encoder import EncodedComparison
 from data_pipeline.errors import RunError
@@ -35,12 +35,14 @@ ROWS = {f"K = {size}": [toy_comparison(size, ranks=tuple(range(size)))] for size
     ],
     "long responses": [toy_comparison(36, ranks=(0, 1, 2), response_text=60), toy_comparison(37, prefix_text=70)],
 }
-FAMILIES = ("qwen2_5_vl", "qwen2_vl", "qwen2", "qwen3")
+FAMILIES = ("qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen2", "qwen3")
 
 
 def check(model: RewardModel, row: list[EncodedComparison], *, row_format: RowFormat | None = None) -> None:
     """Rewards and gradients of the packed row against those of separate rows, under random weights of the rewards."""
-    packed = model(collate(row, row_format=row_format or model.row_format))
+    row_format = row_format or model.row_format
+    row = [prepared_for(row_format.images, item) for item in row]
+    packed = model(collate(row, row_format=row_format))
     weights = torch.randn(packed.shape, generator=torch.Generator().manual_seed(0))
     packed_gradients = gradients(model, (packed * weights).sum())
     separate = torch.cat([separate_rewards(model, item) for item in row])

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from data_pipeline.encoding.encoder import EncodedComparison, EncodedImage, EncodedVideo, VisionSpan
 from data_pipeline.media import ImageFormat
+from rm_core.batches.packed import PackedBatch, collate
 from rm_core.batches.positions import RowFormat
 from rm_core.model.backbone import new_backbone
 from rm_core.model.config import HeadConfig
@@ -67,6 +69,12 @@ def toy_comparison(
 def prepared_for(format: ImageFormat, comparison: EncodedComparison) -> EncodedComparison:
     """The same tokens, with each image at the size at which it has as many in `format`."""
     return replace(comparison, images=tuple(sized_for(format, span) for span in comparison.images))
+
+
+def row_for(model: RewardModel, items: Sequence[EncodedComparison]) -> PackedBatch:
+    """The packed row of the items as the model is shown pictures."""
+    row_format = model.row_format
+    return collate([prepared_for(row_format.images, item) for item in items], row_format=row_format)
 
 
 def sized_for(format: ImageFormat, span: VisionSpan) -> Any:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
 
+from data_pipeline.media import QWEN2_5_VL, ImageFormat
 from rm_core.batches.packed import PackedBatch
 from rm_core.batches.positions import RowFormat
 from rm_core.model.attention.layer import PackedAttention
@@ -33,6 +34,8 @@ class Family(ABC):
     model_class: ClassVar[type[PreTrainedModel]]
     """Without a language-model head: no logits are ever computed."""
     has_vision: ClassVar[bool]
+    images: ClassVar[ImageFormat] = QWEN2_5_VL
+    """How its pictures are prepared, of a family that sees."""
 
     @abstractmethod
     def text_config(self, config: Any) -> Any:

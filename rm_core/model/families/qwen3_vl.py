@@ -24,6 +24,7 @@ class Qwen3VL(Qwen2VL):
     model_type = "qwen3_vl"
     config_class: ClassVar[type[PretrainedConfig]] = Qwen3VLConfig
     model_class: ClassVar[type[PreTrainedModel]] = Qwen3VLModel
+    images = QWEN3_VL
 
     def row_format(self, config: Any, /) -> RowFormat:
         vision, layers = config.vision_config, config.text_config.num_hidden_layers
@@ -34,7 +35,7 @@ class Qwen3VL(Qwen2VL):
                 "with more layers"
             )
         side = isqrt(vision.num_position_embeddings)
-        return replace(super().row_format(config), images=QWEN3_VL, places=side)
+        return replace(super().row_format(config), places=side)
 
     def group_of(self, name: str) -> str:
         return "merger" if name.startswith("visual.deepstack_merger_list.") else super().group_of(name)

@@ -50,6 +50,7 @@ class Qwen2VL(Family):
             image_token=config.image_token_id,
             video_token=config.video_token_id,
             time_per_second=getattr(vision, "tokens_per_second", None),
+            images=self.images,
             window=getattr(vision, "window_size", 0) // (vision.patch_size * vision.spatial_merge_size),
         )
 

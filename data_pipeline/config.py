@@ -128,8 +128,8 @@ class EncodeConfig:
     max_pixels: int = bounded(1_003_520, at_least=1)
     """An image with more pixels is reduced to about this many; 784 pixels are one token, 1,024 with Qwen3-VL."""
     video_max_pixels: int = bounded(128 * 28 * 28, at_least=1)
-    """A frame of a video with more pixels is reduced to about this many; two frames of 784 pixels are one token, of 1,024 with
-    Qwen3-VL."""
+    """A frame of a video with more pixels is reduced to about this many; two frames of 784 pixels are one token, with
+    Qwen3-VL of 1,024."""
     system_prompt: str = "You are a helpful assistant."
     """The system turn of every prompt that brings none."""
     answer_start: str = one_of("generated", ("generated", "template"))

@@ -125,8 +125,9 @@ def collate(
         raise RunError(f"the backbone reads text only, but {ids_of(comparisons)} have images: give it text only")
     if others := {span.format.name for span in spans} - {row_format.images.name}:
         raise RunError(
-            f"the backbone sees pictures as {row_format.images.name!r}, and those of {ids_of(comparisons)} were prepared "
-            f"for {', '.join(sorted(others))}: preprocess with preprocess.encode.family={row_format.images.name}"
+            f"the backbone sees pictures as {row_format.images.name!r}, and those of {ids_of(comparisons)} were "
+            f"prepared for {', '.join(sorted(others))}: preprocess them with "
+            f"preprocess.encode.family={row_format.images.name}"
         )
     blocks = _blocks(comparisons)
     segments = [ids for item in comparisons for ids in (item.prefix_ids, *item.response_ids)]

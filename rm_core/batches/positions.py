@@ -2,9 +2,10 @@
 
 Every token has three positions: time, height, width. Text counts all three up together; an image holds time still and
 counts rows and columns of its merged patches; a video counts these in every step and its time by the seconds between
-steps, or its steps are as many images where their times stand as text between them (Qwen3-VL). What follows goes on after the rows and columns, however long the video is: Transformers does so since 5.23.
-Responses all start where the prefix ends, as if each stood alone behind it. (Qwen2-VL, arXiv 2409.12191, section 2.1;
-time in seconds: Qwen2.5-VL, arXiv 2502.13923, section 2.1.2.)
+steps, or its steps are as many images where their times stand as text between them (Qwen3-VL). What follows goes on
+after the rows and columns, however long the video is: Transformers does so since 5.23. Responses all start where the
+prefix ends, as if each stood alone behind it. (Qwen2-VL, arXiv 2409.12191, section 2.1; time in seconds: Qwen2.5-VL,
+arXiv 2502.13923, section 2.1.2; as text: Qwen3-VL, arXiv 2511.21631, section 2.3.)
 """
 
 from collections.abc import Sequence

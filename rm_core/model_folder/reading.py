@@ -27,7 +27,15 @@ from data_pipeline.storage import exists, join, read_bytes, write_atomic
 from rm_core.model.families import family_of
 from rm_core.model_folder.remote import MARKER, SETTINGS, backbone_settings, read_marker
 
-__all__ = ["check_base", "check_data", "check_family", "reading_of", "reading_to_use", "write_processor_files", "write_reading"]
+__all__ = [
+    "check_base",
+    "check_data",
+    "check_family",
+    "reading_of",
+    "reading_to_use",
+    "write_processor_files",
+    "write_reading",
+]
 
 
 _PROCESSORS = {"qwen2.5-vl": "Qwen2_5_VLProcessor", "qwen3-vl": "Qwen3VLProcessor"}
@@ -116,7 +124,7 @@ def check_base(model: str, data: PreparedData) -> None:
 
     Raises:
         RecipeError: tokenizer or template differ, or pictures were prepared for another family of backbones.
-        MissingInput: the folder has no ``config.json``, or no ``tokenizer.json``, without which nothing could be scored.
+        MissingInput: the folder has no ``config.json``, or no ``tokenizer.json``: nothing could be scored.
     """
     names = (f"train.model={model!r}", f"the data in {data.folder!r}")
     backbone = backbone_settings(model, "make a folder with `basereward init-model`")

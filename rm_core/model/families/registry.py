@@ -15,7 +15,9 @@ from rm_core.model.families.qwen_vl import Qwen2VL, Qwen25VL
 
 __all__ = ["FAMILIES", "family_of", "group_of", "row_format_of"]
 
-FAMILIES: dict[str, Family] = {family.model_type: family for family in (Qwen25VL(), Qwen2VL(), Qwen3VL(), Qwen2(), Qwen3())}
+FAMILIES: dict[str, Family] = {
+    family.model_type: family for family in (Qwen25VL(), Qwen2VL(), Qwen3VL(), Qwen2(), Qwen3())
+}
 
 
 def family_of(model_type: str) -> Family:

@@ -32,7 +32,9 @@ CLIP = toy_video(1, 4, 56, 84, seconds_per_step=3.0)
 
 def comparisons_for(format: ImageFormat) -> dict[str, EncodedComparison]:
     def video(seed: int, frames: int, height: int = 56, width: int = 56, seconds_per_step: float = 2.0) -> EncodedVideo:
-        sized: EncodedVideo = sized_for(format, toy_video(seed, frames, height, width, seconds_per_step=seconds_per_step))
+        sized: EncodedVideo = sized_for(
+            format, toy_video(seed, frames, height, width, seconds_per_step=seconds_per_step)
+        )
         return sized
 
     def image(seed: int, height: int = 56, width: int = 56) -> EncodedImage:

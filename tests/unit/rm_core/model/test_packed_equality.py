@@ -70,7 +70,9 @@ def test_every_family_is_equal(model_type: str) -> None:
     check(model, COMPARISONS if model.family.has_vision else [COMPARISONS[1], ROWS["K = 3"][0], ROWS["K = 1"][0]])
 
 
-@pytest.mark.parametrize("name", ["K = 3", "one image", "several images of other sizes", "images in prompt and responses"])
+@pytest.mark.parametrize(
+    "name", ["K = 3", "one image", "several images of other sizes", "images in prompt and responses"]
+)
 def test_qwen3_vl_is_equal_in_rows_of_one_kind(name: str) -> None:
     check(toy_reward_model(model_type="qwen3_vl"), ROWS[name])
 
@@ -88,7 +90,9 @@ def test_features_of_middle_blocks_reach_image_tokens_and_no_others() -> None:
 
 def test_pictures_of_another_family_are_refused() -> None:
     model = toy_reward_model(model_type="qwen3_vl")
-    with pytest.raises(RunError, match="sees pictures as 'qwen3-vl', .*'toy-0'.* prepared for qwen2.5-vl: .*family=qwen"):
+    with pytest.raises(
+        RunError, match="sees pictures as 'qwen3-vl', .*'toy-0'.* prepared for qwen2.5-vl: .*family=qwen"
+    ):
         collate(COMPARISONS[:1], row_format=model.row_format)
     with pytest.raises(TypeError, match="got indices with windows"):
         model(collate(COMPARISONS[:1], row_format=ROW_FORMAT))

@@ -148,7 +148,7 @@ class Encoder:
     """Comparisons to tokens under one tokenizer and one config. Nothing is cut here: see `truncate.py`.
 
     Raises:
-        RecipeError: the pixel limits of `config` contradict each other.
+        RecipeError: the pixel limits of `config` contradict each other, or its family is not known.
     """
 
     def __init__(self, tokenizer: ChatTokenizer, config: EncodeConfig) -> None:
@@ -158,6 +158,8 @@ class Encoder:
                     f"encode.min_pixels={config.min_pixels} and encode.{key}={getattr(config, key)}: "
                     "the first must be above 0 and at most the second"
                 )
+        if config.family not in IMAGE_FORMATS:
+            raise RecipeError(f"encode.family={config.family!r} is unknown: choose one of {', '.join(IMAGE_FORMATS)}")
         self._tokenizer = tokenizer
         self._config = config
         self._format = IMAGE_FORMATS[config.family]

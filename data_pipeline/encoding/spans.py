@@ -11,6 +11,7 @@ With Qwen3-VL a token covers 32 x 32 pixels, and each of the T / 2 steps of a vi
 from dataclasses import dataclass, replace
 
 from data_pipeline.media import QWEN2_5_VL, ImageFormat, video_key
+from data_pipeline.media.image_format import FRAMES_OF_STEP
 
 __all__ = ["EncodedImage", "EncodedVideo", "VisionSpan", "stamps_of", "steps_of"]
 
@@ -111,7 +112,10 @@ def steps_of(span: VisionSpan) -> tuple[VisionSpan, ...]:
     """The runs of vision tokens that the span is: itself, or where its format stamps videos each step of one."""
     if not isinstance(span, EncodedVideo) or not span.format.stamped:
         return (span,)
-    return tuple(replace(span, frames=span.frames[start : start + 2]) for start in range(0, len(span.frames), 2))
+    return tuple(
+        replace(span, frames=span.frames[start : start + FRAMES_OF_STEP])
+        for start in range(0, len(span.frames), FRAMES_OF_STEP)
+    )
 
 
 def stamps_of(video: EncodedVideo) -> tuple[str, ...]:

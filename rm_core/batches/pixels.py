@@ -10,13 +10,12 @@ import numpy.typing as npt
 
 from data_pipeline.encoding.encoder import EncodedImage, EncodedVideo, VisionSpan
 from data_pipeline.media import QWEN2_5_VL, ImageFormat, resized_rgb
+from data_pipeline.media.image_format import FRAMES_OF_STEP, MERGE
 
 __all__ = ["ImageLoader", "distinct_images", "patches_of", "patchify"]
 
 ImageLoader = Callable[[VisionSpan], npt.NDArray[np.float32]]
 
-_MERGE = 2
-_TEMPORAL = 2  # frames in a patch
 _BLANK_GRID = (1, 2, 2)
 
 
@@ -31,7 +30,7 @@ def patches_of(span: VisionSpan, *, blank: bool = False) -> npt.NDArray[np.float
     if not isinstance(span, EncodedVideo):
         return patchify(_pixels(span, blank), format=span.format)
     frames = [_pixels(frame, blank) for frame in span.frames]
-    steps = [frames[start : start + _TEMPORAL] for start in range(0, len(frames), _TEMPORAL)]
+    steps = [frames[start : start + FRAMES_OF_STEP] for start in range(0, len(frames), FRAMES_OF_STEP)]
     return np.concatenate([patchify(*step, format=span.format) for step in steps])
 
 
@@ -58,7 +57,7 @@ def patchify(
     """
     first = _ordered(pixels, format)
     if following is None:
-        frames = np.repeat(first[:, :, :, :, :, None], _TEMPORAL, axis=5)
+        frames = np.repeat(first[:, :, :, :, :, None], FRAMES_OF_STEP, axis=5)
     else:
         frames = np.stack([first, _ordered(following, format)], axis=5)
     return np.ascontiguousarray(frames.reshape(-1, format.patch_values))
@@ -70,7 +69,7 @@ def _ordered(pixels: npt.NDArray[np.uint8], format: ImageFormat) -> npt.NDArray[
     mean, std = (np.array(colours, dtype=np.float32) for colours in (format.mean, format.std))
     normalised = (pixels.astype(np.float32) / 255.0 - mean) / std
     side = format.patch
-    grid = normalised.reshape(height // (side * _MERGE), _MERGE, side, width // (side * _MERGE), _MERGE, side, 3)
+    grid = normalised.reshape(height // (side * MERGE), MERGE, side, width // (side * MERGE), MERGE, side, 3)
     # axes: (row, row in merge, y, column, column in merge, x, channel)
     return grid.transpose(0, 3, 1, 4, 6, 2, 5)
 

@@ -23,7 +23,7 @@ from data_pipeline.encoding.encoder import EncodedImage, EncodedVideo, Encoder
 from data_pipeline.encoding.spans import stamps_of, steps_of
 from data_pipeline.encoding.tokenizer import ChatTokenizer, load_tokenizer, train_tokenizer
 from data_pipeline.encoding.truncate import Cut
-from data_pipeline.errors import CorruptData
+from data_pipeline.errors import CorruptData, RecipeError
 from data_pipeline.media import QWEN2_5_VL, QWEN3_VL, Image, Video
 from data_pipeline.records.comparison import Comparison, ImageSlot, MediaRef, Response, Turn
 from data_pipeline.transform.planning import portable_config
@@ -138,6 +138,11 @@ def test_shards_know_whom_their_pictures_are_for(tokenizer: ChatTokenizer, tmp_p
     other: pa.Table = images.replace_schema_metadata({"image_format": "cubist"})
     with pytest.raises(CorruptData, match="pictures in the format 'cubist', known are qwen2.5-vl, qwen3-vl: a newer"):
         ShardReader(comparisons, other)
+
+
+def test_a_family_that_is_not_known_is_named(tokenizer: ChatTokenizer) -> None:
+    with pytest.raises(RecipeError, match=r"encode.family='cubist' is unknown: choose one of qwen2.5-vl, qwen3-vl"):
+        Encoder(tokenizer, replace(CONFIG, family="cubist"))
 
 
 def test_addresses_of_what_was_prepared_before_stay() -> None:

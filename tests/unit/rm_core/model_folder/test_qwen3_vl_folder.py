@@ -26,6 +26,8 @@ from rm_core.model.reward_model import RewardModel
 from rm_core.model_folder.import_model import import_model
 from rm_core.model_folder.initialise import initialise_model
 from rm_core.model_folder.reading import check_base, check_family
+from rm_core.planner.architecture import config_of_shape
+from rm_core.planner.workload import workload_of_data
 
 QWEN3 = EncodeConfig(family="qwen3-vl")
 ITEMS = [
@@ -144,6 +146,9 @@ def test_data_for_another_family_are_refused_before_a_training(hub_folder: Path,
         RecipeError, match=r"is a qwen3_vl, and the data .* for qwen2.5-vl: preprocess .*encode.family=qwen3-vl, and"
     ):
         check_base(str(hub_folder), others)
+    backbone = config_of_shape("qwen3-vl-8b")
+    assert workload_of_data(ours, backbone).source.endswith("1 Comparisons an epoch")
+    assert "prepared for qwen2.5-vl, not for qwen3-vl" in workload_of_data(others, backbone).source
 
 
 def test_a_backbone_that_reads_text_only_takes_any_data() -> None:

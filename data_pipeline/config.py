@@ -120,12 +120,16 @@ class MediaConfig:
 class EncodeConfig:
     """How a Comparison becomes tokens."""
 
+    family: str = one_of("qwen2.5-vl", ("qwen2.5-vl", "qwen3-vl"))
+    """The family of backbones that pictures are prepared for: ``qwen2.5-vl`` (Qwen2-VL too) or ``qwen3-vl``. It decides
+    the grid to which they are resized, how their colours are scaled, and whether a video has its times as text."""
     min_pixels: int = bounded(56 * 56, at_least=1)
     """An image with fewer pixels is enlarged to about this many."""
     max_pixels: int = bounded(1_003_520, at_least=1)
-    """An image with more pixels is reduced to about this many; 784 pixels are one token."""
+    """An image with more pixels is reduced to about this many; 784 pixels are one token, 1,024 with Qwen3-VL."""
     video_max_pixels: int = bounded(128 * 28 * 28, at_least=1)
-    """A frame of a video with more pixels is reduced to about this many; two frames of 784 pixels are one token."""
+    """A frame of a video with more pixels is reduced to about this many; two frames of 784 pixels are one token, with
+    Qwen3-VL of 1,024."""
     system_prompt: str = "You are a helpful assistant."
     """The system turn of every prompt that brings none."""
     answer_start: str = one_of("generated", ("generated", "template"))

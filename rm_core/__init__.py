@@ -36,7 +36,7 @@ def load(folder: str, *, token_budget: int = 8192, patch_budget: int = 32768, at
     Args:
         folder: what `basereward train` exported.
         token_budget: tokens a packed row holds at most.
-        patch_budget: vision patches (14 x 14 pixels) a packed row holds at most.
+        patch_budget: vision patches (14 x 14 pixels, with Qwen3-VL 16 x 16) a packed row holds at most.
         attention: the kernel by name; "auto" takes flex on a GPU and sdpa elsewhere.
 
     Raises:

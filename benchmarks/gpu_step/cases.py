@@ -11,7 +11,6 @@ import numpy.typing as npt
 from benchmarks.common.lengths import Lengths
 from data_pipeline.encoding.encoder import EncodedComparison, EncodedImage
 from data_pipeline.encoding.spans import VisionSpan
-from rm_core.batches.pixels import PATCH_DIM
 
 __all__ = ["SPECIAL_IDS", "Kind", "make_comparisons", "noise"]
 
@@ -73,7 +72,7 @@ def _comparison(kind: Kind, name: str, random: np.random.Generator) -> EncodedCo
 
 
 def noise(image: VisionSpan) -> npt.NDArray[np.float32]:
-    """Patches of the image [patches, 1176]: noise of its own, the same every time."""
+    """Patches of the image: noise of its own, the same every time."""
     assert isinstance(image, EncodedImage)
     seed = [int(part) for part in image.key.split("-")]
-    return np.random.default_rng(seed).standard_normal((image.num_patches, PATCH_DIM), dtype=np.float32)
+    return np.random.default_rng(seed).standard_normal((image.num_patches, image.format.patch_values), dtype=np.float32)

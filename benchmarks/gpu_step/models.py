@@ -105,7 +105,7 @@ def _our_tower(model: RewardModel, recompute: bool) -> Any:
         indices = vision_indices_of(grids, model.row_format.window)
         on_device = map_tensors(indices, lambda value: value.to(hidden_states.device))
         batch: Any = SimpleNamespace(pixel_values=hidden_states, vision=on_device)
-        features = model.family.image_features(
+        (features,) = model.family.image_features(
             model.backbone, batch, hidden_states.dtype, running=Running(recompute=mode), work=model.work
         )
         return SimpleNamespace(pooler_output=features)

@@ -15,8 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from data_pipeline.dataset.shards import image_format_of
 from data_pipeline.encoding.encoder import EncodedComparison, EncodedImage, EncodedVideo, VisionSpan
 from data_pipeline.encoding.truncate import Cut
+from data_pipeline.media import ImageFormat
 from data_pipeline.records.comparison import Comparison, ImageSlot, MediaRef, Part, Response, Turn
 
 __all__ = ["ShardReader"]
@@ -36,7 +38,8 @@ class ShardReader:
         self._table = comparisons
         self._rows = [_Rows(batch) for batch in comparisons.to_batches()]
         self._row_starts = _starts(comparisons)
-        self._images = [_Images(batch) for batch in images.to_batches()]
+        format = image_format_of(images)
+        self._images = [_Images(batch, format) for batch in images.to_batches()]
         self._image_starts = _starts(images)
 
     def __len__(self) -> int:
@@ -130,7 +133,8 @@ class _Rows:
 class _Images:
     """Views of one record batch of images."""
 
-    def __init__(self, batch: pa.RecordBatch) -> None:
+    def __init__(self, batch: pa.RecordBatch, format: ImageFormat) -> None:
+        self._format = format
         self._key = _Texts(batch["sha256"])
         self._data = _Bytes(batch["data"])
         self._height = memoryview(batch["height"].to_numpy())
@@ -144,6 +148,7 @@ class _Images:
             height=self._height[place],
             width=self._width[place],
             resized=self._resized[place],
+            format=self._format,
         )
 
 

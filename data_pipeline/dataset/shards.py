@@ -18,6 +18,7 @@ from data_pipeline import storage
 from data_pipeline.dataset.layout import shard_folder, shard_urls
 from data_pipeline.encoding.encoder import EncodedComparison, EncodedImage, EncodedVideo, Segments, VisionSpan
 from data_pipeline.errors import CorruptData
+from data_pipeline.media import IMAGE_FORMATS, QWEN2_5_VL, ImageFormat
 from data_pipeline.records.comparison import Comparison, ImageSlot, Part, text_of
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "ShardFile",
     "ShardInfo",
     "ShardRow",
+    "image_format_of",
     "read_table",
     "serialise",
     "span_frames",
@@ -71,7 +73,9 @@ IMAGE_SCHEMA = pa.schema(
     ]
 )
 """`sha256` is of the original file; `data` is that file, or where `resized` its resized pixels in a lossless one;
-height and width are those after resizing, in pixels."""
+height and width are those after resizing, in pixels. The metadata `image_format` name an `ImageFormat` that is not
+Qwen2.5-VL's, which all shards of early versions are in."""
+_FORMAT_KEY = b"image_format"
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +250,24 @@ def _image_table(images: Sequence[EncodedImage]) -> pa.Table:
         "width": [image.width for image in images],
         "resized": [image.resized for image in images],
     }
-    return _table(columns, IMAGE_SCHEMA)
+    table = _table(columns, IMAGE_SCHEMA)
+    [format] = {image.format for image in images} or {QWEN2_5_VL}
+    return table if format == QWEN2_5_VL else table.replace_schema_metadata({_FORMAT_KEY: format.name})
+
+
+def image_format_of(images: pa.Table) -> ImageFormat:
+    """The format in which the pictures of a shard's image table were sized.
+
+    Raises:
+        CorruptData: none of ours.
+    """
+    name = (images.schema.metadata or {}).get(_FORMAT_KEY, QWEN2_5_VL.name.encode()).decode()
+    if name not in IMAGE_FORMATS:
+        raise CorruptData(
+            f"a shard has pictures in the format {name!r}, known are {', '.join(IMAGE_FORMATS)}: a newer version of "
+            "basereward made it; install that version, or preprocess again"
+        )
+    return IMAGE_FORMATS[name]
 
 
 def _table(columns: dict[str, Any], schema: pa.Schema) -> pa.Table:

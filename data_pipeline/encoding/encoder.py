@@ -4,7 +4,7 @@
 
     prefix      <|im_start|>system\\n...<|im_end|>\\n  turns  <|im_start|>assistant\\n
     image       <|vision_start|> n x <|image_pad|> <|vision_end|>
-    video       <|vision_start|> n x <|video_pad|> <|vision_end|>,  n: see `spans.py`
+    video       <|vision_start|> n x <|video_pad|> <|vision_end|>,  n, and Qwen3-VL's stamps of time: see `spans.py`
     response k  its text and <|im_end|>
 
 An answer that begins with a line break would make one token with the header's; see `EncodeConfig.answer_start`. Where
@@ -24,16 +24,14 @@ import numpy as np
 import numpy.typing as npt
 
 from data_pipeline.config import EncodeConfig
-from data_pipeline.encoding.spans import MERGED_PATCH, PATCH, EncodedImage, EncodedVideo, VisionSpan
+from data_pipeline.encoding.spans import EncodedImage, EncodedVideo, VisionSpan, stamps_of, steps_of
 from data_pipeline.encoding.tokenizer import ChatTokenizer
 from data_pipeline.errors import RecipeError, RecordError
-from data_pipeline.media import Image, Video, smart_resize
+from data_pipeline.media import IMAGE_FORMATS, Image, Video, smart_resize
 from data_pipeline.records.checks import check_size
 from data_pipeline.records.comparison import Comparison, ImageSlot, Part, Response, Turn
 
 __all__ = [
-    "MERGED_PATCH",
-    "PATCH",
     "EncodedComparison",
     "EncodedImage",
     "EncodedVideo",
@@ -150,7 +148,7 @@ class Encoder:
     """Comparisons to tokens under one tokenizer and one config. Nothing is cut here: see `truncate.py`.
 
     Raises:
-        RecipeError: the pixel limits of `config` contradict each other.
+        RecipeError: the pixel limits of `config` contradict each other, or its family is not known.
     """
 
     def __init__(self, tokenizer: ChatTokenizer, config: EncodeConfig) -> None:
@@ -160,8 +158,11 @@ class Encoder:
                     f"encode.min_pixels={config.min_pixels} and encode.{key}={getattr(config, key)}: "
                     "the first must be above 0 and at most the second"
                 )
+        if config.family not in IMAGE_FORMATS:
+            raise RecipeError(f"encode.family={config.family!r} is unknown: choose one of {', '.join(IMAGE_FORMATS)}")
         self._tokenizer = tokenizer
         self._config = config
+        self._format = IMAGE_FORMATS[config.family]
 
     def encode(self, comparison: Comparison, media: Sequence[Image | Video]) -> EncodedComparison:
         """Tokens of the whole Comparison.
@@ -225,9 +226,13 @@ class Encoder:
 
     def _picture(self, image: Image, max_pixels: int) -> EncodedImage:
         height, width = smart_resize(
-            image.height, image.width, min_pixels=self._config.min_pixels, max_pixels=max_pixels
+            image.height,
+            image.width,
+            factor=self._format.merged,
+            min_pixels=self._config.min_pixels,
+            max_pixels=max_pixels,
         )
-        return EncodedImage(image.sha256, image.data, height, width)
+        return EncodedImage(image.sha256, image.data, height, width, format=self._format)
 
     def _turns(self, prompt: Sequence[Turn]) -> list[Turn]:
         """The prompt's turns, the system turn always first."""
@@ -251,18 +256,28 @@ class Encoder:
         for piece in pieces:
             if isinstance(piece, str):
                 text += piece
-                continue
-            ids += tokenizer.encode(text)
-            text = ""
-            if isinstance(piece, _Special):
-                ids.append(tokenizer.special_ids[piece.name])
+            elif isinstance(piece, _Special):
+                ids += [*tokenizer.encode(text), tokenizer.special_ids[piece.name]]
+                text = ""
             else:
-                span = spans[piece.index]
-                pad = tokenizer.video_token if isinstance(span, EncodedVideo) else tokenizer.image_token
-                ids.append(tokenizer.special_ids["<|vision_start|>"])
-                ids += [pad] * span.num_tokens
-                ids.append(tokenizer.special_ids["<|vision_end|>"])
+                for stamp, run in _stamped(spans[piece.index]):
+                    ids += [*tokenizer.encode(text + stamp), *self._run(run)]
+                    text = ""
         return np.array(ids + tokenizer.encode(text), dtype=np.int32)
+
+    def _run(self, span: VisionSpan) -> list[int]:
+        """The vision tokens of a span between their marks."""
+        tokenizer = self._tokenizer
+        pad = tokenizer.video_token if isinstance(span, EncodedVideo) else tokenizer.image_token
+        marks = tokenizer.special_ids
+        return [marks["<|vision_start|>"], *[pad] * span.num_tokens, marks["<|vision_end|>"]]
+
+
+def _stamped(span: VisionSpan) -> list[tuple[str, VisionSpan]]:
+    """Its runs of vision tokens, each with the text in front of it."""
+    runs = steps_of(span)
+    stamps = stamps_of(span) if isinstance(span, EncodedVideo) and span.format.stamped else ("",)
+    return list(zip(stamps, runs, strict=True))
 
 
 def check_length(encoded: EncodedComparison, max_tokens: int) -> None:

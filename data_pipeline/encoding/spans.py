@@ -2,18 +2,18 @@
 
 image   <|vision_start|> n x <|image_pad|> <|vision_end|>   n =           (height / 28) * (width / 28)
 video   <|vision_start|> n x <|video_pad|> <|vision_end|>   n = (T / 2) * (height / 28) * (width / 28), T frames
+
+With Qwen3-VL a token covers 32 x 32 pixels, and each of the T / 2 steps of a video is such a span behind its time:
+
+        <0.5 seconds> <|vision_start|> n x <|video_pad|> <|vision_end|> <2.5 seconds> <|vision_start|> ...
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from data_pipeline.media import video_key
+from data_pipeline.media import QWEN2_5_VL, ImageFormat, video_key
+from data_pipeline.media.image_format import FRAMES_OF_STEP
 
-__all__ = ["MERGED_PATCH", "PATCH", "EncodedImage", "EncodedVideo", "VisionSpan"]
-
-PATCH = 14
-"""Side of a vision patch in pixels."""
-MERGED_PATCH = 28
-"""Side of what one vision token covers, in pixels: 2 x 2 patches."""
+__all__ = ["EncodedImage", "EncodedVideo", "VisionSpan", "stamps_of", "steps_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,10 @@ class EncodedImage:
     Attributes:
         key: sha256 of the original file, hex.
         data: the original file's bytes, or its resized pixels in a lossless file.
-        height: in pixels after resizing, a multiple of 28.
-        width: in pixels after resizing, a multiple of 28.
+        height: in pixels after resizing, a multiple of `format.merged`: 28 or 32.
+        width: likewise.
         resized: whether `data` has that size already.
+        format: of the family of backbones that it was sized for.
     """
 
     key: str
@@ -33,11 +34,12 @@ class EncodedImage:
     height: int
     width: int
     resized: bool = False
+    format: ImageFormat = QWEN2_5_VL
 
     @property
     def grid(self) -> tuple[int, int, int]:
-        """(steps of time, rows, columns) in patches of 14 x 14 pixels: 56 x 84 pixels are (1, 4, 6)."""
-        return (1, self.height // PATCH, self.width // PATCH)
+        """(steps of time, rows, columns) in patches; of 14 x 14 pixels: 56 x 84 pixels are (1, 4, 6)."""
+        return (1, self.height // self.format.patch, self.width // self.format.patch)
 
     @property
     def num_patches(self) -> int:
@@ -82,9 +84,13 @@ class EncodedVideo:
         return self.frames[0].width
 
     @property
+    def format(self) -> ImageFormat:
+        return self.frames[0].format
+
+    @property
     def grid(self) -> tuple[int, int, int]:
-        """(steps of time, rows, columns) in patches: 5 frames of 56 x 84 pixels are (3, 4, 6)."""
-        return ((len(self.frames) + 1) // 2, self.height // PATCH, self.width // PATCH)
+        """(steps of time, rows, columns) in patches; of 14 x 14 pixels: 5 frames of 56 x 84 pixels are (3, 4, 6)."""
+        return ((len(self.frames) + 1) // 2, *self.frames[0].grid[1:])
 
     @property
     def num_patches(self) -> int:
@@ -100,3 +106,25 @@ class EncodedVideo:
 
 VisionSpan = EncodedImage | EncodedVideo
 """What stands between ``<|vision_start|>`` and ``<|vision_end|>``."""
+
+
+def steps_of(span: VisionSpan) -> tuple[VisionSpan, ...]:
+    """The runs of vision tokens that the span is: itself, or where its format stamps videos each step of one."""
+    if not isinstance(span, EncodedVideo) or not span.format.stamped:
+        return (span,)
+    return tuple(
+        replace(span, frames=span.frames[start : start + FRAMES_OF_STEP])
+        for start in range(0, len(span.frames), FRAMES_OF_STEP)
+    )
+
+
+def stamps_of(video: EncodedVideo) -> tuple[str, ...]:
+    """The text in front of each step of a stamped video: the mean of its frames' times, to a tenth of a second.
+
+    5 frames at 1 a second: ``<0.5 seconds>``, ``<2.5 seconds>``, ``<4.0 seconds>``; the last stands alone in its step.
+    """
+    last = len(video.frames) - 1
+    between = video.seconds_per_step / 2
+    return tuple(
+        f"<{between * (first + min(first + 1, last)) / 2:.1f} seconds>" for first in range(0, len(video.frames), 2)
+    )

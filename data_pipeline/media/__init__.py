@@ -6,15 +6,20 @@ MediaRef --frames_of-----> SampledFrames   a video is a folder of frames
          --load_image----> Image           bytes that decode, sha256, upright size, perceptual hash
          --load_video----> Video           its sampled frames, all of one size, and the seconds between them
          --stored_bytes--> bytes           the file as found, or resized pixels, losslessly
-         --resized_rgb---> uint8 [H, W, 3] what the model sees
+         --resized_rgb---> uint8 [H, W, 3] what the model sees, of a size that `IMAGE_FORMATS` allows its family
 """
 
 from data_pipeline.media.frames import SampledFrames, Video, frames_of, load_video, video_key
+from data_pipeline.media.image_format import IMAGE_FORMATS, QWEN2_5_VL, QWEN3_VL, ImageFormat
 from data_pipeline.media.loading import Image, hash_distance, load_image, perceptual_hash, stored_bytes
 from data_pipeline.media.pixels import decode_rgb, resized_rgb, smart_resize
 
 __all__ = [
+    "IMAGE_FORMATS",
+    "QWEN2_5_VL",
+    "QWEN3_VL",
     "Image",
+    "ImageFormat",
     "SampledFrames",
     "Video",
     "decode_rgb",

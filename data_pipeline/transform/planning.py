@@ -250,7 +250,8 @@ def _encode_settings(config: EncodeConfig) -> dict[str, Any]:
     """As a dict. A key that the first release did not have is left out where it says what that release did, so that
     what was prepared before keeps its address.
     """
-    later = {"answer_start": EncodeConfig().answer_start, "answer_end": EncodeConfig().answer_end}
+    first = EncodeConfig()
+    later = {"answer_start": first.answer_start, "answer_end": first.answer_end, "family": first.family}
     return {key: value for key, value in asdict(config).items() if later.get(key) != value}
 
 

@@ -44,11 +44,10 @@ from svg_canvas import (
     runs,
 )  # fmt: skip
 
-from data_pipeline.encoding.encoder import EncodedComparison, EncodedVideo
+from data_pipeline.encoding.encoder import EncodedComparison, EncodedVideo, VisionSpan
 from rm_core.batches.attention_indices import TILE, token_bounds
 from rm_core.batches.layout import Block, BlockLayout
 from rm_core.batches.packed import PackedBatch, collate
-from rm_core.batches.pixels import PATCH_DIM
 from rm_core.batches.positions import comparison_positions
 from rm_core.packing.row_sizes import attention_pairs
 
@@ -68,6 +67,11 @@ def pictures() -> dict[str, str]:
 # The row
 
 
+def patches_of_nothing(span: VisionSpan) -> np.ndarray:
+    """As many zeros as it has numbers."""
+    return np.zeros((span.num_patches, span.format.patch_values), "f4")
+
+
 def draw_row() -> str:
     """Three Comparisons in one row, and the same as separate rows."""
     shared, own = image("shared", 3, 4), image("own", 2, 2)
@@ -76,7 +80,7 @@ def draw_row() -> str:
         comparison("B", (9,), (4,), (6,), (3,), (5,)),
         comparison("C", (7, shared, 2), (8,), (2, own, 3), (6,)),
     ]
-    batch = collate(items, row_format=ROW_FORMAT, load_image=lambda span: np.zeros((span.num_patches, PATCH_DIM), "f4"))
+    batch = collate(items, row_format=ROW_FORMAT, load_image=patches_of_nothing)
     canvas = Canvas(470, "A packed row of three Comparisons, and the same as nine padded rows")
     _packed(canvas, batch)
     _separate(canvas, items, batch)

@@ -53,7 +53,7 @@ class EvaluateConfig:
     token_budget: int = bounded(8192, at_least=1)
     """Tokens a packed row holds at most."""
     patch_budget: int = bounded(32768, at_least=0)
-    """Vision patches (14 x 14 pixels) a packed row holds at most."""
+    """Vision patches (14 x 14 pixels, with Qwen3-VL 16 x 16) a packed row holds at most."""
     attention: str = one_of("auto", ("auto", "sdpa", "flex", "flash"))
     """Attention kernel: auto (flex on a GPU, else sdpa), sdpa, flex or flash."""
     confidence: float = bounded(0.95, above=0, below=1)
@@ -102,7 +102,7 @@ class ScoreConfig:
     token_budget: int = bounded(8192, at_least=1)
     """Tokens a packed row holds at most."""
     patch_budget: int = bounded(32768, at_least=0)
-    """Vision patches (14 x 14 pixels) a packed row holds at most."""
+    """Vision patches (14 x 14 pixels, with Qwen3-VL 16 x 16) a packed row holds at most."""
     attention: str = one_of("auto", ("auto", "sdpa", "flex", "flash"))
     """Attention kernel: auto (flex on a GPU, else sdpa), sdpa, flex or flash."""
 

@@ -52,8 +52,8 @@ class PackedBatch:
         layout: where each Comparison, prefix and response stands.
         input_ids: int64 [T].
         position_ids: int64 [3, T], M-RoPE time, height, width.
-        pixel_values: [P, 1176] in the type that the model computes in, distinct images only; a row without images
-            holds one blank 28 x 28 image.
+        pixel_values: [P, 1176], or [P, 1536] for Qwen3-VL, in the type that the model computes in, distinct images
+            only; a row without images holds one blank image of one token.
         image_grid: int64 [I, 3], (pairs of frames, rows, columns) in patches; always on the CPU.
         image_token_index: int64 [V], indices of image tokens in the row.
         image_feature_index: int64 [V], which row of the tower's output stands there; two spans may share one image.
@@ -115,19 +115,25 @@ def collate(
 
     Args:
         row_format: of the backbone that will read the row.
-        load_image: image -> patches [patches, 1176]; called once per distinct image of the row.
+        load_image: image -> patches as `patches_of` gives them; called once per distinct image of the row.
 
     Raises:
-        RunError: a Comparison has images and the backbone reads text only.
+        RunError: a Comparison has images and the backbone reads text only, or images prepared for another family.
     """
     spans = [span for item in comparisons for span in item.images]
     if spans and not row_format.has_vision:
         raise RunError(f"the backbone reads text only, but {ids_of(comparisons)} have images: give it text only")
+    if others := {span.format.name for span in spans} - {row_format.images.name}:
+        raise RunError(
+            f"the backbone sees pictures as {row_format.images.name!r}, and those of {ids_of(comparisons)} were "
+            f"prepared for {', '.join(sorted(others))}: preprocess them with "
+            f"preprocess.encode.family={row_format.images.name}"
+        )
     blocks = _blocks(comparisons)
     segments = [ids for item in comparisons for ids in (item.prefix_ids, *item.response_ids)]
     input_ids = np.concatenate([_NONE, *segments])
     positions = [comparison_positions(item, row_format) for item in comparisons]
-    pixels, grid, features = distinct_images(spans, load_image)
+    pixels, grid, features = distinct_images(spans, load_image, row_format.images)
     token_index = np.flatnonzero(np.isin(input_ids, (row_format.image_token, row_format.video_token)))
     if len(token_index) != len(features):
         raise ValueError(f"{len(token_index)} image tokens but {len(features)} image features in {ids_of(comparisons)}")
@@ -165,7 +171,7 @@ def with_indices(batch: PackedBatch, row_format: RowFormat) -> PackedBatch:
     return replace(
         batch,
         attention=MAKERS[row_format.attention](batch.layout),
-        vision=vision_indices_of(grids, row_format.window) if row_format.has_vision else None,
+        vision=vision_indices_of(grids, row_format.window, row_format.places) if row_format.has_vision else None,
         responses=ResponseTokens(torch.from_numpy(index), torch.repeat_interleave(lengths), lengths[:, None]),
     )
 

@@ -2,9 +2,10 @@
 
 Every token has three positions: time, height, width. Text counts all three up together; an image holds time still and
 counts rows and columns of its merged patches; a video counts these in every step and its time by the seconds between
-steps. What follows goes on after the rows and columns, however long the video is: Transformers does so since 5.23.
-Responses all start where the prefix ends, as if each stood alone behind it. (Qwen2-VL, arXiv 2409.12191, section 2.1;
-time in seconds: Qwen2.5-VL, arXiv 2502.13923, section 2.1.2.)
+steps, or its steps are as many images where their times stand as text between them (Qwen3-VL). What follows goes on
+after the rows and columns, however long the video is: Transformers does so since 5.23. Responses all start where the
+prefix ends, as if each stood alone behind it. (Qwen2-VL, arXiv 2409.12191, section 2.1; time in seconds: Qwen2.5-VL,
+arXiv 2502.13923, section 2.1.2; as text: Qwen3-VL, arXiv 2511.21631, section 2.3.)
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ import numpy.typing as npt
 import torch
 
 from data_pipeline.encoding.encoder import EncodedComparison, EncodedVideo, VisionSpan
+from data_pipeline.encoding.spans import steps_of
+from data_pipeline.media import QWEN2_5_VL, ImageFormat
 
 __all__ = ["RowFormat", "comparison_positions", "segment_positions", "span_positions"]
 
@@ -34,6 +37,8 @@ class RowFormat:
         attention: the attention kernel, whose indices the row carries.
         window: side of a window of the vision tower in tokens; 0: it has none.
         pixels: type of the patches: the one that the model computes in, so that no more is sent to a GPU.
+        images: how its pictures are prepared; rows with others are refused.
+        places: side of the square table of places that the tower has learnt (Qwen3-VL: 48); 0: it has none.
     """
 
     image_token: int
@@ -44,6 +49,8 @@ class RowFormat:
     attention: str = "sdpa"
     window: int = 0
     pixels: torch.dtype = torch.float32
+    images: ImageFormat = QWEN2_5_VL
+    places: int = 0
 
 
 def comparison_positions(comparison: EncodedComparison, row_format: RowFormat) -> IntArray:
@@ -52,7 +59,7 @@ def comparison_positions(comparison: EncodedComparison, row_format: RowFormat) -
     Raises:
         ValueError: the runs of image and video tokens and the spans do not match.
     """
-    spans = comparison.images
+    spans = [run for span in comparison.images for run in steps_of(span)]
     taken = len(_starts(comparison.prefix_ids, row_format))
     prefix, after = segment_positions(comparison.prefix_ids, spans[:taken], row_format=row_format, start=0)
     pieces = [prefix]
@@ -73,7 +80,7 @@ def segment_positions(
 
     Args:
         ids: tokens of the segment; each image is a run of image tokens, each video one of video tokens.
-        spans: the segment's images and videos in order.
+        spans: the segment's images and videos in order; of stamped videos, their steps (`spans.steps_of`).
         start: position of the first token.
 
     Raises:

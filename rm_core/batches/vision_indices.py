@@ -45,6 +45,8 @@ class VisionIndices:
             they come.
         back: int64 [V], brings features into the order of the images; or None.
         frames, windows: of patches in the tower's order; equal where there are no windows.
+        places: int64 [P, 4], the entries of the tower's table of places between which each patch lies; None: it has
+            none. `shares`: float32 [P, 4], how much each of them counts.
     """
 
     positions: Tensor
@@ -52,6 +54,8 @@ class VisionIndices:
     back: Tensor | None
     frames: Groups
     windows: Groups
+    places: Tensor | None = None
+    shares: Tensor | None = None
 
 
 def groups_of(lengths: Sequence[int]) -> Groups:
@@ -68,16 +72,18 @@ def groups_of(lengths: Sequence[int]) -> Groups:
     return Groups(tuple(indices), tuple(map(torch.from_numpy, gathered)), back)
 
 
-def vision_indices_of(grids: Sequence[Grid], window: int) -> VisionIndices:
+def vision_indices_of(grids: Sequence[Grid], window: int, places: int = 0) -> VisionIndices:
     """Of images and videos with these grids, (steps, rows, columns) in patches.
 
     Args:
         window: side of a window in tokens; 0: none.
+        places: side of the tower's table of places; 0: it has none. No tower has both.
     """
     positions = np.concatenate([_positions(grid) for grid in grids])
     frames = groups_of([rows * columns for steps, rows, columns in grids for _ in range(steps)])
     if not window:
-        return VisionIndices(torch.from_numpy(positions), None, None, frames, frames)
+        learnt = _learnt_places(positions, grids, places) if places else (None, None)
+        return VisionIndices(torch.from_numpy(positions), None, None, frames, frames, *learnt)
     windows = _window_of_each_token(grids, window)
     order = np.argsort(windows, kind="stable")
     by_token = positions.reshape(-1, _MERGE * _MERGE, 2)[order].reshape(-1, 2)
@@ -97,6 +103,22 @@ def _positions(grid: Grid) -> Integers:
     places = np.stack(np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij"), axis=-1)
     blocks = places.reshape(rows // _MERGE, _MERGE, columns // _MERGE, _MERGE, 2).transpose(0, 2, 1, 3, 4)
     return np.tile(blocks.reshape(-1, 2), (steps, 1))
+
+
+def _learnt_places(positions: Integers, grids: Sequence[Grid], side: int) -> tuple[Tensor, Tensor]:
+    """Entries of a table of `side` x `side` places and their shares, [P, 4] each: each picture covers the whole table,
+    corner to corner, and between its entries it is read bilinearly. In float32, as Transformers does it.
+    """
+    counts = [steps * rows * columns for steps, rows, columns in grids]
+    lengths = np.repeat(np.array([grid[1:] for grid in grids], dtype=np.float32), counts, axis=0)
+    exact = positions.astype(np.float32) * np.float32(side - 1) / np.maximum(lengths - 1, np.float32(1))
+    floor = np.floor(exact)
+    corners = floor[..., None] + np.arange(2, dtype=np.float32)  # [P, 2 axes, 2]
+    weights = np.maximum(1 - np.abs(exact[..., None] - corners), np.float32(0))
+    taps = np.minimum(corners, side - 1).astype(np.int64)
+    places = taps[:, 0, :, None] * side + taps[:, 1, None, :]
+    shares = weights[:, 0, :, None] * weights[:, 1, None, :]
+    return torch.from_numpy(places.reshape(-1, 4)), torch.from_numpy(shares.reshape(-1, 4))
 
 
 def _window_of_each_token(grids: Sequence[Grid], window: int) -> Integers:

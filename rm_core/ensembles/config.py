@@ -86,7 +86,8 @@ class EnsembleConfig:
     token_budget: int = bounded(8192, at_least=1)
     """Tokens a packed row holds at most, here and where the registered model scores."""
     patch_budget: int = bounded(32768, at_least=0)
-    """Vision patches (14 x 14 pixels) a packed row holds at most, here and where the registered model scores."""
+    """Vision patches (14 x 14 pixels, with Qwen3-VL 16 x 16) a packed row holds at most, here and where the registered
+    model scores."""
     attention: str = one_of("auto", ("auto", "sdpa", "flex", "flash"))
     """Attention kernel: auto (flex on a GPU, else sdpa), sdpa, flex or flash."""
     suites: list[str] = one_of([], SUITE_NAMES)

@@ -2,7 +2,7 @@
 
 `config`                 what a recipe may say: head, adapters, a random-weight model
 `shapes`, `shape_config` the sizes by name -> Transformers' config of a backbone
-`families`               what a backbone has to provide; Qwen2-VL, Qwen2.5-VL, Qwen2, Qwen3
+`families`               what a backbone has to provide; Qwen2-VL, Qwen2.5-VL, Qwen3-VL, Qwen2, Qwen3
 `backbone`               loads a folder's weights, with `attention` in place: Comparisons of a row, and responses of
                          one Comparison, do not see each other
 `vision_tower`, `decoder` run the two halves of a backbone over one packed row
@@ -11,5 +11,6 @@
 `head`                   the tokens that it reads, one vector a response -> rewards [R]
 `reward_model`           puts them together
 `lora`                   low-rank adapters in the place of full training
+`tower_sizes`            the numbers of a vision tower, whatever its config calls them
 `flops`                  what a Comparison costs, for plans and for the share of a GPU's peak
 """

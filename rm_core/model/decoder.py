@@ -1,8 +1,9 @@
 """The decoder layers over one packed row, and only as much of the last one as rewards need.
 
-Legend: T tokens of the row, S pooled tokens, E hidden size.
+Legend: T tokens of the row, S pooled tokens, V image tokens, E hidden size.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,7 +15,24 @@ from rm_core.model.attention.layer import PackedAttention
 from rm_core.model.rotary import Tables, joined, tables_of
 from rm_core.model.running import Running, run_layer, tracked
 
-__all__ = ["PackedLayer", "RowContext", "run_decoder"]
+__all__ = ["Deepstack", "PackedLayer", "RowContext", "run_decoder"]
+
+
+@dataclass(frozen=True)
+class Deepstack:
+    """What is added to the image tokens behind the first layers, one after the other (DeepStack, arXiv 2406.04334).
+
+    Attributes:
+        index: int64 [V], where they stand in the row.
+        features: [V, E] each, of middle blocks of the vision tower; fewer than there are layers.
+    """
+
+    index: Tensor
+    features: Sequence[Tensor]
+
+    def behind(self, layer: int, hidden: Tensor) -> Tensor:
+        """[T, E] from the output [T, E] of `layer`."""
+        return hidden.index_add(0, self.index, self.features[layer]) if layer < len(self.features) else hidden
 
 
 @dataclass(frozen=True)
@@ -68,8 +86,9 @@ class PackedLayer:
 
 
 def run_decoder(
-    text: Any, embeddings: Tensor, position_ids: Tensor, attention: RowAttention, pooled: Tensor, *, running: Running
-) -> Tensor:
+    text: Any, embeddings: Tensor, position_ids: Tensor, attention: RowAttention, pooled: Tensor, *, running: Running,
+    deepstack: Deepstack | None = None,
+) -> Tensor:  # fmt: skip
     """Hidden states after the final norm, of the pooled tokens only: [S, E].
 
     The last layer's attention runs over the whole row, since every token's keys and values are needed, but its MLP and
@@ -88,7 +107,9 @@ def run_decoder(
     row = RowContext(attention, tables_of(*(table[0] for table in tables)), running)
     *layers, last = text.layers
     hidden = embeddings
-    for layer in layers:
+    for number, layer in enumerate(layers):
         hidden = layer(tracked(layer, hidden), row=row)
+        if deepstack is not None:
+            hidden = deepstack.behind(number, hidden)
     output: Tensor = text.norm(last(tracked(last, hidden), row=row, pooled=pooled))
     return output

@@ -16,6 +16,7 @@ from typing import Any, Self
 import torch
 
 from rm_core.model.families import family_of
+from rm_core.model.tower_sizes import TowerSizes
 from rm_core.packing.row_sizes import CostModel, attention_pairs
 
 __all__ = ["Flops", "TextFlops", "VisionFlops", "cost_model", "peak_flops"]
@@ -73,10 +74,10 @@ class TextFlops:
 
 @dataclass(frozen=True, kw_only=True)
 class VisionFlops:
-    """A vision tower's FLOPs for one unit of each kind, its merger included.
+    """A vision tower's FLOPs for one unit of each kind, its mergers included.
 
     Attributes:
-        patch: of a patch: embedding, the linear layers of all blocks, and its share of the merger.
+        patch: of a patch: embedding, the linear layers of all blocks, and its share of the mergers.
         pair: of a pair of patches in one block.
         full_blocks: blocks in which the patches of a frame attend to each other.
         window_blocks: blocks in which those of a window do.
@@ -91,22 +92,18 @@ class VisionFlops:
 
     @classmethod
     def of(cls, vision: Any) -> Self:
-        """From the tower's config: Qwen2-VL's (a plain MLP, no windows) or Qwen2.5-VL's (a gated MLP, windows)."""
-        windowed = hasattr(vision, "window_size")
-        width = vision.hidden_size if windowed else vision.embed_dim
-        output = vision.out_hidden_size if windowed else vision.hidden_size
-        mlp = 3 * width * vision.intermediate_size if windowed else 2 * width * int(width * vision.mlp_ratio)
-        values = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
+        """From the tower's config: plain MLPs, or gated ones and windows (Qwen2.5-VL)."""
+        tower = TowerSizes.of(vision)
+        width = tower.width
+        mlp = (3 if tower.gated else 2) * width * tower.mlp
         merged = width * vision.spatial_merge_size**2
-        merger = (merged * merged + merged * output) // vision.spatial_merge_size**2
-        full = len(vision.fullatt_block_indexes) if windowed else vision.depth
-        side = vision.window_size // vision.patch_size // vision.spatial_merge_size if windowed else None
+        merger = tower.mergers * (merged * merged + merged * tower.output) // vision.spatial_merge_size**2
         return cls(
-            patch=2 * (values * width + vision.depth * (4 * width * width + mlp) + merger),
+            patch=2 * (tower.patch_values * width + tower.blocks * (4 * width * width + mlp) + merger),
             pair=4 * width,
-            full_blocks=full,
-            window_blocks=vision.depth - full,
-            window=None if side is None else side * vision.spatial_merge_size,
+            full_blocks=tower.full_blocks,
+            window_blocks=tower.blocks - tower.full_blocks,
+            window=tower.window,
         )
 
     def forward(self, grids: Iterable[Grid]) -> int:

@@ -1,6 +1,7 @@
 """Backbone + head over one packed row.
 
     pixels -> vision tower, once a distinct image -> features in the place of image tokens
+                                                    and of middle blocks of a tower, behind the first decoder layers
     tokens -> decoder with the packed attention   -> pooled tokens -> head -> one reward a response
 
 Legend: T tokens of the row, P vision patches, V image tokens, R responses, E hidden size.
@@ -17,7 +18,7 @@ from rm_core.batches.positions import RowFormat
 from rm_core.model.attention import ATTENTION_NAME, KERNELS, RowAttention, Work, choose_kernel
 from rm_core.model.compiled import compiles
 from rm_core.model.config import HeadConfig
-from rm_core.model.decoder import PackedLayer, run_decoder
+from rm_core.model.decoder import Deepstack, PackedLayer, run_decoder
 from rm_core.model.families import family_of, row_format_of
 from rm_core.model.head import RewardHead, pool, pooled_tokens
 from rm_core.model.running import RECOMPUTE, Running
@@ -105,12 +106,12 @@ class RewardModel(nn.Module):
         if decoder.config._attn_implementation != ATTENTION_NAME:
             raise RuntimeError(f"backbone runs {decoder.config._attn_implementation!r}, not {ATTENTION_NAME!r}")
         self.work.begin()
-        embeddings = self._embed(decoder, batch)
+        embeddings, deepstack = self._embed(decoder, batch)
         pooling = self.head_config.pooling
         hidden = run_decoder(
             decoder, embeddings, self.family.rotary_positions(batch),
             RowAttention(self._kernel, batch.layout, batch.attention, self.work), pooled_tokens(batch, pooling),
-            running=self._running,
+            running=self._running, deepstack=deepstack,
         )  # fmt: skip
         rewards: Tensor = self.head(pool(hidden, batch, pooling))
         self.work.end(
@@ -125,19 +126,24 @@ class RewardModel(nn.Module):
     def _running(self) -> Running:
         return Running(recompute=self._recompute if self.training else "none", compiled=self._compiled)
 
-    def _embed(self, decoder: Any, batch: PackedBatch) -> Tensor:
-        """Token embeddings [T, E] with the vision tower's features in the place of image tokens.
+    def _embed(self, decoder: Any, batch: PackedBatch) -> tuple[Tensor, Deepstack | None]:
+        """Token embeddings [T, E] with the vision tower's features in the place of image tokens, and what is added to
+        these in the decoder.
 
-        The tower runs in every call: a row without images carries one blank 28 x 28 image whose feature is added with
+        The tower runs in every call: a row without images carries one blank image whose features are added with
         weight 0. Under ZeRO-3 a rank that skipped the tower would leave the others waiting in its all-gathers, and
         a tower outside the loss would leave them waiting in the backward pass.
         """
         embeddings: Tensor = decoder.embed_tokens(batch.input_ids)
         if not self.family.has_vision:
-            return embeddings
-        features = self.family.image_features(
+            return embeddings, None
+        features, *deeper = self.family.image_features(
             self.backbone, batch, embeddings.dtype, running=self._running, work=self.work
-        ).to(embeddings.dtype)
+        )
         if batch.image_token_index.numel() == 0:
-            return embeddings + 0.0 * features.sum()
-        return embeddings.index_copy(0, batch.image_token_index, features[batch.image_feature_index])
+            for one in (features, *deeper):
+                embeddings = embeddings + 0.0 * one.sum().to(embeddings.dtype)
+            return embeddings, None
+        shown = [one.to(embeddings.dtype)[batch.image_feature_index] for one in (features, *deeper)]
+        index = batch.image_token_index
+        return embeddings.index_copy(0, index, shown[0]), Deepstack(index, shown[1:]) if deeper else None

@@ -41,6 +41,9 @@ def backbone_config(name: str, *, vocab_size: int, special_ids: dict[str, int]) 
     )
 
 
+_POSITIONS = {"qwen2_5_vl": 128_000, "qwen2_vl": 128_000, "qwen3_vl": 262_144}
+
+
 def _text_config(shape: Shape, vocab: int, end_of_text: int) -> dict[str, Any]:
     config = {
         "vocab_size": vocab,
@@ -50,7 +53,7 @@ def _text_config(shape: Shape, vocab: int, end_of_text: int) -> dict[str, Any]:
         "num_hidden_layers": shape.layers,
         "num_attention_heads": shape.heads,
         "num_key_value_heads": shape.kv_heads,
-        "max_position_embeddings": 128_000 if shape.tower else 32_768,
+        "max_position_embeddings": _POSITIONS.get(shape.model_type, 32_768),
         "rope_parameters": _rope(shape),
         "bos_token_id": end_of_text,
         "eos_token_id": end_of_text,
@@ -62,8 +65,12 @@ def _rope(shape: Shape) -> dict[str, Any]:
     rope: dict[str, Any] = {"rope_type": "default", "rope_theta": 1_000_000.0}
     if shape.tower is None:
         return rope
+    half = (shape.head_size or shape.hidden // shape.heads) // 2
+    if shape.model_type == "qwen3_vl":  # 24, 20, 20 at 128, taking turns
+        height = half * 20 // 64
+        sections = [half - 2 * height, height, height]
+        return rope | {"rope_theta": 5_000_000.0, "mrope_section": sections, "mrope_interleaved": True}
     # M-RoPE splits the half head dimension 1 : 1.5 : 1.5 over time, height and width: 16, 24, 24 at 128.
-    half = shape.hidden // shape.heads // 2
     time = half // 4
     height = (half - time) // 2
     return rope | {"mrope_section": [time, height, half - time - height]}
@@ -75,14 +82,15 @@ def _vision_config(shape: Shape, tower: Tower) -> dict[str, Any]:
         "depth": tower.layers,
         "num_heads": tower.heads,
     }
-    if tower.windows:
-        return config | {
+    if tower.windows or tower.middle:
+        own: dict[str, Any] = {"deepstack_visual_indexes": list(tower.middle)}
+        if tower.windows:
+            own = {"fullatt_block_indexes": list(tower.full_attention_blocks), "window_size": 112}
+        return config | own | {
             "hidden_size": tower.hidden,
             "intermediate_size": tower.intermediate,
             "out_hidden_size": shape.hidden,
-            "fullatt_block_indexes": list(tower.full_attention_blocks),
-            "window_size": 112,
-        }
+        }  # fmt: skip
     # Qwen2-VL names the tower's own width embed_dim, and the language model's hidden_size.
     return config | {
         "embed_dim": tower.hidden,

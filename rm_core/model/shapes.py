@@ -1,6 +1,6 @@
 """The sizes of every family by name, with the numbers of the published `config.json` files, and small ones for tests.
 
-A name is a size of Qwen2.5-VL ("7b"), or a family and a size ("qwen2-vl-7b", "qwen2.5-7b", "qwen3-8b").
+A name is a size of Qwen2.5-VL ("7b"), or a family and a size ("qwen2-vl-7b", "qwen3-vl-8b", "qwen2.5-7b", "qwen3-8b").
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,10 @@ __all__ = ["SHAPES", "Shape", "Tower"]
 
 @dataclass(frozen=True, kw_only=True)
 class Tower:
-    """Numbers of a vision tower; `windows` False: every block attends to a whole frame."""
+    """Numbers of a vision tower; `windows` False: every block attends to a whole frame.
+
+    `middle`: blocks whose features are added behind decoder layers too, of Qwen3-VL.
+    """
 
     hidden: int = 1280
     intermediate: int
@@ -19,6 +22,7 @@ class Tower:
     heads: int = 16
     full_attention_blocks: tuple[int, ...] = (7, 15, 23, 31)
     windows: bool = True
+    middle: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +63,14 @@ def _vl2(hidden: int, intermediate: int, layers: int, heads: int, kv_heads: int,
     )  # fmt: skip
 
 
+def _vl3(hidden: int, intermediate: int, layers: int, heads: int, tower: Tower) -> Shape:
+    """Qwen3-VL: the decoder of Qwen3 behind one of two towers."""
+    return Shape(
+        model_type="qwen3_vl", hidden=hidden, intermediate=intermediate, layers=layers, heads=heads, kv_heads=8,
+        head_size=128, vocab=151_936, tower=tower,
+    )  # fmt: skip
+
+
 def _text(hidden: int, intermediate: int, layers: int, heads: int, kv_heads: int, vocab: int) -> Shape:
     """Qwen2.5."""
     return Shape(
@@ -77,6 +89,9 @@ def _text3(hidden: int, intermediate: int, layers: int, heads: int) -> Shape:
 
 _TINY: dict[str, Any] = {"hidden": 128, "intermediate": 256, "layers": 3, "heads": 4, "kv_heads": 2}
 _TINY_TOWER = Tower(hidden=64, intermediate=128, layers=2, heads=2, full_attention_blocks=(1,))
+_TOWER3 = Tower(hidden=1152, intermediate=4304, layers=27, windows=False, middle=(8, 16, 24))
+_SMALLER_TOWER3 = Tower(hidden=1024, intermediate=4096, layers=24, windows=False, middle=(5, 11, 17))
+"""Of 2B and 4B."""
 
 SHAPES: dict[str, Shape] = {
     "nano": Shape(hidden=64, intermediate=128, layers=2, heads=2, kv_heads=1, tower=_TINY_TOWER),
@@ -96,6 +111,14 @@ SHAPES: dict[str, Shape] = {
     "qwen2-vl-2b": _vl2(1536, 8960, 28, 12, 2, 151_936),
     "qwen2-vl-7b": _vl2(3584, 18944, 28, 28, 4, 152_064),
     "qwen2-vl-72b": _vl2(8192, 29568, 80, 64, 8, 152_064),
+    "qwen3-vl-tiny": Shape(
+        **_TINY, model_type="qwen3_vl", head_size=32,
+        tower=Tower(hidden=64, intermediate=128, layers=3, heads=2, windows=False, middle=(0, 1)),
+    ),
+    "qwen3-vl-2b": _vl3(2048, 6144, 28, 16, _SMALLER_TOWER3),
+    "qwen3-vl-4b": _vl3(2560, 9728, 36, 32, _SMALLER_TOWER3),
+    "qwen3-vl-8b": _vl3(4096, 12288, 36, 32, _TOWER3),
+    "qwen3-vl-32b": _vl3(5120, 25600, 64, 64, _TOWER3),
     "qwen2.5-tiny": Shape(**_TINY, model_type="qwen2"),
     "qwen2.5-0.5b": _text(896, 4864, 24, 14, 2, 151_936),
     "qwen2.5-1.5b": _text(1536, 8960, 28, 12, 2, 151_936),

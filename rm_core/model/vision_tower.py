@@ -1,4 +1,4 @@
-"""The vision tower of Qwen2-VL and Qwen2.5-VL over the distinct images of a packed row.
+"""The vision tower of Qwen2-VL, Qwen2.5-VL and Qwen3-VL over the distinct images of a packed row.
 
 Transformers' own modules, called in their own order, with one difference: sequences (windows, frames) of one length
 attend in one call, and every index is made in the loader (`rm_core.batches.vision_indices`), so that a GPU never
@@ -78,37 +78,54 @@ class PackedBlock:
         return output
 
 
-def run_vision_tower(tower: Any, pixels: Tensor, indices: VisionIndices, running: Running, work: Work) -> Tensor:
-    """Features [V, E] of all images, image by image, each row by row.
+def run_vision_tower(
+    tower: Any, pixels: Tensor, indices: VisionIndices, running: Running, work: Work
+) -> tuple[Tensor, ...]:
+    """Features [V, E] of all images, image by image, each row by row: of the last block, then of the middle ones that
+    Qwen3-VL has mergers for.
 
     Args:
-        tower: `Qwen2VisionTransformerPretrainedModel` or `Qwen2_5_VisionTransformerPretrainedModel`, whose blocks are
-            `PackedBlock`s.
-        pixels: [P, 1176], in the type of the weights.
+        tower: Transformers' tower of Qwen2-VL, Qwen2.5-VL or Qwen3-VL, whose blocks are `PackedBlock`s.
+        pixels: [P, 1176], or [P, 1536] for Qwen3-VL, in the type of the weights.
         indices: of the row, on the device of `pixels`.
         work: is told of every block.
 
     Raises:
-        TypeError: the tower has windows and the indices have not, or the other way round.
+        TypeError: the tower has windows or a table of places and the indices have not, or the other way round.
     """
-    if (indices.order is not None) != bool(getattr(tower, "window_size", None)):
-        raise TypeError(
-            f"a {type(tower).__name__} got indices {'with' if indices.order is not None else 'without'} windows: make "
-            "rows with the model's own row_format"
-        )
+    _check_indices(tower, indices)
     hidden = tower.patch_embed(pixels)
+    if indices.places is not None and indices.shares is not None:
+        learnt = (tower.pos_embed(indices.places) * indices.shares[..., None]).sum(dim=1)
+        hidden = hidden + learnt.to(hidden.dtype)
     # In float32 whatever the weights are; the axis after the first is that of queries and keys.
     tables = Tables(*(table[:, None] for table in tables_of(*tower.rotary_pos_emb(hidden, indices.positions))))
     if indices.order is not None:
         # Patches of one window stand together, and so do the four patches of one token.
         hidden = hidden.view(-1, tower.spatial_merge_size**2, hidden.shape[1])[indices.order].flatten(0, 1)
+    middle = list(getattr(tower, "deepstack_visual_indexes", ()))
+    deeper: list[Tensor] = []
     for index, block in enumerate(tower.blocks):
         whole_frames = indices.order is None or index in tower.fullatt_block_indexes
         groups = indices.frames if whole_frames else indices.windows
         work.block(len(hidden))
         hidden = block(tracked(block, hidden), groups=groups, tables=tables, running=running)
+        if index in middle:
+            deeper.append(tower.deepstack_merger_list[middle.index(index)](hidden))
     features: Tensor = tower.merger(hidden)
-    return features if indices.back is None else features[indices.back]
+    return (features if indices.back is None else features[indices.back], *deeper)
+
+
+def _check_indices(tower: Any, indices: VisionIndices) -> None:
+    for given, needed, what in (
+        (indices.order is not None, bool(getattr(tower, "window_size", None)), "windows"),
+        (indices.places is not None, hasattr(tower, "pos_embed"), "learnt places"),
+    ):
+        if given != needed:
+            raise TypeError(
+                f"a {type(tower).__name__} got indices {'with' if given else 'without'} {what}: make rows with the "
+                "model's own row_format"
+            )
 
 
 class PatchProduct(nn.Conv3d):

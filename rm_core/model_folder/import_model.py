@@ -20,6 +20,7 @@ from rm_core.model.backbone import DTYPES, load_backbone, read_config
 from rm_core.model.reward_model import RewardModel
 from rm_core.model_folder.folder import save_reward_model
 from rm_core.model_folder.given_heads import given_head
+from rm_core.model_folder.reading import check_family
 
 __all__ = ["import_model"]
 
@@ -33,12 +34,16 @@ def import_model(folder: str, output: str, *, dtype: str, preprocess: Preprocess
 
     Raises:
         MissingInput: no head, backbone or tokenizer there.
-        RecipeError, CorruptData: as `given_head` and `load_backbone`; the head does not fit the backbone.
+        RecipeError, CorruptData: as `given_head` and `load_backbone`; the head does not fit the backbone; the recipe
+            prepares pictures for another family.
     """
     head = given_head(folder)
     if head is None:
         raise MissingInput(f"{folder!r} holds no reward head: to train one on it, name the folder as train.model")
-    saved = str(getattr(read_config(folder), "dtype", None) or "float32").removeprefix("torch.")
+    settings = read_config(folder)
+    cure = "set {key}={value} in the recipe"
+    check_family(settings.model_type, preprocess.encode, names=(f"{source!r}", "the recipe"), cure=cure)
+    saved = str(getattr(settings, "dtype", None) or "float32").removeprefix("torch.")
     kept = DTYPES.get(saved if dtype == "as_saved" else dtype, torch.float32)
     model = RewardModel(load_backbone(folder, dtype=kept, with_head=True), head.config)
     own = {name: tuple(tensor.shape) for name, tensor in model.head.state_dict().items()}

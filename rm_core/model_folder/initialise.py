@@ -13,7 +13,7 @@ from rm_core.model.backbone import DTYPES, new_backbone
 from rm_core.model.config import InitModelConfig
 from rm_core.model.shape_config import backbone_config
 from rm_core.model_folder.folder import PROCESSOR_FILES, finish_folder
-from rm_core.model_folder.reading import write_reading
+from rm_core.model_folder.reading import check_family, write_reading
 
 __all__ = ["initialise_model"]
 
@@ -28,7 +28,8 @@ def initialise_model(
         train_tokenizer: writes a new tokenizer into a folder; called where `config.tokenizer` is unset.
 
     Raises:
-        RecipeError: a value out of bounds, an unknown shape, or a vocabulary too small for the tokenizer.
+        RecipeError: a value out of bounds, an unknown shape, a vocabulary too small for the tokenizer, or pictures that
+            the recipe prepares for another family of backbones.
         MissingInput: `config.tokenizer` holds no ``tokenizer.json``.
     """
     check_bounds(config, "init_model")
@@ -38,12 +39,11 @@ def initialise_model(
     else:
         _copy_tokenizer(config.tokenizer, config.output)
     tokenizer = load_tokenizer(config.output)
+    settings = backbone_config(config.shape, vocab_size=tokenizer.vocab_size, special_ids=dict(tokenizer.special_ids))
+    names = (f"init_model.shape={config.shape!r}", "the recipe")
+    check_family(settings.model_type, preprocess.encode, names=names, cure="set {key}={value}, or choose another shape")
     write_reading(config.output, Reading.of_config(preprocess, tokenizer.fingerprint), images=True)
-    backbone = new_backbone(
-        backbone_config(config.shape, vocab_size=tokenizer.vocab_size, special_ids=dict(tokenizer.special_ids)),
-        seed=config.seed,
-        dtype=DTYPES[config.dtype],
-    )
+    backbone = new_backbone(settings, seed=config.seed, dtype=DTYPES[config.dtype])
     backbone.save_pretrained(config.output)
     finish_folder(config.output, {"shape": config.shape, "seed": config.seed, "tokenizer": tokenizer.fingerprint})
     return sum(parameter.numel() for parameter in backbone.parameters())

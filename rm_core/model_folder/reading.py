@@ -9,6 +9,7 @@ The weights of a folder from a model hub, and those of exports of early versions
 import json
 import os
 from collections.abc import Callable
+from typing import Any
 
 import pyarrow.compute as pc
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
@@ -21,10 +22,24 @@ from data_pipeline.encoding.reading import READING_FILE, Reading, check_same_rea
 from data_pipeline.encoding.template import chat_template
 from data_pipeline.encoding.tokenizer import tokenizer_fingerprint
 from data_pipeline.errors import BaserewardError, RecipeError
+from data_pipeline.media import IMAGE_FORMATS
 from data_pipeline.storage import exists, join, read_bytes, write_atomic
-from rm_core.model_folder.remote import MARKER, read_marker
+from rm_core.model.families import family_of
+from rm_core.model_folder.remote import MARKER, SETTINGS, backbone_settings, read_marker
 
-__all__ = ["check_base", "check_data", "reading_of", "reading_to_use", "write_processor_files", "write_reading"]
+__all__ = [
+    "check_base",
+    "check_data",
+    "check_family",
+    "reading_of",
+    "reading_to_use",
+    "write_processor_files",
+    "write_reading",
+]
+
+
+_PROCESSORS = {"qwen2.5-vl": "Qwen2_5_VLProcessor", "qwen3-vl": "Qwen3VLProcessor"}
+"""Transformers' classes."""
 
 
 def write_reading(folder: str, reading: Reading, *, images: bool) -> None:
@@ -49,13 +64,21 @@ def write_processor_files(folder: str, encode: EncodeConfig, *, images: bool = T
     write_atomic(join(folder, "chat_template.jinja"), chat_template(encode.system_prompt).encode())
     if not images:
         return
-    # The variant that needs no torchvision; the file names the class of both.
-    Qwen2VLImageProcessorPil(min_pixels=encode.min_pixels, max_pixels=encode.max_pixels).save_pretrained(folder)
+    # The variant that needs no torchvision; the file names the class of both, which is Qwen3-VL's too.
+    format = IMAGE_FORMATS[encode.family]
+    Qwen2VLImageProcessorPil(
+        min_pixels=encode.min_pixels,
+        max_pixels=encode.max_pixels,
+        patch_size=format.patch,
+        image_mean=list(format.mean),
+        image_std=list(format.std),
+    ).save_pretrained(folder)
     # Written beside `size`, as the published folders have them: other programs read the limits under these names.
     path = os.path.join(folder, "preprocessor_config.json")
     with open(path, encoding="utf8") as file:
         written = json.load(file)
-    more = {"min_pixels": encode.min_pixels, "max_pixels": encode.max_pixels, "processor_class": "Qwen2_5_VLProcessor"}
+    limits = {"min_pixels": encode.min_pixels, "max_pixels": encode.max_pixels}
+    more = limits | {"processor_class": _PROCESSORS[encode.family]}
     write_atomic(path, f"{json.dumps(written | more, indent=2, sort_keys=True)}\n".encode())
 
 
@@ -100,16 +123,36 @@ def check_base(model: str, data: PreparedData) -> None:
         model: the folder to start from, local or in an object store.
 
     Raises:
-        RecipeError: tokenizer or template differ.
-        MissingInput: the folder has no ``tokenizer.json``, without which nothing could be scored.
+        RecipeError: tokenizer or template differ, or pictures were prepared for another family of backbones.
+        MissingInput: the folder has no ``config.json``, or no ``tokenizer.json``: nothing could be scored.
     """
+    names = (f"train.model={model!r}", f"the data in {data.folder!r}")
+    backbone = backbone_settings(model, "make a folder with `basereward init-model`")
+    check_family(backbone.model_type, data.manifest.reading.encode, names=names, cure=_PREPARE)
     known = (reading_of(model) or data.manifest.reading).learnt() | {"tokenizer": tokenizer_fingerprint(model)}
-    check_same_reading(
-        known,
-        data.manifest.reading.learnt(),
-        names=(f"train.model={model!r}", f"the data in {data.folder!r}"),
-        cure="",
-    )
+    check_same_reading(known, data.manifest.reading.learnt(), names=names, cure="")
+
+
+_PREPARE = "preprocess the records with {key}={value}, and name that folder as the data"
+
+
+def check_family(model_type: str, encode: EncodeConfig, *, names: tuple[str, str], cure: str) -> None:
+    """Refuse pictures prepared for another family of backbones than the model's.
+
+    Args:
+        model_type: Transformers' name of the backbone.
+        encode: how the pictures are prepared.
+        names, cure: as for `check_same_reading`.
+
+    Raises:
+        RecipeError: they are another family's; or the backbone is of none of ours.
+    """
+    family = family_of(model_type)
+    if family.has_vision and encode.family != family.images.name:
+        raise RecipeError(
+            f"{names[0]} is a {model_type}, and {names[1]} prepares pictures for {encode.family}: "
+            + cure.format(key="preprocess.encode.family", value=family.images.name)
+        )
 
 
 def check_data(
@@ -127,7 +170,7 @@ def check_data(
         RecipeError: tokens or pixels differ, or a Comparison is longer than the model reads.
     """
     other = data.manifest.reading
-    cure = "preprocess the records with {key}={value}, and name that folder as the data"
+    cure = _PREPARE
     called = f"the data in {data.folder!r}"
     reading = reading_to_use(
         model, name, other, other_name=called, cure=cure, ask=Reading.tokens_and_pixels, report=report
@@ -163,12 +206,14 @@ def reading_to_use(
         ask: what must be the same.
 
     Raises:
-        RecipeError: they differ.
+        RecipeError: they differ, or `other` prepares pictures for another family of backbones.
     """
     own = reading_of(model)
     tokenizer = tokenizer_fingerprint(model)
     known = other if own is None else own
     names = (name, other_name)
+    settings: dict[str, Any] = json.loads(read_bytes(join(model, SETTINGS)))
+    check_family(settings["model_type"], other.encode, names=names, cure=cure)
     check_same_reading(ask(known) | {"tokenizer": tokenizer}, ask(other), names=names, cure=cure)
     if own is None:
         report(

@@ -26,6 +26,7 @@ from typing import Any
 import torch
 
 from rm_core.model.padded_linear import padded_width
+from rm_core.model.tower_sizes import TowerSizes
 from rm_core.planner.architecture import Architecture
 from rm_core.planner.setting import Row, Setting
 
@@ -76,7 +77,7 @@ class Activations:
     Attributes:
         inputs: the row itself: pixels, and what a token needs to be found.
         decoder: kept of all decoder layers, from the embeddings on.
-        vision: kept of the tower and its merger.
+        vision: kept of the tower and its mergers.
         working: made while one layer is run backward: its recomputed activations, and gradients.
     """
 
@@ -101,7 +102,9 @@ def activations_of(arch: Architecture, setting: Setting, row: Row) -> Activation
     decoder += 2 * size * _head_dim(arch.text) * row.tokens
     working = row.tokens * layer.again(recompute)
     vision, working_vision = (0, 0) if arch.vision is None else _tower(arch, setting, row)
-    inputs = 64 * row.tokens + (0 if arch.vision is None else size * _values(arch.vision) * row.patches)
+    inputs = 64 * row.tokens + (
+        0 if arch.vision is None else size * TowerSizes.of(arch.vision).patch_values * row.patches
+    )
     return Activations(inputs=inputs, decoder=decoder, vision=vision, working=max(working, working_vision))
 
 
@@ -118,7 +121,7 @@ def decoder_layer(text: Any, size: int, *, kernel: str, fused: bool = True) -> K
     if kernel == "sdpa":
         # Keys and values once more for the other responses, and the outputs of the calls before they are joined.
         attention += size * (queries + 2 * keys)
-    if text.model_type == "qwen3":  # queries and keys are normalised
+    if text.model_type in ("qwen3", "qwen3_vl_text"):  # queries and keys are normalised
         heads = text.num_attention_heads + text.num_key_value_heads
         attention += size * (queries + keys) + 4 * heads if fused else (4 + size) * (queries + keys)
     mlp = 4 * size * text.intermediate_size
@@ -139,16 +142,15 @@ def vision_block(vision: Any, size: int, *, fused: bool = True) -> Kept:
     Args:
         fused: norms are one kernel, and a gated MLP is as wide as a GPU computes it.
     """
-    windowed = hasattr(vision, "window_size")
-    width = vision.hidden_size if windowed else vision.embed_dim
-    # LayerNorm of Qwen2-VL works in the type of its input, and is one kernel everywhere.
-    norm = _norm(width, size, fused=fused) if windowed else 2 * size * width
-    gated = getattr(vision, "intermediate_size", 0)
-    gated = padded_width(gated, _GPU) if fused else gated
-    attention = 6 * size * width + 4 * vision.num_heads
-    mlp = 4 * size * gated if windowed else 2 * size * int(width * vision.mlp_ratio)
-    wide = 2 * gated if windowed else int(width * vision.mlp_ratio)
-    attended = 5 * size * width + 4 * vision.num_heads
+    tower = TowerSizes.of(vision)
+    width = tower.width
+    # LayerNorm of the towers without a gate works in the type of its input, and is one kernel everywhere.
+    norm = _norm(width, size, fused=fused) if tower.gated else 2 * size * width
+    inside = padded_width(tower.mlp, _GPU) if tower.gated and fused else tower.mlp
+    attention = 6 * size * width + 4 * tower.heads
+    mlp = (4 if tower.gated else 2) * size * inside
+    wide = (2 if tower.gated else 1) * inside
+    attended = 5 * size * width + 4 * tower.heads
     return Kept(
         whole=2 * norm + attention + mlp,
         attention=norm + attention,
@@ -160,28 +162,26 @@ def vision_block(vision: Any, size: int, *, fused: bool = True) -> Kept:
 
 
 def _tower(arch: Architecture, setting: Setting, row: Row) -> tuple[int, int]:
-    """Bytes kept of the tower and its merger, and made while one of its blocks is run backward."""
+    """Bytes kept of the tower and its mergers, and made while one of its blocks is run backward."""
     size, vision = setting.itemsize, arch.vision
+    tower = TowerSizes.of(vision)
     block = vision_block(vision, size, fused=setting.fused)
-    width = block.input // size
-    stepwise = hasattr(vision, "window_size") and not setting.fused
+    width = tower.width
+    stepwise = tower.gated and not setting.fused
     merger = (4 + 4 * size) * width if stepwise else 4 * size * width
+    # What one of a middle block is given is kept already, as the input of the next block.
+    merger += (tower.mergers - 1) * 3 * size * width
     if "vision" not in arch.trained_parts:  # nothing of it is run backward
         return (row.patches * merger if "merger" in arch.trained_parts else 0), row.patches * block.gradients
-    kept = vision.depth * block.of(setting.recompute)
-    rotary = 2 * 4 * (width // vision.num_heads)
+    kept = tower.blocks * block.of(setting.recompute)
+    rotary = 2 * 4 * (width // tower.heads)
     working = row.patches * block.again(setting.recompute)
-    return row.patches * (size * _values(vision) + kept + merger + rotary), working
+    return row.patches * (size * tower.patch_values + kept + merger + rotary), working
 
 
 def _norm(width: int, size: int, *, fused: bool) -> int:
     """RMSNorm: its input and what it gives out; in single steps also both in between, one of them in float32."""
     return (2 * size if fused else 4 + 2 * size) * width + 4
-
-
-def _values(vision: Any) -> int:
-    """Numbers of one patch: 3 colours x 2 frames x 14 x 14 = 1,176."""
-    return int(vision.in_channels * vision.temporal_patch_size * vision.patch_size**2)
 
 
 def _head_dim(text: Any) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.dataset.prepared import PreparedData
+from rm_core.model.families import family_of
 from rm_core.model.flops import Flops, cost_model
 from rm_core.packing.epoch import epoch_table
 from rm_core.packing.sizes import PlanningTable
@@ -85,12 +86,20 @@ def workload_of_data(data: PreparedData, backbone: Any, unit: str = "comparisons
         flops=float(table.cost.mean()),
         largest_tokens=int(table.num_tokens.max()),
         largest_patches=int(table.num_patches.max()),
-        source=f"{data.folder}, {len(table):,} Comparisons an epoch",
+        source=f"{data.folder}, {len(table):,} Comparisons an epoch{_for_others(data, backbone)}",
         heldout=len(heldout),
         heldout_flops=float(heldout.cost.sum(dtype=np.float64)),
         table=table,
     )
     return _shares(whole, int(table.num_pairs.sum(dtype=np.int64))) if unit == "pairs" else whole
+
+
+def _for_others(data: PreparedData, backbone: Any) -> str:
+    """What to say of pictures that were prepared for another family of backbones: they'd be other patches for this."""
+    family, prepared = family_of(backbone.model_type), data.manifest.reading.encode.family
+    if not family.has_vision or family.images.name == prepared:
+        return ""
+    return f", whose pictures were prepared for {prepared}, not for {family.images.name}: prepared anew they differ"
 
 
 def _shares(whole: Workload, pairs: int) -> Workload:

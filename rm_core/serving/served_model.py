@@ -48,7 +48,7 @@ class ServedModel:
     token_budget: int
     """Tokens a packed row holds at most."""
     patch_budget: int
-    """Vision patches (14 x 14 pixels) a packed row holds at most."""
+    """Vision patches (14 x 14 pixels, with Qwen3-VL 16 x 16) a packed row holds at most."""
     fitted: dict[str, Any] = field(default_factory=dict)
     """On what: fingerprint and split of the data, counts, seed; members whose weights were averaged."""
 

@@ -165,7 +165,7 @@ class TrainConfig:
     token_budget: int = bounded(8192, at_least=1)
     """Tokens a packed row holds at most; a row is one micro-batch of one worker."""
     patch_budget: int = bounded(32768, at_least=0)
-    """Vision patches (14 x 14 pixels) a packed row holds at most."""
+    """Vision patches (14 x 14 pixels, with Qwen3-VL 16 x 16) a packed row holds at most."""
     epochs: float = bounded(1.0, above=0)
     """Passes over the training split; ignored where `max_steps` is set."""
     max_steps: int | None = bounded(None, at_least=1, cure="leave it out to train by epochs")

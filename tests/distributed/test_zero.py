@@ -11,12 +11,14 @@ import torch
 import torch.distributed as dist
 from distributed_ranks import RunsOfCases, run_ranks, with_drills
 from loader_toys import ToyComparisons
-from toys import ROW_FORMAT, toy_comparison, toy_image, toy_reward_model
+from toys import ROW_FORMAT, row_for, toy_comparison, toy_image, toy_reward_model
 
 from data_pipeline.encoding.encoder import EncodedComparison
 from data_pipeline.errors import RecipeError
 from rm_core.batches.loader import PackLoader
 from rm_core.batches.packed import collate
+from rm_core.model.families import group_of
+from rm_core.model.reward_model import RewardModel
 from rm_core.objectives.pairwise import win_cost
 from rm_core.packing.plan import PackBudget, Plan
 from rm_core.packing.sizes import PlanningTable
@@ -153,16 +155,23 @@ def test_rotary_frequencies_stay_float32(stage: int, precision: str, runs: Any) 
     assert runs[stage, precision][0][0]["buffers"] == {"torch.float32"}
 
 
-def mixed_gradient(stage: int) -> dict[str, torch.Tensor]:
+def mixed_model(model_type: str, *, frozen: bool) -> RewardModel:
+    model = toy_reward_model(model_type=model_type)
+    for name, weight in model.named_parameters():
+        weight.requires_grad_(not (frozen and group_of(name, model_type) == "vision"))
+    return model
+
+
+def mixed_gradient(stage: int, model_type: str, frozen: bool) -> dict[str, torch.Tensor]:
     """Rank 0 has images only, rank 1 text only and then an idle turn; the weights after one plain step of size 1."""
-    model = toy_reward_model()
+    model = mixed_model(model_type, frozen=frozen)
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     optimizer = OptimizerConfig(learning_rate=1.0, max_grad_norm=0.0)
     config = TrainConfig(precision="fp32", zero=ZeroConfig(stage=stage), optimizer=optimizer)
     engine = ZeroEngine(model, config, lambda *_: 1.0, make_optimizer=lambda groups: torch.optim.SGD(groups, lr=1.0))
     turns = mixed_turns()[engine.world_rank]
     for items in turns:
-        batch = collate(items, row_format=ROW_FORMAT)
+        batch = row_for(model, items)
         costs = win_cost(engine.forward(batch), *batch.labels.pairs)
         engine.backward(costs.sum() * engine.world_size / 7)
     engine.step()
@@ -177,17 +186,26 @@ def mixed_turns() -> list[list[list[EncodedComparison]]]:
 
 
 @pytest.mark.parametrize("stage", [3])
+@pytest.mark.parametrize(
+    ("model_type", "frozen"),
+    [
+        ("qwen2_5_vl", False),
+        pytest.param("qwen3_vl", False, marks=pytest.mark.drill),
+        pytest.param("qwen3_vl", True, marks=pytest.mark.drill, id="the tower of qwen3_vl frozen, its mergers not"),
+    ],
+)
 def test_images_on_one_rank_and_text_on_the_other_finish_with_the_single_process_gradient(
-    stage: int, tmp_path: Path
+    stage: int, model_type: str, frozen: bool, tmp_path: Path
 ) -> None:
-    found = run_ranks(mixed_gradient, 2, tmp_path, stage)[0]
-    model = toy_reward_model()
+    found = run_ranks(mixed_gradient, 2, tmp_path, stage, model_type, frozen)[0]
+    model = mixed_model(model_type, frozen=frozen)
     for turns in mixed_turns():
         for items in turns:
-            batch = collate(items, row_format=ROW_FORMAT)
+            batch = row_for(model, items)
             (win_cost(model(batch), *batch.labels.pairs).sum() / 7).backward()
     for name, parameter in model.named_parameters():
-        torch.testing.assert_close(found[name], parameter.grad, rtol=1e-4, atol=1e-6, msg=name)
+        expected = parameter.grad if parameter.requires_grad else torch.zeros_like(parameter)
+        torch.testing.assert_close(found[name], expected, rtol=1e-4, atol=1e-6, msg=name)
 
 
 def test_bf16_without_master_weights_is_refused() -> None:

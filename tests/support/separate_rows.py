@@ -3,7 +3,7 @@
 Its own positions, its own masks, its own way of putting images into the text, its own vision tower attention.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from toys import IMAGE_TOKEN, VIDEO_TOKEN
 
-from data_pipeline.encoding.encoder import EncodedComparison
+from data_pipeline.encoding.encoder import EncodedComparison, VisionSpan
+from data_pipeline.encoding.spans import steps_of
 from rm_core.batches.pixels import patches_of
 from rm_core.model.reward_model import RewardModel
 
@@ -19,10 +20,10 @@ from rm_core.model.reward_model import RewardModel
 def separate_rewards(model: RewardModel, comparison: EncodedComparison) -> Tensor:
     """The head's outputs [K] or [K, 2], each response on its own behind the whole prefix."""
     spans = iter(comparison.images)
-    in_prefix = [next(spans) for _ in range(_num_spans(comparison.prefix_ids))]
+    in_prefix = taken(spans, comparison.prefix_ids)
     outputs = []
     for ids in comparison.response_ids:
-        shown = [*in_prefix, *(next(spans) for _ in range(_num_spans(ids)))]
+        shown = [*in_prefix, *taken(spans, ids)]
         row = torch.cat([torch.from_numpy(part).long() for part in (comparison.prefix_ids, ids)])[None]
         with _own_attention(model):
             hidden = model.backbone(**_inputs(row, shown)).last_hidden_state[0]
@@ -78,6 +79,11 @@ def _own_attention(model: RewardModel) -> Iterator[None]:
         config._attn_implementation = packed
 
 
-def _num_spans(ids: Any) -> int:
-    """Spans of a segment; each begins after <|vision_start|>, 2 among the toys."""
-    return int((ids == 2).sum())
+def taken(spans: Iterator[VisionSpan], ids: Any) -> Sequence[VisionSpan]:
+    """The next spans, as many as a segment has; each of their runs begins after <|vision_start|>, 2 among the toys."""
+    runs, found = int((ids == 2).sum()), []
+    while runs > 0:
+        found.append(next(spans))
+        runs -= len(steps_of(found[-1]))
+    assert runs == 0
+    return found

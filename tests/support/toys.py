@@ -1,14 +1,18 @@
-"""Toys for tests: random Comparisons with real PNG images, and a Qwen2.5-VL of a few thousand parameters."""
+"""Toys for tests: random Comparisons with real PNG images, and backbones of a few thousand parameters."""
 
 import hashlib
 import io
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
-from data_pipeline.encoding.encoder import EncodedComparison, EncodedImage
+from data_pipeline.encoding.encoder import EncodedComparison, EncodedImage, EncodedVideo, VisionSpan
+from data_pipeline.media import ImageFormat
+from rm_core.batches.packed import PackedBatch, collate
 from rm_core.batches.positions import RowFormat
 from rm_core.model.backbone import new_backbone
 from rm_core.model.config import HeadConfig
@@ -62,6 +66,25 @@ def toy_comparison(
     )
 
 
+def prepared_for(format: ImageFormat, comparison: EncodedComparison) -> EncodedComparison:
+    """The same tokens, with each image at the size at which it has as many in `format`."""
+    return replace(comparison, images=tuple(sized_for(format, span) for span in comparison.images))
+
+
+def row_for(model: RewardModel, items: Sequence[EncodedComparison]) -> PackedBatch:
+    """The packed row of the items as the model is shown pictures."""
+    row_format = model.row_format
+    return collate([prepared_for(row_format.images, item) for item in items], row_format=row_format)
+
+
+def sized_for(format: ImageFormat, span: VisionSpan) -> Any:
+    """The span at the size at which it has as many tokens in `format`."""
+    if isinstance(span, EncodedVideo):
+        return replace(span, frames=tuple(sized_for(format, frame) for frame in span.frames))
+    height, width = (side // span.format.merged * format.merged for side in (span.height, span.width))
+    return replace(span, height=height, width=width, format=format)
+
+
 def image_span(image: EncodedImage) -> np.ndarray:
     return np.array([VISION_START, *[IMAGE_TOKEN] * image.num_tokens, VISION_END], dtype=np.int32)
 
@@ -93,9 +116,15 @@ def toy_config(model_type: str = "qwen2_5_vl") -> Any:
     vision = {"depth": 2, "num_heads": 2}
     if model_type == "qwen2_5_vl":
         vision |= {"hidden_size": 32, "intermediate_size": 48, "out_hidden_size": 32, "fullatt_block_indexes": [1]}
+    elif model_type == "qwen3_vl":
+        vision |= {"hidden_size": 32, "intermediate_size": 48, "out_hidden_size": 32, "depth": 3}
+        vision |= {"num_position_embeddings": 25, "deepstack_visual_indexes": [0, 1]}
     else:
         vision |= {"embed_dim": 32, "mlp_ratio": 2, "hidden_size": 32}
     text = _TEXT | {"rope_parameters": _ROPE | {"mrope_section": [1, 1, 2]}}
+    if model_type == "qwen3_vl":
+        rope = _ROPE | {"mrope_section": [2, 1, 1], "mrope_interleaved": True}
+        text |= {"num_hidden_layers": 3, "head_dim": 8, "rope_parameters": rope}
     return config_class(text_config=text, vision_config=vision, **_IDS)
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 from toys import IMAGE_TOKEN, VIDEO_TOKEN, VISION_END, VISION_START, VOCABULARY, toy_image
 
 from data_pipeline.encoding.encoder import EncodedComparison, EncodedVideo, VisionSpan
+from data_pipeline.encoding.spans import steps_of
 
 
 def toy_video(
@@ -48,9 +49,11 @@ def seeing_comparison(
 
 
 def span_ids(span: VisionSpan) -> np.ndarray:
-    """The tokens of a span with its marks."""
+    """The tokens of a span with its marks; of a stamped video step by step, each behind a word in place of its time."""
     pad = VIDEO_TOKEN if isinstance(span, EncodedVideo) else IMAGE_TOKEN
-    return np.array([VISION_START, *[pad] * span.num_tokens, VISION_END])
+    runs = [[VISION_START, *[pad] * run.num_tokens, VISION_END] for run in steps_of(span)]
+    stamps = [[4 + place] if len(runs) > 1 else [] for place in range(len(runs))]
+    return np.array([token for stamp, run in zip(stamps, runs, strict=True) for token in (*stamp, *run)])
 
 
 def write_frames(folder: Path, seeds: Sequence[int], height: int = 60, width: int = 90) -> None:

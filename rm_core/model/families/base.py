@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
 
+from data_pipeline.media import QWEN2_5_VL, ImageFormat
 from rm_core.batches.packed import PackedBatch
 from rm_core.batches.positions import RowFormat
 from rm_core.model.attention.layer import PackedAttention
@@ -33,6 +34,8 @@ class Family(ABC):
     model_class: ClassVar[type[PreTrainedModel]]
     """Without a language-model head: no logits are ever computed."""
     has_vision: ClassVar[bool]
+    images: ClassVar[ImageFormat] = QWEN2_5_VL
+    """How its pictures are prepared, of a family that sees."""
 
     @abstractmethod
     def text_config(self, config: Any) -> Any:
@@ -68,9 +71,12 @@ class Family(ABC):
         """Blocks of the vision tower; 0 for text-only families."""
         return len(backbone.visual.blocks) if self.has_vision else 0
 
-    def image_features(self, backbone: Any, batch: PackedBatch, dtype: Any, *, running: Running, work: Work) -> Tensor:
+    def image_features(
+        self, backbone: Any, batch: PackedBatch, dtype: Any, *, running: Running, work: Work
+    ) -> tuple[Tensor, ...]:
         """Features [V, E] of the row's distinct images, in the order of `batch.image_grid`; for families that see.
 
+        The first take the place of the image tokens, each further one is added to them behind a decoder layer.
         It is called once a row on every rank, also for a row without images (one blank image).
 
         Args:

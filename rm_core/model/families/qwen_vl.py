@@ -50,6 +50,7 @@ class Qwen2VL(Family):
             image_token=config.image_token_id,
             video_token=config.video_token_id,
             time_per_second=getattr(vision, "tokens_per_second", None),
+            images=self.images,
             window=getattr(vision, "window_size", 0) // (vision.patch_size * vision.spatial_merge_size),
         )
 
@@ -63,7 +64,9 @@ class Qwen2VL(Family):
             return "vision"
         return "embeddings" if ".embed_tokens." in name else "language"
 
-    def image_features(self, backbone: Any, batch: PackedBatch, dtype: Any, *, running: Running, work: Work) -> Tensor:
+    def image_features(
+        self, backbone: Any, batch: PackedBatch, dtype: Any, *, running: Running, work: Work
+    ) -> tuple[Tensor, ...]:
         pixels = batch.pixel_values.to(dtype)
         if batch.vision is None:
             raise TypeError("the row carries no indices for a tower: make it with the model's own row_format")

@@ -7,7 +7,12 @@ import pytest
 import torch
 from toys import IMAGE_TOKEN, ROW_FORMAT, toy_comparison, toy_image, toy_reward_model
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
-from transformers.vision_utils import get_vision_cu_seqlens, get_vision_position_ids, get_vision_window_index
+from transformers.vision_utils import (
+    get_vision_cu_seqlens,
+    get_vision_interpolation_indices_and_weights,
+    get_vision_position_ids,
+    get_vision_window_index,
+)
 
 from rm_core.batches.pixels import patches_of, patchify
 from rm_core.batches.positions import comparison_positions, segment_positions
@@ -86,3 +91,16 @@ def test_indices_of_a_tower_are_those_of_transformers(grids: list[tuple[int, int
         assert set(groups.lengths) == set(lengths) and groups.lengths == expected.lengths
         assert (groups.back is None) == (len(groups.gathered) == 0) == (len(set(lengths)) == 1)
         assert all(map(torch.equal, groups.gathered, expected.gathered))
+
+
+@pytest.mark.parametrize("side", [5, 48])
+def test_learnt_places_are_those_of_transformers(side: int) -> None:
+    grids = [(1, 2, 2), (1, 48, 48), (3, 14, 100), (1, 34, 6)]
+    found = vision_indices_of(grids, window=0, places=side)
+    places, shares = get_vision_interpolation_indices_and_weights(
+        torch.tensor(grids), side, mode="bilinear", align_corners=True, spatial_merge_size=2
+    )
+    assert found.places is not None and found.shares is not None
+    assert torch.equal(found.places, places) and torch.equal(found.shares, shares)
+    assert found.shares.dtype == torch.float32
+    assert vision_indices_of(grids, window=4).places is None

@@ -5,41 +5,68 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from separate_rows import assert_equal_gradients, gradients, separate_rewards
-from toys import IMAGE_TOKEN, ROW_FORMAT, VIDEO_TOKEN, VOCABULARY, toy_comparison, toy_image, toy_reward_model
+from separate_rows import assert_equal_gradients, gradients, separate_rewards, taken
+from toys import (
+    IMAGE_TOKEN,
+    ROW_FORMAT,
+    VIDEO_TOKEN,
+    VOCABULARY,
+    prepared_for,
+    sized_for,
+    toy_comparison,
+    toy_image,
+    toy_reward_model,
+)
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from video_toys import seeing_comparison, span_ids, toy_video
 
 from data_pipeline.encoding.encoder import EncodedComparison, EncodedImage, EncodedVideo, VisionSpan
-from data_pipeline.media import resized_rgb
+from data_pipeline.media import QWEN2_5_VL, QWEN3_VL, ImageFormat, resized_rgb
 from rm_core.batches.packed import collate
 from rm_core.batches.pixels import patches_of
 from rm_core.batches.positions import comparison_positions, segment_positions, span_positions
 from rm_core.model.attention import WorkDone
 
 CLIP = toy_video(1, 4, 56, 84, seconds_per_step=3.0)
-COMPARISONS = {
-    "one video": seeing_comparison(0, [toy_video(2, 6)]),
-    "an odd number of frames": seeing_comparison(1, [toy_video(3, 5, 84, 56, seconds_per_step=0.3)]),
-    "one frame": seeing_comparison(2, [toy_video(4, 1)]),
-    "longer in time than in space": seeing_comparison(3, [toy_video(5, 13, 28, 28, seconds_per_step=7.7)]),
-    "several videos": seeing_comparison(4, [CLIP, toy_video(6, 3, 28, 112, seconds_per_step=1 / 3), CLIP]),
-    "images and videos": seeing_comparison(
-        5, [toy_image(1), CLIP, toy_image(2, 84, 28), toy_video(7, 3), toy_image(3)]
-    ),
-    "videos in responses": seeing_comparison(
-        6,
-        [toy_image(4)],
-        response_spans=[[toy_video(8, 4), toy_image(5)], [], [CLIP], [toy_image(6), toy_video(9, 5)]],
-        ranks=(1, 0, 2, 0),
-    ),
-    "no video": toy_comparison(7, images=(toy_image(7),)),
-}
 
 
-@pytest.mark.parametrize("model_type", ["qwen2_5_vl", "qwen2_vl"])
-@pytest.mark.parametrize("item", COMPARISONS.values(), ids=COMPARISONS)
-def test_positions_equal_those_of_transformers(item: EncodedComparison, model_type: str) -> None:
+def comparisons_for(format: ImageFormat) -> dict[str, EncodedComparison]:
+    def video(seed: int, frames: int, height: int = 56, width: int = 56, seconds_per_step: float = 2.0) -> EncodedVideo:
+        sized: EncodedVideo = sized_for(
+            format, toy_video(seed, frames, height, width, seconds_per_step=seconds_per_step)
+        )
+        return sized
+
+    def image(seed: int, height: int = 56, width: int = 56) -> EncodedImage:
+        sized: EncodedImage = sized_for(format, toy_image(seed, height, width))
+        return sized
+
+    clip = sized_for(format, CLIP)
+    return {
+        "one video": seeing_comparison(0, [video(2, 6)]),
+        "an odd number of frames": seeing_comparison(1, [video(3, 5, 84, 56, 0.3)]),
+        "one frame": seeing_comparison(2, [video(4, 1)]),
+        "longer in time than in space": seeing_comparison(3, [video(5, 13, 28, 28, 7.7)]),
+        "several videos": seeing_comparison(4, [clip, video(6, 3, 28, 112, 1 / 3), clip]),
+        "images and videos": seeing_comparison(5, [image(1), clip, image(2, 84, 28), video(7, 3), image(3)]),
+        "videos in responses": seeing_comparison(
+            6,
+            [image(4)],
+            response_spans=[[video(8, 4), image(5)], [], [clip], [image(6), video(9, 5)]],
+            ranks=(1, 0, 2, 0),
+        ),
+        "no video": prepared_for(format, toy_comparison(7, images=(toy_image(7),))),
+    }
+
+
+COMPARISONS = comparisons_for(QWEN2_5_VL)
+OF_FAMILY = {"qwen2_5_vl": COMPARISONS, "qwen2_vl": COMPARISONS, "qwen3_vl": comparisons_for(QWEN3_VL)}
+
+
+@pytest.mark.parametrize("model_type", OF_FAMILY)
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_positions_equal_those_of_transformers(name: str, model_type: str) -> None:
+    item = OF_FAMILY[model_type][name]
     model = toy_reward_model(model_type=model_type)
     packed = comparison_positions(item, model.row_format)
     spans, start = iter(item.images), len(item.prefix_ids)
@@ -55,11 +82,6 @@ def test_positions_equal_those_of_transformers(item: EncodedComparison, model_ty
         own = np.concatenate([packed[:, : len(item.prefix_ids)], packed[:, start : start + len(ids)]], axis=1)
         assert own.tolist() == expected[:, 0].tolist()
         start += len(ids)
-
-
-def taken(spans: object, ids: np.ndarray) -> list[VisionSpan]:
-    """The spans of one segment; each begins after <|vision_start|>, 2 among the toys."""
-    return [next(spans) for _ in range(int((ids == 2).sum()))]  # type: ignore[call-overload]
 
 
 def grids(spans: list[VisionSpan]) -> dict[str, torch.Tensor]:
@@ -149,9 +171,9 @@ def test_frames_of_two_sizes_are_no_video() -> None:
         EncodedVideo((), 1.0)
 
 
-@pytest.mark.parametrize("model_type", ["qwen2_5_vl", "qwen2_vl"])
+@pytest.mark.parametrize("model_type", OF_FAMILY)
 def test_rewards_and_gradients_equal_separate_rows(model_type: str) -> None:
-    model, row = toy_reward_model(model_type=model_type), list(COMPARISONS.values())
+    model, row = toy_reward_model(model_type=model_type), list(OF_FAMILY[model_type].values())
     packed = model(collate(row, row_format=model.row_format))
     weights = torch.randn(packed.shape, generator=torch.Generator().manual_seed(0))
     found = gradients(model, (packed * weights).sum())

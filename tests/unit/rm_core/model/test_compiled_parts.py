@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 from torch.utils.flop_counter import FlopCounterMode
-from toys import toy_comparison, toy_image, toy_reward_model
+from toys import row_for, toy_comparison, toy_image, toy_reward_model
 
 from data_pipeline.errors import RecipeError
-from rm_core.batches.packed import PackedBatch, collate
+from rm_core.batches.packed import PackedBatch
 from rm_core.model import compiled
 from rm_core.model.config import LoraConfig
 from rm_core.model.families import FAMILIES
@@ -42,7 +42,7 @@ def rows_of(model: RewardModel) -> list[PackedBatch]:
         [toy_comparison(2)],
         [toy_comparison(3, images=images[:1])],
     ]
-    rows = [collate(row, row_format=model.row_format) for row in items]
+    rows = [row_for(model, row) for row in items]
     assert len({row.num_tokens for row in rows}) == 3
     return rows
 

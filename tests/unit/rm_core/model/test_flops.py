@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-from toys import ROW_FORMAT, toy_comparison, toy_image, toy_reward_model
+from toys import row_for, sized_for, toy_comparison, toy_image, toy_reward_model
 from transformers import (
     PretrainedConfig,
     Qwen2_5_VLConfig,
@@ -16,11 +16,12 @@ from transformers import (
     Qwen2VLModel,
     Qwen3Config,
     Qwen3Model,
+    Qwen3VLConfig,
+    Qwen3VLModel,
 )
 
 from data_pipeline.errors import RecipeError
 from rm_core.batches.layout import Block, block_mask
-from rm_core.batches.packed import collate
 from rm_core.model.flops import Flops, TextFlops, cost_model, peak_flops
 from rm_core.model.shape_config import backbone_config
 from rm_core.packing.row_sizes import attention_pairs
@@ -57,12 +58,19 @@ CONFIGS: dict[str, PretrainedConfig] = {
     "qwen2_vl": Qwen2VLConfig(
         text_config=TEXT | MROPE, vision_config=VISION | {"embed_dim": 32, "hidden_size": 48, "mlp_ratio": 4}, **TOKENS
     ),
+    "qwen3_vl": Qwen3VLConfig(
+        text_config=TEXT | MROPE | {"head_dim": 8},
+        vision_config=VISION
+        | {"hidden_size": 32, "intermediate_size": 56, "out_hidden_size": 48, "deepstack_visual_indexes": [0, 2]},
+        **TOKENS,
+    ),
     "qwen2": Qwen2Config(**TEXT),
     "qwen3": Qwen3Config(**TEXT, head_dim=16),
 }
 MODELS: dict[str, Any] = {
     "qwen2_5_vl": Qwen2_5_VLModel,
     "qwen2_vl": Qwen2VLModel,
+    "qwen3_vl": Qwen3VLModel,
     "qwen2": Qwen2Model,
     "qwen3": Qwen3Model,
 }
@@ -96,24 +104,27 @@ def test_the_decoder_counts_as_pytorch_counts(family: str) -> None:
     assert text.layers * text.pair * length**2 == attention
 
 
-@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen2_vl"])
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen2_vl", "qwen3_vl"])
 def test_the_tower_counts_as_pytorch_counts_with_its_windows(family: str) -> None:
     config = CONFIGS[family]
     config._attn_implementation = "eager"
     tower = MODELS[family](config).visual
     patches = sum(frames * rows * columns for frames, rows, columns in GRIDS)
-    linear, attention = counted(tower, torch.zeros(patches, 1176), grid_thw=torch.tensor(GRIDS))
+    linear, attention = counted(
+        tower, torch.zeros(patches, 1536 if family == "qwen3_vl" else 1176), grid_thw=torch.tensor(GRIDS)
+    )
     vision = Flops.of(config).vision
     assert vision is not None
     assert vision.patch * patches == linear
     assert vision.forward(GRIDS) == linear + attention
 
 
-def test_a_packed_row_costs_what_the_model_runs() -> None:
-    model = toy_reward_model()
-    image = toy_image(0, 56, 84)
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
+def test_a_packed_row_costs_what_the_model_runs(family: str) -> None:
+    model = toy_reward_model(model_type=family)
+    image = sized_for(model.row_format.images, toy_image(0, 56, 84))
     item = toy_comparison(0, images=(image,), ranks=(0, 1, 2))
-    linear, _ = counted(model, collate([item], row_format=ROW_FORMAT), without=".head")
+    linear, _ = counted(model, row_for(model, [item]), without=".head")
     flops = Flops.of(model.backbone.config)
     lengths = [len(ids) for ids in item.response_ids]
     pairs = attention_pairs(len(item.prefix_ids), lengths)

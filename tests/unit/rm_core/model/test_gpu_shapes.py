@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from toys import toy_comparison, toy_image, toy_reward_model
+from toys import row_for, toy_comparison, toy_image, toy_reward_model
 
-from rm_core.batches.packed import PackedBatch, collate
+from rm_core.batches.packed import PackedBatch
 from rm_core.model import padded_linear
 from rm_core.model.backbone import new_backbone
 from rm_core.model.config import HeadConfig, LoraConfig
@@ -26,7 +26,7 @@ _PRODUCTS = {"mm", "addmm", "bmm", "baddbmm"}
 def row(model: RewardModel) -> PackedBatch:
     images = (toy_image(1),) if model.family.has_vision else ()
     items = [toy_comparison(seed, images=images, ranks=(0, 1, 2)) for seed in range(2)]
-    return collate(items, row_format=model.row_format)
+    return row_for(model, items)
 
 
 @pytest.fixture
@@ -64,13 +64,14 @@ def test_products_of_published_shapes_are_aligned(name: str) -> None:
     """Forwards and backwards, in one layer and one block; how many tokens and patches a row has is left out."""
     config = backbone_config(name, vocab_size=64, special_ids=IDS)
     text = getattr(config, "text_config", config)
-    text.num_hidden_layers, text.layer_types = 1, text.layer_types[:1]
+    middle = [0] if name.startswith("qwen3-vl") else []
+    text.num_hidden_layers, text.layer_types = 1 + len(middle), ["full_attention"] * (1 + len(middle))
     if text is not config:
-        config.vision_config.depth = 1
+        config.vision_config.depth, config.vision_config.deepstack_visual_indexes = 1, middle
     with META:
         model = RewardModel(new_backbone(config, seed=0, dtype=torch.bfloat16, device=META), HeadConfig())
     images = (toy_image(1, 84, 84),) if model.family.has_vision else ()
-    batch = collate([toy_comparison(0, images=images, ranks=(0,))], row_format=model.row_format)
+    batch = row_for(model, [toy_comparison(0, images=images, ranks=(0,))])
     counts = {len(batch.input_ids), len(batch.pixel_values), len(batch.image_token_index), 1}
     with Products() as products:
         model(batch.to(META)).sum().backward()

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
-from toys import toy_comparison, toy_image, toy_reward_model
+from toys import row_for, toy_comparison, toy_image, toy_reward_model
 
 from data_pipeline.errors import RecipeError, RunError
-from rm_core.batches.packed import PackedBatch, collate
+from rm_core.batches.packed import PackedBatch
 from rm_core.model.config import LoraConfig
 from rm_core.model.families import FAMILIES, group_of
 from rm_core.model.lora import add_adapters, merged
@@ -27,7 +27,7 @@ CASES = [(name, {"language"}) for name in FAMILIES] + [
 def row(model: RewardModel) -> PackedBatch:
     images = (toy_image(1),) if model.family.has_vision else ()
     items = [toy_comparison(seed, images=images, ranks=(0, 1, 2)) for seed in range(2)]
-    return collate(items, row_format=model.row_format)
+    return row_for(model, items)
 
 
 def randomise_b(model: nn.Module) -> None:

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from toys import toy_comparison, toy_image, toy_reward_model
+from toys import row_for, toy_comparison, toy_image, toy_reward_model
 
 from rm_core.batches.loader import RankStep
-from rm_core.batches.packed import PackedBatch, collate
+from rm_core.batches.packed import PackedBatch
 from rm_core.batches.tensors import map_tensors
 from rm_core.model.attention import KERNELS, Work, flex, varlen
 from rm_core.model.config import HeadConfig
@@ -110,7 +110,7 @@ def model_of(kernel: str, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Re
 def batch_of(model: RewardModel) -> PackedBatch:
     images = [(toy_image(1),), (toy_image(2, 140, 112), toy_image(1))] if model.family.has_vision else [(), ()]
     items = [toy_comparison(seed, images=images[seed % 2], ranks=(0, 1, 2)) for seed in range(3)]
-    return collate(items, row_format=model.row_format)
+    return row_for(model, items)
 
 
 def waits_of(model: RewardModel, objective: ObjectiveConfig | None = None) -> list[str]:
@@ -136,7 +136,7 @@ def test_a_row_waits_for_nothing(kernel: str, recompute: str, monkeypatch: pytes
     assert waits_of(model) == []
 
 
-@pytest.mark.parametrize("model_type", ["qwen2_vl", "qwen2", "qwen3"])
+@pytest.mark.parametrize("model_type", ["qwen2_vl", "qwen3_vl", "qwen2", "qwen3"])
 def test_no_family_waits(model_type: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert waits_of(model_of("sdpa", monkeypatch, model_type=model_type)) == []
 

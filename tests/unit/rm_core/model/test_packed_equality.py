@@ -5,14 +5,16 @@ from dataclasses import replace
 import pytest
 import torch
 from separate_rows import assert_equal_gradients, gradients, separate_rewards
-from toys import IMAGE_TOKEN, ROW_FORMAT, toy_comparison, toy_image, toy_reward_model
+from toys import IMAGE_TOKEN, ROW_FORMAT, prepared_for, toy_comparison, toy_config, toy_image, toy_reward_model
 
 from data_pipeline.encoding.encoder import EncodedComparison
-from data_pipeline.errors import RunError
+from data_pipeline.errors import RecipeError, RunError
+from data_pipeline.media import QWEN3_VL
 from rm_core.batches.packed import collate
 from rm_core.batches.positions import RowFormat
 from rm_core.model.attention import WorkDone
 from rm_core.model.config import HeadConfig
+from rm_core.model.families import row_format_of
 from rm_core.model.reward_model import RewardModel
 
 SHARED = toy_image(7, 56, 84)
@@ -35,12 +37,14 @@ ROWS = {f"K = {size}": [toy_comparison(size, ranks=tuple(range(size)))] for size
     ],
     "long responses": [toy_comparison(36, ranks=(0, 1, 2), response_text=60), toy_comparison(37, prefix_text=70)],
 }
-FAMILIES = ("qwen2_5_vl", "qwen2_vl", "qwen2", "qwen3")
+FAMILIES = ("qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen2", "qwen3")
 
 
 def check(model: RewardModel, row: list[EncodedComparison], *, row_format: RowFormat | None = None) -> None:
     """Rewards and gradients of the packed row against those of separate rows, under random weights of the rewards."""
-    packed = model(collate(row, row_format=row_format or model.row_format))
+    row_format = row_format or model.row_format
+    row = [prepared_for(row_format.images, item) for item in row]
+    packed = model(collate(row, row_format=row_format))
     weights = torch.randn(packed.shape, generator=torch.Generator().manual_seed(0))
     packed_gradients = gradients(model, (packed * weights).sum())
     separate = torch.cat([separate_rewards(model, item) for item in row])
@@ -67,6 +71,43 @@ def test_every_family_is_equal(model_type: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "name", ["K = 3", "one image", "several images of other sizes", "images in prompt and responses"]
+)
+def test_qwen3_vl_is_equal_in_rows_of_one_kind(name: str) -> None:
+    check(toy_reward_model(model_type="qwen3_vl"), ROWS[name])
+
+
+def test_features_of_middle_blocks_reach_image_tokens_and_no_others() -> None:
+    model = toy_reward_model(model_type="qwen3_vl").eval()
+    row = [prepared_for(QWEN3_VL, COMPARISONS[0]), COMPARISONS[1]]
+    before = model(collate(row, row_format=model.row_format))
+    with torch.no_grad():
+        for merger in model.backbone.visual.deepstack_merger_list:
+            merger.linear_fc2.weight.mul_(2.0)
+    change = (model(collate(row, row_format=model.row_format)) - before).abs()
+    assert change[:2].min() > 1e-5 and not change[2:].any()
+
+
+def test_pictures_of_another_family_are_refused() -> None:
+    model = toy_reward_model(model_type="qwen3_vl")
+    with pytest.raises(
+        RunError, match="sees pictures as 'qwen3-vl', .*'toy-0'.* prepared for qwen2.5-vl: .*family=qwen"
+    ):
+        collate(COMPARISONS[:1], row_format=model.row_format)
+    with pytest.raises(TypeError, match="got indices with windows"):
+        model(collate(COMPARISONS[:1], row_format=ROW_FORMAT))
+    with pytest.raises(TypeError, match="got indices without learnt places"):
+        model(collate(COMPARISONS[:1], row_format=replace(ROW_FORMAT, window=0)))
+
+
+def test_as_many_middle_blocks_as_decoder_layers_are_refused() -> None:
+    config = toy_config("qwen3_vl")
+    config.vision_config.deepstack_visual_indexes = [0, 1, 2]
+    with pytest.raises(RecipeError, match="features of 3 blocks .* and has 3"):
+        row_format_of(config)
+
+
+@pytest.mark.parametrize(
     "head",
     [HeadConfig(pooling="mean"), HeadConfig(uncertainty=True, layers=1), HeadConfig(layers=5, activation="gelu")],
 )
@@ -74,9 +115,10 @@ def test_every_head_is_equal(head: HeadConfig) -> None:
     check(toy_reward_model(head=head), COMPARISONS)
 
 
+@pytest.mark.parametrize("model_type", ["qwen2_5_vl", "qwen3_vl"])
 @pytest.mark.parametrize("recompute", ["selective", "full"])
-def test_recomputed_activations_change_nothing(recompute: str) -> None:
-    model = toy_reward_model().train()
+def test_recomputed_activations_change_nothing(recompute: str, model_type: str) -> None:
+    model = toy_reward_model(model_type=model_type).train()
     model.recompute_activations(recompute)
     check(model, COMPARISONS)
 

@@ -9,9 +9,9 @@ from separate_rows import gradients
 from torch._inductor import config as inductor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
-from toys import toy_comparison, toy_image, toy_reward_model
+from toys import row_for, toy_comparison, toy_image, toy_reward_model
 
-from rm_core.batches.packed import PackedBatch, collate
+from rm_core.batches.packed import PackedBatch
 from rm_core.model import padded_linear
 from rm_core.model.attention import WorkDone, flex
 from rm_core.model.families import FAMILIES
@@ -40,7 +40,7 @@ class Ran(TorchDispatchMode):
 def model_and_row(model_type: str) -> tuple[RewardModel, PackedBatch]:
     model = toy_reward_model(model_type=model_type).train()
     images = (toy_image(1), toy_image(2, 84, 140)) if model.family.has_vision else ()
-    return model, collate([toy_comparison(0, images=images), toy_comparison(1)], row_format=model.row_format)
+    return model, row_for(model, [toy_comparison(0, images=images), toy_comparison(1)])
 
 
 @pytest.mark.parametrize("model_type", FAMILIES)

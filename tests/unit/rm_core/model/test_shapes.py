@@ -6,7 +6,7 @@ import pytest
 import torch
 from toys import toy_comparison
 
-from data_pipeline.config import PreprocessConfig
+from data_pipeline.config import EncodeConfig, PreprocessConfig
 from data_pipeline.encoding.tokenizer import train_tokenizer
 from data_pipeline.errors import RecipeError
 from rm_core.batches.packed import collate
@@ -24,8 +24,15 @@ BILLIONS = {  # without embeddings, as the model cards of Qwen2.5 and Qwen3 give
     "qwen2.5-0.5b": 0.36, "qwen2.5-1.5b": 1.31, "qwen2.5-3b": 2.77, "qwen2.5-7b": 6.53, "qwen2.5-14b": 13.1,
     "qwen2.5-32b": 31.0, "qwen2.5-72b": 70.0, "qwen3-0.6b": 0.44, "qwen3-1.7b": 1.4, "qwen3-4b": 3.6,
     "qwen3-8b": 6.95, "qwen3-14b": 13.2, "qwen3-32b": 31.2,
+    "qwen3-vl-2b": 1.4, "qwen3-vl-4b": 3.6, "qwen3-vl-8b": 6.95, "qwen3-vl-32b": 31.2,
     "3b": 2.77, "7b": 6.53, "32b": 31.0, "72b": 70.0, "qwen2-vl-2b": 1.31, "qwen2-vl-7b": 6.53, "qwen2-vl-72b": 70.0,
 }  # fmt: skip
+
+OF_QWEN3_VL = {
+    "qwen3-vl-2b": 2_127_532_032, "qwen3-vl-4b": 4_437_815_808, "qwen3-vl-8b": 8_767_123_696,
+    "qwen3-vl-32b": 33_357_390_064,
+}  # fmt: skip
+"""With the tower, and the head of the vocabulary where it is no copy of the embeddings."""
 
 
 @pytest.mark.parametrize("name", BILLIONS)
@@ -39,7 +46,11 @@ def test_public_sizes_have_the_published_number_of_parameters(name: str) -> None
         sizes[group] = sizes.get(group, 0) + value.numel()
     assert sizes["language"] / 1e9 == pytest.approx(BILLIONS[name], rel=0.015)
     tower = sizes.get("vision", 0) + sizes.get("merger", 0)
-    assert tower == 0 if SHAPES[name].tower is None else tower / 1e9 == pytest.approx(0.68, rel=0.05)
+    if SHAPES[name].model_type == "qwen3_vl":
+        tied = 0 if name in ("qwen3-vl-2b", "qwen3-vl-4b") else sizes["embeddings"]
+        assert sum(sizes.values()) + tied == OF_QWEN3_VL[name]
+    else:
+        assert tower == 0 if SHAPES[name].tower is None else tower / 1e9 == pytest.approx(0.68, rel=0.05)
 
 
 def test_groups_of_parameters() -> None:
@@ -51,6 +62,8 @@ def test_groups_of_parameters() -> None:
         "head.layers.0.weight": "head",
     }
     assert {name: group_of(name) for name in names} == names
+    deeper = {"visual.deepstack_merger_list.0.norm.weight": "merger", "visual.pos_embed.weight": "vision"}
+    assert {name: group_of(f"backbone.{name}", "qwen3_vl") for name in deeper} == deeper
     assert group_of("backbone.embed_tokens.weight", "qwen3") == "embeddings"
     assert group_of("backbone.layers.0.mlp.up_proj.weight", "qwen3") == "language"
 
@@ -59,7 +72,8 @@ def test_groups_of_parameters() -> None:
 def test_a_small_model_of_every_family_reloads(name: str, tmp_path: Path) -> None:
     config = InitModelConfig(output=str(tmp_path / "base"), shape=name, vocab_size=320)
     texts = ["the quick brown fox", "jumps over the lazy dog"] * 20
-    initialise_model(config, PreprocessConfig(), train_tokenizer=lambda folder: train_tokenizer(texts, 320, folder))
+    reads = PreprocessConfig(encode=EncodeConfig(family=family_of(SHAPES[name].model_type).images.name))
+    initialise_model(config, reads, train_tokenizer=lambda folder: train_tokenizer(texts, 320, folder))
     model = RewardModel(load_backbone(str(tmp_path / "base"), dtype=torch.float32), HeadConfig())
     model.head.initialise(0)
     save_reward_model(

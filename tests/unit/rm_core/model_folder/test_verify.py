@@ -9,10 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from toys import row_for as toy_row
 from toys import toy_comparison, toy_image, toy_reward_model
 
 from data_pipeline.errors import CorruptData, MissingInput, RunError
-from rm_core.batches.packed import PackedBatch, collate
+from rm_core.batches.packed import PackedBatch
 from rm_core.model.config import HeadConfig
 from rm_core.model.families import FAMILIES
 from rm_core.model.reward_model import RewardModel
@@ -25,7 +26,7 @@ def row_for(model: RewardModel) -> PackedBatch:
     """Three Comparisons with nine responses, images where the model sees."""
     images = (toy_image(1), toy_image(2, 84, 56)) if model.family.has_vision else ()
     items = [toy_comparison(seed, images=images[:seed], ranks=(0, 1, 1)) for seed in range(3)]
-    return collate(items, row_format=model.row_format)
+    return toy_row(model, items)
 
 
 def export(folder: Path, *, model_type: str = "qwen2_5_vl", bf16: bool = False, head: HeadConfig | None = None) -> str:

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from toys import toy_comparison, toy_image
+from toys import row_for, toy_comparison, toy_image
 
-from rm_core.batches.packed import collate
 from rm_core.model import norms, padded_linear
 from rm_core.model.backbone import DTYPES, new_backbone
 from rm_core.model.config import HeadConfig
@@ -58,11 +57,13 @@ def model_and_row(shape: str, precision: str, *, words: int) -> tuple[RewardMode
         toy_comparison(seed, images=(toy_image(seed, 168, 168),), prefix_text=words, response_text=words)
         for seed in range(3)
     ]
-    row = collate(items, row_format=model.row_format)
+    row = row_for(model, items)
     return model, row, Row(tokens=row.num_tokens, patches=len(row.pixel_values), pooled=row.labels.num_responses)
 
 
-@pytest.mark.parametrize("shape", ["tiny", "qwen2-vl-tiny", pytest.param("mid", marks=pytest.mark.drill)])
+@pytest.mark.parametrize(
+    "shape", ["tiny", "qwen2-vl-tiny", "qwen3-vl-tiny", pytest.param("mid", marks=pytest.mark.drill)]
+)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_row_keeps_what_the_formula_says(shape: str, precision: str) -> None:
     model, row, size = model_and_row(shape, precision, words=60)
@@ -85,7 +86,7 @@ class KeepingNorm(torch.autograd.Function):
         return (wide * inverse).to(hidden.dtype) * weight
 
 
-@pytest.mark.parametrize("shape", ["tiny", "qwen2-vl-tiny"])
+@pytest.mark.parametrize("shape", ["tiny", "qwen2-vl-tiny", pytest.param("qwen3-vl-tiny", marks=pytest.mark.drill)])
 def test_a_row_keeps_less_as_gpus_run_it(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a norm that keeps what PyTorch's fused kernel keeps; on CPUs PyTorch has none."""
     model, row, size = model_and_row(shape, "bf16", words=60)

@@ -14,6 +14,7 @@ import pytest
 from huggingface_hub import constants
 
 from data_pipeline.errors import MissingInput, Unavailable
+from jobs.cli.main import main
 from jobs.recipe.hub_models import HUB_MODELS, with_hub_models
 from jobs.recipe.load import load_recipe
 from rm_core.model_folder.hub import hub_name
@@ -106,6 +107,13 @@ def test_an_id_is_the_commit_that_the_run_read_first(hub: Any, tmp_path: Path) -
     assert recipe.train.model.endswith(NEW)
     card = model_card(recipe.train, {}, {}, 1)
     assert f"`org/judge@{NEW}`" in card and str(tmp_path) not in card
+
+
+def test_commands_read_the_model_of_an_id(hub: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.yaml").write_text("name: mine\n")
+    assert main(["import-model", "mine.yaml", "import_model.source=org/judge"]) == 2, "its config.json is no JSON"
+    assert f"import_model.source=org/judge is the hub's model at commit {OLD}" in capsys.readouterr().out
+    assert json.loads(Path("runs/mine", HUB_MODELS).read_text()) == {"org/judge": OLD}
 
 
 def test_a_plan_takes_settings_alone_and_records_nothing(hub: Any) -> None:

@@ -22,11 +22,14 @@ from chat_rewards import (
 )
 from transformers import AutoModelForSequenceClassification, Qwen2ForSequenceClassification, pipeline
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+from workplace import ROOT
 
 from data_pipeline.config import EncodeConfig, PreprocessConfig
 from data_pipeline.errors import CorruptData, MissingInput, RecipeError
 from rm_core import load_reward_model
 from rm_core.interop.export_model import export_model
+from rm_core.interop.vllm_plugin import ARCHITECTURES
 from rm_core.model.config import HeadConfig
 from rm_core.model.exported_config import EXPORTED_CONFIGS, PREFIX
 from rm_core.model.families import FAMILIES
@@ -138,6 +141,14 @@ def test_a_head_that_no_other_program_has_is_not_loaded_as_a_random_one(models: 
     unknown = AutoModelForSequenceClassification
     with pytest.raises(RecipeError, match="reward_head=None, which describes no head"):
         unknown.from_config(FAMILIES["qwen2_vl"].config_class())
+
+
+def test_vllm_knows_every_class_that_is_ours() -> None:
+    configs = [*EXPORTED_CONFIGS.values(), *(family.config_class for family in FAMILIES.values())]
+    classes = [MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[config] for config in configs]
+    assert {one.__name__ for one in classes if one.__module__ == "rm_core.interop.classes"} == ARCHITECTURES.keys()
+    source = (ROOT / "rm_core" / "interop" / "vllm_classes.py").read_text()  # to import it takes vLLM
+    assert set(ARCHITECTURES.values()) == set(re.findall(r"^class ([A-Z]\w+)\(_Scored", source, re.MULTILINE))
 
 
 def test_many_files_have_one_index(tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,12 +59,14 @@ def snapshot(name: str, commit: str | None, *, settings_only: bool = False) -> s
         RevisionNotFoundError,
     )
 
-    only = {"allow_patterns": ["*.json"]} if settings_only else {}
+    only = ["*.json"] if settings_only else None
     called = name if commit is None else f"{name}@{commit}"
     try:
-        return str(snapshot_download(name, revision=commit, ignore_patterns=list(_UNREAD), **only))
+        return snapshot_download(name, revision=commit, allow_patterns=only, ignore_patterns=list(_UNREAD))
     except GatedRepoError as error:
-        raise AccessDenied(f"the hub gives {called} only to those who may read it: accept its terms, set HF_TOKEN") from error
+        raise AccessDenied(
+            f"the hub gives {called} only to those who may read it: accept its terms, set HF_TOKEN"
+        ) from error
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise MissingInput(
             f"{name!r} is no folder here, and the hub has no model {called} that you may read: name a folder, another "
@@ -73,7 +75,8 @@ def snapshot(name: str, commit: str | None, *, settings_only: bool = False) -> s
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         if constants.HF_HUB_OFFLINE:
             raise MissingInput(
-                f"{name!r} is no folder here, and {constants.HF_HUB_CACHE} holds no {called}; HF_HUB_OFFLINE is set, so "
-                "the hub is not asked: unset it, or name a folder"
+                f"{name!r} is no folder here, and {constants.HF_HUB_CACHE} holds no {called}; HF_HUB_OFFLINE is set, "
+                "so the hub is not asked: unset it, or name a folder"
             ) from error
-        raise Unavailable(f"the hub did not give {called} ({type(error).__name__}): try again, or name a folder") from error
+        reason = str(error).partition("\n")[0]
+        raise Unavailable(f"the hub did not give {called} ({reason}): try again, or name a folder") from error

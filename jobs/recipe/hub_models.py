@@ -42,7 +42,7 @@ def with_hub_models(command: str, recipe: Recipe, *, report: Callable[[str], Non
     plans = command == "plan"
     for key, config, field in _places(command, recipe):
         place = getattr(config, field)
-        if not place or not is_hub_id(place):
+        if not place or place.startswith(f"{recipe.run_dir}/") or not is_hub_id(place):
             if place and os.path.isdir(place) and place.count("/") == 1 and is_cached(place):
                 report(f"{key}={place} is the folder here, not the hub's model: for that name hf://{place}@COMMIT")
             continue

@@ -152,7 +152,7 @@ def test_a_folder_of_that_name_comes_first(hub: Any) -> None:
     Path("org/judge").mkdir(parents=True)
     recipe, said = asked("train", "train.model", "org/judge")
     assert recipe.train.model == "org/judge" and "is the folder here, not the hub's model" in said[0]
-    for place in ("org/missing", "runs/demo/train/export", "s3://bucket/org", "./org", "org"):
+    for place in ("org/missing", "run/model", "runs/demo/train/export", "s3://bucket/org", "./org", "org"):
         assert asked("train", "train.model", place)[0].train.model == place
     assert not hub.asked
 

@@ -59,6 +59,8 @@ def with_hub_models(command: str, recipe: Recipe, *, report: Callable[[str], Non
 
 def _places(command: str, recipe: Recipe) -> Iterator[tuple[str, Any, str]]:
     """Key, config and field of every model that the command reads."""
+    if command == "plan" and recipe.plan.shape is not None:
+        return  # no model is read
     if command in _KEYS:
         section = _KEYS[command]
         field = _FIELDS.get(section, "model")

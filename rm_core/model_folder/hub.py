@@ -10,7 +10,8 @@ from data_pipeline.errors import AccessDenied, MissingInput, Unavailable
 
 __all__ = ["hub_name", "is_cached", "is_hub_id", "snapshot"]
 
-_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_ID = re.compile(r"(?!models/|runs/)[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+"""``models/`` and ``runs/`` are folders of recipes, there or not yet."""
 _SNAPSHOT = re.compile(r"models--(?P<org>[^/]+?)--(?P<name>[^/]+)/snapshots/(?P<commit>[0-9a-f]{40})/?$")
 _UNREAD = ("pytorch_model*", "*.pt", "*.pth", "*.gguf", "*.h5", "*.msgpack", "*.onnx", "*/*")
 """Files of a model's repository that nothing here reads: other forms of its weights, and folders."""

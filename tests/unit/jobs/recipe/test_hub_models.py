@@ -124,6 +124,9 @@ def test_a_plan_takes_settings_alone_and_records_nothing(hub: Any) -> None:
     recipe, _ = asked("plan", "train.model", "org/judge")
     assert [path.name for path in Path(recipe.train.model).iterdir()] == ["config.json"]
     assert not Path("run").exists()
+    hub.asked.clear()
+    recipe = load_recipe("mine.yaml", ["train.model=org/judge", "plan.shape=7b"])
+    assert with_hub_models("plan", recipe, report=print).train.model == "org/judge" and not hub.asked
 
 
 def test_offline_only_the_cache_is_read(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +155,16 @@ def test_a_folder_of_that_name_comes_first(hub: Any) -> None:
     Path("org/judge").mkdir(parents=True)
     recipe, said = asked("train", "train.model", "org/judge")
     assert recipe.train.model == "org/judge" and "is the folder here, not the hub's model" in said[0]
-    for place in ("org/missing", "run/model", "runs/demo/train/export", "s3://bucket/org", "./org", "org"):
+    for place in (
+        "org/missing",
+        "models/judge",
+        "runs/judge",
+        "run/model",
+        "runs/demo/train/export",
+        "s3://bucket/org",
+        "./org",
+        "org",
+    ):
         assert asked("train", "train.model", place)[0].train.model == place
     assert not hub.asked
 

@@ -1,6 +1,7 @@
 """`basereward import-model`: make another program's reward model one that every command here takes.
 
-Runs in the driver; a finished folder is left as it is. How records are read is what `preprocess` says.
+Runs in the driver; a finished folder is left as it is. How records are read is what `preprocess` says, or what the
+folder itself does where `basereward export-model` wrote it.
 """
 
 import tempfile
@@ -10,7 +11,9 @@ from data_pipeline.storage import absolute, held
 from jobs.recipe.schema import Recipe
 from jobs.runtime.terminal import say
 from rm_core.model_folder.folder import is_complete
+from rm_core.model_folder.hub import hub_name
 from rm_core.model_folder.import_model import import_model
+from rm_core.model_folder.reading import reading_of
 from rm_core.model_folder.remote import draft_of, local_backbone
 
 __all__ = ["run"]
@@ -34,7 +37,9 @@ def run(recipe: Recipe) -> None:
         draft_of(config.output) as draft,
     ):
         folder = local_backbone(config.source, cache)
-        model = import_model(folder, draft, dtype=config.dtype, preprocess=recipe.preprocess, source=config.source)
+        reads = "preprocess.encode says" if reading_of(folder) is None else "the exported model did"
+        source = hub_name(config.source) or config.source
+        model = import_model(folder, draft, dtype=config.dtype, preprocess=recipe.preprocess, source=source)
     head = model.head_config
     layers = "a linear head" if head.layers == 1 else f"a head of {head.layers} layers with {head.activation}"
-    say(f"{config.output}: {model.family.model_type}, {layers}; reads as preprocess.encode says")
+    say(f"{config.output}: {model.family.model_type}, {layers}; reads as {reads}")

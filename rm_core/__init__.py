@@ -9,6 +9,7 @@ The rooms in the order of the data; each imports only from rooms above it, and `
       -> Judged: sums, counts     objectives/    pairwise, listwise, ties; regularisers
     fragments <-> Checkpoint      checkpoints/   the state of a training: complete or absent, for any number of ranks
     RewardModel <-> folder, s3    model_folder/  weights, tokenizer, head; verified to score as the trained engine did
+    folder -> other programs      interop/       the same model for Transformers and vLLM
     recipe -> TrainConfig         train_config/  what a recipe may say about training, refused early where it cannot be
       -> Memory, Time             planner/       whether it fits, how long it takes, before a GPU is rented
       -> Trainer -> model folder  training/      accumulate, step on the ZeRO engine, watch, save, export
@@ -22,12 +23,14 @@ Nothing here imports ray or mlflow: what a trainer needs of them, such as loggin
 drawn in `jobs`.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from rm_core.scoring.scorer import Scorer
 
-__all__ = ["load"]
+__all__ = ["load", "load_reward_model"]
 
 
 def load(folder: str, *, token_budget: int = 8192, patch_budget: int = 32768, attention: str = "auto") -> "Scorer":
@@ -47,3 +50,21 @@ def load(folder: str, *, token_budget: int = 8192, patch_budget: int = 32768, at
     from rm_core.scoring.scorer import Scorer
 
     return Scorer(folder, PackBudget(tokens=token_budget, patches=patch_budget), attention=attention)
+
+
+def load_reward_model(folder: str, *, dtype: str = "float32") -> "PreTrainedModel":
+    """A model that `basereward export-model` wrote, in the form of Transformers, in evaluation mode.
+
+    It takes what the folder's `AutoProcessor`, or `AutoTokenizer`, makes of a chat, and gives rewards as ``logits``.
+    From then on Transformers' `AutoModelForSequenceClassification` and pipelines load such folders too.
+
+    Args:
+        dtype: of the backbone's weights, such as "bfloat16"; the head computes in float32.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    import rm_core.interop.classes  # noqa: F401  # registers
+
+    load: Any = AutoModelForSequenceClassification.from_pretrained
+    model: PreTrainedModel = load(folder, dtype=dtype, trust_remote_code=False).eval()
+    return model

@@ -26,7 +26,7 @@ _TEMPLATE = """\
             {%- endif %}
         {%- endfor %}
     {%- endif %}
-    {{- '<|im_end|>\\n' }}
+    TURN_END
 {%- endfor %}
 {%- if add_generation_prompt %}
     {{- '<|im_start|>assistant\\n' }}
@@ -34,11 +34,23 @@ _TEMPLATE = """\
 """
 
 
-def chat_template(system_prompt: str = "You are a helpful assistant.") -> str:
+_TURN_ENDS = {
+    "line_break": "{{- '<|im_end|>\\n' }}",
+    "end_of_turn": "{{- '<|im_end|>' }}\n"
+    "    {%- if add_generation_prompt or not loop.last %}\n"
+    "        {{- '\\n' }}\n"
+    "    {%- endif %}",
+}
+
+
+def chat_template(system_prompt: str = "You are a helpful assistant.", *, answer_end: str = "line_break") -> str:
     """The text of ``chat_template.jinja``.
 
     Args:
         system_prompt: the system turn of a chat that begins without one.
+        answer_end: what the last turn ends with, as `EncodeConfig.answer_end`; Transformers' templates end with
+            ``line_break``.
     """
+    text = _TEMPLATE.replace("TURN_END", _TURN_ENDS[answer_end])
     # A JSON string is a valid Jinja string literal, quotes and line breaks included.
-    return _TEMPLATE.replace("DEFAULT_SYSTEM_PROMPT", json.dumps(system_prompt, ensure_ascii=False))
+    return text.replace("DEFAULT_SYSTEM_PROMPT", json.dumps(system_prompt, ensure_ascii=False))

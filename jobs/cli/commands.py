@@ -21,6 +21,14 @@ COMMANDS: dict[str, RecipeCommand | CommandGroup | PlainCommand] = {
         "jobs.import_model:run",
         "basereward import-model mine.yaml import_model.source=models/Skywork-VL-Reward-7B",
     ),
+    "export-model": PlainCommand(
+        "write a trained reward model so that plain Transformers and vLLM score with it",
+        "jobs.export_model:run",
+        "basereward export-model runs/demo/train/export demo-reward",
+        positionals=("MODEL", "FOLDER"),
+        options={"dtype": Option("as_saved", "type of the backbone's weights: as_saved, float32 or bfloat16")},
+        positionals_help="a model folder of ours, local or s3://; and the folder to write, local or s3://",
+    ),
     "preprocess": RecipeCommand(
         "turn raw preference records into checked, tokenised Arrow shards",
         "jobs.preprocess.preprocess:run",

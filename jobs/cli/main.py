@@ -86,7 +86,9 @@ def _run_plain(name: str, command: PlainCommand, parsed: argparse.Namespace) -> 
 
 
 def _run_recipe(name: str, command: RecipeCommand, parsed: argparse.Namespace) -> None:
+    from jobs.recipe.hub_models import with_hub_models
     from jobs.recipe.load import load_recipe, packaged_recipes, split_arguments
+    from jobs.runtime.terminal import say
 
     named, overrides = split_arguments(parsed.arguments)
     recipe_name = named or command.default_recipe
@@ -98,7 +100,7 @@ def _run_recipe(name: str, command: RecipeCommand, parsed: argparse.Namespace) -
     more = {flag.replace("-", "_"): getattr(parsed, flag.replace("-", "_")) for flag in command.flags}
     if command.has_variants:
         more["variants"] = partial(load_recipe, recipe_name, overrides)
-    command.load()(load_recipe(recipe_name, overrides), **more)
+    command.load()(with_hub_models(name, load_recipe(recipe_name, overrides), report=say), **more)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from data_pipeline.errors import CorruptData, MissingInput, RecipeError
 from rm_core.model.attention import register_attention
+from rm_core.model.exported_config import backbone_config_of
 from rm_core.model.families import Family, family_of
 
 # Its bars over files would tear the terminal's own progress bar.
@@ -49,6 +50,7 @@ def load_backbone(folder: str, *, dtype: torch.dtype, with_head: bool = False) -
     load: Any = family.model_class.from_pretrained
     backbone, info = load(
         folder,
+        config=config,
         dtype=dtype,
         use_safetensors=True,
         local_files_only=True,
@@ -71,18 +73,21 @@ def load_backbone(folder: str, *, dtype: torch.dtype, with_head: bool = False) -
 
 
 def read_config(folder: str) -> Any:
-    """The Transformers config in the local `folder`. Code that lies there is never run, and nobody is asked to.
+    """The Transformers config in the local `folder`, of an exported reward model that of its backbone.
+
+    Code that lies there is never run, and nobody is asked to.
 
     Raises:
         RecipeError: no JSON, or an architecture that Transformers does not know by itself.
     """
     try:
-        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        found = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (ValueError, KeyError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise RecipeError(
             f"{folder!r}: Transformers does not read its config.json without code of others: {reason}"
         ) from error
+    return backbone_config_of(found)
 
 
 def _check_no_adapter(folder: str) -> None:

@@ -73,7 +73,7 @@ class ImportModelConfig:
     """Make another program's reward model one of ours (`basereward import-model`)."""
 
     source: str | None = None
-    """The folder with the model, local, ``s3://`` or ``hf://ORG/NAME@REVISION``."""
+    """The folder with the model, local, ``s3://`` or ``hf://ORG/NAME@COMMIT``, or the hub's id ``ORG/NAME``."""
     output: str = "imported"
     """The folder to write; it is complete once it holds ``model.json``."""
     dtype: str = one_of("as_saved", ("as_saved", "float32", "bfloat16"))

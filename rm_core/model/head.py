@@ -8,14 +8,17 @@ Legend: S pooled tokens, R responses, E hidden size.
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from data_pipeline.bounds import check_bounds
-from rm_core.batches.packed import PackedBatch, ResponseTokens
 from rm_core.model.config import HeadConfig
+
+if TYPE_CHECKING:  # vLLM's process imports this file, and needs no rows of ours
+    from rm_core.batches.packed import PackedBatch, ResponseTokens
 
 __all__ = ["ACTIVATIONS", "Float32Linear", "RewardHead", "pool", "pooled_tokens"]
 
@@ -81,7 +84,7 @@ class RewardHead(nn.Module):
         return rewards.squeeze(-1) if self._scalar else rewards
 
 
-def pooled_tokens(batch: PackedBatch, pooling: str) -> Tensor:
+def pooled_tokens(batch: "PackedBatch", pooling: str) -> Tensor:
     """Indices into the row, int64 [S]: each response's last token (last), or all tokens of all responses (mean)."""
     if pooling == "last":
         return batch.reward_index
@@ -89,7 +92,7 @@ def pooled_tokens(batch: PackedBatch, pooling: str) -> Tensor:
     return _responses(batch).index
 
 
-def pool(hidden: Tensor, batch: PackedBatch, pooling: str) -> Tensor:
+def pool(hidden: Tensor, batch: "PackedBatch", pooling: str) -> Tensor:
     """[R, E] from the pooled tokens' hidden states [S, E]; a mean is made in float32."""
     if pooling == "last":
         return hidden
@@ -100,7 +103,7 @@ def pool(hidden: Tensor, batch: PackedBatch, pooling: str) -> Tensor:
     return sums / tokens.lengths
 
 
-def _responses(batch: PackedBatch) -> ResponseTokens:
+def _responses(batch: "PackedBatch") -> "ResponseTokens":
     if batch.responses is None:
         raise TypeError("the row carries no indices: make it with collate, or give it some by with_indices")
     return batch.responses

@@ -28,6 +28,7 @@ from rm_core.model.backbone import load_backbone
 from rm_core.model.config import HeadConfig
 from rm_core.model.families import family_of
 from rm_core.model.reward_model import RewardModel
+from rm_core.model_folder.given_heads import head_names
 from rm_core.model_folder.reading import write_reading
 from rm_core.model_folder.remote import MARKER, local_model, read_marker
 from rm_core.model_folder.weight_files import write_backbone
@@ -44,6 +45,7 @@ __all__ = [
     "model_type_of",
     "save_reward_model",
     "sees_images",
+    "share_weights",
     "verify_folder",
 ]
 
@@ -108,18 +110,20 @@ def _without_head(weights: Iterable[tuple[str, Tensor]], head: dict[str, Tensor]
 
 
 def finish_folder(folder: str, lineage: Mapping[str, Any]) -> None:
-    """Write the marker that makes the folder complete: every file with its checksum.
-
-    Weights may be read by whoever may enter the folder: safetensors writes files that nobody else may read.
-    """
-    mode = os.stat(folder).st_mode & 0o644
-    for path in Path(folder).glob("*.safetensors"):
-        with suppress(PermissionError):  # some shared disks know no modes
-            path.chmod(mode)
+    """Write the marker that makes the folder complete: every file with its checksum."""
+    share_weights(folder)
     names = [name for name in sorted(os.listdir(folder)) if name != MARKER and not name.startswith(".")]
     files = {name: sha256_of(os.path.join(folder, name)) for name in names}
     marker = {"format_version": FORMAT_VERSION, "files": files, "lineage": dict(lineage)}
     write_atomic(os.path.join(folder, MARKER), to_checked_json(marker))
+
+
+def share_weights(folder: str) -> None:
+    """Let whoever may enter the folder read its weights: safetensors writes files that nobody else may read."""
+    mode = os.stat(folder).st_mode & 0o644
+    for path in Path(folder).glob("*.safetensors"):
+        with suppress(PermissionError):  # some shared disks know no modes
+            path.chmod(mode)
 
 
 def is_complete(folder: str) -> bool:
@@ -141,7 +145,7 @@ def load_reward_model(folder: str, *, dtype: torch.dtype = torch.float32) -> Rew
     """
     folder = local_model(folder)
     if not has_head(folder):
-        raise MissingInput(f"{folder!r} holds no {_HEAD_WEIGHTS}: name the folder that training exported")
+        raise MissingInput(f"{folder!r} holds no {_HEAD_WEIGHTS}: {_cure(folder)}")
     verify_folder(folder)
     with open(os.path.join(folder, _HEAD_CONFIG), encoding="utf8") as file:
         head_config = HeadConfig(**json.load(file))
@@ -240,7 +244,7 @@ def _marker(folder: str) -> dict[str, Any]:
 
 def _no_model(folder: str) -> BaserewardError:
     """Why a local folder without a marker is no model: nothing there, another folder, or half an export."""
-    cure = "name the folder that training exported, such as runs/NAME/train/export"
+    cure = _cure(folder)
     if not os.path.exists(folder):
         return MissingInput(f"{folder!r}: no such folder; {cure}")
     if not os.path.isdir(folder):
@@ -251,6 +255,16 @@ def _no_model(folder: str) -> BaserewardError:
     if not has_head(folder):
         return MissingInput(f"{folder!r} holds no reward model, no {_HEAD_WEIGHTS} and no {MARKER}; {cure}")
     return CorruptData(f"{folder!r} has no {MARKER}: its export was cut off; export it again")
+
+
+def _cure(folder: str) -> str:
+    """What to name in place of a local folder without a head of ours."""
+    if os.path.isdir(folder) and head_names(folder):
+        return (
+            "it is a reward model of another program, or one that was exported for others: make it ours with "
+            f"`basereward import-model RECIPE import_model.source={folder}`, and name what that wrote"
+        )
+    return "name the folder that training exported, such as runs/NAME/train/export"
 
 
 def _json(value: object) -> bytes:

@@ -4,6 +4,7 @@
                                                ``value_head.safetensors``) and LLaMA-Factory
     score.weight [, .bias]                     one linear layer: sequence classification, so TRL's and ms-swift's
     score.dense.*, score.out_proj.*            two layers with tanh between them: R1-Reward's and MM-RLHF's
+    score.layers.*                             our own exports; what stands between them says ``config.json``
 
 The last layer of these may have a bias, which ours does not learn: it is kept (`HeadConfig.output_bias`).
 """
@@ -12,6 +13,8 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -19,12 +22,14 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from data_pipeline.errors import CorruptData, RecipeError
 from rm_core.model.config import HeadConfig
+from rm_core.model.exported_config import head_config_of
 
 __all__ = ["GivenHead", "check_no_given_head", "given_head", "head_names"]
 
 _VALUE_HEAD = "value_head"
 _PREFIXES = ("score.", "v_head.", "value_head.", "reward_head.", "rm_head.", "classifier.")
 """How tensors of heads begin; of a backbone none does."""
+_OWN = "score.layers."
 _LINEAR = {"weight": "layers.0.weight", "bias": "layers.0.bias"}
 _TWO_LAYERS = {
     "dense.weight": "layers.0.weight",
@@ -84,6 +89,9 @@ def given_head(folder: str) -> GivenHead | None:
     files = head_names(folder)
     if not files:
         return None
+    if all(name.startswith(_OWN) for name in files):
+        weights = {name.removeprefix("score."): _tensor(folder, file, name) for name, file in files.items()}
+        return GivenHead(head_config_of(SimpleNamespace(**_config(folder))), weights)
     for prefix, names in _LAYOUTS:
         own = {f"{prefix}{theirs}": ours for theirs, ours in names.items()}
         needed = {name for name in own if name.endswith("weight")}
@@ -91,8 +99,14 @@ def given_head(folder: str) -> GivenHead | None:
             return _head_of({own[name]: _tensor(folder, file, name) for name, file in files.items()}, folder)
     raise RecipeError(
         f"{folder!r} holds a head that is not known: {', '.join(sorted(files))}; known are v_head.summary (TRL, "
-        "Skywork-VL-Reward), score (TRL, ms-swift), and score.dense with score.out_proj (R1-Reward, MM-RLHF)"
+        "Skywork-VL-Reward), score (TRL, ms-swift), score.dense with score.out_proj (R1-Reward, MM-RLHF), and "
+        "score.layers (our exports)"
     )
+
+
+def _config(folder: str) -> Any:
+    with open(os.path.join(folder, "config.json"), encoding="utf8") as file:
+        return json.load(file)
 
 
 def check_no_given_head(folder: str) -> None:

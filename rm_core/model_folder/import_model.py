@@ -20,7 +20,7 @@ from rm_core.model.backbone import DTYPES, load_backbone, read_config
 from rm_core.model.reward_model import RewardModel
 from rm_core.model_folder.folder import save_reward_model
 from rm_core.model_folder.given_heads import given_head
-from rm_core.model_folder.reading import check_family
+from rm_core.model_folder.reading import check_family, reading_of
 
 __all__ = ["import_model"]
 
@@ -29,7 +29,7 @@ def import_model(folder: str, output: str, *, dtype: str, preprocess: Preprocess
     """Write the local folder `output` from the local `folder`; returns the model.
 
     Args:
-        preprocess: how records are read.
+        preprocess: how records are read, where the folder does not say it itself, as our own exports do.
         source: what the lineage calls `folder`.
 
     Raises:
@@ -59,6 +59,6 @@ def import_model(folder: str, output: str, *, dtype: str, preprocess: Preprocess
         model.state_dict().items(),
         processor_from=folder,
         lineage={"imported_from": source},
-        reading=Reading.of_config(preprocess, tokenizer_fingerprint(folder)),
+        reading=reading_of(folder) or Reading.of_config(preprocess, tokenizer_fingerprint(folder)),
     )
     return model

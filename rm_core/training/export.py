@@ -28,6 +28,7 @@ from rm_core.model.lora import merged
 from rm_core.model.reward_model import RewardModel
 from rm_core.model_folder.fixture import write_fixture
 from rm_core.model_folder.folder import save_reward_model
+from rm_core.model_folder.hub import hub_name
 from rm_core.model_folder.remote import publish
 from rm_core.model_folder.verify import audit_export
 from rm_core.packing.sizes import PlanningTable
@@ -163,8 +164,8 @@ def model_card(config: TrainConfig, lineage: Mapping[str, Any], metrics: Mapping
 
 
 def _model_name(model: str) -> str:
-    """The name of a local folder, which is a path of one machine; an address of a store as it is."""
-    return name_of(model.rstrip("/")) if is_local(model) else model
+    """The name of a local folder, which is a path of one machine, or of the hub's model in it; an address as it is."""
+    return hub_name(model) or name_of(model.rstrip("/")) if is_local(model) else model
 
 
 def _table(name: str, rows: Mapping[str, str]) -> list[str]:

@@ -14,7 +14,16 @@ from data_pipeline.encoding.encoder import EncodedComparison, EncodedImage, Enco
 from data_pipeline.media import decode_rgb
 from data_pipeline.records.comparison import Comparison, ImageSlot, Part
 
-__all__ = ["MAX_SAMPLES", "Picture", "Sample", "SampleResponse", "SampleTurn", "choose", "read_samples"]
+__all__ = [
+    "MAX_SAMPLES",
+    "Picture",
+    "Sample",
+    "SampleResponse",
+    "SampleTurn",
+    "choose",
+    "plain_samples",
+    "read_samples",
+]
 
 MAX_SAMPLES = 200
 _SIDE = 200  # longest side of a small picture, in pixels
@@ -29,12 +38,13 @@ class Picture:
     """An image, or a frame of a video, as a small JPEG.
 
     Attributes:
-        data: base64 of the JPEG; None where the page has no room left for it.
+        data: base64 of the JPEG; None where there is none.
         width: of the JPEG, in pixels.
         height: of the JPEG, in pixels.
         told: the size the model sees, its span's tokens, a frame's place and time, and whether the shard holds resized
             pixels.
         resized: whether it does.
+        gone: why there is no JPEG.
     """
 
     data: str | None
@@ -42,6 +52,7 @@ class Picture:
     height: int
     told: str
     resized: bool
+    gone: str = ""
 
 
 SamplePart = str | Picture
@@ -58,24 +69,25 @@ class SampleTurn:
 
 @dataclass(frozen=True, kw_only=True)
 class SampleResponse:
-    """One answer; `tokens` is what is left of `whole_tokens` after truncation."""
+    """One answer; `tokens` is what is left of `whole_tokens` after truncation, None where nobody has counted them."""
 
     parts: tuple[SamplePart, ...]
     rank: int
     score: float | None
-    tokens: int
-    whole_tokens: int
+    tokens: int | None
+    whole_tokens: int | None
+    num_chars: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One kept Comparison."""
+    """One Comparison; `split` is empty where it is none of prepared data, and `prompt_tokens` None."""
 
     id: str
     source: str
     split: str
     repeats: int
-    prompt_tokens: int
+    prompt_tokens: int | None
     turns: tuple[SampleTurn, ...]
     responses: tuple[SampleResponse, ...]
 
@@ -99,16 +111,26 @@ def read_samples(data: PreparedData, indices: Sequence[int]) -> list[Sample]:
     Raises:
         CorruptData: a shard is not the one that was written.
     """
-    texts = _TEXT_CHARS // max(1, 6 * len(indices))
-    reader = _SampleReader(max_chars=min(max(texts, _LEAST_CHARS), _MOST_CHARS))
+    reader = _SampleReader(len(indices))
     return [reader.sample(data, index) for index in indices]
+
+
+def plain_samples(rows: Sequence[tuple[Comparison, Sequence[Sequence[bytes] | str]]]) -> list[Sample]:
+    """Comparisons that were not prepared, bounded as those of `read_samples`.
+
+    Args:
+        rows: each with the files of its media, frames of a video one after the other; or why there are none.
+    """
+    reader = _SampleReader(len(rows))
+    return [reader.plain(comparison, media) for comparison, media in rows]
 
 
 class _SampleReader:
     """Reads samples and knows how much room the page has left."""
 
-    def __init__(self, *, max_chars: int) -> None:
-        self._max_chars = max_chars
+    def __init__(self, num_samples: int) -> None:
+        texts = _TEXT_CHARS // max(1, 6 * num_samples)
+        self._max_chars = min(max(texts, _LEAST_CHARS), _MOST_CHARS)
         self._bytes_left = _PICTURE_BYTES
 
     def sample(self, data: PreparedData, index: int) -> Sample:
@@ -123,6 +145,7 @@ class _SampleReader:
                 score=response.score,
                 tokens=len(ids),
                 whole_tokens=len(whole_ids),
+                num_chars=len(response.text),
             )
             for response, ids, whole_ids in zip(
                 comparison.responses, encoded.response_ids, whole.response_ids, strict=True
@@ -141,6 +164,40 @@ class _SampleReader:
             responses=tuple(responses),
         )
 
+    def plain(self, comparison: Comparison, media: Sequence[Sequence[bytes] | str]) -> Sample:
+        pictures = {slot: self._plain_pictures(files) for slot, files in enumerate(media)}
+        return Sample(
+            id=self._short(comparison.id),
+            source=comparison.source,
+            split="",
+            repeats=0,
+            prompt_tokens=None,
+            turns=tuple(
+                SampleTurn(role=turn.role, parts=self._parts(turn.parts, pictures), dropped=False)
+                for turn in comparison.prompt
+            ),
+            responses=tuple(
+                SampleResponse(
+                    parts=self._parts(response.parts, pictures),
+                    rank=response.rank,
+                    score=response.score,
+                    tokens=None,
+                    whole_tokens=None,
+                    num_chars=len(response.text),
+                )
+                for response in comparison.responses
+            ),
+        )
+
+    def _plain_pictures(self, files: Sequence[bytes] | str) -> tuple[Picture, ...]:
+        if isinstance(files, str):
+            told = self._short(files)
+            return (Picture(data=None, width=0, height=0, told=told, resized=False, gone="it can't be read"),)
+        return tuple(
+            self._small(data, "{width} x {height}" if len(files) == 1 else f"frame {place} of {len(files)}")
+            for place, data in enumerate(files, 1)
+        )
+
     def _pictures(self, comparison: Comparison, encoded: EncodedComparison) -> dict[int, tuple[Picture, ...]]:
         """Those of each media index that is used; `encoded` has the spans of all slots, cut or not."""
         slots = comparison.image_slots()
@@ -157,10 +214,15 @@ class _SampleReader:
         )
 
     def _picture(self, image: EncodedImage, what: str) -> Picture:
-        small = decode_rgb(image.data)
-        caption = f"{small.width} x {small.height} stored, {image.width} x {image.height} seen: {what}"
+        caption = f"{{width}} x {{height}} stored, {image.width} x {image.height} seen: {what}"
         if image.resized:
             caption += "; the shard holds the resized pixels, the original was larger than media.keep_original_bytes"
+        return self._small(image.data, caption, resized=image.resized)
+
+    def _small(self, data: bytes, caption: str, *, resized: bool = False) -> Picture:
+        """A picture as a small JPEG; `caption` may say ``{width}`` and ``{height}`` of the file."""
+        small = decode_rgb(data)
+        told = caption.format(width=small.width, height=small.height)
         small.thumbnail((_SIDE, _SIDE), PIL.Image.Resampling.BICUBIC, reducing_gap=2.0)
         buffer = io.BytesIO()
         small.save(buffer, "JPEG", quality=_QUALITY)
@@ -168,7 +230,8 @@ class _SampleReader:
         fits = len(jpeg) <= self._bytes_left
         self._bytes_left -= len(jpeg) if fits else 0
         text = base64.b64encode(jpeg).decode() if fits else None
-        return Picture(data=text, width=small.width, height=small.height, told=caption, resized=image.resized)
+        gone = "" if fits else "the page has no room for more"
+        return Picture(data=text, width=small.width, height=small.height, told=told, resized=resized, gone=gone)
 
     def _parts(self, parts: Sequence[Part], pictures: dict[int, tuple[Picture, ...]]) -> tuple[SamplePart, ...]:
         found: list[SamplePart] = []

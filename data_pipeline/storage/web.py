@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # httpx2 loads in 0.2 s, and most recipes allow no host
 
     import httpx2
 
-__all__ = ["fetch"]
+__all__ = ["fetch", "trusted"]
 
 _ATTEMPTS = 3
 _FIRST_PAUSE_S = 0.5
@@ -96,7 +96,7 @@ async def _follow(url: str, allowed_hosts: Collection[str], max_bytes: int) -> b
     here = _address(url, url)
     try:
         # No timeouts of the client's own: `_within` bounds everything at once.
-        client = httpx2.AsyncClient(headers=_HEADERS, timeout=None, verify=_trusted())
+        client = httpx2.AsyncClient(headers=_HEADERS, timeout=None, verify=trusted())
     except (ImportError, ValueError) as error:  # of a proxy that the environment names
         raise RunError(f"cannot fetch from the web: {error}; correct or unset ALL_PROXY and its like") from error
     async with client:
@@ -113,7 +113,7 @@ async def _follow(url: str, allowed_hosts: Collection[str], max_bytes: int) -> b
 
 
 @lru_cache(maxsize=1)
-def _trusted() -> "ssl.SSLContext":
+def trusted() -> "ssl.SSLContext":
     """The certificates of this machine, read once (0.1 s)."""
     import httpx2
 

@@ -3,6 +3,8 @@
 evaluate          the command: prepare -> score the split, its probes and the suites -> publish
 prepare           model verified, data opened
 probes            the split again with every picture, answer or prompt changed
+judge             a language model behind an address gives the rewards of a split and of suites
+judging           asks it about each item once, many at a time, and keeps each answer
 publish           report, MLflow, terminal
 suites            published benchmarks: rewards of all their rows, by a model or given, and what they are worth
 publish_suites    suites.json, suites.md, the page, MLflow, terminal

@@ -4,6 +4,7 @@
     here      score the split by `scoring_actors` -> scored.parquet -> numbers (`rm_core.evaluation`)
     probes    the split again with changes -> what the score may rest on
     suites    published benchmarks: rewards of all rows -> their own numbers; `publish_suites` shows them
+    judge     gives the rewards in place of the model, where the recipe names one
     publish   report, MLflow, terminal
 
 Numbers go to the MLflow run of the model's training where the tracking store has it.
@@ -21,15 +22,17 @@ from data_pipeline.errors import BaserewardError, RunError
 from data_pipeline.filtering.groups import group_names
 from data_pipeline.inspection.samples import read_samples
 from data_pipeline.storage import join
+from jobs.evaluate.judge import judge_split
 from jobs.evaluate.prepare import Evaluation, prepare
 from jobs.evaluate.probes import probe_split
 from jobs.evaluate.publish import SplitResult, publish
 from jobs.evaluate.publish_suites import publish_suites
 from jobs.evaluate.scoring_actors import ScoringJob, ScoringPool, collect
-from jobs.evaluate.suites import measure_suites, open_suites
-from jobs.pages.failure_views import NUM_FAILURES
-from jobs.pages.suite_report import suite_view
-from jobs.recipe.schema import Recipe
+from jobs.evaluate.suites import SuiteResult, measure_suites, open_suites
+from jobs.pages.failure_views import NUM_FAILURES, SUITE_BYTES, failure_views
+from jobs.pages.judge_view import judge_facts
+from jobs.pages.suite_report import SuiteView, suite_view
+from jobs.recipe.schema import EvaluateConfig, Recipe
 from jobs.runtime.leases import writes
 from rm_core.evaluation.diagnostics.diagnose import diagnose
 from rm_core.evaluation.failures import worst_failures
@@ -58,7 +61,7 @@ def run(
 
     Raises:
         UserError: data or model are not there.
-        RunError: the split is empty, a reward is not finite, or a scoring process died.
+        RunError: the split is empty, a reward is not finite, a scoring process died, or the judge gives no answer.
     """
     evaluation = prepare(recipe)
     config = evaluation.config
@@ -71,28 +74,42 @@ def run(
         attention=config.attention,
         data=None if evaluation.data is None else config.data,
     )
-    found, reports = None, []
+    found, results = None, []
     try:
         with ScoringPool(job, recipe.cluster, opened, placed) as pool:
             found = None if evaluation.data is None else _evaluate_split(evaluation, evaluation.data, pool)
-            reports = measure_suites(recipe, config, suites, pool) if suites else []
+            results = measure_suites(recipe, config, suites, pool) if suites else []
     except BaserewardError:
         if evaluation.data is not None and found is not None:
             publish(evaluation, evaluation.data, found)  # a suite failed, the split did not
         raise
-    views = [suite_view(one, recipe.name) for one in reports]
+    views = [_suite_view(one, config.judge.model or recipe.name) for one in results]
     if evaluation.data is not None and found is not None:
         publish(evaluation, evaluation.data, found, views)
     if suites:
-        publish_suites(evaluation, suites, reports, views)
+        publish_suites(evaluation, suites, results, views)
     return None if found is None else found.report
+
+
+def _suite_view(result: SuiteResult, model: str) -> SuiteView:
+    failures = failure_views(result.failures, result.samples, SUITE_BYTES)
+    return suite_view(result.report, model, failures, {} if result.judged is None else judge_facts(result.judged))
 
 
 def _evaluate_split(evaluation: Evaluation, data: PreparedData, pool: ScoringPool) -> SplitResult:
     config = evaluation.config
     whole = data.split_indices(config.split or "")
     rows = whole[: config.limit]
-    scored = _score_split(evaluation, data, pool, whole, rows)
+    if len(rows) == 0:
+        splits = sorted(set(data.rows["split"].to_pylist()))
+        raise RunError(f"split {config.split!r} of {config.data} holds no Comparison; it has {', '.join(splits)}")
+    judged = None
+    if evaluation.is_judged:
+        scored, judged = judge_split(evaluation, data, rows.tolist())
+    else:
+        scored = _score_split(config, pool, rows)
+    groups = group_names(data, whole)[: len(rows)]
+    scored = [replace(one, group=group) for one, group in zip(scored, groups, strict=True)]
     write_scored(join(config.output, SCORED_FILE), scored, evaluation.origin())
     report = evaluate(
         scored, confidence=config.confidence, bootstrap_samples=config.bootstrap_samples, seed=config.seed
@@ -105,18 +122,11 @@ def _evaluate_split(evaluation: Evaluation, data: PreparedData, pool: ScoringPoo
         diagnostics=diagnose(scored, probed, resampling),
         failures=failures,
         samples=read_samples(data, [int(rows[one.place]) for one in failures]),
+        judged=judged,
     )
 
 
-def _score_split(
-    evaluation: Evaluation, data: PreparedData, pool: ScoringPool, whole: Indices, rows: Indices
-) -> list[ScoredComparison]:
-    """Every Comparison of the split, each scored once, in the order of the data and with its group."""
-    config = evaluation.config
-    if len(rows) == 0:
-        splits = sorted(set(data.rows["split"].to_pylist()))
-        raise RunError(f"split {config.split!r} of {config.data} holds no Comparison; it has {', '.join(splits)}")
-    groups = group_names(data, whole)[: len(rows)]
+def _score_split(config: EvaluateConfig, pool: ScoringPool, rows: Indices) -> list[ScoredComparison]:
+    """Every Comparison of the split, each scored once, in the order of the data."""
     chunks = [chunk.tolist() for chunk in np.array_split(rows, -(-len(rows) // _CHUNK))]
-    scored = collect("evaluate Comparisons", len(rows), pool.rows(chunks, blank_images=config.blank_images))
-    return [replace(one, group=group) for one, group in zip(scored, groups, strict=True)]
+    return collect("evaluate Comparisons", len(rows), pool.rows(chunks, blank_images=config.blank_images))

@@ -10,9 +10,11 @@ from data_pipeline.encoding.tokenizer import tokenizer_fingerprint
 from data_pipeline.errors import RecipeError
 from data_pipeline.storage import absolute, remove_drafts
 from jobs.preprocess.manifests import manifest_of
+from jobs.recipe.judge import check_judge
 from jobs.recipe.schema import EvaluateConfig, Recipe, with_absolute_paths
 from jobs.runtime.terminal import say
 from jobs.tracking.address import check_tracking
+from rm_core.evaluation.judge.config import key_of
 from rm_core.model_folder.folder import marker_sha256, verify_folder
 from rm_core.model_folder.reading import check_data, reading_to_use
 from rm_core.model_folder.remote import local_model
@@ -31,11 +33,16 @@ class Evaluation:
     data: PreparedData | None
     """None where no split is scored."""
     lineage: Mapping[str, Any]
-    """What the model says of its origin; empty for rewards that are given."""
+    """What the model says of its origin; empty where rewards are given, or a judge gives them."""
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether a judge gives the rewards; there is no model then."""
+        return self.config.judge.url is not None
 
     def origin(self) -> ScoredOrigin | None:
         """What its rewards are of, for an ensemble that looks for them; None where only some of the split is scored."""
-        if self.config.limit is not None or self.data is None or self.config.split is None:
+        if self.config.limit is not None or self.data is None or self.config.split is None or self.is_judged:
             return None
         model = marker_sha256(local_model(self.config.model))
         fingerprint = self.data.manifest.fingerprint
@@ -46,7 +53,7 @@ def prepare(recipe: Recipe) -> Evaluation:
     """Check what `recipe.evaluate` names; of rewards that are given nothing but their address.
 
     Raises:
-        RecipeError: neither a split nor a suite is named.
+        RecipeError: neither a split nor a suite is named, or a judge can't be asked.
         UserError: data or model are not there, the tracking store or the experiment, or the model reads other tokens
             than the data have.
         RunError: the store doesn't answer.
@@ -54,17 +61,20 @@ def prepare(recipe: Recipe) -> Evaluation:
     config = with_absolute_paths(recipe.evaluate, "model", "data", "output")
     if not config.suites and (config.split is None or config.rewards is not None):
         raise RecipeError("nothing is evaluated: name a split (evaluate.split=heldout) or evaluate.suites=[...]")
+    check_judge(config)
     check_tracking(recipe.tracking)
+    key_of(config.judge)
     if config.rewards is not None:
         given = replace(config, rewards=absolute(config.rewards), split=None)
         return Evaluation(recipe=recipe, config=given, data=None, lineage={})
-    copy = local_model(config.model)
-    lineage = verify_folder(copy)
+    copy = None if config.judge.url is not None else local_model(config.model)
+    lineage = {} if copy is None else verify_folder(copy)
     data = None
     if config.split is not None:
         config = replace(config, data=manifest_of(recipe, config.data))
         data = PreparedData.open(config.data)
-        check_data(copy, f"evaluate.model={recipe.evaluate.model!r}", data, config.split, report=say)
+        if copy is not None:
+            check_data(copy, f"evaluate.model={recipe.evaluate.model!r}", data, config.split, report=say)
     remove_drafts(config.output)
     return Evaluation(recipe=recipe, config=config, data=data, lineage=lineage)
 

@@ -1,8 +1,9 @@
 """Publish an evaluation: a report in its folder, numbers and charts in MLflow, headlines in the terminal."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.inspection.samples import Sample
@@ -13,6 +14,7 @@ from jobs.pages.diagnostics_views import warnings_of
 from jobs.pages.evaluation_report import write_report
 from jobs.pages.failure_views import failure_views
 from jobs.pages.formats import ends, signed, signed_ends
+from jobs.pages.judge_view import judge_cover, judge_view
 from jobs.pages.plots.run import bars_png
 from jobs.pages.suite_report import SuiteView
 from jobs.recipe.schema import Recipe
@@ -20,12 +22,15 @@ from jobs.runtime.terminal import say, table
 from jobs.tracking.tracker import Tracker
 from rm_core.evaluation.diagnostics.diagnose import Diagnostics
 from rm_core.evaluation.failures import Failure
+from rm_core.evaluation.judge.kept import JudgeCounts
 from rm_core.evaluation.results import EvaluationReport, Group
 from rm_core.scoring.scored_file import SCORED_FILE
 
-__all__ = ["SplitResult", "facts_of", "publish", "tracked"]
+__all__ = ["SplitResult", "facts_of", "judge_tag", "publish", "tracked"]
 
 ACCURACY_PLOT = "plots/accuracy.png"
+JUDGE_TAG = "judge"
+"""Of a run: who gave its rewards, where it was no model."""
 _WHOLE = "whole"
 
 
@@ -39,6 +44,8 @@ class SplitResult:
     """The worst ones."""
     samples: Sequence[Sample]
     """Texts and pictures of each of them."""
+    judged: JudgeCounts | None = None
+    """What asking the judge came to, where one gave the rewards."""
 
 
 def publish(evaluation: Evaluation, data: PreparedData, result: SplitResult, suites: Sequence[SuiteView] = ()) -> None:
@@ -47,18 +54,21 @@ def publish(evaluation: Evaluation, data: PreparedData, result: SplitResult, sui
     Args:
         suites: published benchmarks that were measured too, for the page.
     """
+    judged = None if result.judged is None else judge_view(evaluation.config.judge, result.judged)
     write_report(
         evaluation.config.output,
         result.report,
         title=f"Evaluation of {evaluation.recipe.name}",
-        facts=facts_of(evaluation),
+        facts=facts_of(evaluation) | dict({} if judged is None else judged.facts),
         diagnostics=result.diagnostics,
         failures=failure_views(result.failures, result.samples),
         suites=suites,
+        judged=judged,
     )
     with tracked(evaluation) as tracker:
         log(tracker, evaluation, data, result)
-    show(evaluation.recipe, result.report, warnings_of(result.diagnostics))
+    warnings = [*warnings_of(result.diagnostics), *([] if judged is None else judged.warnings)]
+    show(evaluation.recipe, result.report, warnings, {} if judged is None else judged.facts)
 
 
 def facts_of(evaluation: Evaluation) -> dict[str, str]:
@@ -67,6 +77,8 @@ def facts_of(evaluation: Evaluation) -> dict[str, str]:
     if config.rewards is not None:
         return {"rewards": config.rewards}
     facts = {"model": config.model, "recipe of the model": str(evaluation.lineage.get("recipe", "unknown"))}
+    if evaluation.is_judged:
+        facts = {"rewards": judge_cover(config.judge)}
     if evaluation.data is not None:
         facts["data"] = f"{config.data}, split {config.split}"
         facts["data fingerprint"] = evaluation.data.manifest.fingerprint
@@ -78,7 +90,7 @@ def tracked(evaluation: Evaluation) -> Iterator[Tracker]:
     """The model's training run, or a run of this evaluation's own, which ends with the block."""
     recipe, config = evaluation.recipe, evaluation.config
     of_training = parent_of(config.model)
-    own_run = config.rewards is not None or not exists(join(of_training, "job_state.json"))
+    own_run = config.rewards is not None or evaluation.is_judged or not exists(join(of_training, "job_state.json"))
     run_dir = config.output if own_run else of_training
     tracker = Tracker(
         recipe.tracking, run_dir=run_dir, run_name=recipe.name, adds=not own_run, patience_s=recipe.tracking.patience_s
@@ -120,8 +132,15 @@ def log(tracker: Tracker, evaluation: Evaluation, data: PreparedData, result: Sp
         context="evaluation",
     )
     heading = f"Split {config.split} of {recipe.evaluate.data}"
-    tracker.describe(f"{results_table(report)}\n\nMeasured on the {measured_on}.", heading)
-    tracker.set_tags({f"{name}.measured_on": measured_on})
+    by = judge_cover(config.judge)
+    given_by = f"{markdown(by, limit=400)}\n\n" if by else ""
+    tracker.describe(f"{given_by}{results_table(report)}\n\nMeasured on the {measured_on}.", heading)
+    tracker.set_tags({f"{name}.measured_on": measured_on, **judge_tag(tracker, by)})
+
+
+def judge_tag(tracker: Tracker, by: str) -> dict[str, str]:
+    """The tag that says who gave the rewards; empty where the run's earlier ones were a judge's, and these are not."""
+    return {JUDGE_TAG: by} if by or tracker.tag(JUDGE_TAG) else {}
 
 
 def _measured_on(evaluation: Evaluation, data: PreparedData, report: EvaluationReport) -> str:
@@ -160,8 +179,13 @@ def results_table(report: EvaluationReport) -> str:
     return "\n".join(lines)
 
 
-def show(recipe: Recipe, report: EvaluationReport, warnings: Sequence[str] = ()) -> None:
-    """The headline numbers for the terminal, and the shortcuts that explain them."""
+def show(
+    recipe: Recipe,
+    report: EvaluationReport,
+    warnings: Sequence[str] = (),
+    judged: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """The headline numbers for the terminal, the shortcuts that explain them, and what asking a judge came to."""
     overall, over = report.overall.accuracy, report.overall.over_length
     rows = [
         ("Comparisons", f"{report.num_comparisons:,} in {report.num_groups:,} groups"),
@@ -173,5 +197,6 @@ def show(recipe: Recipe, report: EvaluationReport, warnings: Sequence[str] = ())
         rows.append(("image part", f"{report.blank_images.real.value:.3f}"))
         rows.append(("image part, images blanked", f"{report.blank_images.blank.value:.3f}"))
     rows += [("WARNING", warning) for warning in warnings]
+    rows += judged.items()
     rows.append(("report", join(recipe.evaluate.output, "report.html")))
     table(f"Evaluation of {recipe.name}, split {recipe.evaluate.split}", rows)

@@ -7,17 +7,21 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
+from data_pipeline.shown import markdown
 from data_pipeline.storage import join, name_of, sha256_of, write_atomic
 from jobs.evaluate.prepare import Evaluation
-from jobs.evaluate.publish import facts_of, tracked
-from jobs.evaluate.suites import SUITES_FOLDER
+from jobs.evaluate.publish import facts_of, judge_tag, tracked
+from jobs.evaluate.suites import SUITES_FOLDER, SuiteResult
 from jobs.pages.formats import ends
+from jobs.pages.judge_view import judge_cover, judge_facts
 from jobs.pages.suite_report import SuiteView, render_suites, suites_markdown
 from jobs.registry.registry import ModelRegistry
-from jobs.runtime.terminal import columns, say
+from jobs.runtime.terminal import columns, say, table
 from jobs.tracking.run_writer import SUITE_TAG
+from rm_core.evaluation.judge.kept import JudgeCounts
 from rm_core.evaluation.suites.files import SuiteData
 from rm_core.evaluation.suites.report import SuiteReport
 from rm_core.scoring.scored_file import SCORED_FILE
@@ -29,35 +33,41 @@ SUITES_HEADING = "Published benchmarks"
 
 
 def publish_suites(
-    evaluation: Evaluation, suites: Sequence[SuiteData], reports: Sequence[SuiteReport], views: Sequence[SuiteView]
+    evaluation: Evaluation, suites: Sequence[SuiteData], results: Sequence[SuiteResult], views: Sequence[SuiteView]
 ) -> None:
     """Write, log and show what was measured.
 
     Args:
         suites: where each was read.
-        views: the reports as texts.
+        views: the results as texts.
     """
     recipe, output = evaluation.recipe, evaluation.config.output
-    title, facts = f"Benchmarks of {recipe.name}", facts_of(evaluation)
+    title, facts, given_by = f"Benchmarks of {recipe.name}", facts_of(evaluation), judge_cover(evaluation.config.judge)
+    reports = [one.report for one in results]
     document = {
         "title": title,
         "facts": facts,
-        "suites": [document_of(*one) for one in zip(suites, reports, strict=True)],
+        "suites": [document_of(data, one.report, one.judged) for data, one in zip(suites, results, strict=True)],
     }
-    write_atomic(join(output, "suites.md"), suites_markdown(views, title).encode())
+    write_atomic(join(output, "suites.md"), suites_markdown(views, title, given_by).encode())
     pages = [] if evaluation.data is not None else ["suites.html"]
     for page in pages:
-        write_atomic(join(output, page), render_suites(views, title=title, facts=facts).encode())
+        html = render_suites(views, title=title, facts=facts, given_by=given_by)
+        write_atomic(join(output, page), html.encode())
     write_atomic(join(output, SUITES_FILE), (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
     _track(evaluation, reports, [SUITES_FILE, "suites.md", *pages])
+    for one in results:
+        if one.judged is not None:
+            table(f"The judge of {one.report.title}", list(judge_facts(one.judged).items()))
     show_suites(reports)
     say(f"wrote {join(recipe.evaluate.output, 'suites.md')}")
 
 
-def document_of(data: SuiteData, report: SuiteReport) -> dict[str, Any]:
-    """A suite's part of ``suites.json``."""
+def document_of(data: SuiteData, report: SuiteReport, judged: JudgeCounts | None = None) -> dict[str, Any]:
+    """A suite's part of ``suites.json``; `judged`: what asking a judge came to, where one gave the rewards."""
     files = [{"name": name_of(url), "sha256": sha256_of(url)} for url in data.files]
-    return {"folder": data.folder, "files": files, **report.to_json()}
+    asked = {} if judged is None else {"judge": asdict(judged)}
+    return {"folder": data.folder, "files": files, **report.to_json(), **asked}
 
 
 def _track(evaluation: Evaluation, reports: Sequence[SuiteReport], files: Sequence[str]) -> None:
@@ -71,8 +81,10 @@ def _track(evaluation: Evaluation, reports: Sequence[SuiteReport], files: Sequen
         for name in files:
             tracker.log_file(join(output, name), "evaluation")
         tags = {f"{SUITE_TAG}{one.suite}": in_a_line(one) for one in reports}
-        tracker.set_tags(tags)
-        tracker.describe(short_table(reports), SUITES_HEADING)
+        by = judge_cover(evaluation.config.judge)
+        tracker.set_tags({**tags, **judge_tag(tracker, by)})
+        given_by = f"{markdown(by, limit=400)}\n\n" if by else ""
+        tracker.describe(f"{given_by}{short_table(reports)}", SUITES_HEADING)
         ModelRegistry(evaluation.recipe.tracking.uri).tag_versions_of(tracker.run_id, tags)
 
 

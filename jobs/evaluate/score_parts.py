@@ -13,6 +13,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from data_pipeline import storage
@@ -33,20 +34,28 @@ class Tally:
     Attributes:
         not_scored: lines without rewards, by reason.
         unread: records that have a field that was not read, by the field.
+        repeated: tries without an answer, by kind, where somebody is asked.
     """
 
     lines: int = 0
     not_scored: dict[str, int] = field(default_factory=dict)
     unread: dict[str, int] = field(default_factory=dict)
+    repeated: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, parts: Sequence["Tally"]) -> "Tally":
         """The sum."""
         reasons: Counter[str] = Counter()
+        repeated: Counter[str] = Counter()
         for part in parts:
             reasons.update(part.not_scored)
-        unread = UnreadFields.merged(part.unread for part in parts)
-        return cls(lines=sum(part.lines for part in parts), not_scored=dict(sorted(reasons.items())), unread=unread)
+            repeated.update(part.repeated)
+        return cls(
+            lines=sum(part.lines for part in parts),
+            not_scored=dict(sorted(reasons.items())),
+            unread=UnreadFields.merged(part.unread for part in parts),
+            repeated=dict(sorted(repeated.items())),
+        )
 
 
 @dataclass
@@ -80,8 +89,16 @@ class PartsFolder:
         self._job = hashlib.sha256(json.dumps(job, sort_keys=True).encode()).hexdigest()
         self._again = frozenset(again)
 
-    def finished(self) -> Tally | None:
-        """The counts of the output, if it is there and is that of this job; else None."""
+    def finished(self, at_least: int = 0) -> Tally | None:
+        """The counts of the output, if it is there, is that of this job, and has so many lines; else None."""
+        tally = self._proven()
+        if tally is None or tally.lines < at_least:
+            return None
+        self._delete()
+        return tally
+
+    def _proven(self) -> Tally | None:
+        """The counts of the output of this job, compared with its hash."""
         if not storage.exists(self._marker) or not storage.exists(self._output):
             return None
         try:
@@ -93,10 +110,7 @@ class PartsFolder:
         if storage.sha256_of(self._output) != marker["sha256"]:
             return None
         tally = Tally(**marker["tally"])
-        if not self._again.isdisjoint(tally.not_scored):
-            return None
-        self._delete()
-        return tally
+        return tally if self._again.isdisjoint(tally.not_scored) else None
 
     def open(self) -> set[int]:
         """Make the folder this job's; the first row of each part that is done."""
@@ -109,14 +123,28 @@ class PartsFolder:
         kept = [part for part in parts if not self._again or self._again.isdisjoint(_checked(part)[0].not_scored)]
         return {int(storage.name_of(part).removesuffix(".part")) for part in kept}
 
-    def write(self, part: Part, unread: Mapping[str, int]) -> None:
+    def write(self, part: Part, unread: Mapping[str, int], repeated: Mapping[str, int] = MappingProxyType({})) -> None:
         """Keep a part of which every line is there."""
         if len(part.texts) != part.rows.count:
             raise RunError(f"rows {part.rows.start} on: {len(part.texts)} lines for {part.rows.count} rows")
         body = "".join(part.texts).encode()
-        tally = Tally(lines=len(part.texts), not_scored=dict(part.reasons), unread=dict(unread))
+        tally = Tally(
+            lines=len(part.texts), not_scored=dict(part.reasons), unread=dict(unread), repeated=dict(repeated)
+        )
         header = {**asdict(tally), "sha256": hashlib.sha256(body).hexdigest()}
         storage.write_atomic(self._url(part.rows), storage.to_checked_json(header, indent=None) + body)
+
+    def unpack(self) -> set[int]:
+        """Make parts of one line each of an output that has fewer lines than the job has now; the rows of these."""
+        tally = self._proven()
+        if tally is None:
+            return set()
+        texts = storage.read_bytes(self._output).decode().split("\n")[:-1]
+        for place, text in enumerate(texts):
+            part = Part(RowRange(place, 1))
+            part.add(f"{text}\n", json.loads(text).get("error"))
+            self.write(part, tally.unread if place == 0 else {}, tally.repeated if place == 0 else {})
+        return set(range(len(texts)))
 
     def publish(self, parts: Sequence[RowRange]) -> Tally:
         """Put all parts together as the output, whole or not at all, and give their counts.

@@ -3,45 +3,66 @@
     evaluate.suites --open_suites--> SuiteData, counts checked, before anything is scored
       -> suites/NAME.jsonl   a line a row, scored as `score` does: in chunks, by parts that a killed run goes on from
      NAME.PROBE.jsonl    the same with a change (``evaluate.diagnostics``)
-  -> SuiteReport         by `rm_core.evaluation.suites`
+  -> SuiteResult         its report by `rm_core.evaluation.suites`, and the worst failures with their pictures
+
+A judge (`evaluate.judge`) gives the lines in place of a model: `judge`.
 
 Every row is scored once, whatever the number of workers: chunks are cut by the rows, not by who takes them. The lines
 are also what ``evaluate.rewards`` reads.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from data_pipeline import storage
 from data_pipeline.encoding.encoder import Encoder
 from data_pipeline.encoding.tokenizer import load_tokenizer
 from data_pipeline.errors import RecipeError, RunError
+from data_pipeline.inspection.samples import Sample
 from data_pipeline.sources.readers.files import RowRange
+from jobs.evaluate.judge import judge_suite
 from jobs.evaluate.prepare import reading_as
 from jobs.evaluate.score import CHUNK_LINES, LINES_A_PART, chunks_of, score_parts
 from jobs.evaluate.score_parts import PartsFolder
 from jobs.evaluate.scoring_actors import ScoringPool
+from jobs.pages.failure_views import NUM_FAILURES
 from jobs.recipe.schema import EvaluateConfig, Recipe
 from jobs.recipe.suites import open_named
 from jobs.runtime.terminal import progress, say
 from rm_core.evaluation.diagnostics.names import PICTURE_PROBES
 from rm_core.evaluation.diagnostics.probes import Probed
 from rm_core.evaluation.diagnostics.rows import read_probed
+from rm_core.evaluation.failures import Failure, worst_failures
 from rm_core.evaluation.intervals import Resampling
+from rm_core.evaluation.judge.kept import JudgeCounts
 from rm_core.evaluation.suites.files import SuiteData
 from rm_core.evaluation.suites.given import GivenRewards, read_given
 from rm_core.evaluation.suites.lines import SuiteReader
 from rm_core.evaluation.suites.report import SuiteReport, measure, scored_of
+from rm_core.evaluation.suites.samples import suite_samples
 from rm_core.model_folder.folder import marker_sha256
 from rm_core.model_folder.remote import local_model
 from rm_core.scoring.scored_file import SCORED_FILE, write_scored
 
-__all__ = ["SUITES_FOLDER", "finite_rows", "measure_suites", "open_suites", "score_suites"]
+__all__ = ["SUITES_FOLDER", "SuiteResult", "finite_rows", "measure_suites", "open_suites", "score_suites"]
 
 SUITES_FOLDER = "suites"
 """Below ``evaluate.output``."""
 _FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuiteResult:
+    """What is known of a suite."""
+
+    report: SuiteReport
+    failures: Sequence[Failure]
+    """The worst ones."""
+    samples: Sequence[Sample]
+    """Texts and pictures of each of them."""
+    judged: JudgeCounts | None
+    """What asking the judge came to, where one gave the rewards."""
 
 
 def open_suites(config: EvaluateConfig, elsewhere: Sequence[str] = ()) -> list[SuiteData]:
@@ -66,20 +87,24 @@ def open_suites(config: EvaluateConfig, elsewhere: Sequence[str] = ()) -> list[S
 
 def measure_suites(
     recipe: Recipe, config: EvaluateConfig, suites: Sequence[SuiteData], pool: ScoringPool
-) -> list[SuiteReport]:
+) -> list[SuiteResult]:
     """Rewards of all rows, and what they are worth; keeps the rewards of each suite beside the report.
 
     Args:
         config: the recipe's, with absolute paths.
-        pool: the model, not asked for rewards that are given or scored already.
+        pool: the model, not asked for rewards that are given, judged or scored already.
 
     Raises:
         UserError: a picture is not there, or given rewards are not those of the rows.
-        RunError: a reward is not finite, or a scoring process died; what is done is kept.
+        RunError: a reward is not finite, a scoring process died, or the judge gives no answer; what is done is kept.
     """
+    judged: dict[str, JudgeCounts] = {}
     probed: dict[str, dict[str, list[Probed]]] = {data.suite.name: {} for data in suites}
     if config.rewards is not None:
         given = read_given(config.rewards, suites)
+    elif config.judge.url is not None:
+        judged = {data.suite.name: judge_suite(recipe, config, data, _url(config, data, None)) for data in suites}
+        given = {data.suite.name: read_given(_url(config, data, None), [data])[data.suite.name] for data in suites}
     else:
         urls = score_suites(recipe, config, suites, pool)
         given = {data.suite.name: finite_rows(read_given(urls[data.suite.name, None], [data]), data) for data in suites}
@@ -88,12 +113,22 @@ def measure_suites(
                 found = read_probed(urls[data.suite.name, probe], probe, len(data.items))
                 probed[data.suite.name][probe] = found
     resampling = Resampling(confidence=config.confidence, samples=config.bootstrap_samples, seed=config.seed)
-    reports = []
+    results = []
     for data in suites:
-        rows = given[data.suite.name]
-        write_scored(storage.join(config.output, SUITES_FOLDER, data.suite.name, SCORED_FILE), scored_of(data, rows))
-        reports.append(measure(data, rows, resampling, probed[data.suite.name]))
-    return reports
+        name = data.suite.name
+        scored = scored_of(data, given[name])
+        write_scored(storage.join(config.output, SUITES_FOLDER, name, SCORED_FILE), scored)
+        with_rewards = [place for place, one in enumerate(given[name]) if one.rewards is not None]
+        failures = worst_failures(scored, NUM_FAILURES)
+        places = [with_rewards[one.place] for one in failures]
+        result = SuiteResult(
+            report=measure(data, given[name], resampling, probed[name]),
+            failures=failures,
+            samples=suite_samples(data, recipe.preprocess.media, places),
+            judged=judged.get(name),
+        )
+        results.append(result)
+    return results
 
 
 def _probes(config: EvaluateConfig, data: SuiteData) -> list[str]:

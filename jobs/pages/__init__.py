@@ -7,6 +7,7 @@
 data_page          prepared data                  -> data.html       (data_*, sample_views)
 evaluation_report  an EvaluationReport            -> report.html, report.json
 suite_report       published benchmarks           -> a section of report.html, or suites.html; suites.md
+judge_view         a judge that gave rewards     -> the cover and the facts of these
 paper_table        the tables of the paper, with their slips, for suites and sweeps
 compare_page       two models                     -> compare.html
 ensemble_report    a fitted ensemble, judged      -> ensemble.html, ensemble.png

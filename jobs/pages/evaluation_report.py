@@ -9,6 +9,7 @@ from jobs.pages.diagnostics_views import diagnostics_view, warnings_of
 from jobs.pages.environment import render
 from jobs.pages.failure_views import FailureView
 from jobs.pages.formats import Card, Row, interval, number, percent, signed, signed_ends
+from jobs.pages.judge_view import JudgeView
 from jobs.pages.plots import evaluation as plots
 from jobs.pages.suite_report import SuiteView, opening
 from rm_core.evaluation.diagnostics.diagnose import Diagnostics
@@ -44,6 +45,7 @@ def write_report(
     diagnostics: Diagnostics | None = None,
     failures: Sequence[FailureView] = (),
     suites: Sequence[SuiteView] = (),
+    judged: JudgeView | None = None,
 ) -> None:
     """Write ``report.json`` and ``report.html`` into `folder`, a local path or s3://, the JSON last.
 
@@ -55,11 +57,16 @@ def write_report(
         diagnostics: what the score may rest on; its warnings open the page.
         failures: Comparisons on which the model is most wrong, for the page.
         suites: published benchmarks that were measured too, for the page; their numbers are in a file of their own.
+        judged: the judge that gave the rewards; None: the model did.
     """
     document = {"title": title, "facts": dict(facts), **report.to_json()}
+    if judged is not None:
+        document["judge"] = asdict(judged.counts)
     if diagnostics is not None:
         document["diagnostics"] = asdict(diagnostics)
-    page = render_html(report, title=title, facts=facts, diagnostics=diagnostics, failures=failures, suites=suites)
+    page = render_html(
+        report, title=title, facts=facts, diagnostics=diagnostics, failures=failures, suites=suites, judged=judged
+    )
     write_atomic(join(folder, "report.html"), page.encode())
     write_atomic(
         join(folder, "report.json"),
@@ -75,6 +82,7 @@ def render_html(
     diagnostics: Diagnostics | None = None,
     failures: Sequence[FailureView] = (),
     suites: Sequence[SuiteView] = (),
+    judged: JudgeView | None = None,
 ) -> str:
     """The report as one HTML page that needs no other file and no network."""
     kinds = report.by_modality | {f"{count} responses": group for count, group in report.by_num_responses.items()}
@@ -92,7 +100,12 @@ def render_html(
         rewards=plots.reward_band(report.rewards_by_length),
         calibration=plots.calibration_curve("Calibration", report.calibration),
         best_of_n=plots.best_of_n_curves(report.best_of_n) if report.best_of_n else None,
-        warnings=[*([] if diagnostics is None else warnings_of(diagnostics)), *opening(suites)],
+        given_by="" if judged is None else judged.cover,
+        warnings=[
+            *([] if diagnostics is None else warnings_of(diagnostics)),
+            *([] if judged is None else judged.warnings),
+            *opening(suites),
+        ],
         diagnosed=None if diagnostics is None else diagnostics_view(diagnostics),
         failures=failures,
         suites=suites,

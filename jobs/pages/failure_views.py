@@ -11,12 +11,14 @@ from jobs.pages.formats import signed
 from jobs.pages.sample_views import MessageView, SampleView, sample_view
 from rm_core.evaluation.failures import Failure
 
-__all__ = ["NUM_FAILURES", "FailureView", "failure_views"]
+__all__ = ["NUM_FAILURES", "SUITE_BYTES", "FailureView", "failure_views"]
 
 NUM_FAILURES = 12
 """On a page."""
 _MAX_BYTES = 1_500_000
 """Of all their texts and pictures; escaping may make a text five times as long."""
+SUITE_BYTES = 500_000
+"""The same of one published benchmark, of which a page may have five."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,14 +30,17 @@ class FailureView:
     """Of its most wrong pair."""
 
 
-def failure_views(failures: Sequence[Failure], samples: Sequence[Sample]) -> list[FailureView]:
+def failure_views(
+    failures: Sequence[Failure], samples: Sequence[Sample], max_bytes: int | None = None
+) -> list[FailureView]:
     """As many of the failures, the worst first, as a page has room for.
 
     Args:
         samples: what was read of each.
+        max_bytes: of all their texts and pictures; None: what a split has.
     """
     found: list[FailureView] = []
-    left = _MAX_BYTES
+    left = _MAX_BYTES if max_bytes is None else max_bytes
     for failure, sample in zip(failures[:NUM_FAILURES], samples, strict=False):
         view = sample_view(sample, failure.rewards)
         left -= _size(view)

@@ -41,7 +41,7 @@ class SampleView:
     """One Comparison; a text among the messages stands for what is left out."""
 
     id: str
-    prompt_tokens: int
+    prompt_tokens: int | None
     tags: Sequence[Tag]
     messages: Sequence[MessageView | str]
 
@@ -61,10 +61,10 @@ def sample_view(one: Sample, rewards: Sequence[float] = ()) -> SampleView:
 
 
 def _tags(one: Sample) -> list[Tag]:
-    tags = [Tag(text=one.source), Tag(text=_split(one))]
+    tags = [Tag(text=one.source), *([Tag(text=_split(one))] if one.split else [])]
     if dropped := sum(turn.dropped for turn in one.turns):
         tags.append(Tag(text=f"{dropped} oldest {'turn' if dropped == 1 else 'turns'} cut", is_cut=True))
-    if cut := sum(response.tokens < response.whole_tokens for response in one.responses):
+    if cut := sum(response.tokens != response.whole_tokens for response in one.responses):
         tags.append(Tag(text=f"{cut} {'response' if cut == 1 else 'responses'} cut", is_cut=True))
     parts = [part for turn in one.turns for part in turn.parts]
     parts += [part for response in one.responses for part in response.parts]
@@ -86,20 +86,25 @@ def _turn(turn: SampleTurn) -> MessageView:
 
 
 def _response(response: SampleResponse, reward: float | None) -> MessageView:
-    tokens = f"{response.tokens:,} tokens"
-    if response.tokens < response.whole_tokens:
-        tokens = f"first {response.tokens - 1:,} of {response.whole_tokens - 1:,} tokens, and the closing one"
     return MessageView(
         style="response best" if response.rank == 0 else "response",
         heading=f"rank {response.rank}",
         facts=[
             *([] if reward is None else [f"reward {signed(reward, 2)}"]),
             *([] if response.score is None else [f"score {response.score:g}"]),
-            tokens,
+            _length(response),
         ],
         tag=None,
         blocks=_blocks(response.parts),
     )
+
+
+def _length(response: SampleResponse) -> str:
+    if response.tokens is None or response.whole_tokens is None:
+        return f"{response.num_chars:,} characters"
+    if response.tokens < response.whole_tokens:
+        return f"first {response.tokens - 1:,} of {response.whole_tokens - 1:,} tokens, and the closing one"
+    return f"{response.tokens:,} tokens"
 
 
 def _blocks(parts: Sequence[SamplePart]) -> list[str | list[Picture]]:

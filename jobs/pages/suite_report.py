@@ -5,10 +5,12 @@ SuiteReport --suite_view--> SuiteView -> `suites_markdown` (suites.md), or the s
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from data_pipeline.shown import markdown
 from jobs.pages.diagnostics_views import DiagnosticsView, diagnostics_view, warnings_of
 from jobs.pages.environment import render
+from jobs.pages.failure_views import FailureView
 from jobs.pages.formats import Row, interval, percent, signed
 from jobs.pages.paper_table import PaperTable, load_table
 from rm_core.evaluation.suites.board import SuiteNumber
@@ -58,10 +60,23 @@ class SuiteView:
     facts: Mapping[str, str]
     diagnosed: DiagnosticsView | None
     """What the score may rest on; None where no row has rewards."""
+    failures: Sequence[FailureView]
+    """Rows on which the model is most wrong."""
 
 
-def suite_view(report: SuiteReport, model: str) -> SuiteView:
-    """A suite's report as texts; `model` names our rows."""
+def suite_view(
+    report: SuiteReport,
+    model: str,
+    failures: Sequence[FailureView] = (),
+    more_facts: Mapping[str, str] = MappingProxyType({}),
+) -> SuiteView:
+    """A suite's report as texts.
+
+    Args:
+        model: names our rows.
+        failures: rows on which it is most wrong.
+        more_facts: how the rewards were had.
+    """
     table = load_table(PUBLISHED[report.suite]) if report.suite in PUBLISHED else None
     published, footnotes = ([], []) if table is None else _published(table)
     return SuiteView(
@@ -79,14 +94,15 @@ def suite_view(report: SuiteReport, model: str) -> SuiteView:
         source="" if table is None else f"{table.source} of arXiv 2509.16127v1",
         number_columns=_NUMBERS,
         numbers=[_row(name, number) for name, number in report.numbers.items()],
-        facts=_facts(report),
+        facts={**_facts(report), **more_facts},
         diagnosed=None if report.diagnostics is None else diagnostics_view(report.diagnostics),
+        failures=failures,
     )
 
 
-def suites_markdown(views: Sequence[SuiteView], title: str) -> str:
-    """All suites as one Markdown text."""
-    parts = [f"# {markdown(title)}", ""]
+def suites_markdown(views: Sequence[SuiteView], title: str, given_by: str = "") -> str:
+    """All suites as one Markdown text; `given_by`: whose rewards they are, where not the model's."""
+    parts = [f"# {markdown(title)}", "", *([markdown(given_by), ""] if given_by else [])]
     for view in views:
         parts += [f"## {view.title}", ""]
         parts += [f"**{warning}**\n" for warning in (*view.shortcuts, *view.warnings)]
@@ -109,9 +125,10 @@ def suites_markdown(views: Sequence[SuiteView], title: str) -> str:
     return "\n".join(parts)
 
 
-def render_suites(views: Sequence[SuiteView], *, title: str, facts: Mapping[str, str]) -> str:
+def render_suites(views: Sequence[SuiteView], *, title: str, facts: Mapping[str, str], given_by: str = "") -> str:
     """A page of suites alone, which needs no other file and no network."""
-    return render("suites_page.html.j2", title=title, suites=views, facts=facts, warnings=opening(views))
+    warnings = opening(views)
+    return render("suites_page.html.j2", title=title, suites=views, facts=facts, warnings=warnings, given_by=given_by)
 
 
 def opening(suites: Sequence[SuiteView]) -> list[str]:

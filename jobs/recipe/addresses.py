@@ -19,8 +19,8 @@ from data_pipeline.errors import RecipeError
 from data_pipeline.shown import has_secret, masked
 
 __all__ = [
-    "PLACES", "SQLITE", "STORE_CURE", "STORE_KEY", "STORE_SIGN_IN", "check_address", "check_no_secrets",
-    "check_no_secrets_in_arguments", "check_places",
+    "PLACES", "SQLITE", "STORE_CURE", "STORE_KEY", "STORE_SIGN_IN", "check_address", "check_endpoint",
+    "check_no_secrets", "check_no_secrets_in_arguments", "check_places",
 ]  # fmt: skip
 
 SQLITE = "sqlite:///"
@@ -117,6 +117,16 @@ def check_address(uri: str, key: str = STORE_KEY) -> None:
     wrong = _wrong_sqlite(uri) if uri.lower().startswith("sqlite") else _wrong_server(uri)
     if wrong:
         raise RecipeError(f"{key}={shown} {wrong}: {STORE_CURE}")
+
+
+def check_endpoint(url: str, key: str) -> None:
+    """Refuse an address that no web server can have, without asking anybody.
+
+    Raises:
+        RecipeError: says the key, the address and the cure.
+    """
+    if wrong := _wrong_server(url):
+        raise RecipeError(f"{key}={masked(url)} {wrong}: give http(s)://HOST[:PORT]/PATH, such as http://host:8000/v1")
 
 
 def _refusal(shown: str, text: str, *, is_tracking: bool) -> str:

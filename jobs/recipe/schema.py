@@ -16,6 +16,7 @@ from data_pipeline.storage import absolute
 from jobs.recipe.sweep_config import SweepConfig
 from rm_core.ensembles.config import EnsembleConfig
 from rm_core.evaluation.diagnostics.names import PROBE_NAMES
+from rm_core.evaluation.judge.config import JudgeConfig
 from rm_core.evaluation.suites.names import SUITE_NAMES
 from rm_core.model.config import ImportModelConfig, InitModelConfig
 from rm_core.planner.config import PlanConfig
@@ -81,6 +82,8 @@ class EvaluateConfig:
     every report says."""
     rewards: str | None = None
     """JSON lines (suite, index, rewards) that are measured in place of a model; unset: the model scores."""
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
+    """A language model behind an address that gives the rewards in place of a reward model."""
 
 
 @dataclass(kw_only=True)

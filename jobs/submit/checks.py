@@ -9,6 +9,7 @@ from pathlib import Path
 from data_pipeline.errors import RecipeError
 from data_pipeline.transform.planning import check_config
 from jobs.recipe.addresses import check_address
+from jobs.recipe.judge import check_judge
 from jobs.recipe.load import required
 from jobs.recipe.schema import Recipe, to_flat_params
 from jobs.recipe.sweep_config import check_sweep_config
@@ -58,6 +59,7 @@ def check_submitted(command: str, recipe: Recipe) -> None:
         "preprocess": lambda: check_config(recipe.preprocess),
         "train": lambda: check_train_config(recipe.train),
         "sweep": lambda: check_sweep_config(recipe.sweep),
+        "evaluate": lambda: check_judge(recipe.evaluate),
         "ensemble": lambda: check_ensemble_config(recipe.ensemble),
     }
     for name, check in checks.items():

@@ -62,10 +62,10 @@ class Sweep:
     def add(self, spec: TrialSpec, known: TrialState | None = None) -> None:
         """One more trial."""
         recipe = self.trial_recipes.recipe_of(spec)
-        if recipe.evaluate.split is None or recipe.evaluate.rewards is not None:
+        if recipe.evaluate.split is None or recipe.evaluate.rewards is not None or recipe.evaluate.judge.url:
             raise RecipeError(
-                "a sweep measures each trial's model on a split, so evaluate.split=null and evaluate.rewards mean "
-                "nothing in it: leave them out; evaluate.suites may stand beside the split"
+                "a sweep measures each trial's model on a split, so evaluate.split=null, evaluate.rewards and "
+                "evaluate.judge mean nothing in it: leave them out; evaluate.suites may stand beside the split"
             )
         self.recipes[spec.id] = recipe
         self.states[spec.id] = TrialState(spec=spec) if known is None else replace(known, spec=spec)

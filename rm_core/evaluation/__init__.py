@@ -7,6 +7,7 @@
       -> PairedComparison     two models on the same Comparisons (`matching`, `paired`, `sign_test`)
 
     a published benchmark     its rows, counted, and its numbers by its authors' definitions (`suites`)
+    a judge                   a language model behind an address that gives rewards in place of a model (`judge`)
 
 Intervals and tests draw groups of Comparisons, all that share an image or a text-only prompt, never single ones.
 

@@ -24,7 +24,11 @@ IMPORTERS = {
     "zipfile": {"cluster/package.py", "data_pipeline/storage/zips.py"},
     "tarfile": {"data_pipeline/storage/tars.py"},
     "urllib": {"cluster/submission/jobs_api.py", "cluster/nodes/checks.py", "jobs/recipe/addresses.py"},
-    "httpx2": {"data_pipeline/storage/remote.py", "data_pipeline/storage/web.py"},
+    "httpx2": {
+        "data_pipeline/storage/remote.py",
+        "data_pipeline/storage/web.py",
+        "rm_core/evaluation/judge/endpoint.py",
+    },
     "s3fs": set(),
     "optuna": {"jobs/sweep/search.py"},
     "omegaconf": {"jobs/recipe/schema.py", "jobs/recipe/load.py"},

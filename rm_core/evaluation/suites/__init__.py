@@ -1,6 +1,7 @@
 """Published benchmarks, each scored as its authors score it.
 
     a suite's folder --files--> SuiteData: its files, and a `SuiteItem` a row, counts checked
+      -> rows      a row with its pictures
       -> lines     items to score, and the lines with rewards that are kept of them
       -> given     rewards by (suite, index): of our scoring, a stranger's model, a published file
       -> board     right and wrong a row -> `SuiteNumber`: a share or a mean of shares, with its interval

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from html_pages import PageReader
 from mlflow import MlflowClient
-from suite_toys import write_suite
+from prepared_toys import scene
+from suite_toys import mm_rlhf, write_suite
 
 from data_pipeline.errors import MissingInput, RecipeError
 from jobs.evaluate import evaluate
@@ -18,6 +20,7 @@ from rm_core.evaluation.suites.registry import SUITES
 from rm_core.scoring.scored_file import read_scored
 
 SUITE = "mm_rlhf_rewardbench"
+EVIL = '</div></section><script>alert("1")</script><img src=x onerror=alert(2)>&\'"'
 
 
 def recipe_in(folder: Path, **settings: Any) -> Recipe:
@@ -60,6 +63,28 @@ def test_given_rewards_are_measured_in_place_of_a_model(tmp_path: Path) -> None:
     assert [one.value for one in client.get_metric_history(run.info.run_id, f"suite/{SUITE}/acc")] == [0.5, 0.7]
     assert run.data.tags[f"suite.{SUITE}"] == "acc 0.700 on 170 rows, 10 without rewards, which are wrong"
     assert "MM-RLHF-RewardBench" in run.data.tags["mlflow.note.content"]
+
+
+def test_the_worst_failures_are_shown_with_pictures_and_not_believed(tmp_path: Path) -> None:
+    records = mm_rlhf()
+    records[0] |= {"prompt": EVIL, "chosen": f"{EVIL} {'long ' * 900}", "rejected": EVIL[::-1]}
+    root = write_suite(tmp_path / "root", SUITE, records)
+    (root / "mcq").mkdir()
+    (root / "mcq/0.png").write_bytes(scene(1, 56, 56))
+    (root / "mcq/1.png").write_bytes(b"<html>404</html>")
+    wrong = {index: [0.0, 1.0 + (170 - index) / 100] for index in range(60)}  # 20 groups of pictures
+    lines = [{"suite": SUITE, "index": index, "rewards": wrong.get(index, [1.0, 0.0])} for index in range(170)]
+    (tmp_path / "given.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    settings = {"suites": [SUITE], "suite_root": str(tmp_path / "root"), "bootstrap_samples": 20}
+    evaluate.run(recipe_in(tmp_path, rewards=str(tmp_path / "given.jsonl"), **settings))
+    page = PageReader((tmp_path / "run/evaluate/suites.html").read_text())
+    text = "".join(page.text)
+    assert "12 Comparisons with the largest margin against the label, one of each group" in text
+    assert (page.tags.count("img"), text.count("image, left out: it can't be read")) == (1, 11)
+    assert page.tags.count("script") == 0 and page.handlers == [] and page.fetching == []
+    assert text.count(EVIL) == 2 and "more characters)" in text
+    assert "margin -2.70" in text and "margin -2.27" in text and "margin -2.26" not in text
+    assert "43 long-1" in text and "reward +2.70" in text and "8 characters" in text
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,7 @@ def test_failures_are_bounded_in_number_and_in_bytes(data: PreparedData, monkeyp
     samples: list[Sample] = read_samples(data, range(20))
     failures = [Failure(place=n, margin=-1.0, rewards=(0.0, 1.0)) for n in range(20)]
     assert len(failure_views(failures, samples)) == NUM_FAILURES
+    assert 0 < len(failure_views(failures, samples, 20_000)) < NUM_FAILURES
     monkeypatch.setattr("jobs.pages.failure_views._MAX_BYTES", 20_000)
     shown = failure_views(failures, samples)
     assert 0 < len(shown) < NUM_FAILURES

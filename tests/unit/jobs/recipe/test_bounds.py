@@ -21,7 +21,7 @@ OPEN_WORDS = {
     "*.suite_root", "*.suite_folders", "*.suite_media", "*.rewards",
     "*.score_field", "*.system_prompt", "*.accelerator",
     "MediaConfig.allowed_hosts", "MixtureConfig.only", "WorkerGroupConfig.exclude_nodes", "LoraConfig.targets",
-    "SubmitConfig.env",
+    "SubmitConfig.env", "JudgeConfig.url", "JudgeConfig.key_variable", "JudgeConfig.template",
     "RulesConfig.languages",  # a pattern: two small letters
     "SweepConfig.metric",  # also source/NAME/accuracy
     "TrainConfig.best_metric",  # also eval/by_source/NAME

@@ -15,8 +15,9 @@ from data_pipeline.errors import MissingInput
 from data_pipeline.records.comparison import Comparison, ImageSlot, MediaRef, Response, Turn
 from data_pipeline.sources.readers.files import RowRange
 from rm_core.evaluation.suites.files import SuiteData, open_suite
-from rm_core.evaluation.suites.lines import SuiteReader, without_media
+from rm_core.evaluation.suites.lines import SuiteReader
 from rm_core.evaluation.suites.registry import SUITES
+from rm_core.evaluation.suites.rows import without_media
 from rm_core.scoring.lines import Line
 
 VIDEO_ROW = 145

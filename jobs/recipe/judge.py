@@ -1,0 +1,30 @@
+"""The judge that the section `evaluate` names, checked before anything is asked."""
+
+from data_pipeline.errors import RecipeError
+from jobs.recipe.addresses import check_endpoint
+from jobs.recipe.schema import EvaluateConfig
+from rm_core.evaluation.judge.config import check_judge_config
+
+__all__ = ["check_judge"]
+
+
+def check_judge(config: EvaluateConfig) -> None:
+    """Refuse a judge that can't be asked, or is asked for what only a model gives.
+
+    Raises:
+        RecipeError: names the key and the cure.
+    """
+    judge, key = config.judge, "evaluate.judge"
+    if judge.url is None:
+        if judge.model or judge.key_variable:
+            raise RecipeError(f"{key}.url is not set, and other keys of {key} are: say where the judge answers")
+        return
+    check_endpoint(judge.url, f"{key}.url")
+    check_judge_config(judge, key)
+    if config.rewards is not None:
+        raise RecipeError(f"evaluate.rewards and {key}.url both say where rewards come from: leave one of them out")
+    if config.diagnostics:
+        raise RecipeError(
+            f"evaluate.diagnostics={config.diagnostics} are changes for a reward model, and {key}.url names a judge: "
+            "leave them out"
+        )

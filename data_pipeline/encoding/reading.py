@@ -125,17 +125,22 @@ def check_same_reading(
         model: `learnt`, `tokens_and_pixels` or `all` of the model's reading.
         other: the same of the recipe or the data that it is used with. Of an empty tokenizer nothing is known.
         names: what a message calls both.
-        cure: what to do where a recipe's key differs; ``{key}`` and ``{value}`` stand for it and the model's value.
+        cure: what to do where keys of a recipe differ; ``{settings}`` stands for them with the model's values.
 
     Raises:
-        RecipeError: they differ; has the first key and both values.
+        RecipeError: they differ; has every key that does, with both values.
     """
-    for key, theirs in model.items():
-        ours = other[key]
-        if theirs == ours or (key == "tokenizer" and "" in (theirs, ours)):
-            continue
-        called, what = ("tokenizer (sha256)", _OTHER_TOKENS) if key in ("tokenizer", "template") else (key, cure)
-        raise RecipeError(
-            f"{names[0]} and {names[1]} read records in different ways: {called} is {theirs!r} for the first and "
-            f"{ours!r} for the second; " + what.format(key=key, value=repr(theirs))
-        )
+    keys = [key for key, theirs in model.items() if theirs != other[key]]
+    if "tokenizer" in keys and "" in (model["tokenizer"], other["tokenizer"]):
+        keys.remove("tokenizer")
+    if not keys:
+        return
+    what = cure.format(settings=" ".join(f"{key}={model[key]!r}" for key in keys))
+    if tokens := [key for key in keys if key in ("tokenizer", "template")]:
+        keys, what = tokens, _OTHER_TOKENS
+    differ = (
+        f"{'tokenizer (sha256)' if key in ('tokenizer', 'template') else key} is {model[key]!r} for the first and "
+        f"{other[key]!r} for the second"
+        for key in keys
+    )
+    raise RecipeError(f"{names[0]} and {names[1]} read records in different ways: {'; '.join(differ)}; {what}")

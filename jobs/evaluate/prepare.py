@@ -95,7 +95,7 @@ def reading_as(recipe: Recipe, model: str, name: str) -> Recipe:
         name,
         said,
         other_name=f"recipe {recipe.name!r}",
-        cure="set {key}={value} in the recipe or the command",
+        cure="set {settings} in the recipe or the command",
         report=say,
     )
     rules, media = replace(config.rules, max_tokens=reading.max_tokens), reading.bounded(config.media)

@@ -115,7 +115,7 @@ def check_suites_reading(recipe: Recipe) -> None:
         reading.all(),
         Reading.of_config(recipe.preprocess, reading.tokenizer).all(),
         names=(f"the data in {data!r}", f"recipe {recipe.name!r}, which says how evaluate.suites are read,"),
-        cure="set {key}={value} in the recipe or the command",
+        cure="set {settings} in the recipe or the command",
     )
 
 

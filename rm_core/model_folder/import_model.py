@@ -41,7 +41,7 @@ def import_model(folder: str, output: str, *, dtype: str, preprocess: Preprocess
     if head is None:
         raise MissingInput(f"{folder!r} holds no reward head: to train one on it, name the folder as train.model")
     settings = read_config(folder)
-    cure = "set {key}={value} in the recipe"
+    cure = "set {settings} in the recipe"
     check_family(settings.model_type, preprocess.encode, names=(f"{source!r}", "the recipe"), cure=cure)
     saved = str(getattr(settings, "dtype", None) or "float32").removeprefix("torch.")
     kept = DTYPES.get(saved if dtype == "as_saved" else dtype, torch.float32)

@@ -41,7 +41,7 @@ def initialise_model(
     tokenizer = load_tokenizer(config.output)
     settings = backbone_config(config.shape, vocab_size=tokenizer.vocab_size, special_ids=dict(tokenizer.special_ids))
     names = (f"init_model.shape={config.shape!r}", "the recipe")
-    check_family(settings.model_type, preprocess.encode, names=names, cure="set {key}={value}, or choose another shape")
+    check_family(settings.model_type, preprocess.encode, names=names, cure="set {settings}, or choose another shape")
     write_reading(config.output, Reading.of_config(preprocess, tokenizer.fingerprint), images=True)
     backbone = new_backbone(settings, seed=config.seed, dtype=DTYPES[config.dtype])
     backbone.save_pretrained(config.output)

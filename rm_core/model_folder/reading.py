@@ -133,7 +133,7 @@ def check_base(model: str, data: PreparedData) -> None:
     check_same_reading(known, data.manifest.reading.learnt(), names=names, cure="")
 
 
-_PREPARE = "preprocess the records with {key}={value}, and name that folder as the data"
+_PREPARE = "preprocess the records with {settings}, and name that folder as the data"
 
 
 def check_family(model_type: str, encode: EncodeConfig, *, names: tuple[str, str], cure: str) -> None:
@@ -151,7 +151,7 @@ def check_family(model_type: str, encode: EncodeConfig, *, names: tuple[str, str
     if family.has_vision and encode.family != family.images.name:
         raise RecipeError(
             f"{names[0]} is a {model_type}, and {names[1]} prepares pictures for {encode.family}: "
-            + cure.format(key="preprocess.encode.family", value=family.images.name)
+            + cure.format(settings=f"preprocess.encode.family={family.images.name}")
         )
 
 

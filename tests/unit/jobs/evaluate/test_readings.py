@@ -117,7 +117,7 @@ def test_evaluate_and_train_refuse_another_tokenizer(place: Place, tmp_path: Pat
 
 
 def test_a_model_without_a_tokenizer_is_not_trained(place: Place, tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text('{"model_type": "qwen2_5_vl"}')
     with pytest.raises(MissingInput, match=r"tokenizer\.json"):
         prepare_training(place.recipe(**{"train.model": str(tmp_path)}))
 
@@ -133,6 +133,16 @@ def test_score_refuses_a_recipe_that_reads_in_another_way(place: Place, key: str
     with pytest.raises(RecipeError) as caught:
         reading_as(place.recipe(**{key: value}), place.export, "score.model")
     assert f"{key} is {own!r} for the first and {value!r} for the second; set {key}={own!r}" in str(caught.value)
+
+
+def test_every_difference_is_named_at_once(place: Place) -> None:
+    changed = {"preprocess.encode.max_pixels": 100_352, "preprocess.rules.max_tokens": 100}
+    own = place.manifest.reading.all()
+    with pytest.raises(RecipeError) as caught:
+        reading_as(place.recipe(**changed), place.export, "score.model")
+    for key, value in changed.items():
+        assert f"{key} is {own[key]!r} for the first and {value} for the second" in str(caught.value)
+    assert f"set {' '.join(f'{key}={own[key]!r}' for key in changed)} in" in str(caught.value)
 
 
 def test_score_reads_as_the_model_says_and_ends_with_code_2_otherwise(

@@ -40,26 +40,35 @@ reward = model(**inputs).logits.item()
 
 ## vLLM
 
-{needs_plugin}
-
-```sh
-vllm serve this/folder --runner pooling
-```
-
-It answers `/classify` with `messages` like the chat above and `"add_generation_prompt": false`.
+{vllm}
 
 ## basereward
 
 `basereward import-model RECIPE import_model.source=this/folder` makes it a model that `score`, `evaluate` and `train`
 take.
 {origin}"""
+_SERVED = """\
+{needs_plugin}
+
+```sh
+vllm serve this/folder --runner pooling
+```
+
+It answers `/classify` with `messages` like the chat above and `"add_generation_prompt": false`."""
 _QUESTION = '[{"type": "text", "text": "What colour is the bus?"}]'
 _SHOWN = '[{"type": "image", "image": "bus.jpg"}, {"type": "text", "text": "What colour?"}]'
 _ENDS = {"end_of_turn": "`<|im_end|>`", "line_break": "the line break behind `<|im_end|>`"}
 
 
 def export_card(
-    architecture: str, head: HeadConfig, reading: Reading, lineage: Mapping[str, Any], *, own_class: bool, images: bool
+    architecture: str,
+    head: HeadConfig,
+    reading: Reading,
+    lineage: Mapping[str, Any],
+    *,
+    own_class: bool,
+    images: bool,
+    in_vllm: bool,
 ) -> str:
     """Markdown with the metadata block that model hubs read.
 
@@ -67,6 +76,7 @@ def export_card(
         lineage: where the model came from; texts are shown, of a local path its last part.
         own_class: Transformers and vLLM load it with a class of the package `basereward`.
         images: whether it reads them.
+        in_vllm: whether vLLM has a class for it, its own or ours.
     """
     package = "The package `basereward` registers the class; Transformers has none for this head and backbone."
     plugin = (
@@ -83,7 +93,9 @@ def export_card(
         loader="load_reward_model" if own_class else "AutoModelForSequenceClassification.from_pretrained",
         reader="AutoProcessor" if images else "AutoTokenizer",
         question=_SHOWN if images else _QUESTION,
-        needs_plugin=plugin if own_class else "vLLM loads it by itself.",
+        vllm=_SERVED.format(needs_plugin=plugin if own_class else "vLLM loads it by itself.")
+        if in_vllm
+        else "There is no class for this backbone yet: vLLM refuses it.",
         origin=_origin(lineage),
     )
 

@@ -23,6 +23,7 @@ from data_pipeline.errors import MissingInput, RecipeError
 from data_pipeline.storage import write_atomic
 from rm_core.interop.card import export_card
 from rm_core.interop.classes import class_of
+from rm_core.interop.vllm_plugin import ARCHITECTURES
 from rm_core.model.backbone import DTYPES, read_config
 from rm_core.model.config import HeadConfig
 from rm_core.model.exported_config import exported_config
@@ -79,8 +80,9 @@ def export_model(folder: str, output: str, *, dtype: str = "as_saved") -> Export
     own = scores.__module__ == class_of.__module__
     done = Exported(scores.__name__, own, head)
     card = export_card(
-        scores.__name__, head, reading, lineage_of(folder), own_class=own, images=model.family.has_vision
-    )
+        scores.__name__, head, reading, lineage_of(folder), own_class=own, images=model.family.has_vision,
+        in_vllm=not own or scores.__name__ in ARCHITECTURES,
+    )  # fmt: skip
     write_atomic(os.path.join(output, "README.md"), card.encode())
     return done
 

@@ -9,7 +9,15 @@ vLLM's process reads this file through a plugin: it imports Transformers and not
 
 from typing import Any
 
-from transformers import AutoConfig, PretrainedConfig, Qwen2_5_VLConfig, Qwen2Config, Qwen2VLConfig, Qwen3Config
+from transformers import (
+    AutoConfig,
+    PretrainedConfig,
+    Qwen2_5_VLConfig,
+    Qwen2Config,
+    Qwen2VLConfig,
+    Qwen3Config,
+    Qwen3VLConfig,
+)
 
 from data_pipeline.errors import RecipeError
 from rm_core.model.config import HeadConfig
@@ -21,7 +29,7 @@ HEAD_KEY = "reward_head"
 _KEPT = ("layers", "activation", "width", "bias", "output_bias")
 """Fields of `HeadConfig` that decide what a trained head computes from the last token."""
 _OF_BACKBONES: dict[str, Any] = {
-    config.model_type: config for config in (Qwen2_5_VLConfig, Qwen2VLConfig, Qwen2Config, Qwen3Config)
+    config.model_type: config for config in (Qwen2_5_VLConfig, Qwen2VLConfig, Qwen3VLConfig, Qwen2Config, Qwen3Config)
 }
 _OF_EXPORTS = ("model_type", "architectures", HEAD_KEY, "num_labels", "id2label", "label2id", "problem_type")
 """What the config of an export says in another way than that of its backbone."""

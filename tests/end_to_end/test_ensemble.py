@@ -333,7 +333,8 @@ def test_a_benchmark_is_measured_with_all_members_and_the_gate_asks_for_it(place
     tags = client.get_model_version(name, "1").tags
     value = found["numbers"]["acc"]["value"]
     assert tags[f"suite.{suite}"].startswith(f"acc {value:.3f} on 170 rows, 170 scored without their pictures")
-    asked = "ensemble.gate.suites={" + suite + ": 1.0}"
-    refused = place.run_here("promote", recipe, *words, asked, code=1)
-    assert f"{suite}: acc {value:.3f} on 170 rows, 1.000 is asked for" in refused
-    assert "is the champion" in place.run_here("promote", recipe, *words, asked.replace("1.0", "0.0"))
+    refused = place.run_here("promote", recipe, *words, "ensemble.gate.suites={rm_bench: 0.5}", code=1)
+    assert "rm_bench: not measured, 0.500 is asked for; name it in ensemble.suites" in refused
+    asked = "ensemble.gate.suites={" + f"{suite}: {value}" + "}"
+    assert "is the champion" in place.run_here("promote", recipe, *words, asked)
+    assert f"acc {value:.3f} on 170 rows" in client.get_model_version(name, "1").tags[f"gate.suite/{suite}"]

@@ -1,4 +1,5 @@
-"""SIGTERM and Ctrl-C: exceptions, or requests to stop after the next step; which came first is remembered.
+"""SIGTERM and Ctrl-C: exceptions, or requests to stop after the next step; which came first is remembered, also where
+Python was in a long call and is told of both together.
 
 first        raises, or, in `first_stop_signal`, is noted: the work ends by itself, with a checkpoint
 next         raises
@@ -50,6 +51,8 @@ class _Seen:
 
     first: signal.Signals | None = None
     closing_since_s: float | None = None
+    arrivals: int | None = None
+    """Where Python writes each signal's number as it comes in, to be read."""
 
 
 _SEEN = _Seen()
@@ -58,7 +61,7 @@ _SEEN = _Seen()
 @contextmanager
 def stop_signals_raise() -> Iterator[None]:
     """For the length of the block, SIGTERM raises `Terminated` in the main thread, and Ctrl-C `KeyboardInterrupt`."""
-    with _handled_by(_stop):
+    with _handled_by(_stop), _arrivals():
         try:
             yield
         finally:
@@ -130,9 +133,37 @@ def reason_ended(came: signal.Signals) -> str:
 
 
 def _remember(signum: int) -> signal.Signals:
+    """The signal, or the one that came in before it and is handled after it."""
     came = signal.Signals(signum)
-    _SEEN.first = _SEEN.first or came
+    if _SEEN.first is None:
+        _SEEN.first = came = _first_arrival() or came
     return came
+
+
+def _first_arrival() -> signal.Signals | None:
+    """Of signals that came in while Python could not look, which it hands out by their numbers."""
+    try:
+        numbers = b"" if _SEEN.arrivals is None else os.read(_SEEN.arrivals, 4096)
+    except BlockingIOError:
+        return None
+    return next((one for number in numbers for one in _SIGNALS if one == number), None)
+
+
+@contextmanager
+def _arrivals() -> Iterator[None]:
+    """In the block the order is kept in which signals come in."""
+    before = _SEEN.arrivals
+    _SEEN.arrivals, written = os.pipe()
+    for one in (_SEEN.arrivals, written):
+        os.set_blocking(one, False)
+    other = signal.set_wakeup_fd(written, warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(other)
+        for one in (_SEEN.arrivals, written):
+            os.close(one)
+        _SEEN.arrivals = before
 
 
 def _stop(signum: int, _frame: FrameType | None) -> None:

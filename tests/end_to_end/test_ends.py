@@ -29,16 +29,11 @@ LINES = {
 }
 
 
-PAUSE_S = {1: 0.3, 2: 2.0}
-"""By how many kinds of signals there are: Python hands two that came within one look to the lower number first, and
-Ray's calls look once a second."""
-
-
 def ended_by(process: subprocess.Popen[str], signals: list[signal.Signals]) -> str:
     """What a command printed that got these signals, as its whole group does from a terminal and from `timeout`."""
     for one in signals:
         signal_group(process, one)
-        time.sleep(PAUSE_S[len(set(signals))])
+        time.sleep(0.3)
         if process.poll() is not None:
             break
     printed, _ = process.communicate(timeout=60)

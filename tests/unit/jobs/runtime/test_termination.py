@@ -103,6 +103,27 @@ def test_mlflow_is_told_who_ended_the_run() -> None:
     assert (state_of(turned), reason_of(turned).partition(":")[0]) == ("killed", "Ctrl-C")
 
 
+BUSY = """
+from jobs.runtime.termination import stop_signal, stop_signals_raise, uninterrupted
+with stop_signals_raise(), uninterrupted():
+    print(flush=True)
+    sum(range(3 * 10**7))  # one call, in which Python hands out no signal
+    print(stop_signal().name)
+"""
+
+
+@pytest.mark.parametrize("order", [(signal.SIGTERM, signal.SIGINT), (signal.SIGINT, signal.SIGTERM)])
+def test_of_two_that_are_handed_out_together_the_one_that_came_first_counts(order: tuple[signal.Signals, ...]) -> None:
+    """Python hands them out by their numbers."""
+    process = subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "\n"
+    time.sleep(0.1)
+    for one in order:
+        process.send_signal(one)
+        time.sleep(0.05)
+    assert process.communicate(timeout=60)[0] == f"{order[0].name}\n"
+
+
 IGNORES = """
 import os, signal
 signal.signal(signal.SIGINT, signal.SIG_IGN)

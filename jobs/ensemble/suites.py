@@ -7,7 +7,7 @@ ensemble.suites --prepare--> SuiteData, counts checked, before anything is score
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -87,10 +87,12 @@ def measure_ensemble(
             }
     settings = recipe.ensemble
     resampling = Resampling(confidence=settings.confidence, samples=settings.bootstrap_samples, seed=settings.seed)
-    return [
-        MeasuredSuite(data=data, report=measure(data, _combined(ensemble, given, data.suite.name), resampling))
-        for data in suites
-    ]
+    measured = []
+    for data in suites:
+        of_members = {name: rows[data.suite.name] for name, rows in given.items()}
+        report = measure(data, combine_given(ensemble, of_members), resampling)
+        measured.append(MeasuredSuite(data=data, report=report))
+    return measured
 
 
 def _config_of(recipe: Recipe, member: FoundMember) -> EvaluateConfig:
@@ -106,12 +108,6 @@ def _config_of(recipe: Recipe, member: FoundMember) -> EvaluateConfig:
         patch_budget=config.patch_budget,
         attention=config.attention,
     )
-
-
-def _combined(
-    ensemble: Ensemble, given: Mapping[str, Mapping[str, Sequence[GivenRewards]]], suite: str
-) -> list[GivenRewards]:
-    return combine_given(ensemble, {name: rows[suite] for name, rows in given.items()})
 
 
 def write_suites(folder: str, measured: Sequence[MeasuredSuite]) -> None:

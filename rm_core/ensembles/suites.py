@@ -50,10 +50,9 @@ def combine_given(ensemble: Ensemble, given: Mapping[str, Sequence[GivenRewards]
     """
     members, rows = list(given), [list(row) for row in zip(*given.values(), strict=True)]
     scored = [row for row in rows if all(one.rewards is not None for one in row)]
+    flat = {name: np.array([r for row in scored for r in row[m].rewards or ()]) for m, name in enumerate(members)}
+    combined = iter(ensemble.combine(flat).rewards.tolist() if scored else ())
     found: list[GivenRewards] = []
-    if scored:
-        flat = {name: np.array([r for row in scored for r in row[m].rewards or ()]) for m, name in enumerate(members)}
-        combined = iter(ensemble.combine(flat).rewards.tolist())
     for row in rows:
         lost = next((f"{one.error} (member {name})" for name, one in zip(members, row, strict=True) if one.error), None)
         rewards = None if lost else tuple(next(combined) for _ in row[0].rewards or ())

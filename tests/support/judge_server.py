@@ -14,8 +14,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Self
+
+from loopback import serving
 
 _ANSWERS = re.compile(r"\[Answer 1\]\n(.*?)\n\[End of answer 1\].*\[Answer 2\]\n(.*?)\n\[End of answer 2\]", re.DOTALL)
 USAGE = {"prompt_tokens": 100, "completion_tokens": 7}
@@ -59,22 +61,12 @@ class JudgeServer:
             self._faults += faults
 
     def __enter__(self) -> Self:
-        server = self
-
-        class Handler(_Handler):
-            owner = server
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self._thread.start()
+        self._serving = serving(type("Handler", (_Handler,), {"owner": self}))
+        self.url = f"{self._serving.__enter__()}/v1"
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._serving.__exit__(None, None, None)
 
     def take(self, body: dict[str, Any], authorization: str | None) -> tuple[Fault, bytes]:
         """Note the request; how it ends, and with what."""

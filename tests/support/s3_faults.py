@@ -15,8 +15,10 @@ import time
 import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Self
+
+from loopback import serving
 
 _ERROR = b'<?xml version="1.0"?><Error><Code>InternalError</Code><Message>told to fail</Message></Error>'
 
@@ -60,22 +62,12 @@ class FaultyProxy:
             self._faults.clear()
 
     def __enter__(self) -> Self:
-        proxy = self
-
-        class Handler(_Handler):
-            owner = proxy
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-        self._thread.start()
+        self._serving = serving(type("Handler", (_Handler,), {"owner": self}))
+        self.endpoint = self._serving.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._serving.__exit__(None, None, None)
 
     def _plan(self, count: int, method: str, fault: Fault) -> None:
         with self._lock:

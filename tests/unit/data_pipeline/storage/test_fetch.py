@@ -1,12 +1,12 @@
 """Fetching from the web: allowed hosts only, bounded in bytes and time, passing failures tried again."""
 
 import asyncio
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
+from loopback import serving
 
 from data_pipeline import storage
 from data_pipeline.errors import RecordError, Unavailable
@@ -79,14 +79,8 @@ def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     Web.num_asked = 0
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Web)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Web) as url:
+        yield url
 
 
 def get(url: str, *, hosts: tuple[str, ...] = ("127.0.0.1",), max_bytes: int = 10_000, timeout_s: float = 5.0) -> bytes:

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+from loopback import serving
 
 from data_pipeline import storage
 from data_pipeline.config import MediaConfig, PreprocessConfig, SourceConfig, SplitConfig
@@ -163,14 +163,9 @@ class Web(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture
 def web(images: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr("data_pipeline.storage.web._FIRST_PAUSE_S", 0.001)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Web, directory=str(images)))
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
+    with serving(functools.partial(Web, directory=str(images))) as url:
+        yield url
     Web.status = 200
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 @pytest.fixture

@@ -2,16 +2,16 @@
 
 import hashlib
 import json
-import threading
 import urllib.parse
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
 from huggingface_hub import constants
+from loopback import serving
 
 from data_pipeline.errors import MissingInput, Unavailable
 from jobs.cli.main import main
@@ -77,15 +77,9 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     Hub.newest, Hub.asked = OLD, []
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    answers_at(f"http://127.0.0.1:{server.server_address[1]}", monkeypatch)
-    yield Hub
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Hub) as url:
+        answers_at(url, monkeypatch)
+        yield Hub
 
 
 def asked(command: str, key: str, value: str, run_dir: str = "run") -> tuple[Any, list[str]]:

@@ -130,7 +130,7 @@ def _lines(url: str, count: int) -> list[dict[str, Any]]:
     found = []
     for row, record in islice(read_rows(url), count):
         if isinstance(record, RecordError):
-            raise CorruptData(f"line {row + 1} of {url!r} is none of ours: {record}; delete the file")
+            raise CorruptData(f"line {row + 1} of {url!r} was changed ({record}): the same command asks again")
         found.append(dict(record))
     return found
 

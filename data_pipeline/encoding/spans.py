@@ -126,5 +126,6 @@ def stamps_of(video: EncodedVideo) -> tuple[str, ...]:
     last = len(video.frames) - 1
     between = video.seconds_per_step / 2
     return tuple(
-        f"<{between * (first + min(first + 1, last)) / 2:.1f} seconds>" for first in range(0, len(video.frames), 2)
+        f"<{between * (first + min(first + 1, last)) / 2:.1f} seconds>"
+        for first in range(0, len(video.frames), FRAMES_OF_STEP)
     )

@@ -179,6 +179,9 @@ def test_the_card_says_what_runs(models: Any, monkeypatch: pytest.MonkeyPatch) -
         assert said["reward"] == pytest.approx(expected, abs=1e-5)
     card = Path(models("two layers")[1], "README.md").read_text()
     assert "from rm_core import load_reward_model" in card and "AutoProcessor" in card
+    assert "vllm serve this/folder" in card
+    card = Path(models("qwen3-vl")[1], "README.md").read_text()
+    assert "vLLM refuses it" in card and "vllm serve" not in card
 
 
 def encoded_question(folder: str) -> Any:

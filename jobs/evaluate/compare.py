@@ -15,8 +15,8 @@ from jobs.pages.formats import signed_ends
 from jobs.runtime.terminal import columns, say
 from jobs.tracking.store import download, find_run
 from rm_core.evaluation.matching import ItemDifference, largest_differences, match
+from rm_core.evaluation.names import SUITE_NAMES
 from rm_core.evaluation.paired import PairedComparison, PairedGroup, compare_paired
-from rm_core.evaluation.suites.names import SUITE_NAMES
 from rm_core.scoring.scored import ScoredComparison
 from rm_core.scoring.scored_file import SCORED_FILE, read_scored
 

@@ -30,12 +30,12 @@ from jobs.pages.failure_views import NUM_FAILURES
 from jobs.recipe.schema import EvaluateConfig, Recipe
 from jobs.recipe.suites import open_named
 from jobs.runtime.terminal import progress, say
-from rm_core.evaluation.diagnostics.names import PICTURE_PROBES
 from rm_core.evaluation.diagnostics.probes import Probed
 from rm_core.evaluation.diagnostics.rows import read_probed
 from rm_core.evaluation.failures import Failure, worst_failures
 from rm_core.evaluation.intervals import Resampling
 from rm_core.evaluation.judge.kept import JudgeCounts
+from rm_core.evaluation.names import PICTURE_PROBES
 from rm_core.evaluation.suites.files import SuiteData
 from rm_core.evaluation.suites.given import GivenRewards, read_given
 from rm_core.evaluation.suites.lines import SuiteReader

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 from jobs.pages.formats import Row, interval, percent, signed, signed_ends
 from rm_core.evaluation.diagnostics.diagnose import Diagnostics
-from rm_core.evaluation.diagnostics.names import PICTURE_PROBES
 from rm_core.evaluation.diagnostics.probes import ProbeCheck
 from rm_core.evaluation.diagnostics.rules import RuleCheck
+from rm_core.evaluation.names import PICTURE_PROBES
 from rm_core.evaluation.results import Share
 
 __all__ = ["DiagnosticsView", "diagnostics_view", "warnings_of"]

@@ -13,7 +13,7 @@ from jobs.pages.environment import render
 from jobs.pages.failure_views import FailureView
 from jobs.pages.formats import Row, interval, percent, signed
 from jobs.pages.paper_table import PaperTable, load_table
-from rm_core.evaluation.suites.board import SuiteNumber
+from rm_core.evaluation.suites.outcomes import SuiteNumber
 from rm_core.evaluation.suites.report import SuiteReport
 
 __all__ = ["PUBLISHED", "SuiteView", "opening", "render_suites", "suite_view", "suites_markdown"]

@@ -15,9 +15,8 @@ from data_pipeline.config import FieldMap, PreprocessConfig
 from data_pipeline.storage import absolute
 from jobs.recipe.sweep_config import SweepConfig
 from rm_core.ensembles.config import EnsembleConfig
-from rm_core.evaluation.diagnostics.names import PROBE_NAMES
 from rm_core.evaluation.judge.config import JudgeConfig
-from rm_core.evaluation.suites.names import SUITE_NAMES
+from rm_core.evaluation.names import PROBE_NAMES, SUITE_NAMES
 from rm_core.model.config import ImportModelConfig, InitModelConfig
 from rm_core.planner.config import PlanConfig
 from rm_core.train_config.config import TrainConfig

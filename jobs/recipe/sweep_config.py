@@ -6,7 +6,7 @@ from typing import Any
 
 from data_pipeline.bounds import bounded, check_bounds, one_of
 from data_pipeline.errors import RecipeError
-from rm_core.evaluation.suites.names import SUITE_NAMES
+from rm_core.evaluation.names import SUITE_NAMES
 
 __all__ = ["StopEarlyConfig", "SweepConfig", "check_sweep_config"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from data_pipeline.bounds import bounded, check_bounds, one_of
 from data_pipeline.errors import RecipeError
 from rm_core.ensembles.ensemble import RULES
-from rm_core.evaluation.suites.names import SUITE_NAMES
+from rm_core.evaluation.names import SUITE_NAMES
 
 __all__ = ["AVERAGE", "EnsembleConfig", "GateConfig", "MemberConfig", "check_ensemble_config"]
 

@@ -14,7 +14,6 @@ is called to have one in at most (1 - confidence) / 2 of the reports. Few pairs 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rm_core.evaluation.diagnostics.names import FORMAT_PROBES, PICTURE_PROBES
 from rm_core.evaluation.diagnostics.probes import ProbeCheck, Probed, check_probe, num_tests
 from rm_core.evaluation.diagnostics.rules import (
     Choices,
@@ -28,6 +27,7 @@ from rm_core.evaluation.diagnostics.rules import (
     share_of,
 )
 from rm_core.evaluation.intervals import Resampling
+from rm_core.evaluation.names import FORMAT_PROBES, PICTURE_PROBES
 from rm_core.evaluation.pairs import pair_table
 from rm_core.evaluation.results import Share
 from rm_core.scoring.scored import ScoredComparison

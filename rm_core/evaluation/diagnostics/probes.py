@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rm_core.evaluation.diagnostics.names import FORMAT_PROBES, PICTURE_PROBES
 from rm_core.evaluation.diagnostics.rules import Choices, credit_of, is_below_chance, share_of
 from rm_core.evaluation.intervals import Resampling, difference_interval
+from rm_core.evaluation.names import FORMAT_PROBES, PICTURE_PROBES
 from rm_core.evaluation.results import Gain, Share
 from rm_core.scoring.scored import ScoredComparison, group_codes
 

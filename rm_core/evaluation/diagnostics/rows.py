@@ -15,10 +15,10 @@ from data_pipeline.errors import CorruptData, RecordError
 from data_pipeline.media import Image, Video
 from data_pipeline.records.comparison import Comparison
 from data_pipeline.sources.readers.files import read_rows
-from rm_core.evaluation.diagnostics.names import FORMAT_PROBES, PICTURE_PROBES
 from rm_core.evaluation.diagnostics.pictures import Donor, changed_pictures, donors
 from rm_core.evaluation.diagnostics.probes import Probed
 from rm_core.evaluation.diagnostics.texts import changed_text
+from rm_core.evaluation.names import FORMAT_PROBES, PICTURE_PROBES
 from rm_core.scoring.scorer import Scorer
 
 __all__ = ["ProbedRows", "changed_responses", "check_budget", "probe_rows", "probed_fields", "read_probed"]

@@ -4,7 +4,7 @@
       -> rows      a row with its pictures
       -> lines     items to score, and the lines with rewards that are kept of them
       -> given     rewards by (suite, index): of our scoring, a stranger's model, a published file
-      -> board     right and wrong a row -> `SuiteNumber`: a share or a mean of shares, with its interval
+      -> outcomes  right and wrong a row -> `SuiteNumber`: a share or a mean of shares, with its interval
       -> report    `SuiteReport`: the suite's own numbers, and those of every evaluation on the same items
 
 `mm_rlhf_rewardbench`, `vl_rewardbench`, `multimodal_rewardbench`, `rewardbench` and `rm_bench` say how one suite is

@@ -16,10 +16,10 @@ from data_pipeline.encoding.encoder import EncodedComparison, Encoder, check_len
 from data_pipeline.errors import RecordError
 from data_pipeline.records.checks import check
 from data_pipeline.sources.readers.files import RowRange
-from rm_core.evaluation.diagnostics.names import PICTURE_PROBES, TEXT_PROBES
 from rm_core.evaluation.diagnostics.pictures import BLOCK, Donor, changed_pictures, donors
 from rm_core.evaluation.diagnostics.rows import changed_responses, check_budget
 from rm_core.evaluation.diagnostics.texts import changed_text
+from rm_core.evaluation.names import PICTURE_PROBES, TEXT_PROBES
 from rm_core.evaluation.suites.files import SuiteData
 from rm_core.evaluation.suites.rows import ReadRow, SuiteRows
 from rm_core.scoring.lines import Line

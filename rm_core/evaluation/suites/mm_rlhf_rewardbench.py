@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rm_core.evaluation.suites.board import Board, Bools, Part, SuiteNumber
+from rm_core.evaluation.suites.outcomes import Bools, Outcomes, Part, SuiteNumber
 from rm_core.evaluation.suites.suite import Layout, RawRow, Suite, SuiteItem, different_counts
 
 __all__ = ["SUITE"]
@@ -30,23 +30,23 @@ def _differs(items: Sequence[SuiteItem]) -> list[str]:
     return wrong + ([] if ids == _NUM_IDS else [f"{ids} different ids, not {_NUM_IDS}"])
 
 
-def _measure(board: Board) -> dict[str, SuiteNumber]:
-    whole = _whole_ids(board)
-    numbers = {"acc": board.number(board.part()), "acc_plus": board.number(whole)}
+def _measure(outcomes: Outcomes) -> dict[str, SuiteNumber]:
+    whole = _whole_ids(outcomes)
+    numbers = {"acc": outcomes.number(outcomes.part()), "acc_plus": outcomes.number(whole)}
     for name in _COUNTS:
-        numbers[name] = board.number(board.part(board.among(name)))
+        numbers[name] = outcomes.number(outcomes.part(outcomes.among(name)))
     for name in _COUNTS:
-        numbers[f"{name}/acc_plus"] = board.number(_inside(whole, board.among(name)))
+        numbers[f"{name}/acc_plus"] = outcomes.number(_inside(whole, outcomes.among(name)))
     return numbers
 
 
-def _whole_ids(board: Board) -> Part:
+def _whole_ids(outcomes: Outcomes) -> Part:
     """Counts each id once, at its first row: right where all its rows are."""
     first: dict[str, int] = {}
-    right, out_of = np.zeros(len(board.ids)), np.zeros(len(board.ids))
-    for place, name in enumerate(board.ids):
+    right, out_of = np.zeros(len(outcomes.ids)), np.zeros(len(outcomes.ids))
+    for place, name in enumerate(outcomes.ids):
         at = first.setdefault(name, place)
-        is_right = bool(board.right[place] == board.pairs[place])
+        is_right = bool(outcomes.right[place] == outcomes.pairs[place])
         right[at] = is_right if at == place else bool(right[at]) and is_right
         out_of[at] = 1
     return Part(right, out_of)

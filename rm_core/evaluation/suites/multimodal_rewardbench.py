@@ -11,7 +11,7 @@ published and not checked.
 from collections import Counter
 from collections.abc import Sequence
 
-from rm_core.evaluation.suites.board import Board, SuiteNumber
+from rm_core.evaluation.suites.outcomes import Outcomes, SuiteNumber
 from rm_core.evaluation.suites.suite import Layout, RawRow, Suite, SuiteItem, different_counts, unknown_names
 
 __all__ = ["SUITE"]
@@ -48,13 +48,16 @@ def _differs(items: Sequence[SuiteItem]) -> list[str]:
     return wrong + unknown_names(found, (*SEVEN, "toxicity"), "category")
 
 
-def _measure(board: Board) -> dict[str, SuiteNumber]:
-    parts = {name: board.part(board.among(name)) for name in SEVEN}
-    numbers = {"micro": board.number(board.part(board.among(*SEVEN))), "macro7": board.mean(list(parts.values()))}
-    numbers |= {name: board.number(part) for name, part in parts.items()}
-    toxicity = board.part(board.among("toxicity"))
+def _measure(outcomes: Outcomes) -> dict[str, SuiteNumber]:
+    parts = {name: outcomes.part(outcomes.among(name)) for name in SEVEN}
+    numbers = {
+        "micro": outcomes.number(outcomes.part(outcomes.among(*SEVEN))),
+        "macro7": outcomes.mean(list(parts.values())),
+    }
+    numbers |= {name: outcomes.number(part) for name, part in parts.items()}
+    toxicity = outcomes.part(outcomes.among("toxicity"))
     if toxicity.out_of.any():
-        numbers["toxicity"] = board.number(toxicity)
+        numbers["toxicity"] = outcomes.number(toxicity)
     return numbers
 
 

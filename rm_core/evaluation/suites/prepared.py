@@ -30,9 +30,9 @@ from data_pipeline.records.comparison import Comparison, Response
 from data_pipeline.sources.readers.files import RowRange
 from data_pipeline.storage.cache import ShardCache
 from rm_core.evaluation.intervals import Resampling
-from rm_core.evaluation.suites.board import Board
 from rm_core.evaluation.suites.files import SuiteData
 from rm_core.evaluation.suites.lines import SuiteReader
+from rm_core.evaluation.suites.outcomes import Outcomes
 from rm_core.evaluation.suites.registry import SUITES
 from rm_core.evaluation.suites.suite import SuiteItem
 
@@ -107,7 +107,7 @@ def suite_numbers(
     name: str, items: Sequence[SuiteItem], rewards: Sequence[tuple[float, ...] | None]
 ) -> dict[str, float]:
     """The numbers of a suite as `log_suite` calls them, without intervals."""
-    board = Board(
+    outcomes = Outcomes(
         ids=[item.id for item in items],
         ranks=[item.ranks for item in items],
         rewards=rewards,
@@ -115,7 +115,7 @@ def suite_numbers(
         groups=np.zeros(len(items), dtype=np.int64),  # only intervals ask which rows belong together
         resampling=_VALUES_ONLY,
     )
-    return {f"suite/{name}/{key}": number.value for key, number in SUITES[name].measure(board).items()}
+    return {f"suite/{name}/{key}": number.value for key, number in SUITES[name].measure(outcomes).items()}
 
 
 def prepare_suite(data: SuiteData, reader: SuiteReader, reading: Reading, folder: str, **more: Any) -> Iterator[int]:

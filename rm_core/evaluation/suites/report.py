@@ -14,9 +14,9 @@ from rm_core.evaluation.diagnostics.probes import Probed
 from rm_core.evaluation.intervals import Resampling
 from rm_core.evaluation.metrics import evaluate
 from rm_core.evaluation.results import EvaluationReport
-from rm_core.evaluation.suites.board import Board, SuiteNumber
 from rm_core.evaluation.suites.files import SuiteData
 from rm_core.evaluation.suites.given import GivenRewards
+from rm_core.evaluation.suites.outcomes import Outcomes, SuiteNumber
 from rm_core.evaluation.suites.registry import SUITES
 from rm_core.evaluation.suites.suite import Layout, SuiteItem
 from rm_core.scoring.scored import ScoredComparison
@@ -93,7 +93,7 @@ def measure(
     items = data.items
     rewards = [one.rewards for one in given]
     groups = _groups(items, given)
-    board = Board(
+    outcomes = Outcomes(
         ids=[item.id for item in items],
         ranks=[item.ranks for item in items],
         rewards=rewards,
@@ -106,12 +106,12 @@ def measure(
         suite=data.suite.name,
         num_items=len(items),
         num_groups=len(set(groups.tolist())),
-        tied_pairs=int(board.tied.sum()),
-        num_pairs=int(board.pairs.sum()),
+        tied_pairs=int(outcomes.tied.sum()),
+        num_pairs=int(outcomes.pairs.sum()),
         not_scored=dict(sorted(Counter(one.error.partition(":")[0] for one in given if one.rewards is None).items())),
         without_pictures=sum(one.missing_pictures > 0 for one in given),
         categories=dict(sorted(Counter(item.category for item in items).items())),
-        numbers=data.suite.measure(board),
+        numbers=data.suite.measure(outcomes),
         pairs=None if not scored else evaluate(
             scored, confidence=resampling.confidence, bootstrap_samples=resampling.samples, seed=resampling.seed
         ),

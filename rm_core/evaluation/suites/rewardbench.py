@@ -10,7 +10,7 @@ Source: RewardBench (arXiv 2403.13787) and its ``constants.py``.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from rm_core.evaluation.suites.board import Board, Part, SuiteNumber
+from rm_core.evaluation.suites.outcomes import Outcomes, Part, SuiteNumber
 from rm_core.evaluation.suites.suite import Layout, RawRow, Suite, SuiteItem, different_counts, unknown_names
 
 __all__ = ["SECTIONS", "SUITE", "WEIGHTS"]
@@ -53,29 +53,29 @@ def _differs(items: Sequence[SuiteItem]) -> list[str]:
     return wrong + unknown_names(found, (*_ROWS, *PRIOR_SETS, *_OTHER_PRIOR_SETS), "subset")
 
 
-def _measure(board: Board) -> dict[str, SuiteNumber]:
-    subsets = {name: board.part(board.among(name)) for name in (*WEIGHTS, *PRIOR_SETS, *_OTHER_PRIOR_SETS)}
+def _measure(outcomes: Outcomes) -> dict[str, SuiteNumber]:
+    subsets = {name: outcomes.part(outcomes.among(name)) for name in (*WEIGHTS, *PRIOR_SETS, *_OTHER_PRIOR_SETS)}
     subsets = {name: part for name, part in subsets.items() if part.out_of.any()}
     sections = {
-        name: board.mean([subsets[one] for one in inside], [WEIGHTS[one] for one in inside])
+        name: outcomes.mean([subsets[one] for one in inside], [WEIGHTS[one] for one in inside])
         for name, inside in SECTIONS.items()
     }
-    numbers = {"overall": _mean_of_sections(board, subsets, 0), **sections}
+    numbers = {"overall": _mean_of_sections(outcomes, subsets, 0), **sections}
     prior = [subsets[name] for name in PRIOR_SETS if name in subsets]
     if len(prior) == len(PRIOR_SETS):
-        numbers["prior_sets"] = board.mean(prior)
-        numbers["leaderboard"] = _mean_of_sections(board, subsets, 0.5)
-    return numbers | {f"subset/{name}": board.number(part) for name, part in subsets.items()}
+        numbers["prior_sets"] = outcomes.mean(prior)
+        numbers["leaderboard"] = _mean_of_sections(outcomes, subsets, 0.5)
+    return numbers | {f"subset/{name}": outcomes.number(part) for name, part in subsets.items()}
 
 
-def _mean_of_sections(board: Board, subsets: Mapping[str, Part], prior_weight: float) -> SuiteNumber:
+def _mean_of_sections(outcomes: Outcomes, subsets: Mapping[str, Part], prior_weight: float) -> SuiteNumber:
     """Each section counts 1, the prior sets together `prior_weight`."""
     weights = {
         name: WEIGHTS[name] / sum(WEIGHTS[one] for one in inside) for inside in SECTIONS.values() for name in inside
     }
     if prior_weight:
         weights |= dict.fromkeys(PRIOR_SETS, prior_weight / len(PRIOR_SETS))
-    return board.mean([subsets[name] for name in weights], list(weights.values()))
+    return outcomes.mean([subsets[name] for name in weights], list(weights.values()))
 
 
 SUITE = Suite(

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from rm_core.evaluation.suites.board import Board, Part, SuiteNumber
+from rm_core.evaluation.suites.outcomes import Outcomes, Part, SuiteNumber
 from rm_core.evaluation.suites.suite import Layout, RawRow, Suite, SuiteItem, different_counts, unknown_names
 
 __all__ = ["SUITE"]
@@ -42,20 +42,20 @@ def _differs(items: Sequence[SuiteItem]) -> list[str]:
     return wrong + unknown_names(found, _COUNTS, "domain")
 
 
-def _measure(board: Board) -> dict[str, SuiteNumber]:
-    right = np.stack([_table(rewards) for rewards in board.rewards])  # [N, right style, wrong style]
-    here = {name: board.among(*parts) for name, parts in DOMAINS.items() if board.among(*parts).any()}
+def _measure(outcomes: Outcomes) -> dict[str, SuiteNumber]:
+    right = np.stack([_table(rewards) for rewards in outcomes.rewards])  # [N, right style, wrong style]
+    here = {name: outcomes.among(*parts) for name, parts in DOMAINS.items() if outcomes.among(*parts).any()}
     parts = {
         (domain, kind): _part(right, cells, members)
         for domain, members in here.items()
         for kind, cells in _CELLS.items()
     }
-    numbers = {"overall": board.mean(list(parts.values()))}
+    numbers = {"overall": outcomes.mean(list(parts.values()))}
     for kind in _CELLS:
-        numbers[kind] = board.mean([parts[domain, kind] for domain in here])
+        numbers[kind] = outcomes.mean([parts[domain, kind] for domain in here])
     for domain in here:
-        numbers[domain] = board.mean([parts[domain, kind] for kind in _CELLS])
-        numbers |= {f"{domain}/{kind}": board.number(parts[domain, kind]) for kind in _CELLS}
+        numbers[domain] = outcomes.mean([parts[domain, kind] for kind in _CELLS])
+        numbers |= {f"{domain}/{kind}": outcomes.number(parts[domain, kind]) for kind in _CELLS}
     return numbers
 
 

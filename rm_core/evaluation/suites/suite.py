@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rm_core.evaluation.suites.board import Board, SuiteNumber
+from rm_core.evaluation.suites.outcomes import Outcomes, SuiteNumber
 
 __all__ = ["Layout", "RawRow", "Suite", "SuiteItem", "different_counts", "unknown_names"]
 
@@ -79,6 +79,6 @@ class Suite:
     category: Callable[[RawRow], str]
     differs: Callable[[Sequence[SuiteItem]], list[str]]
     """What is not as published, in words; nothing for the suite's own rows."""
-    measure: Callable[[Board], dict[str, SuiteNumber]]
+    measure: Callable[[Outcomes], dict[str, SuiteNumber]]
     """Its numbers by name, the first one the main one."""
     layout: Layout

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from rm_core.evaluation.suites.board import Board, Bools, SuiteNumber
+from rm_core.evaluation.suites.outcomes import Bools, Outcomes, SuiteNumber
 from rm_core.evaluation.suites.suite import Layout, RawRow, Suite, SuiteItem
 
 __all__ = ["SUITE", "official_group"]
@@ -79,22 +79,24 @@ def _unordered(items: Sequence[SuiteItem]) -> list[str]:
     return [f"human_ranking of {len(wrong)} rows ranks no two responses, first in row {wrong[0]}"] if wrong else []
 
 
-def _measure(board: Board) -> dict[str, SuiteNumber]:
-    legacy = np.array([_r1_legacy_group(name) for name in board.ids], dtype=np.str_)
-    numbers = {"overall": board.number(board.part())}
-    numbers |= _grouped(board, board.categories, "official")
-    numbers |= _grouped(board, legacy, "r1_legacy")
-    first = _first_rows(board.ids)
-    numbers["distinct/overall"] = board.number(board.part(first))
-    numbers |= _grouped(board, legacy, "distinct/r1_legacy", first)
+def _measure(outcomes: Outcomes) -> dict[str, SuiteNumber]:
+    legacy = np.array([_r1_legacy_group(name) for name in outcomes.ids], dtype=np.str_)
+    numbers = {"overall": outcomes.number(outcomes.part())}
+    numbers |= _grouped(outcomes, outcomes.categories, "official")
+    numbers |= _grouped(outcomes, legacy, "r1_legacy")
+    first = _first_rows(outcomes.ids)
+    numbers["distinct/overall"] = outcomes.number(outcomes.part(first))
+    numbers |= _grouped(outcomes, legacy, "distinct/r1_legacy", first)
     return numbers
 
 
-def _grouped(board: Board, groups: Any, name: str, among: Bools | None = None) -> dict[str, SuiteNumber]:
+def _grouped(outcomes: Outcomes, groups: Any, name: str, among: Bools | None = None) -> dict[str, SuiteNumber]:
     """The three groups and their mean."""
-    parts = {group: board.part((groups == group) if among is None else (groups == group) & among) for group in GROUPS}
-    found = {f"{name}/macro": board.mean(list(parts.values()))}
-    return found | {f"{name}/{group}": board.number(part) for group, part in parts.items()}
+    parts = {
+        group: outcomes.part((groups == group) if among is None else (groups == group) & among) for group in GROUPS
+    }
+    found = {f"{name}/macro": outcomes.mean(list(parts.values()))}
+    return found | {f"{name}/{group}": outcomes.number(part) for group, part in parts.items()}
 
 
 def _first_rows(ids: Sequence[str]) -> Bools:

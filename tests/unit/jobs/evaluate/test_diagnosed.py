@@ -21,7 +21,7 @@ from jobs.evaluate.scoring_actors import ScoringJob
 from jobs.recipe.load import load_recipe
 from jobs.recipe.schema import Recipe
 from jobs.tracking.tracker import Tracker
-from rm_core.evaluation.suites.names import SUITE_NAMES
+from rm_core.evaluation.names import SUITE_NAMES
 
 SUITE = SUITE_NAMES[0]
 ROWS = 70

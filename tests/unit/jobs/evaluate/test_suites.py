@@ -15,7 +15,7 @@ from jobs.evaluate import evaluate
 from jobs.evaluate.suites import open_suites
 from jobs.recipe.load import load_recipe
 from jobs.recipe.schema import Recipe
-from rm_core.evaluation.suites.names import SUITE_NAMES
+from rm_core.evaluation.names import SUITE_NAMES
 from rm_core.evaluation.suites.registry import SUITES
 from rm_core.scoring.scored_file import read_scored
 

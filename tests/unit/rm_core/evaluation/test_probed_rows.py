@@ -9,10 +9,10 @@ from prepared_toys import ToyData, ToyRow, toy_comparison, write_toy
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.encoding.tokenizer import load_tokenizer
 from data_pipeline.errors import RecordError
-from rm_core.evaluation.diagnostics.names import PICTURE_PROBES, TEXT_PROBES
 from rm_core.evaluation.diagnostics.pictures import donors
 from rm_core.evaluation.diagnostics.rows import ProbedRows, changed_responses
 from rm_core.evaluation.diagnostics.texts import IRRELEVANT, POLITE, changed_text, without_markdown
+from rm_core.evaluation.names import PICTURE_PROBES, TEXT_PROBES
 
 MARKDOWN = """# Title
 - a *red* bus

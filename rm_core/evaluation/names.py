@@ -1,6 +1,9 @@
-"""The names of the probes, by themselves: a recipe is read without what applies them."""
+"""The names of suites and probes, by themselves: a recipe is read without what measures or applies them."""
 
-__all__ = ["FORMAT_PROBES", "PICTURE_PROBES", "PROBE_NAMES", "TEXT_PROBES"]
+__all__ = ["FORMAT_PROBES", "PICTURE_PROBES", "PROBE_NAMES", "SUITE_NAMES", "TEXT_PROBES"]
+
+SUITE_NAMES = ("mm_rlhf_rewardbench", "vl_rewardbench", "multimodal_rewardbench", "rewardbench", "rm_bench")
+"""In the order of `suites.registry`."""
 
 PICTURE_PROBES = ("blank_images", "shuffled_images", "noise_images")
 """Every picture is grey, another Comparison's, or noise, of the same size."""

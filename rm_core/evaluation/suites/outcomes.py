@@ -13,7 +13,7 @@ import numpy.typing as npt
 from rm_core.evaluation.intervals import Interval, Resampling, cluster_interval
 from rm_core.evaluation.pairs import differences
 
-__all__ = ["Board", "Part", "SuiteNumber"]
+__all__ = ["Outcomes", "Part", "SuiteNumber"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -44,7 +44,7 @@ class Part:
         return float(self.right.sum() / self.out_of.sum())
 
 
-class Board:
+class Outcomes:
     """Right and wrong of every row.
 
     Args:

@@ -100,11 +100,21 @@ class MediaConfig:
     keep_original_bytes: int = bounded(1_000_000, at_least=0)
     """A larger image file is stored as its resized pixels, losslessly, where that takes fewer bytes."""
     videos: str = one_of("video", ("video", "frames"))
-    """How a folder of frames is shown: as one ``video`` with time, or as its ``frames``, each of them an image."""
+    """How a video is shown: as one ``video`` with time, or as its ``frames``, each of them an image."""
     max_frames: int = bounded(16, at_least=1)
-    """Frames taken of a video (a folder of frames), evenly over its length."""
+    """Frames taken of a video (a folder of frames, or a file), evenly over its length."""
     frames_per_second: float = bounded(1.0, above=0)
-    """Frames a second that the folders of videos hold; it gives a video's tokens their place in time."""
+    """Frames a second that the folders of videos hold; it gives a video's tokens their place in time. A file says it
+    itself."""
+    max_video_bytes: int = bounded(256_000_000, at_least=1)
+    """A video file with more bytes is refused unread."""
+    max_video_seconds: float = bounded(1800.0, above=0)
+    """A longer video file is refused before it is decoded."""
+    max_video_frames: int = bounded(54_000, at_least=1)
+    """A video file with more frames is refused before it is decoded; the default is half an hour at 30 a second."""
+    max_frame_pixels: int = bounded(8_912_896, at_least=1)
+    """A video file whose frames have more pixels is refused; the default is 4096 x 2176. The decoder may hold 17
+    of them."""
     allowed_hosts: list[str] = field(default_factory=list)
     """Hosts that ``http(s)://`` images may be fetched from; empty: none are."""
     fetch_timeout_s: float = bounded(20.0, above=0)

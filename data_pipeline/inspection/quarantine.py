@@ -80,6 +80,7 @@ def _keep(examples: list[RefusedItem], item: RefusedItem) -> None:
 
 MEANINGS: dict[str, str] = {
     "broken_image": "The image file doesn't decode.",
+    "broken_video": "The video file doesn't decode to its end.",
     "contaminated": "A benchmark has the prompt, or an image.",
     "duplicate": "The same prompt, images and ranked responses came before.",
     "empty_prompt": "The prompt has neither text nor image.",
@@ -117,8 +118,8 @@ MEANINGS: dict[str, str] = {
     "unread_field": "The shape doesn't read a field that is a part of the conversation, such as calls of tools.",
     "unread_media": "The shape doesn't read a field that holds a picture, a video or sound.",
     "unsafe_path": "A media path leads out of the media root.",
-    "unsupported_media": "The record needs sound or a video file, which aren't read.",
-    "video_file": "A video is a file; only folders of frames are read.",
+    "unsupported_media": "The record needs sound, or a video in a field that its shape doesn't read.",
+    "video_file": "A video file is of a format or codec that isn't read.",
     "wrong_field_type": "A field holds something else than the shape says.",
 }
 

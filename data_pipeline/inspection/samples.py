@@ -216,7 +216,8 @@ class _SampleReader:
     def _picture(self, image: EncodedImage, what: str) -> Picture:
         caption = f"{{width}} x {{height}} stored, {image.width} x {image.height} seen: {what}"
         if image.resized:
-            caption += "; the shard holds the resized pixels, the original was larger than media.keep_original_bytes"
+            caption += "; the shard holds the resized pixels: the original was larger than media.keep_original_bytes, "
+            caption += "or is a frame of a video file"
         return self._small(image.data, caption, resized=image.resized)
 
     def _small(self, data: bytes, caption: str, *, resized: bool = False) -> Picture:

@@ -1,4 +1,4 @@
-"""A video is a folder of frames: which of them stand for it, verified, and how far apart in time they are."""
+"""A video is a folder of frames, or a file: which of them stand for it, and how far apart in time they are."""
 
 import hashlib
 import re
@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from data_pipeline import storage
 from data_pipeline.config import MediaConfig
 from data_pipeline.errors import AccessDenied, MissingInput, RecordError, Unavailable
-from data_pipeline.media.loading import Image
-from data_pipeline.media.reading import as_configured
+from data_pipeline.media.loading import Image, load_image
+from data_pipeline.media.reading import as_configured, bytes_of
+from data_pipeline.media.sampling import places
+from data_pipeline.media.video_file import frames_in
 from data_pipeline.records.comparison import MediaRef
 from data_pipeline.storage import url_below
 
-__all__ = ["SampledFrames", "Video", "frames_of", "load_video", "sampled", "video_key"]
+__all__ = ["SampledFrames", "Video", "frames_of", "load_medium", "load_video", "video_key", "video_of"]
 
 
 # A folder of frames often holds a thumbnail data base or an index too; only here does a name's ending count.
@@ -35,20 +37,20 @@ class SampledFrames:
 
 
 def frames_of(ref: MediaRef, root: str, config: MediaConfig) -> SampledFrames:
-    """The sampled frames of a video folder, in natural order: frame9.jpg comes before frame10.jpg.
+    """The sampled frames of a video: at most `config.max_frames`, evenly, the first and the last included.
 
-    At most `config.max_frames`, evenly, the first and the last included; hidden files and files without an image's
-    ending are no frames. Nothing is read or decoded here. Of 31 frames at `config.frames_per_second` 2, 16 are every
-    second one: 1 second apart, 2 seconds a step.
+    Of a folder in natural order, frame9.jpg before frame10.jpg; hidden files and files without an image's ending are no
+    frames, and nothing is read or decoded here. Of 31 frames at `config.frames_per_second` 2, 16 are every second one:
+    1 second apart, 2 seconds a step. A file is decoded, and gives its frames as bytes; its times are its own.
 
     Args:
-        ref: the folder, relative to `root`.
+        ref: the folder or file, relative to `root`, or the bytes of a file.
         root: the source's media root: a folder, an ``s3://`` prefix, or an archive.
 
     Raises:
-        Unavailable: as for `read_media`.
-        RecordError: missing_media (no such folder, or no frame in it), video_file (bytes or a file in place of a
-            folder), unsafe_path, remote_media.
+        Unavailable: as for `read_media`; PyAV, which decodes files, is not installed.
+        RecordError: missing_media (no such folder or file, or no frame in it), unsafe_path, remote_media; of a file:
+            video_file (a format or codec that is not read), broken_video, media_too_large.
     """
     with as_configured(ref, config):
         return _frames_of(ref, root, config)
@@ -56,9 +58,9 @@ def frames_of(ref: MediaRef, root: str, config: MediaConfig) -> SampledFrames:
 
 def _frames_of(ref: MediaRef, root: str, config: MediaConfig) -> SampledFrames:
     if ref.data is not None:
-        raise RecordError("video_file", f"{len(ref.data)} bytes: only folders of frames are read")
+        return _of_file(bytes_of(ref, root, config), "a video", config)
     if not ref.path:
-        raise RecordError("missing_media", "the record names no video folder")
+        raise RecordError("missing_media", "the record names no video")
     url_below(ref.path, root)  # refuses; only then are doubled slashes taken out, which listings never have
     path = "/".join(part for part in ref.path.split("/") if part not in ("", "."))
     folder = url_below(path, root)
@@ -69,7 +71,7 @@ def _frames_of(ref: MediaRef, root: str, config: MediaConfig) -> SampledFrames:
     except MissingInput as error:
         raise RecordError("missing_media", f"{path!r} below the media root: {error}") from error
     if files == [folder]:
-        raise RecordError("video_file", f"{path!r} is a file: extract its frames into a folder")
+        return _of_file(bytes_of(ref, root, config), repr(path), config)
     # A remote folder's name with a * in it is a glob: what it finds elsewhere is not of this folder. Remote listings
     # may write the root in another way.
     parents = [storage.parent_of(url) for url in files]
@@ -78,23 +80,20 @@ def _frames_of(ref: MediaRef, root: str, config: MediaConfig) -> SampledFrames:
     frames = sorted((name for name in names if not name.startswith(".") and _FRAME.fullmatch(name)), key=_natural)
     if not frames:
         raise RecordError("missing_media", f"no frames in {path!r} below the media root, {len(files)} other files")
-    taken = sampled(frames, config.max_frames)
-    spacing = (len(frames) - 1) / (len(taken) - 1) if len(taken) > 1 else 1.0
-    return SampledFrames(
-        refs=tuple(MediaRef(path=f"{path}/{name}") for name in taken),
-        seconds_per_step=2 * spacing / config.frames_per_second,
-    )
+    refs = [MediaRef(path=f"{path}/{frames[place]}") for place in places(len(frames), config.max_frames)]
+    return _spaced(refs, len(frames), config.frames_per_second)
 
 
-def sampled(frames: list[str], most: int) -> list[str]:
-    """At most `most` of them, evenly: 5 of 10 are numbers 0, 2, 5, 7 and 9; one of them is the first."""
-    if most < 1:
-        raise ValueError(f"max_frames must be at least 1, got {most}")
-    if len(frames) <= most:
-        return frames
-    gaps = max(1, most - 1)
-    # Integers round halves up; floats would round some down.
-    return [frames[(2 * i * (len(frames) - 1) + gaps) // (2 * gaps)] for i in range(most)]
+def _of_file(data: bytes, name: str, config: MediaConfig) -> SampledFrames:
+    film = frames_in(data, name, config)
+    refs = [MediaRef(data=one, decoded=True) for one in film.files]
+    return _spaced(refs, film.num_frames, film.frames_per_second)
+
+
+def _spaced(refs: list[MediaRef], num_frames: int, frames_per_second: float) -> SampledFrames:
+    """`refs` of a video of so many frames."""
+    spacing = (num_frames - 1) / (len(refs) - 1) if len(refs) > 1 else 1.0
+    return SampledFrames(refs=tuple(refs), seconds_per_step=2 * spacing / frames_per_second)
 
 
 def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
@@ -122,23 +121,46 @@ class Video:
 
 
 def load_video(ref: MediaRef, root: str, config: MediaConfig, load: Callable[[MediaRef], Image]) -> Video:
-    """Sample a folder's frames and read them.
+    """Sample a video's frames and read them.
 
     Args:
-        ref: the folder, relative to `root`.
+        ref: as for `frames_of`.
         root: the source's media root.
         load: reads one frame.
 
     Raises:
-        RecordError: as for `frames_of`; ``"frames_differ"``: not all frames have one size; whatever `load` raises.
+        RecordError: as for `frames_of`, `video_of`.
     """
-    sampled = frames_of(ref, root, config)
+    return video_of(frames_of(ref, root, config), ref.path, load)
+
+
+def video_of(sampled: SampledFrames, name: str | None, load: Callable[[MediaRef], Image]) -> Video:
+    """The sampled frames, read.
+
+    Args:
+        name: what messages call the video.
+        load: reads one frame.
+
+    Raises:
+        RecordError: ``"frames_differ"``: not all frames have one size; whatever `load` raises.
+    """
     frames = tuple(map(load, sampled.refs))
     sizes = sorted({(frame.width, frame.height) for frame in frames})
     if len(sizes) > 1:
         shown = ", ".join(f"{width} x {height}" for width, height in sizes[:4])
-        raise RecordError("frames_differ", f"{len(frames)} frames of {ref.path!r} have {len(sizes)} sizes: {shown}")
+        raise RecordError("frames_differ", f"{len(frames)} frames of {name!r} have {len(sizes)} sizes: {shown}")
     return Video(frames, sampled.seconds_per_step)
+
+
+def load_medium(ref: MediaRef, root: str, config: MediaConfig) -> Image | Video:
+    """The image, or the video with its sampled frames, that `ref` names.
+
+    Raises:
+        RecordError: as for `load_image`, `load_video`.
+    """
+    if ref.is_video:
+        return load_video(ref, root, config, lambda frame: load_image(frame, root, config))
+    return load_image(ref, root, config)
 
 
 def video_key(frame_keys: Sequence[str]) -> str:

@@ -11,7 +11,6 @@ many frequencies are zero but for that noise, and their bits would be random.
 """
 
 import hashlib
-import io
 import math
 from dataclasses import dataclass
 
@@ -19,7 +18,7 @@ import numpy as np
 import PIL.Image
 
 from data_pipeline.config import MediaConfig
-from data_pipeline.media.pixels import decode_rgb, resized_rgb
+from data_pipeline.media.pixels import MAX_SIDE, decode_rgb, lossless, resized_rgb
 from data_pipeline.media.reading import check_declared_size, read_media
 from data_pipeline.records.comparison import MediaRef
 
@@ -65,9 +64,6 @@ def hash_distance(first: int, second: int) -> int:
     return (first ^ second).bit_count()
 
 
-_MAX_SIDE = 16_383  # of a WEBP picture, in pixels
-
-
 @dataclass(frozen=True, slots=True)
 class Image:
     """An image file that decodes.
@@ -78,6 +74,7 @@ class Image:
         width: in pixels, after EXIF rotation.
         height: in pixels, after EXIF rotation.
         perceptual_hash: 64 bits, alike for pictures that look alike; None: too plain to have one.
+        decoded: a frame of a video file, of which `data` was made here.
     """
 
     data: bytes
@@ -85,6 +82,7 @@ class Image:
     width: int
     height: int
     perceptual_hash: int | None = None
+    decoded: bool = False
 
 
 def load_image(ref: MediaRef, root: str, config: MediaConfig) -> Image:
@@ -107,7 +105,9 @@ def load_image(ref: MediaRef, root: str, config: MediaConfig) -> Image:
             _LOOKS.clear()
         _LOOKS[sha256] = looks
     width, height, picture_hash = looks
-    return Image(data=data, sha256=sha256, width=width, height=height, perceptual_hash=picture_hash)
+    return Image(
+        data=data, sha256=sha256, width=width, height=height, perceptual_hash=picture_hash, decoded=ref.decoded
+    )
 
 
 _Looks = tuple[int, int, int | None]
@@ -124,20 +124,15 @@ def _looks_of(data: bytes) -> _Looks:
 def stored_bytes(image: Image, height: int, width: int, config: MediaConfig) -> tuple[bytes, bool]:
     """The bytes to store, and whether they hold the picture resized to (height, width) already.
 
-    A file of more than `config.keep_original_bytes` is replaced by its resized pixels, if those take fewer bytes.
-    They are lossless and `resized_rgb` leaves a picture of the right size alone, so either gives the same pixels.
-
-    Lossless WEBP of the quickest kind: on 14 photographs of a million pixels 865 kB, 52 ms to write and 21 ms to
-    read, on one core of an AMD EPYC; PNG took 1,183 kB, 88 ms and 32 ms at level 1, 1,121 kB and 291 ms at level 6,
-    and slower WEBP saved another tenth for nine times the work.
+    A file of more than `config.keep_original_bytes`, or a frame that was decoded here, is replaced by its resized
+    pixels, if those take fewer bytes. They are lossless and `resized_rgb` leaves a picture of the right size alone, so
+    either gives the same pixels.
 
     Raises:
         RecordError: the picture does not decode.
     """
-    if len(image.data) <= config.keep_original_bytes or max(height, width) > _MAX_SIDE:
+    least = 0 if image.decoded else config.keep_original_bytes
+    if len(image.data) <= least or max(height, width) > MAX_SIDE:
         return image.data, False
-    buffer = io.BytesIO()
-    pixels = PIL.Image.fromarray(resized_rgb(image.data, height, width))
-    pixels.save(buffer, "WEBP", lossless=True, quality=0, method=0, exact=True)
-    resized = buffer.getvalue()
+    resized = lossless(PIL.Image.fromarray(resized_rgb(image.data, height, width)))
     return (resized, True) if len(resized) < len(image.data) else (image.data, False)

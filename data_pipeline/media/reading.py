@@ -27,6 +27,7 @@ import stat
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import PIL.Image
 import PIL.ImageFile
@@ -38,25 +39,28 @@ from data_pipeline.media.pixels import opened
 from data_pipeline.records.comparison import MediaRef
 from data_pipeline.storage.confined import shown
 
-__all__ = ["as_configured", "check_declared_size", "read_media"]
+__all__ = ["MAX_MEDIA_BYTES", "as_configured", "bytes_of", "check_declared_size", "read_media"]
+
+MAX_MEDIA_BYTES = 1 << 28
+"""Bytes of the picture files that one record may have, and that are kept of earlier ones."""
 
 _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 
 def read_media(ref: MediaRef, root: str, config: MediaConfig) -> bytes:
-    """The bytes that `ref` stands for, at least 1 and at most `config.max_source_bytes`.
+    """The bytes that `ref` stands for: at least 1, at most `config.max_source_bytes`, of a video `max_video_bytes`.
 
     Args:
         ref: bytes, or a path below `root`; bytes win.
         root: the source's media root: a folder, an ``s3://`` prefix, or an archive.
 
     Raises:
-        RecordError: missing_media, unsafe_path, remote_media, media_too_large, broken_image (an empty file, or an
-            archive member that does not unpack), unavailable_media (with `config.unavailable` ``refuse``).
+        RecordError: missing_media, unsafe_path, remote_media, media_too_large, broken_image or broken_video (an empty
+            file, or an archive member that does not unpack), unavailable_media (with `config.unavailable` ``refuse``).
         Unavailable: it may be there, and can't be had now; with `config.missing` ``fail`` also where it is not there.
     """
     with as_configured(ref, config):
-        return _read(ref, root, config)
+        return bytes_of(ref, root, config)
 
 
 @contextmanager
@@ -79,28 +83,29 @@ def as_configured(ref: MediaRef, config: MediaConfig) -> Iterator[None]:
         raise Unavailable(f"{error.detail} (media.missing is fail)") from error
 
 
-def _read(ref: MediaRef, root: str, config: MediaConfig) -> bytes:
-    limit = config.max_source_bytes
+def bytes_of(ref: MediaRef, root: str, config: MediaConfig) -> bytes:
+    """As `read_media`, for a caller who reads the whole reference `as_configured`."""
+    limit = _Limit.of(ref, config)
     if ref.data is not None:
-        return _bounded(ref.data, limit)
+        return limit.bounded(ref.data)
     if not ref.path:
         raise RecordError("missing_media", "the record names no file and brings no bytes")
     if "://" in ref.path:
-        return _bounded(_fetched(ref.path, config), limit)
+        return limit.bounded(_fetched(ref.path, config))
     url = storage.url_below(ref.path, root)
     if ref.path.endswith("/"):
         raise RecordError("missing_media", f"{shown(ref.path)} is the name of a folder")
     if storage.is_local(url):
         _check_regular(url, ref.path)
     try:
-        _check_size(storage.size_of(url), limit)
-        return _bounded(storage.read_bytes(url), limit)
+        limit.check(storage.size_of(url))
+        return limit.bounded(storage.read_bytes(url))
     except (AccessDenied, OSError) as error:
         raise Unavailable(f"{shown(ref.path)} below the media root: {error}") from error
     except MissingInput as error:
         raise RecordError("missing_media", f"{shown(ref.path)} below the media root: {error}") from error
     except CorruptData as error:
-        raise RecordError("broken_image", f"{shown(ref.path)}: {error}") from error
+        raise RecordError(limit.broken, f"{shown(ref.path)}: {error}") from error
 
 
 def _fetched(url: str, config: MediaConfig) -> bytes:
@@ -133,16 +138,29 @@ def _check_regular(real: str, path: str) -> None:
         raise RecordError("unsafe_path", f"{shown(path)} is no regular file ({stat.filemode(mode)})")
 
 
-def _bounded(data: bytes, limit: int) -> bytes:
-    _check_size(len(data), limit)
-    return data
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """How large a file may be; `setting` says `most`, and one that is `broken` is refused for that reason."""
 
+    setting: str
+    most: int
+    broken: str
 
-def _check_size(size: int, limit: int) -> None:
-    if size > limit:
-        raise RecordError("media_too_large", f"{size} bytes or more, limit max_source_bytes={limit}")
-    if size == 0:
-        raise RecordError("broken_image", "the file is empty")
+    @classmethod
+    def of(cls, ref: MediaRef, config: MediaConfig) -> "_Limit":
+        if ref.is_video:
+            return cls("max_video_bytes", config.max_video_bytes, "broken_video")
+        return cls("max_source_bytes", config.max_source_bytes, "broken_image")
+
+    def bounded(self, data: bytes) -> bytes:
+        self.check(len(data))
+        return data
+
+    def check(self, size: int) -> None:
+        if size > self.most:
+            raise RecordError("media_too_large", f"{size} bytes or more, limit {self.setting}={self.most}")
+        if size == 0:
+            raise RecordError(self.broken, "the file is empty")
 
 
 Size = tuple[int, int]

@@ -37,13 +37,15 @@ class MediaRef:
     """An image as its record names it: bytes, or a path below the source's media root. Not yet read or trusted.
 
     `data` wins where a record carries both (hub sets keep the original file name beside the bytes). A video
-    (`is_video`) is named by the path of its folder of frames, and comes out of a shard with the bytes of `frames`.
+    (`is_video`) is named by the path of its folder of frames or of its file, or is the bytes of a file, and comes out
+    of a shard with the bytes of `frames`. `decoded`: the bytes are a frame that was decoded from a video file.
     """
 
     path: str | None = None
     data: bytes | None = None
     is_video: bool = False
     frames: tuple[bytes, ...] = ()
+    decoded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

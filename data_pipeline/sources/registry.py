@@ -53,14 +53,21 @@ MAX_ADVISED = 20
 
 
 class Shape(NamedTuple):
-    """A record shape: how it is read, and the paths of its fields that mean nothing to a Comparison."""
+    """A record shape.
+
+    Attributes:
+        read: its adapter.
+        irrelevant: the paths of its fields that mean nothing to a Comparison.
+        unranked: reads a record that is only to be scored, and so needs no label; None: `read` does, labels and all.
+    """
 
     read: Adapter
     irrelevant: tuple[str, ...] = ()
+    unranked: Adapter | None = None
 
 
 SHAPES: dict[str, Shape] = {
-    "jsonl": Shape(jsonl.to_comparison),
+    "jsonl": Shape(jsonl.to_comparison, unranked=jsonl.to_unranked),
     "rlaif_v": Shape(rlaif_v.to_comparison, rlaif_v.IRRELEVANT),
     "vlfeedback": Shape(vlfeedback.to_comparison, vlfeedback.IRRELEVANT),
     "ultrafeedback": Shape(ultrafeedback.to_comparison, ultrafeedback.IRRELEVANT),
@@ -88,7 +95,7 @@ SHAPES: dict[str, Shape] = {
     "rlhf_v": Shape(rlhf_v.to_comparison, rlhf_v.IRRELEVANT),
     "povid": Shape(povid.to_comparison),
     "omnialign_v": Shape(omnialign_v.to_comparison),
-    "imagereward": Shape(imagereward.to_comparison),
+    "imagereward": Shape(imagereward.to_comparison, unranked=imagereward.to_unranked),
     "r1_reward": Shape(r1_reward.to_comparison, r1_reward.IRRELEVANT),
     "wildvision_battles": Shape(wildvision.battle_to_comparison, wildvision.BATTLE_IRRELEVANT),
     "wildvision_votes": Shape(wildvision.votes_to_comparisons, wildvision.VOTES_IRRELEVANT),
@@ -108,29 +115,48 @@ def adapter_of(shape: str, unread: UnreadFields | None = None, *, refuse_lost: b
     Raises:
         MissingInput: there is no such shape; the message names the nearest.
     """
-    if shape in SHAPES:
-        return _advised(accounted(SHAPES[shape].read, SHAPES[shape].irrelevant, unread, refuse_lost=refuse_lost))
-    near = difflib.get_close_matches(shape, SHAPES, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "use jsonl with a field map for a set of your own"
-    raise MissingInput(f"unknown record shape {shape!r}: {hint} (known: {', '.join(SHAPES)})")
+    found = _shape(shape)
+    return _advised(accounted(found.read, found.irrelevant, unread, refuse_lost=refuse_lost))
 
 
 def unranked_adapter(
-    names: FieldMap, unread: UnreadFields | None = None
+    names: FieldMap, unread: UnreadFields | None = None, *, shape: str = "jsonl"
 ) -> Callable[[Mapping[str, Any], SourceConfig, int], Comparison]:
-    """The adapter of records that are to be scored: shape jsonl without labels, with the same account of their fields.
+    """The adapter of records that are to be scored, with the same account of their fields.
 
-    What an earlier scoring added to a record means nothing, nor do the labels of its responses.
+    Shapes that can do without do not ask for labels. What an earlier scoring added to a record means nothing, nor do
+    the labels of its responses. A record that holds several Comparisons is refused (``several_comparisons``): what is
+    written in its place has one list of rewards.
+
+    Raises:
+        MissingInput: there is no such shape; the message names the nearest.
     """
-    labels = (f"{names.responses}.{label}" for label in (names.score, names.rank))
-    adapter = accounted(jsonl.to_unranked, ("rewards", "error", *labels), unread)
+    found = _shape(shape)
+    labels = (f"{names.responses}.{label}" for label in (names.score, names.rank)) if shape == "jsonl" else ()
+    adapter = accounted(found.unranked or found.read, (*found.irrelevant, "rewards", "error", *labels), unread)
 
     def read(record: Mapping[str, Any], source: SourceConfig, row: int) -> Comparison:
         made = adapter(record, source, row)
-        assert isinstance(made, Comparison)
-        return made
+        comparisons = [made] if isinstance(made, Comparison) else made
+        if not comparisons:
+            raise RecordError("no_comparison", f"row {row} holds no responses to one prompt")
+        if len(comparisons) > 1:
+            raise RecordError(
+                "several_comparisons",
+                f"row {row} holds {len(comparisons)} Comparisons of shape {shape}, and a line has one list of rewards: "
+                "write a line for each, in shape jsonl",
+            )
+        return comparisons[0]
 
     return read
+
+
+def _shape(name: str) -> Shape:
+    if name in SHAPES:
+        return SHAPES[name]
+    near = difflib.get_close_matches(name, SHAPES, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "use jsonl with a field map for a set of your own"
+    raise MissingInput(f"unknown record shape {name!r}: {hint} (known: {', '.join(SHAPES)})")
 
 
 def _advised(adapter: Adapter) -> Adapter:

@@ -17,7 +17,7 @@ from typing import Any
 
 from data_pipeline import storage
 from data_pipeline.bounds import check_bounds
-from data_pipeline.config import EncodeConfig, PreprocessConfig, SourceConfig
+from data_pipeline.config import EncodeConfig, MediaConfig, PreprocessConfig, SourceConfig
 from data_pipeline.dataset.shards import SCHEMA_VERSION
 from data_pipeline.encoding.tokenizer import tokenizer_fingerprint
 from data_pipeline.errors import MissingInput, RecipeError
@@ -40,6 +40,7 @@ __all__ = [
 
 _NAME = re.compile(r"(?!\.+$)[\w.:-](?:[\w. :-]{0,98}[\w.:-])?")
 _GROUP_KEYS = ("group_prompts", "group_max_responses", "group_max_tokens")
+_VIDEO_LIMITS = ("max_video_bytes", "max_video_seconds", "max_video_frames", "max_frame_pixels")
 _TRANSFORM_KEYS = ("shape", "fields", "score_field", "responses")
 """What of a source decides what its adapter gives; the name is in every row."""
 
@@ -256,8 +257,13 @@ def _encode_settings(config: EncodeConfig) -> dict[str, Any]:
 
 
 def _media_settings(config: PreprocessConfig) -> dict[str, Any]:
-    """Those that decide what is read; the others say what becomes of a run that could not read."""
-    return {key: value for key, value in asdict(config.media).items() if key not in ("missing", "unavailable")}
+    """Those that decide what is read; the others say what becomes of a run that could not read. Limits of video files,
+    which the first release did not have, are left out where they say what they do by themselves.
+    """
+    first = MediaConfig()
+    later = {key: getattr(first, key) for key in _VIDEO_LIMITS}
+    found = {key: value for key, value in asdict(config.media).items() if key not in ("missing", "unavailable")}
+    return {key: value for key, value in found.items() if later.get(key) != value}
 
 
 def _without_empty(source: dict[str, Any]) -> dict[str, Any]:

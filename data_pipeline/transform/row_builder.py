@@ -24,7 +24,16 @@ from data_pipeline.encoding.encoder import (
     common_prefix,
 )
 from data_pipeline.errors import RecordError
-from data_pipeline.media import Image, Video, frames_of, load_image, load_video, stored_bytes
+from data_pipeline.media import (
+    MAX_MEDIA_BYTES,
+    Image,
+    SampledFrames,
+    Video,
+    frames_of,
+    load_image,
+    stored_bytes,
+    video_of,
+)
 from data_pipeline.records.checks import check, content_key
 from data_pipeline.records.comparison import Comparison, MediaRef
 from data_pipeline.records.selection import extremes, with_frames
@@ -34,10 +43,6 @@ from data_pipeline.transform.loose_media import LooseMedia
 from data_pipeline.transform.signals import text_signals
 
 __all__ = ["BenchmarkRowBuilder", "BuiltRow", "RowBuilder"]
-
-
-MAX_MEDIA_BYTES = 1 << 28
-"""Bytes of the picture files that one record may have, and that are kept of earlier ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ class RowBuilder:
         self._adapter = adapter_of(source.shape, self.unread)
         self.loose = LooseMedia(media_root)
         self._images: dict[MediaRef, Image] = {}
+        self._videos: dict[MediaRef, SampledFrames] = {}
         self._held_bytes = 0
         self._record_bytes = 0
         self._stored: dict[tuple[str, int, int], EncodedImage] = {}
@@ -97,7 +103,7 @@ class RowBuilder:
         check(comparison)
         self._record_bytes = 0
         if self._media.videos == "frames":
-            comparison = with_frames(comparison, self._frames)
+            comparison = with_frames(comparison, lambda ref: self._frames(ref).refs)
         if self._held_bytes > MAX_MEDIA_BYTES:
             self._forget_images()  # a shard may take long to fill: pictures are stored smaller than they come
         media = [self._medium(ref) for ref in comparison.media]
@@ -118,15 +124,22 @@ class RowBuilder:
 
     def _forget_images(self) -> None:
         self._images.clear()
+        self._videos.clear()
         self._held_bytes = 0
 
-    def _frames(self, ref: MediaRef) -> tuple[MediaRef, ...]:
+    def _frames(self, ref: MediaRef) -> SampledFrames:
+        """Those of a file, which are decoded, are kept: many records may show one video."""
         self.loose.note(ref)
-        return frames_of(ref, self._media_root, self._media).refs
+        if ref not in self._videos:
+            self._videos[ref] = frames_of(ref, self._media_root, self._media)
+            self._held_bytes += sum(len(frame.data or b"") for frame in self._videos[ref].refs)
+        return self._videos[ref]
 
     def _medium(self, ref: MediaRef) -> Image | Video:
+        if ref.is_video:
+            return video_of(self._frames(ref), ref.path, self._image)
         self.loose.note(ref)
-        return load_video(ref, self._media_root, self._media, self._image) if ref.is_video else self._image(ref)
+        return self._image(ref)
 
     def _image(self, ref: MediaRef) -> Image:
         if ref not in self._images:

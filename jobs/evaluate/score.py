@@ -199,15 +199,17 @@ def show(output: str, tally: Tally) -> None:
 
 def _reader(recipe: Recipe, source: str, encoder: Encoder) -> LineReader:
     config, rules = recipe.score, recipe.preprocess.rules
-    named = SourceConfig(name="score", path=source, fields=config.fields)
+    named = SourceConfig(name="score", path=source, shape=config.shape, fields=config.fields)
     root = config.media_root or storage.parent_of(source)
     return LineReader(named, root, encoder, recipe.preprocess.media, rules.max_tokens)
 
 
 def _job(recipe: Recipe, source: str, model: str) -> dict[str, Any]:
     """Everything that decides the output."""
+    shape = {} if recipe.score.shape == SourceConfig.shape else {"shape": recipe.score.shape}  # others came later
     return {
         "format": _FORMAT,
+        **shape,
         "input": storage.sha256_of(source),
         "media_root": recipe.score.media_root or storage.parent_of(source),
         "fields": asdict(recipe.score.fields),

@@ -95,6 +95,9 @@ class ScoreConfig:
     """The file to write: the input's lines, each with its ``rewards``."""
     model: str = "train/export"
     """The folder of an exported reward model."""
+    shape: str = "jsonl"
+    """The record shape of its lines: a name of the table in docs/data.md. ``jsonl`` and ``imagereward`` need no labels;
+    of other shapes the whole record is read, and its labels are not looked at."""
     retry_refused: bool = False
     """Score again the lines whose pictures were not there; an output that is finished is then made anew."""
     fields: FieldMap = field(default_factory=FieldMap)

@@ -15,8 +15,9 @@ from typing import Any
 from data_pipeline.config import MediaConfig, SourceConfig
 from data_pipeline.encoding.encoder import EncodedComparison, Encoder, check_length, check_tokens
 from data_pipeline.errors import RecordError
-from data_pipeline.media import load_image
+from data_pipeline.media import frames_of, load_medium
 from data_pipeline.records.checks import check
+from data_pipeline.records.selection import with_frames
 from data_pipeline.sources.accounting import UnreadFields
 from data_pipeline.sources.readers.files import RowRange, read_rows
 from data_pipeline.sources.registry import unranked_adapter
@@ -51,9 +52,12 @@ class LineReader:
     """Reads rows of a file as Comparisons without labels, by the same checks as preprocessing.
 
     Args:
-        source: the file and the names of its fields.
+        source: the file, its shape and the names of its fields.
         media_root: the folder that image paths start from and may not leave.
         max_tokens: longest prompt plus longest response.
+
+    Raises:
+        MissingInput: there is no such shape.
     """
 
     def __init__(
@@ -65,7 +69,7 @@ class LineReader:
         self._media = media
         self._max_tokens = max_tokens
         self._unread = UnreadFields()
-        self._adapter = unranked_adapter(source.fields, self._unread)
+        self._adapter = unranked_adapter(source.fields, self._unread, shape=source.shape)
 
     def lines(self, part: RowRange) -> Iterator[Line]:
         """One for each of the rows [start, start + count)."""
@@ -99,8 +103,10 @@ class LineReader:
     def _encoded(self, record: Mapping[str, Any], row: int) -> EncodedComparison:
         comparison = self._adapter(record, self._source, row)
         check(comparison, labelled=False)
-        images = [load_image(ref, self._media_root, self._media) for ref in comparison.media]
-        encoded = self._encoder.encode(comparison, images)
+        root, config = self._media_root, self._media
+        if config.videos == "frames":
+            comparison = with_frames(comparison, lambda ref: frames_of(ref, root, config).refs)
+        encoded = self._encoder.encode(comparison, [load_medium(ref, root, config) for ref in comparison.media])
         check_tokens(comparison, encoded, labelled=False)
         check_length(encoded, self._max_tokens)
         return encoded

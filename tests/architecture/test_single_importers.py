@@ -7,6 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 IMPORTERS = {
+    "av": {"data_pipeline/media/video_file.py"},
     "deepspeed": {"rm_core/training/engine.py"},
     "peft": {"rm_core/model/lora.py"},
     "mlflow": {

@@ -97,14 +97,23 @@ def chat_text(folder: Path | str, answer: str, image: bytes | None = None) -> st
         {"role": "user", "content": [*shown, {"type": "text", "text": "What is it?"}]},
         {"role": "assistant", "content": answer},
     ]
+    return text_of_chat(folder, turns)
+
+
+def text_of_chat(folder: Path | str, turns: list[dict[str, Any]]) -> str:
+    """Any chat through that template."""
     text: str = _read_by(AutoTokenizer, folder).apply_chat_template(turns, tokenize=False)
     return text
 
 
 def inputs_of(folder: Path | str, answer: str, image: bytes | None = None) -> dict[str, Tensor]:
     """What Transformers' tokenizer and image processor make of it (`AutoProcessor` of both would need torchvision)."""
+    return inputs_of_text(folder, chat_text(folder, answer, image), image)
+
+
+def inputs_of_text(folder: Path | str, text: str, image: bytes | None = None) -> dict[str, Tensor]:
+    """The same of a chat that the template has made a text of; the image stands at its one place."""
     tokenizer = _read_by(AutoTokenizer, folder)
-    text = chat_text(folder, answer, image)
     inputs: dict[str, Tensor] = {}
     if image:
         inputs = dict(

@@ -1,9 +1,11 @@
-"""Toys with videos: folders of frames on disk, and encoded videos of noise."""
+"""Toys with videos: folders of frames and files on disk, and encoded videos of noise."""
 
 import io
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 from PIL import Image
 from toys import IMAGE_TOKEN, VIDEO_TOKEN, VISION_END, VISION_START, VOCABULARY, toy_image
@@ -69,3 +71,33 @@ def noise_png(seed: int, height: int = 60, width: int = 90) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def write_film(
+    path: Path, count: int, *, rate: float = 4, height: int = 60, width: int = 90, codec: str = "libx264"
+) -> Path:
+    """A video file of `count` frames, each a shade with a bar that moves; with H.264 some of them are stored early."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w", options={"movflags": "faststart"} if path.suffix == ".mp4" else {}) as film:
+        stream = film.add_stream(codec, rate=Fraction(rate).limit_denominator(1001))
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        for place in range(count):
+            pixels = np.full((height, width, 3), (40 + 11 * place % 160, 90, 200 - 9 * place % 160), np.uint8)
+            left = 7 * place % (width - 12)
+            pixels[height // 4 : height // 2, left : left + 12] = (250, 240, 20)
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        film.mux(stream.encode(None))
+    return path
+
+
+def frames_of_film(path: Path) -> list[np.ndarray]:
+    """Every frame of a film, uint8 [height, width, 3], by a plain loop."""
+    with av.open(str(path)) as film:
+        return [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+
+
+def extract_frames(film: Path, folder: Path) -> None:
+    """frame0.png, frame1.png, ... of every frame of a film."""
+    folder.mkdir(parents=True)
+    for place, pixels in enumerate(frames_of_film(film)):
+        Image.fromarray(pixels).save(folder / f"frame{place}.png")

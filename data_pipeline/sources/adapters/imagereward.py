@@ -7,10 +7,11 @@
 
 The pictures are the answers: each response is one image without text. A lower rank is better.
 
-Awkward: ranks have ties and gaps (``[1, 2, 5, 3]``), so that only their order is kept.
+Awkward: ranks have ties and gaps (``[1, 2, 5, 3]``), so that only their order is kept. A record that is only to be
+scored needs no ``ranking``, and one picture is enough.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from data_pipeline.config import SourceConfig
@@ -18,7 +19,7 @@ from data_pipeline.errors import RecordError
 from data_pipeline.records.comparison import Comparison, ImageSlot, Response, Turn, ranks_from_scores
 from data_pipeline.sources.parsing import fields, image_turns
 
-__all__ = ["to_comparison"]
+__all__ = ["to_comparison", "to_unranked"]
 
 
 def to_comparison(record: Mapping[str, Any], source: SourceConfig, row: int) -> Comparison:
@@ -28,9 +29,27 @@ def to_comparison(record: Mapping[str, Any], source: SourceConfig, row: int) -> 
         RecordError: missing_field, wrong_field_type, missing_media, broken_image, unparsable_label (no finite rank a
             picture).
     """
+    return _comparison(record, source, row, _ranks)
+
+
+def to_unranked(record: Mapping[str, Any], source: SourceConfig, row: int) -> Comparison:
+    """The same to be scored: nobody looks at ``ranking``, and all ranks are 0.
+
+    Raises:
+        RecordError: as `to_comparison`, without unparsable_label.
+    """
+    record.get("ranking")  # known to the account of fields: a label means nothing here
+    return _comparison(record, source, row, lambda _record, num_images, _row: (0,) * num_images)
+
+
+_RanksOf = Callable[[Mapping[str, Any], int, int], tuple[int, ...]]
+"""(record, number of pictures, row) -> the rank of each."""
+
+
+def _comparison(record: Mapping[str, Any], source: SourceConfig, row: int, ranks_of: _RanksOf) -> Comparison:
     prompt = fields.text(record, "prompt", row)
     media = image_turns.needed_media(record, "generations", row)
-    ranks = _ranks(record, len(media), row)
+    ranks = ranks_of(record, len(media), row)
     return Comparison(
         id=fields.id_of(record, "id", row),
         source=source.name,

@@ -9,7 +9,7 @@
 ``chosen`` is the better answer; with ``is_tie`` both have rank 0, so that `records.checks` refuses the pair
 (``no_preference``). A ``margin``, where there is one, becomes the difference of the scores.
 
-Awkward: a video names a folder of frames, not a file, and its records have no ``image`` at all, or, in tables of both
+Awkward: a video names a folder of frames or a file, and its records have no ``image`` at all, or, in tables of both
 kinds, null or ""; a video's place may be written ``<video>`` or ``<image>``; the reasons speak of the answers and are
 not read.
 """
@@ -68,7 +68,7 @@ def _media(record: Mapping[str, Any], row: int) -> tuple[MediaRef, ...]:
             raise RecordError(reason, f"image or video in row {row} of {sorted(record)}")
         return image_turns.needed_media(record, "image", row)
     if not isinstance(video, str):
-        raise fields.wrong_type("video", row, "the path of a folder of frames", video)
+        raise fields.wrong_type("video", row, "the path of a video: a folder of frames, or a file", video)
     return (MediaRef(path=video, is_video=True),)
 
 

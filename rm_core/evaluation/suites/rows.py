@@ -6,7 +6,7 @@ from typing import Any
 
 from data_pipeline.config import MediaConfig
 from data_pipeline.errors import MissingInput, RecordError
-from data_pipeline.media import Image, Video, frames_of, load_image, load_video
+from data_pipeline.media import Image, Video, frames_of, load_medium
 from data_pipeline.records.comparison import Comparison, ImageSlot, MediaRef, Part
 from data_pipeline.records.selection import with_frames
 from rm_core.evaluation.suites.files import SuiteData, comparisons_in
@@ -17,7 +17,7 @@ Medium = Image | Video
 
 _OF_MEDIA = (
     "missing_media", "broken_image", "media_too_large", "unsafe_path", "remote_media", "unavailable_media",
-    "frames_differ", "video_file",
+    "frames_differ", "video_file", "broken_video",
 )  # fmt: skip
 
 
@@ -108,11 +108,8 @@ class SuiteRows:
 
     def _medium(self, index: int, ref: MediaRef) -> Medium | None:
         """The picture or video; None where it is missing and may be."""
-        root = self._data.media_root
         try:
-            if ref.is_video:
-                return load_video(ref, root, self._media, lambda frame: load_image(frame, root, self._media))
-            return load_image(ref, root, self._media)
+            return load_medium(ref, self._data.media_root, self._media)
         except RecordError as error:
             self._refuse(index, error)
             return None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from html_pages import PageReader
-from video_toys import noise_png, write_frames
+from video_toys import extract_frames, noise_png, write_film, write_frames
 
 from data_pipeline.config import (
     DecontaminateConfig,
@@ -27,7 +27,8 @@ from data_pipeline.encoding.tokenizer import load_tokenizer, train_tokenizer
 from data_pipeline.errors import RecipeError, RecordError
 from data_pipeline.inspection.places import read_place
 from data_pipeline.inspection.summary import summarise
-from data_pipeline.media import Image, load_image, load_video
+from data_pipeline.media import Image, frames, load_image, load_video
+from data_pipeline.media.video_file import FilmFrames, frames_in
 from data_pipeline.pipeline import plan_units, prepare
 from data_pipeline.records.comparison import MediaRef
 from jobs.pages.data_page import render_page
@@ -157,14 +158,50 @@ def test_frames_can_still_be_shown_as_images(config: PreprocessConfig) -> None:
     assert data.comparison(by_id(data)["odd"]).image_slots() == [0, 1, 2]
 
 
+@pytest.mark.parametrize("family", ["qwen2.5-vl", "qwen3-vl"])
+def test_a_file_is_prepared_as_the_folder_of_its_frames(config: PreprocessConfig, family: str) -> None:
+    """Tokens, the times of Qwen3-VL among them, and pixels; at the rate that the file has."""
+    clips = Path(config.data_root) / "clips"
+    extract_frames(write_film(clips / "film.mp4", 23, rate=2, height=180, width=240), clips / "film")
+    asked = {"prompt": "What is it? <video> Say."}
+    write_records(clips.parent / "pairs.jsonl", [record("film", **asked), record("film.mp4", **asked)])
+    config = replace(config, encode=EncodeConfig(family=family, video_max_pixels=8 * 1024))
+    assert prepare(config).counts.kept == 2
+    data = PreparedData.open(config.output)
+    folder, file = (data.encoded(by_id(data)[name]) for name in ("film", "film.mp4"))
+    np.testing.assert_array_equal(file.prefix_ids, folder.prefix_ids)
+    assert (video_of(data, "film.mp4").seconds_per_step, len(video_of(data, "film.mp4").frames)) == (22 / 5, 6)
+    np.testing.assert_array_equal(*(patches_of(one.images[0]) for one in (file, folder)))
+    assert {frame.resized for frame in file.pictures} == {True}, "the shard holds what the model sees"
+
+
+def test_a_file_is_decoded_once_for_records_in_a_row(config: PreprocessConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    clips = Path(config.data_root) / "clips"
+    write_film(clips / "film.mp4", 5)
+    broken = clips / "cut.mp4"
+    broken.write_bytes((clips / "film.mp4").read_bytes()[:-9])
+    records = [record("film.mp4", id=f"{place}", prompt=f"What {place}?") for place in range(3)]
+    write_records(clips.parent / "pairs.jsonl", [*records, record("cut.mp4")])
+    decoded: list[str] = []
+
+    def counted(data: bytes, name: str, media: MediaConfig) -> FilmFrames:
+        decoded.append(name)
+        return frames_in(data, name, media)
+
+    monkeypatch.setattr(frames, "frames_in", counted)
+    assert prepare(config).counts.refused_by_reason == {"broken_video": 1}
+    assert decoded == ["'clips/film.mp4'", "'clips/cut.mp4'"]
+
+
 def test_the_settings_of_videos_decide_what_is_made(config: PreprocessConfig) -> None:
     changes = [
         replace(config, media=replace(config.media, videos="frames")),
         replace(config, media=replace(config.media, frames_per_second=1.0)),
         replace(config, encode=EncodeConfig(video_max_pixels=784 * 4)),
+        replace(config, media=replace(config.media, max_video_frames=9)),
     ]
     addresses = [plan_units(one)[0].address for one in (config, *changes)]
-    assert len(set(addresses)) == 4
+    assert len(set(addresses)) == 5
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ the result must still lie below it. Sets are published with their folders packed
 import os
 from functools import lru_cache
 
-from data_pipeline.errors import AccessDenied, RecordError
+from data_pipeline.errors import AccessDenied, RecordError, Unavailable
 from data_pipeline.storage.archives import is_archive
 from data_pipeline.storage.files import exists, is_local
 from data_pipeline.storage.paths import has_scheme, join
@@ -50,19 +50,21 @@ def _below(path: str, root: str) -> str:
     if not rest:
         return join(root, path)
     find = _packed_remotely if has_scheme(root) else _packed
-    return f"{find(root, folder)}/{rest}"
+    try:
+        return f"{find(root, folder)}/{rest}"
+    except (AccessDenied, Unavailable):  # whoever reads there is told
+        return join(root, path)
 
 
 def _packed(root: str, folder: str) -> str:
     """Where the folder of `root` is: in its place, or in an archive beside, which may hold it once more."""
     place = join(root, folder)
-    try:
-        archive = None if exists(place) else next(filter(is_archive, (f"{place}{end}" for end in _PACKED)), None)
-        if archive is None:
-            return place
-        return join(archive, folder) if exists(join(archive, folder)) else archive
-    except AccessDenied:  # whoever reads there is told
+    if exists(place):
         return place
+    archive = next(filter(is_archive, (f"{place}{end}" for end in _PACKED)), None)
+    if archive is None:
+        return place
+    return join(archive, folder) if exists(join(archive, folder)) else archive
 
 
 _packed_remotely = lru_cache(maxsize=1024)(_packed)  # each look is a request, and records name a folder many times

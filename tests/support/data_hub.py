@@ -35,12 +35,19 @@ class DataHub:
             ``whole`` (no ranges), ``429:SECONDS``, or another status.
         listing_faults: data set -> statuses of its next listings.
         swapped: path -> other bytes of the same length, which come from now on.
-        lost: counts of bytes in listings, in place of those of the file.
+        sizes: ``ORG/NAME/PATH`` -> bytes that listings say, in place of those of the file.
     """
 
-    def __init__(self, sets: Mapping[str, Mapping[str, bytes]], *, licences: Mapping[str, str] | None = None) -> None:
-        self.sets = {name: {commit_of(name): dict(files)} for name, files in sets.items()}
-        self.newest = {name: commit_of(name) for name in sets}
+    def __init__(
+        self,
+        sets: Mapping[str, Mapping[str, bytes]],
+        *,
+        licences: Mapping[str, str] | None = None,
+        revisions: Mapping[str, str] | None = None,
+    ) -> None:
+        commits = {name: (revisions or {}).get(name, commit_of(name)) for name in sets}
+        self.sets = {name: {commits[name]: dict(files)} for name, files in sets.items()}
+        self.newest = commits
         self.licences = licences or {}
         self.faults: dict[str, list[str]] = {}
         self.listing_faults: dict[str, list[int]] = {}
@@ -116,7 +123,7 @@ class _Answer(BaseHTTPRequestHandler):
             found = {"id": name, "sha": commit, "private": False, "gated": False, "tags": tags, "siblings": []}
             self._answer(200, json.dumps(found).encode())
         else:
-            files = [listed(path, data, self.hub.sizes.get(path)) for path, data in commits[commit].items()]
+            files = [listed(path, data, self.hub.sizes.get(f"{name}/{path}")) for path, data in commits[commit].items()]
             folders = sorted({path.rpartition("/")[0] for path in commits[commit] if "/" in path})
             tree = [{"type": "directory", "path": path, "oid": "0" * 40, "size": 0} for path in folders]
             self._answer(200, json.dumps(tree + files).encode())

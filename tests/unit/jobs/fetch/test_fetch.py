@@ -226,7 +226,7 @@ def test_a_path_that_leads_out_is_not_followed(hub: DataHub, capsys: pytest.Capt
 def test_a_full_disk_is_said_before(
     hub: DataHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    hub.sizes = {"data/a.parquet": 10**18}
+    hub.sizes = {f"{BIRDS}/data/a.parquet": 10**18}
     assert fetch(hub) == 1
     assert "bytes are to come, and" in capsys.readouterr().err and not hub.sent
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)

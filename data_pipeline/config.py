@@ -13,6 +13,7 @@ __all__ = [
     "DecontaminateConfig",
     "EncodeConfig",
     "FieldMap",
+    "HubConfig",
     "MediaConfig",
     "MixtureConfig",
     "NearDuplicateConfig",
@@ -56,6 +57,23 @@ class FieldMap:
 
 
 @dataclass(kw_only=True)
+class HubConfig:
+    """Where ``basereward fetch`` has a source's files from: a data set's repository on the Hugging Face hub."""
+
+    dataset: str
+    """The repository, ``ORG/NAME``."""
+    folder: str
+    """The folder below `data_root` that the files are put in, each under its own path in the repository."""
+    files: list[str] = field(default_factory=list)
+    """Globs of the files to fetch, in which ``**`` crosses folders; everything else stays on the hub."""
+    joined: dict[str, str] = field(default_factory=dict)
+    """Files that are published in parts: the path of the whole -> a glob of its parts, joined in order of their names
+    (``images.zip: images.zip_*``)."""
+    revision: str | None = None
+    """The commit, 40 hex digits; unset: the newest one when it is fetched first, which `data_root` remembers."""
+
+
+@dataclass(kw_only=True)
 class SourceConfig:
     """One preference data set."""
 
@@ -86,6 +104,10 @@ class SourceConfig:
     """Seed of the source's cap and of the fraction of its repeats."""
     split: str | None = one_of(None, ("train", "heldout"))
     """``train`` or ``heldout`` puts the whole source in that split; unset: by content."""
+    hub: HubConfig | None = None
+    """Where ``basereward fetch`` has its files from; unset: they are put there by hand."""
+    by_hand: str | None = None
+    """What ``basereward fetch`` can't bring, and where it is had; it says so."""
 
 
 @dataclass(kw_only=True)

@@ -1,19 +1,22 @@
 """Paths that data gives (a record, an index file of a set) stay below their root: the one function that checks it.
 
 A path is taken by letter: nothing is decoded, expanded or corrected. Below a local root links are resolved first and
-the result must still lie below it.
+the result must still lie below it. Sets are published with their folders packed: where ``short/1.jpg`` has no folder
+``short`` below the root and there is a ``short.zip`` or ``short.tar``, it leads in there, to ``short/1.jpg`` or ``1.jpg``.
 """
 
 import os
+from functools import lru_cache
 
-from data_pipeline.errors import RecordError
+from data_pipeline.errors import AccessDenied, RecordError, Unavailable
 from data_pipeline.storage.archives import is_archive
-from data_pipeline.storage.files import is_local
-from data_pipeline.storage.paths import join
+from data_pipeline.storage.files import exists, is_local
+from data_pipeline.storage.paths import has_scheme, join
 
 __all__ = ["is_folder", "shown", "url_below"]
 
 _SHOWN_CHARS = 200
+_PACKED = (".zip", ".tar")  # of a .tar.gz every read would unpack all that stands before
 
 
 def url_below(path: str, root: str) -> str:
@@ -31,15 +34,40 @@ def url_below(path: str, root: str) -> str:
         raise RecordError("unsafe_path", f"{shown(path)}: absolute, or with '..'")
     if "\0" in path or not _is_text(path):
         raise RecordError("unsafe_path", f"{shown(path)}: no valid file name")
-    url = join(root, path)
     if not is_folder(root):
         if "::" in path:  # fsspec reads it as a chain of file systems
             raise RecordError("unsafe_path", f"{shown(path)}: '::' in a path below {root!r}")
-        return url
-    real_root, real = os.path.realpath(root), os.path.realpath(url)
+        return _below(path, root)
+    real_root, real = os.path.realpath(root), os.path.realpath(_below(path, root))
     if os.path.commonpath([real_root, real]) != real_root:
         raise RecordError("unsafe_path", f"{shown(path)} leads out of the media root through a link")
     return real
+
+
+def _below(path: str, root: str) -> str:
+    """`path` joined to `root`, its first folder as it is or in an archive of that name beside."""
+    folder, _, rest = path.partition("/")
+    if not rest:
+        return join(root, path)
+    find = _packed_remotely if has_scheme(root) else _packed
+    try:
+        return f"{find(root, folder)}/{rest}"
+    except (AccessDenied, Unavailable):  # whoever reads there is told
+        return join(root, path)
+
+
+def _packed(root: str, folder: str) -> str:
+    """Where the folder of `root` is: in its place, or in an archive beside, which may hold it once more."""
+    place = join(root, folder)
+    if exists(place):
+        return place
+    archive = next(filter(is_archive, (f"{place}{end}" for end in _PACKED)), None)
+    if archive is None:
+        return place
+    return join(archive, folder) if exists(join(archive, folder)) else archive
+
+
+_packed_remotely = lru_cache(maxsize=1024)(_packed)  # each look is a request, and records name a folder many times
 
 
 def is_folder(root: str) -> bool:

@@ -73,8 +73,14 @@ def size_of(url: str) -> int:
 def marks_of(urls: Sequence[str]) -> dict[str, str]:
     """For each file, a text that changes with its bytes: size, and time of change or etag; "" where there is none.
 
-    A local folder has one too, which changes with the names in it.
+    A local folder has one too, which changes with the names in it, and a file in an archive has the archive's.
     """
+    places = {url: inside.url if (inside := locate(url)) else url for url in urls}
+    marks = _marks_of(list(dict.fromkeys(places.values())))
+    return {url: marks[place] for url, place in places.items()}
+
+
+def _marks_of(urls: Sequence[str]) -> dict[str, str]:
     marks = {url: _local_mark(url) for url in urls if not has_scheme(url)}
     folders: defaultdict[str, list[str]] = defaultdict(list)
     for url in urls:

@@ -267,9 +267,11 @@ def _media_settings(config: PreprocessConfig) -> dict[str, Any]:
 
 
 def _without_empty(source: dict[str, Any]) -> dict[str, Any]:
-    """The source without the keys that later versions added, where they say nothing: addresses stay as they were."""
+    """The source without the keys that later versions added, where they decide nothing: addresses stay as they were."""
     if not source["fields"]["ignored"]:
         del source["fields"]["ignored"]
+    for name in ("hub", "by_hand"):  # where files came from decides nothing: their content does
+        del source[name]
     return source
 
 

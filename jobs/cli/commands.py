@@ -29,6 +29,12 @@ COMMANDS: dict[str, RecipeCommand | CommandGroup | PlainCommand] = {
         options={"dtype": Option("as_saved", "type of the backbone's weights: as_saved, float32 or bfloat16")},
         positionals_help="a model folder of ours, local or s3://; and the folder to write, local or s3://",
     ),
+    "fetch": RecipeCommand(
+        "bring the recipe's data sets from the Hugging Face hub, checked and resumable, to data_root",
+        "jobs.fetch.fetch:run",
+        "basereward fetch paper/mixture data_root=s3://bucket/raw --dry-run",
+        flags={"dry-run": "say which files, how many bytes and which licences, and fetch nothing"},
+    ),
     "preprocess": RecipeCommand(
         "turn raw preference records into checked, tokenised Arrow shards",
         "jobs.preprocess.preprocess:run",

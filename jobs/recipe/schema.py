@@ -26,6 +26,7 @@ __all__ = [
     "ClusterConfig",
     "Device",
     "EvaluateConfig",
+    "FetchConfig",
     "Recipe",
     "ScoreConfig",
     "SubmitConfig",
@@ -113,6 +114,24 @@ class ScoreConfig:
 
 
 @dataclass(kw_only=True)
+class FetchConfig:
+    """Bring the files of `preprocess.sources` from the Hugging Face hub to `data_root` (`basereward fetch`)."""
+
+    address: str | None = None
+    """The hub, or a mirror that answers as it does; unset: ``https://huggingface.co``, or what ``HF_ENDPOINT`` says."""
+    token_variable: str | None = None
+    """The NAME of the environment variable with a token, for sets whose terms one has to accept; unset: ``HF_TOKEN``
+    for the hub, and none is sent to another `address`."""
+    parallel: int = bounded(4, at_least=1, at_most=64)
+    """Files under way at once."""
+    patience_s: float = bounded(600.0, at_least=0)
+    """Seconds for which a file that brings no more bytes is asked for again."""
+    scratch: str | None = None
+    """The folder on this machine for files under way, where `data_root` is a bucket; unset: one in the folder for
+    temporary files. Beside a local `data_root` they lie in its ``.fetch``."""
+
+
+@dataclass(kw_only=True)
 class TrackingConfig:
     """Where MLflow keeps runs."""
 
@@ -184,6 +203,8 @@ class Recipe:
     """Section of ``init-model``."""
     import_model: ImportModelConfig = field(default_factory=lambda: ImportModelConfig(output="${run_dir}/imported"))
     """Section of ``import-model``."""
+    fetch: FetchConfig = field(default_factory=FetchConfig)
+    """Section of ``fetch``."""
     preprocess: PreprocessConfig = field(
         default_factory=lambda: PreprocessConfig(
             data_root="${data_root}", output="${run_dir}/shards", tokenizer="${init_model.output}"
@@ -226,8 +247,8 @@ class Recipe:
 
 
 SECTIONS = (
-    "init_model", "import_model", "preprocess", "train", "plan", "evaluate", "score", "sweep", "ensemble", "tracking",
-    "cluster",
+    "init_model", "import_model", "fetch", "preprocess", "train", "plan", "evaluate", "score", "sweep", "ensemble",
+    "tracking", "cluster",
 )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ IMPORTERS = {
         "jobs/tracking/tracker.py",
     },
     "fsspec": {"data_pipeline/storage/remote.py"},
-    "huggingface_hub": {"rm_core/model_folder/hub.py"},
+    "huggingface_hub": {"jobs/fetch/hub.py", "rm_core/model_folder/hub.py"},
     "vllm": {"rm_core/interop/vllm_classes.py", "rm_core/interop/vllm_plugin.py"},
     "zipfile": {"cluster/package.py", "data_pipeline/storage/zips.py"},
     "tarfile": {"data_pipeline/storage/tars.py"},
@@ -29,6 +29,8 @@ IMPORTERS = {
     "httpx2": {
         "data_pipeline/storage/remote.py",
         "data_pipeline/storage/web.py",
+        "jobs/fetch/download.py",
+        "jobs/fetch/hub.py",
         "rm_core/evaluation/judge/endpoint.py",
     },
     "s3fs": set(),

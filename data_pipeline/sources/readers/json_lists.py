@@ -4,6 +4,8 @@
 
 Splitting parses the file once and keeps the byte where each record begins; reading seeks there. A list has no place to
 go on behind a mistake, so a broken one ends the reading of the whole file.
+
+Some published sets (SHP) call JSON lines .json: a file whose first two lines are objects, each whole, is read as those.
 """
 
 import codecs
@@ -19,9 +21,12 @@ from data_pipeline.sources.readers.streams import (
     MAX_RECORD_VALUES,
     Row,
     as_record,
+    bounded_lines,
     decoded_json,
     is_crowded,
     open_stream,
+    read_lines,
+    scan_lines,
 )
 
 __all__ = ["read_list", "scan_list"]
@@ -29,10 +34,14 @@ __all__ = ["read_list", "scan_list"]
 _PIECE_BYTES = 1 << 20
 _NEAR_END = 16  # characters that the longest cut token takes: a pair of \uXXXX escapes, "-Infinity"
 _SPACE = re.compile(r"[ \t\n\r]*")
+_BEGINNING, _BLANK = 4096, b"\xef\xbb\xbf \t\r\n"
 
 
 def scan_list(url: str) -> Iterator[int]:
     """The byte where each record begins; the list is read to its end."""
+    if _holds_lines(url):
+        yield from scan_lines(url)
+        return
     with open_stream(url) as file:
         for offset, _, _ in _elements(_Window(file, url, 0), is_first=True):
             yield offset
@@ -40,12 +49,34 @@ def scan_list(url: str) -> Iterator[int]:
 
 def read_list(url: str, start: int, count: int | None, offset: int) -> Iterator[Row]:
     """Rows [start, start + count), row `start` at byte `offset` unless that is 0."""
+    if _holds_lines(url):
+        yield from read_lines(url, start, count, offset)
+        return
     with open_stream(url, offset) as file:
         skip = 0 if offset else start
         stop = None if count is None else skip + count
         elements = _elements(_Window(file, url, offset), is_first=not offset)
         for row, (_, value, text) in enumerate(islice(elements, skip, stop), start):
             yield row, as_record(value, text)
+
+
+def _holds_lines(url: str) -> bool:
+    """Whether the file is JSON lines: one object alone, which may be an index of files, is not taken for a line."""
+    with open_stream(url) as file:
+        if not file.read(_BEGINNING).lstrip(_BLANK).startswith(b"{"):  # a list may be one line of any length
+            return False
+        file.seek(0)
+        lines = (line for _, line in bounded_lines(file) if line is None or line.strip())
+        return _is_object(next(lines, None)) and _is_object(next(lines, None))
+
+
+def _is_object(line: bytes | None) -> bool:
+    if line is None or is_crowded(line):
+        return False
+    try:
+        return isinstance(json.loads(line.decode("utf-8-sig")), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 class _Window:

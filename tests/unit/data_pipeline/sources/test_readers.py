@@ -137,6 +137,15 @@ def test_any_json_list_is_read_as_json_reads_it(
         assert [item for _, item in by_ranges(url, 3)] == expected
 
 
+@pytest.mark.parametrize("name", ["a.json", "a.json.gz"])
+def test_lines_that_are_called_a_list_are_read_as_lines(tmp_path: Path, name: str) -> None:
+    """SHP's ``train.json`` has an object a line; its first two tell it from a list and from an index of files."""
+    url = write(tmp_path / name, b'\xef\xbb\xbf{"n": 0}\n\n{"n": 2}\n{"n": 3\n{"n": 4}')
+    whole = [(0, {"n": 0}), (2, {"n": 2}), (3, BAD), (4, {"n": 4})]
+    assert count_rows(url) == 5
+    assert as_list(url) == by_ranges(url, 2) == whole
+
+
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
 def test_tables_are_read_by_their_first_line(tmp_path: Path, name: str) -> None:
     url = write(tmp_path / name, TABLE)
@@ -232,6 +241,8 @@ def test_files_of_every_kind_are_read_inside_archives(tmp_path: Path) -> None:
         ("a.csv", b'"a,b\n1,2\n', "names no fields"),
         ("a.json", b"", "it is empty"),
         ("a.json", b'{"n": 0}', "holds one object, not a list"),
+        ("a.json", b'{"n": 0}\n', "holds one object, not a list"),
+        ("a.json", b'{\n"n": 0}\n', "holds one object, not a list"),
         ("a.json", b"7", "holds one value, not a list"),
         ("a.json", b'[{"n": 0}', "not a whole .json file: byte 9"),
         ("a.json", b'[{"n": 0} {"n": 1}]', "expected ',' or ']', got '{'"),

@@ -20,7 +20,7 @@ from data_pipeline.config import MediaConfig, PreprocessConfig, SourceConfig, Sp
 from data_pipeline.dataset.layout import kept_manifests
 from data_pipeline.dataset.manifest import Manifest
 from data_pipeline.encoding.tokenizer import train_tokenizer
-from data_pipeline.errors import Unavailable
+from data_pipeline.errors import RecordError, Unavailable
 from data_pipeline.inspection.verify import checks_of, verify_files
 from data_pipeline.pipeline import is_finished, plan_units, prepare
 
@@ -216,3 +216,35 @@ def test_files_in_an_archive_have_the_archive_s_digest(config: PreprocessConfig,
     (images / "c.png").write_bytes(png(3))
     shutil.make_archive(str(images.parent / "pictures"), "zip", images.parent, "images")
     assert refused(packed) == {}
+
+
+@pytest.mark.parametrize("inside", ["images", "."], ids=["with its folder", "without"])
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_a_folder_may_lie_packed_in_its_place(config: PreprocessConfig, images: Path, kind: str, inside: str) -> None:
+    """As MM-RLHF is published: records say ``short/1.jpg``, and there is a ``short.zip``."""
+    root = images if inside == "." else images.parent
+    shutil.make_archive(str(images.parent / "images"), kind, root, inside)
+    shutil.move(images, images.parent / "unpacked")
+    assert refused(config) == {"missing_media": 1}
+    assert refused(config) == {"missing_media": 1} and finished(config)
+    (images.parent / "unpacked" / "b.png").write_bytes(png(7))
+    shutil.move(images.parent / "unpacked", images)
+    shutil.make_archive(str(images.parent / "images"), kind, root, inside)
+    shutil.rmtree(images)
+    assert not finished(config), "another picture in the archive is read again"
+    assert refused(config) == {"missing_media": 1}
+
+
+def test_what_an_archive_beside_may_not_do(tmp_path: Path) -> None:
+    for name in ("data", "outside"):
+        (tmp_path / name / "images").mkdir(parents=True)
+        (tmp_path / name / "images" / "a.png").write_bytes(png(1))
+    shutil.make_archive(str(tmp_path / "outside" / "images"), "zip", tmp_path / "outside", "images")
+    root = str(tmp_path / "data")
+    assert storage.url_below("images/a.png", root) == f"{root}/images/a.png", "a folder comes first"
+    (tmp_path / "data" / "linked.zip").symlink_to(tmp_path / "outside" / "images.zip")
+    for path in ("linked/a.png", "images/../../outside/a.png", "/images/a.png"):
+        with pytest.raises(RecordError, match="unsafe_path"):
+            storage.url_below(path, root)
+    assert storage.url_below("images//a.png", root) == f"{root}/images/a.png"
+    assert storage.url_below("none/a.png", root) == f"{root}/none/a.png"

@@ -1,0 +1,93 @@
+"""Waiting for a hub that fails in ways that may pass: growing pauses, its own ``Retry-After``, and an end."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from threading import Event
+
+from data_pipeline.errors import Unavailable
+
+__all__ = ["Passing", "Patience", "Stopped", "is_passing", "retry_after"]
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
+_PASSING_STATUS = (408, 425, 429)  # and 500 on
+
+
+class Passing(Exception):
+    """A failure that may pass; the text says which.
+
+    Args:
+        retry_after_s: what the other side asked to wait; 0: nothing.
+    """
+
+    def __init__(self, text: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
+
+
+class Stopped(Exception):
+    """The command ends: whatever is under way is given up, and what has come is kept."""
+
+
+def is_passing(status: int) -> bool:
+    """Whether an HTTP status may be another one later."""
+    return status in _PASSING_STATUS or status >= 500
+
+
+def retry_after(text: str | None) -> float:
+    """Seconds that a ``Retry-After`` asks for, written as a number or as a date; 0: none that can be read.
+
+    >>> retry_after("7"), retry_after("soon"), retry_after(None)
+    (7.0, 0.0, 0.0)
+    """
+    if not text:
+        return 0.0
+    if text.strip().isdigit():
+        return float(text)
+    try:
+        until = parsedate_to_datetime(text)
+    except ValueError:
+        return 0.0
+    return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+
+
+class Patience:
+    """For one file or question: how long it has brought nothing, and how long to wait until it is asked again.
+
+    Args:
+        seconds: without a byte after which it is given up.
+        stop: ends a wait at once.
+        report: is told of waits that the other side asked for.
+    """
+
+    def __init__(self, seconds: float, stop: Event, report: Callable[[str], None]) -> None:
+        self._seconds = seconds
+        self._stop = stop
+        self._report = report
+        self.progressed()
+
+    def progressed(self) -> None:
+        """Something came: count anew."""
+        self._since_s = time.monotonic()
+        self._pause_s = _FIRST_PAUSE_S
+
+    def wait(self, what: str, failure: Passing) -> None:
+        """Wait until `what` may be asked for again.
+
+        Raises:
+            Unavailable: patience has ended, or would within the wait.
+            Stopped: the command ends.
+        """
+        pause_s = max(self._pause_s, failure.retry_after_s)
+        idle_s = time.monotonic() - self._since_s
+        if idle_s + pause_s > self._seconds:
+            raise Unavailable(
+                f"{what}: {failure}; nothing came for {idle_s:.0f} s, and fetch.patience_s is {self._seconds:g}: "
+                "the same command goes on from there"
+            ) from failure
+        if failure.retry_after_s:
+            self._report(f"{what}: {failure}; the hub asks for {failure.retry_after_s:.0f} s of patience")
+        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+        if self._stop.wait(pause_s):
+            raise Stopped

@@ -92,6 +92,8 @@ class EncodedComparison:
         scores: K scores of the source, None where it has none; empty likewise.
         images: one an image or video span, in the order of [prefix | response 1 | ... | response K].
         judgements: of a grouped Comparison, what each of its records says; empty where it comes from one record.
+        target_starts: for each response, how many of its tokens come before what the model shall write itself, which
+            goes on to its end; empty where it writes nothing.
     """
 
     id: str
@@ -103,6 +105,7 @@ class EncodedComparison:
     scores: tuple[float | None, ...]
     images: tuple[VisionSpan, ...]
     judgements: tuple[Judgement, ...] = ()
+    target_starts: tuple[int, ...] = ()
 
     @property
     def judged(self) -> tuple[Judgement, ...]:

@@ -51,6 +51,12 @@ class FieldMap:
     """Field of one response that holds its rank; 0 is best; read where there is no score."""
     response_image: str = "image"
     """Field of one response that holds its image or images (text-to-image preferences). May be absent."""
+    critique: str = "critique"
+    """Field of one response that holds what somebody wrote about it. May be absent."""
+    chosen_critique: str = "chosen_critique"
+    """Field with the critique of the better answer of a pair. May be absent."""
+    rejected_critique: str = "rejected_critique"
+    """Field with the critique of the worse answer of a pair. May be absent."""
     ignored: list[str] = field(default_factory=list)
     """Fields of any shape that mean nothing here, as dotted paths (``thumbnail``, ``chosen.tool_calls``, ``meta.*``):
     nothing is lost where they are not read."""
@@ -92,6 +98,9 @@ class SourceConfig:
     """For ``ultrafeedback``: a score is the mean of the ``aspects``, or a field such as ``overall_score``."""
     responses: str = one_of("all", ("all", "extremes"))
     """Which responses of a Comparison to keep: ``all``, or the ``extremes`` (one best and one worst: a hard pair)."""
+    missing_critiques: str = one_of("refuse", ("refuse", "keep"))
+    """What becomes of a Comparison with a response without a critique, where `encode.critiques` are read: ``refuse``
+    it, or ``keep`` it to be scored: a model that was trained writes the critique then."""
     limit: int | None = bounded(None, at_least=1)
     """Read only the first so many records of the source; unset: all."""
     cap: int | None = bounded(None, at_least=1)
@@ -170,6 +179,14 @@ class EncodeConfig:
     answer_end: str = one_of("end_of_turn", ("end_of_turn", "line_break"))
     """Where an answer ends, and its reward is read: ``end_of_turn``, at ``<|im_end|>``; ``line_break``, at the line
     break behind it, where Transformers' chat templates end and other programs' reward models are read."""
+    critiques: str = one_of("none", ("none", "given"))
+    """Whether a critique follows each answer, as critic reward models read it: ``none``, or ``given``, those of the
+    records. The reward is read where the critique ends."""
+    critique_prompt: str = (
+        "Evaluate the answer above to the question before it. Is it correct, clear and complete? Name its strengths "
+        "and its weaknesses."
+    )
+    """The user's turn between an answer and its critique; read where there are `critiques`."""
 
 
 @dataclass(kw_only=True)

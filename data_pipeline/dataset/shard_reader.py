@@ -71,6 +71,7 @@ class ShardReader:
             ranks=tuple(rows.ranks[place].tolist()),
             scores=rows.scores(place),
             images=self._spans(rows.spans(place)[first_span:]),
+            target_starts=rows.target_starts(place),
         )
 
     def comparison(self, row: int, split: str) -> Comparison:
@@ -84,8 +85,10 @@ class ShardReader:
             source=values["source"],
             prompt=tuple(Turn(turn["role"], _parts(turn["parts"], slot_of)) for turn in values["prompt"]),
             responses=tuple(
-                Response(_parts(response["parts"], slot_of), response["rank"], response["score"])
-                for response in values["responses"]
+                Response(_parts(response["parts"], slot_of), response["rank"], response["score"], critique)
+                for response, critique in zip(
+                    values["responses"], values.get("critiques") or [None] * len(values["responses"]), strict=True
+                )
             ),
             media=tuple(map(_media_ref, self._spans(media))),
             split=split,
@@ -114,6 +117,8 @@ class _Rows:
         self.ranks = _Lists(batch["ranks"])
         self._images, self._frames = _Lists(batch["images"]), _Lists(batch["span_frames"])
         self._seconds = _Lists(batch["span_seconds"])
+        has_critiques = "target_starts" in batch.schema.names
+        self._target_starts = _Lists(batch["target_starts"]) if has_critiques else None
         responses = batch["responses"]
         scores = responses.values.flatten()[responses.values.type.get_field_index("score")]
         self._score_offsets = memoryview(responses.offsets.to_numpy())
@@ -123,6 +128,9 @@ class _Rows:
     def spans(self, place: int) -> list["_Span"]:
         lists = (self._images, self._frames, self._seconds)
         return _spans_of(*(column[place].tolist() for column in lists))
+
+    def target_starts(self, place: int) -> tuple[int, ...]:
+        return () if self._target_starts is None else tuple(self._target_starts[place].tolist())
 
     def scores(self, place: int) -> tuple[float | None, ...]:
         inside = slice(self._score_offsets[place], self._score_offsets[place + 1])

@@ -23,6 +23,7 @@ from data_pipeline.records.comparison import Comparison, ImageSlot, Part, text_o
 
 __all__ = [
     "COMPARISON_SCHEMA",
+    "CRITIQUE_COLUMNS",
     "IMAGE_SCHEMA",
     "SCHEMA_VERSION",
     "ShardFile",
@@ -63,6 +64,9 @@ of the shard's image table: one for a still image, n for a video, span after spa
 Tokens are whole, not truncated; `turn_lengths` and `turn_images` are the segments [system turn, turns, answer header]
 of the prefix, where it may be cut.
 """
+CRITIQUE_COLUMNS = [pa.field("target_starts", pa.list_(pa.int32())), pa.field("critiques", pa.list_(pa.string()))]
+"""Of shards with critiques, behind the others: for each response, how many of its tokens stand before its critique, and
+the critique's text, null where it has none."""
 IMAGE_SCHEMA = pa.schema(
     [
         ("sha256", pa.string()),
@@ -90,11 +94,13 @@ class ShardRow:
     @property
     def num_bytes(self) -> int:
         """About what it takes in a shard, its images included, in bytes."""
-        texts = sum(len(turn_text) for turn_text in self._texts())
+        texts = sum(map(len, self._texts()))
         return 4 * self.encoded.num_tokens + texts + sum(len(image.data) for image in self.encoded.pictures) + 200
 
     def _texts(self) -> list[str]:
-        return [text_of(turn.parts) for turn in self.comparison.prompt] + [r.text for r in self.comparison.responses]
+        responses = self.comparison.responses
+        texts = [text_of(turn.parts) for turn in self.comparison.prompt] + [one.text for one in responses]
+        return texts + [one.critique or "" for one in responses if self.encoded.target_starts]
 
 
 class ShardFile(NamedTuple):
@@ -239,7 +245,11 @@ def _comparison_table(rows: Sequence[ShardRow], pictures_of: Sequence[list[int]]
         "span_seconds": [[_seconds(span) for span in one.images] for one in encoded],
         "content_key": [row.content_key for row in rows],
     }
-    return _table(columns, COMPARISON_SCHEMA)
+    if not any(one.target_starts for one in encoded):  # as earlier versions wrote it
+        return _table(columns, COMPARISON_SCHEMA)
+    columns["target_starts"] = [one.target_starts for one in encoded]
+    columns["critiques"] = [[response.critique for response in row.comparison.responses] for row in rows]
+    return _table(columns, pa.schema([*COMPARISON_SCHEMA, *CRITIQUE_COLUMNS]))
 
 
 def _image_table(images: Sequence[EncodedImage]) -> pa.Table:

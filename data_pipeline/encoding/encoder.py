@@ -6,6 +6,8 @@
     image       <|vision_start|> n x <|image_pad|> <|vision_end|>
     video       <|vision_start|> n x <|video_pad|> <|vision_end|>,  n, and Qwen3-VL's stamps of time: see `spans.py`
     response k  its text and <|im_end|>
+    critique    \\n<|im_start|>user\\n...<|im_end|>\\n<|im_start|>assistant\\n  its text and <|im_end|>, behind the
+                response that it is about, and a part of its branch; the model may write it there
 
 An answer that begins with a line break would make one token with the header's; see `EncodeConfig.answer_start`. Where
 the two are read as one text, the header's line break stands in front of every response instead of ending the prefix.
@@ -92,6 +94,8 @@ class EncodedComparison:
         scores: K scores of the source, None where it has none; empty likewise.
         images: one an image or video span, in the order of [prefix | response 1 | ... | response K].
         judgements: of a grouped Comparison, what each of its records says; empty where it comes from one record.
+        target_starts: for each response, how many of its tokens come before what the model shall write itself, which
+            goes on to its end; empty where it writes nothing.
     """
 
     id: str
@@ -103,6 +107,7 @@ class EncodedComparison:
     scores: tuple[float | None, ...]
     images: tuple[VisionSpan, ...]
     judgements: tuple[Judgement, ...] = ()
+    target_starts: tuple[int, ...] = ()
 
     @property
     def judged(self) -> tuple[Judgement, ...]:
@@ -192,19 +197,54 @@ class Encoder:
             end.append(_BREAK)
         segments = [self._ids(pieces, sized) for pieces in self._segments(comparison.prompt, header)]
         spans = [sum(isinstance(part, ImageSlot) for part in turn.parts) for turn in self._turns(comparison.prompt)]
+        branches = [self._branch([*start, *response.parts, *end], response, sized) for response in comparison.responses]
         encoded = EncodedComparison(
             id=comparison.id,
             source=comparison.source,
             split=comparison.split or "",
             prefix_ids=np.concatenate(segments),
-            response_ids=tuple(self._ids([*start, *response.parts, *end], sized) for response in comparison.responses),
+            response_ids=tuple(ids for ids, _ in branches),
             ranks=tuple(response.rank for response in comparison.responses),
             scores=tuple(response.score for response in comparison.responses),
             images=tuple(sized[slot] for slot in comparison.image_slots()),
+            target_starts=tuple(start for _, start in branches) if self._config.critiques == "given" else (),
         )
         least = 3 if joined else 0  # the line break, a token of text, the closing one
         floors = tuple(max(least, self._floor(ids)) for ids in encoded.response_ids)
         return encoded, Segments(tuple(len(ids) for ids in segments), (*spans, 0), floors)
+
+    def check_critiques(self, comparison: Comparison) -> None:
+        """Refuse a Comparison that lacks a critique, where they are read.
+
+        Raises:
+            RecordError: ``"missing_critique"``: a response has none, or one of white space.
+        """
+        if self._config.critiques == "none":
+            return
+        for place, response in enumerate(comparison.responses):
+            if not (response.critique or "").strip():
+                raise RecordError("missing_critique", f"response {place} of {len(comparison.responses)}")
+
+    def _branch(self, pieces: list[_Piece], response: Response, sized: Sequence[VisionSpan]) -> tuple[Ids, int]:
+        """Tokens of a response's branch, and how many of them stand before its critique; all of them without one."""
+        if self._config.critiques == "none":
+            ids = self._ids(pieces, sized)
+            return ids, len(ids)
+        asked = self._ids([*pieces, *self._asking()], sized)
+        # White space at its ends would be joined with the header's line break, or stand before the end of the turn.
+        critique = (response.critique or "").strip()
+        written = self.critique_ids(critique) if critique else np.zeros(0, dtype=np.int32)
+        return np.concatenate([asked, written]), len(asked)
+
+    def _asking(self) -> list[_Piece]:
+        """What stands between an answer and its critique: the user's turn, and the header of the next."""
+        start, end = _Special("<|im_start|>"), _Special("<|im_end|>")
+        question = f"user{_BREAK}{self._config.critique_prompt}"
+        return [_BREAK, start, question, end, _BREAK, start, f"assistant{_BREAK}"]
+
+    def critique_ids(self, critique: str) -> Ids:
+        """Tokens of a critique, with the closing one."""
+        return self._ids([critique, _Special("<|im_end|>")], ())
 
     def _joins(self, response: Response) -> bool:
         """Whether the header's line break and the answer's first characters are other tokens as one text."""

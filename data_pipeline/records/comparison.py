@@ -58,11 +58,18 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One of the K answers. `rank` 0 is best; equal ranks are a tie. `score` is the source's own number, if any."""
+    """One of the K answers.
+
+    Attributes:
+        rank: 0 is best; equal ranks are a tie.
+        score: the source's own number, if any.
+        critique: what somebody wrote about the answer, if anybody did.
+    """
 
     parts: tuple[Part, ...]
     rank: int
     score: float | None = None
+    critique: str | None = None
 
     @property
     def text(self) -> str:

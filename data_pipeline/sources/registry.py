@@ -87,7 +87,7 @@ SHAPES: dict[str, Shape] = {
     "rewardbench": Shape(rewardbench.to_comparison, rewardbench.IRRELEVANT),
     "rm_bench": Shape(rm_bench.to_comparison, rm_bench.IRRELEVANT),
     "vl_rewardbench": Shape(vl_rewardbench.to_comparison, vl_rewardbench.IRRELEVANT),
-    "mm_rlhf": Shape(mm_rlhf.to_comparison, mm_rlhf.IRRELEVANT),
+    "mm_rlhf": Shape(mm_rlhf.to_comparison),
     "sharegpt": Shape(sharegpt.to_comparison, sharegpt.IRRELEVANT),
     "mmif": Shape(sharegpt.to_comparison, sharegpt.IRRELEVANT),
     "multimodal_rewardbench": Shape(multimodal_rewardbench.to_comparison, multimodal_rewardbench.IRRELEVANT),

@@ -8,15 +8,17 @@
     ultrafeedback/ultrafeedback.jsonl   K = 4 rated, text only            20 %
     pairs/pairs.jsonl             pairs, text only                        20 %
 
-Bad records come on top of `num_comparisons`, at even distances, and never first in a file.
+Bad records come on top of `num_comparisons`, at even distances, and never first in a file. With critiques there are the
+last three sources alone, whose shapes have a place for them.
 """
 
 import io
 import json
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,7 +27,7 @@ from data_pipeline import storage
 from data_pipeline.config import SourceConfig
 from data_pipeline.synthetic import records
 from data_pipeline.synthetic.records import Raw
-from data_pipeline.synthetic.tasks import Task, text_pair_task, text_task, visual_pair_task, visual_task
+from data_pipeline.synthetic.tasks import Task, critique, text_pair_task, text_task, visual_pair_task, visual_task
 
 __all__ = ["SyntheticReport", "write_synthetic"]
 
@@ -57,6 +59,7 @@ class _Plan:
     draw: Callable[[random.Random], Task]
     record: Callable[[Task, str], Raw]
     bad: dict[str, Callable[[Raw], Raw]]
+    has_critiques: bool = True
 
 
 _PLANS = (
@@ -68,6 +71,7 @@ _PLANS = (
         draw=visual_pair_task,
         record=records.rlaif_v,
         bad={"broken_image": records.truncate_image},
+        has_critiques=False,
     ),
     _Plan(
         name="vlfeedback",
@@ -77,6 +81,7 @@ _PLANS = (
         draw=lambda rng: visual_task(rng, rng.choice(((2, 1, 1, 0), (2, 1, 0, 0)))),
         record=records.vlfeedback,
         bad={"missing_media": records.lose_image, "unparsable_label": records.spoil_ratings},
+        has_critiques=False,
     ),
     _Plan(
         name="captions",
@@ -108,13 +113,17 @@ _PLANS = (
 )
 
 
-def write_synthetic(folder: str, *, num_comparisons: int, seed: int) -> SyntheticReport:
+def write_synthetic(
+    folder: str, *, num_comparisons: int, seed: int, wrong_critiques: float | None = None
+) -> SyntheticReport:
     """Write the raw files of a synthetic preference set below `folder`; the same bytes for the same arguments.
 
     Args:
         folder: where to write; files of the same name are replaced.
         num_comparisons: good records over all sources, 20 to 10,000; about 60 % have a picture.
         seed: another seed draws another set.
+        wrong_critiques: every answer gets a critique, and this share of them is wrong about the answer, 0 to 1; None:
+            there are none.
 
     Raises:
         ValueError: `num_comparisons` is out of range.
@@ -123,23 +132,28 @@ def write_synthetic(folder: str, *, num_comparisons: int, seed: int) -> Syntheti
         raise ValueError(f"num_comparisons must be {_MIN_COMPARISONS} to {_MAX_COMPARISONS}, got {num_comparisons}")
     good: dict[str, int] = {}
     planted: Counter[str] = Counter()
-    for plan, count in zip(_PLANS, _shares(num_comparisons), strict=True):
+    plans = [plan for plan in _PLANS if wrong_critiques is None or plan.has_critiques]
+    num_bad = max(1, num_comparisons // _BAD_EVERY)
+    for plan, count in zip(plans, _shares(num_comparisons, plans), strict=True):
         good[plan.name] = count
-        planted.update(_write_source(folder, plan, count, max(1, num_comparisons // _BAD_EVERY), seed))
-    sources = [SourceConfig(name=plan.name, path=plan.file, shape=plan.shape) for plan in _PLANS]
+        planted.update(_write_source(folder, plan, count, num_bad, seed, wrong_critiques))
+    sources = [SourceConfig(name=plan.name, path=plan.file, shape=plan.shape) for plan in plans]
     return SyntheticReport(good=good, planted=dict(planted), sources=sources)
 
 
-def _shares(total: int) -> list[int]:
+def _shares(total: int, plans: Sequence[_Plan]) -> list[int]:
     """`total` cut by share; the last source takes what rounding leaves."""
-    counts = [int(total * plan.share) for plan in _PLANS]
+    whole = sum(plan.share for plan in plans) if len(plans) < len(_PLANS) else 1.0
+    counts = [int(total * plan.share / whole) for plan in plans]
     counts[-1] += total - sum(counts)
     return counts
 
 
-def _write_source(folder: str, plan: _Plan, num_good: int, num_bad: int, seed: int) -> dict[str, int]:
+def _write_source(
+    folder: str, plan: _Plan, num_good: int, num_bad: int, seed: int, wrong_critiques: float | None
+) -> dict[str, int]:
     """Write one source's file and pictures; returns the bad records in it by reason."""
-    rng = random.Random(f"{seed}/{plan.name}")
+    rng, critics_rng = random.Random(f"{seed}/{plan.name}"), random.Random(f"{seed}/{plan.name}/critiques")
     reasons = [reason for reason in plan.bad for _ in range(num_bad)]
     tasks = _distinct_tasks(rng, plan, num_good + len(reasons))
     step = max(1, len(tasks) // len(reasons))
@@ -147,6 +161,8 @@ def _write_source(folder: str, plan: _Plan, num_good: int, num_bad: int, seed: i
     rows: list[Raw] = []
     for number, task in enumerate(tasks):
         raw = plan.record(task, f"{number:06d}")
+        if wrong_critiques is not None:
+            raw = records.criticised(raw, task, partial(critique, critics_rng, wrong_share=wrong_critiques))
         reason = spoiled_at.get(number)
         rows.append(plan.bad[reason](raw) if reason else raw)
     base = storage.join(folder, storage.parent_of(plan.file))

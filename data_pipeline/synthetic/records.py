@@ -5,6 +5,7 @@ in `files.py`.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +18,7 @@ __all__ = [
     "Raw",
     "RawRecord",
     "captions",
+    "criticised",
     "cut_line",
     "drop_rejected",
     "empty_completion",
@@ -117,6 +119,18 @@ def pairs(task: Task, number: str) -> Raw:
     """A generic line with a better and a worse answer."""
     chosen, rejected = _best_first(task)
     return Raw({"id": number, "prompt": task.question, "chosen": chosen.text, "rejected": rejected.text})
+
+
+def criticised(raw: Raw, task: Task, critique_of: Callable[[Answer], str]) -> Raw:
+    """A record of captions, ultrafeedback or pairs with a critique of each answer."""
+    for name in ("responses", "completions"):
+        if name in raw.record:
+            said = zip(raw.record[name], task.answers, strict=True)
+            criticised = [{**one, "critique": critique_of(answer)} for one, answer in said]
+            return replace(raw, record={**raw.record, name: criticised})
+    chosen, rejected = _best_first(task)
+    critiques = {"chosen_critique": critique_of(chosen), "rejected_critique": critique_of(rejected)}
+    return replace(raw, record={**raw.record, **critiques})
 
 
 def truncate_image(raw: Raw) -> Raw:

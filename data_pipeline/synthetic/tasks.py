@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from data_pipeline.synthetic.scenes import COLOURS, Scene, draw_scene
 
-__all__ = ["Answer", "Task", "text_pair_task", "text_task", "visual_pair_task", "visual_task"]
+__all__ = ["Answer", "Task", "critique", "text_pair_task", "text_task", "visual_pair_task", "visual_task"]
 
 _SIDES = ("left", "right")
 _BOTH_QUESTIONS = (
@@ -59,10 +59,16 @@ _OPPOSITE_OF = {**dict(_OPPOSITES), **{second: first for first, second in _OPPOS
 
 @dataclass(frozen=True)
 class Answer:
-    """A sentence, and how many of its attributes are right."""
+    """A sentence with one or two attributes.
+
+    Attributes:
+        num_right: how many of them are right.
+        right: whether each is, in the order in which they are said.
+    """
 
     text: str
     num_right: int
+    right: tuple[bool, ...]
 
 
 @dataclass(frozen=True)
@@ -93,8 +99,8 @@ def visual_pair_task(rng: random.Random) -> Task:
     place = rng.randrange(2)
     wording, side, right = rng.choice(_SIDE_ANSWERS), _SIDES[place], scene.colours[place]
     answers = [
-        Answer(wording.format(side=side, word=right), 1),
-        Answer(wording.format(side=side, word=_other(rng, right, list(COLOURS))), 0),
+        Answer(wording.format(side=side, word=right), 1, (True,)),
+        Answer(wording.format(side=side, word=_other(rng, right, list(COLOURS))), 0, (False,)),
     ]
     rng.shuffle(answers)
     return Task(rng.choice(_SIDE_QUESTIONS).format(side), tuple(answers), scene)
@@ -116,7 +122,8 @@ def text_pair_task(rng: random.Random) -> Task:
     word = rng.choice(words)
     right = _OPPOSITE_OF[word]
     wording = rng.choice(_LOOKUP_ANSWERS)
-    answers = [Answer(wording.format(right), 1), Answer(wording.format(_other(rng, right, words)), 0)]
+    wrong = _other(rng, right, words)
+    answers = [Answer(wording.format(right), 1, (True,)), Answer(wording.format(wrong), 0, (False,))]
     rng.shuffle(answers)
     return Task(rng.choice(_LOOKUP_QUESTIONS).format(word), tuple(answers))
 
@@ -138,7 +145,22 @@ def _graded_answers(
 def _graded_answer(rng: random.Random, right: tuple[str, str], num_right: int, wording: str) -> Answer:
     kept = set(rng.sample((0, 1), num_right))
     said = [word if place in kept else _other(rng, word, list(COLOURS)) for place, word in enumerate(right)]
-    return Answer(wording.format(*said), num_right)
+    return Answer(wording.format(*said), num_right, (0 in kept, 1 in kept))
+
+
+def critique(rng: random.Random, answer: Answer, *, wrong_share: float) -> str:
+    """What a critic says of the answer: of each attribute whether it is right. So many are wrong about one of them.
+
+    "The first is right, the second is wrong."
+    """
+    said = list(answer.right)
+    if rng.random() < wrong_share:
+        place = rng.randrange(len(said))
+        said[place] = not said[place]
+    words = ["right" if one else "wrong" for one in said]
+    if len(words) == 1:
+        return f"It is {words[0]}."
+    return f"The first is {words[0]}, the second is {words[1]}."
 
 
 def _other(rng: random.Random, word: str, words: Sequence[str]) -> str:

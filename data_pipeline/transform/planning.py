@@ -17,7 +17,7 @@ from typing import Any
 
 from data_pipeline import storage
 from data_pipeline.bounds import check_bounds
-from data_pipeline.config import EncodeConfig, MediaConfig, PreprocessConfig, SourceConfig
+from data_pipeline.config import EncodeConfig, FieldMap, MediaConfig, PreprocessConfig, SourceConfig
 from data_pipeline.dataset.shards import SCHEMA_VERSION
 from data_pipeline.encoding.tokenizer import tokenizer_fingerprint
 from data_pipeline.errors import MissingInput, RecipeError
@@ -41,8 +41,11 @@ __all__ = [
 _NAME = re.compile(r"(?!\.+$)[\w.:-](?:[\w. :-]{0,98}[\w.:-])?")
 _GROUP_KEYS = ("group_prompts", "group_max_responses", "group_max_tokens")
 _VIDEO_LIMITS = ("max_video_bytes", "max_video_seconds", "max_video_frames", "max_frame_pixels")
-_TRANSFORM_KEYS = ("shape", "fields", "score_field", "responses")
+_TRANSFORM_KEYS = ("shape", "fields", "score_field", "responses", "missing_critiques")
 """What of a source decides what its adapter gives; the name is in every row."""
+_CRITIQUES = ("critique", "chosen_critique", "rejected_critique")
+_OTHER = object()
+"""Equal to no value of a key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,6 +203,7 @@ def check_config(config: PreprocessConfig) -> None:
             "preprocess.rules.truncate='responses' keeps an answer's last token alone, and would cut the end of the "
             "turn before the line break of preprocess.encode.answer_end='line_break': set one of them otherwise"
         )
+    _check_critiques(config)
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise RecipeError(f"preprocess.sources has {repeated[0]!r} twice: give each source its own name")
     for source in all_sources(config):
@@ -210,6 +214,32 @@ def check_config(config: PreprocessConfig) -> None:
                 f"preprocess.sources: the name {source.name!r} is no name that a metric can have: use letters, "
                 "digits, '_', '-', '.', ':' and spaces inside, at most 100 of them"
             )
+
+
+def _check_critiques(config: PreprocessConfig) -> None:
+    """Refuse what would cut critiques, or lose some of them."""
+    if config.encode.critiques == "none":
+        if config.encode.critique_prompt != EncodeConfig().critique_prompt:
+            raise RecipeError(
+                "preprocess.encode.critique_prompt is read where critiques are: leave it out, or set "
+                "preprocess.encode.critiques=given"
+            )
+        return
+    if config.encode.answer_end == "line_break":
+        raise RecipeError(
+            "preprocess.encode.critiques='given' ends where the model stops to write, and "
+            "preprocess.encode.answer_end='line_break' one token later: set answer_end=end_of_turn"
+        )
+    if config.rules.truncate == "responses":
+        raise RecipeError(
+            "preprocess.rules.truncate='responses' would cut critiques off, and preprocess.encode.critiques='given' "
+            "asks for them: set truncate=turns or nothing"
+        )
+    if config.group_prompts:
+        raise RecipeError(
+            "preprocess.group_prompts=true makes equal answers one, whose critiques may differ: set it to false, or "
+            "preprocess.encode.critiques=none"
+        )
 
 
 def _inputs_of_unit(
@@ -225,7 +255,7 @@ def _inputs_of_unit(
     inputs: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "benchmark": ref.source >= len(config.sources),
-        "source": {"name": source.name, **{key: raw[key] for key in _TRANSFORM_KEYS}},
+        "source": {"name": source.name, **{key: raw[key] for key in _TRANSFORM_KEYS if key in raw}},
         "media_root": _portable(ref.media_root, config.data_root),
         "repeat": ref.repeat,
         "media": _media_settings(config),
@@ -252,7 +282,9 @@ def _encode_settings(config: EncodeConfig) -> dict[str, Any]:
     what was prepared before keeps its address.
     """
     first = EncodeConfig()
-    later = {"answer_start": first.answer_start, "answer_end": first.answer_end, "family": first.family}
+    later = {key: getattr(first, key) for key in ("answer_start", "answer_end", "family", "critiques")}
+    if config.critiques == "none":
+        later["critique_prompt"] = config.critique_prompt  # nobody reads it
     return {key: value for key, value in asdict(config).items() if later.get(key) != value}
 
 
@@ -268,8 +300,10 @@ def _media_settings(config: PreprocessConfig) -> dict[str, Any]:
 
 def _without_empty(source: dict[str, Any]) -> dict[str, Any]:
     """The source without the keys that later versions added, where they decide nothing: addresses stay as they were."""
-    if not source["fields"]["ignored"]:
-        del source["fields"]["ignored"]
+    later = {"ignored": [], **{name: getattr(FieldMap(), name) for name in _CRITIQUES}}
+    source["fields"] = {key: value for key, value in source["fields"].items() if later.get(key, _OTHER) != value}
+    if source["missing_critiques"] == "refuse":
+        del source["missing_critiques"]
     for name in ("hub", "by_hand"):  # where files came from decides nothing: their content does
         del source[name]
     return source

@@ -107,6 +107,8 @@ class RowBuilder:
         if self._held_bytes > MAX_MEDIA_BYTES:
             self._forget_images()  # a shard may take long to fill: pictures are stored smaller than they come
         media = [self._medium(ref) for ref in comparison.media]
+        if self._source.missing_critiques == "refuse":
+            self._encoder.check_critiques(comparison)
         key = content_key(comparison, [one.sha256 for one in media])
         encoded, segments = self._encoder.encode_segments(comparison, media)
         check_tokens(comparison, encoded)

@@ -19,6 +19,7 @@ from rm_core.batches.labels import Labels, labels_of
 from rm_core.batches.layout import Block, BlockLayout
 from rm_core.batches.pixels import ImageLoader, distinct_images, patches_of
 from rm_core.batches.positions import RowFormat, comparison_positions
+from rm_core.batches.targets import Targets, targets_of
 from rm_core.batches.tensors import map_tensors
 from rm_core.batches.vision_indices import VisionIndices, vision_indices_of
 
@@ -65,6 +66,7 @@ class PackedBatch:
         attention: the layout as the attention kernel reads it.
         vision: the grids as the tower reads them; None for a backbone that reads text only.
         responses: the responses' tokens.
+        targets: tokens that the model shall write; None where it writes nothing.
     """
 
     ids: tuple[str, ...]
@@ -83,6 +85,7 @@ class PackedBatch:
     attention: AttentionIndices | None = None
     vision: VisionIndices | None = None
     responses: ResponseTokens | None = None
+    targets: Targets | None = None
 
     @property
     def num_tokens(self) -> int:
@@ -155,6 +158,7 @@ def collate(
         num_responses=tuple(len(item.response_ids) for item in comparisons),
         num_patches=sum(span.num_patches for span in spans),
         num_filler=filler,
+        targets=targets_of(comparisons, blocks) if row_format.targets else None,
     )
     return with_indices(batch, row_format)
 

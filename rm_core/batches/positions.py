@@ -39,6 +39,7 @@ class RowFormat:
         pixels: type of the patches: the one that the model computes in, so that no more is sent to a GPU.
         images: how its pictures are prepared; rows with others are refused.
         places: side of the square table of places that the tower has learnt (Qwen3-VL: 48); 0: it has none.
+        targets: whether rows say which tokens the model shall write: every row then does, an empty one too.
     """
 
     image_token: int
@@ -51,6 +52,7 @@ class RowFormat:
     pixels: torch.dtype = torch.float32
     images: ImageFormat = QWEN2_5_VL
     places: int = 0
+    targets: bool = False
 
 
 def comparison_positions(comparison: EncodedComparison, row_format: RowFormat) -> IntArray:

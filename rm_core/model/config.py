@@ -4,10 +4,15 @@ from dataclasses import dataclass, field
 
 from data_pipeline.bounds import bounded, one_of
 
-__all__ = ["GROUPS", "HeadConfig", "ImportModelConfig", "InitModelConfig", "LoraConfig"]
+__all__ = ["GROUPS", "PARADIGMS", "WRITERS", "HeadConfig", "ImportModelConfig", "InitModelConfig", "LoraConfig"]
 
 GROUPS = ("vision", "merger", "language", "embeddings", "head")
 """The groups of weights that a recipe may train, freeze, or give a rate of their own."""
+
+PARADIGMS = ("scalar", "critic")
+"""Kinds of reward models: scalar reads a response; critic writes a critique of it first, and reads both."""
+WRITERS = ("critic",)
+"""Those that carry their backbone's language head."""
 
 
 @dataclass(kw_only=True)
@@ -62,6 +67,8 @@ class InitModelConfig:
     """Entries of a trained tokenizer, special tokens included."""
     max_training_records: int = bounded(20_000, at_least=1)
     """Records of the sources that a trained tokenizer is trained on, at most."""
+    language_head: bool = False
+    """Whether it can write: its table of token embeddings is its language head too, as in small published models."""
     seed: int = bounded(0, at_least=-(2**63), below=2**63)
     """Seed of the weights."""
     dtype: str = one_of("float32", ("float32", "bfloat16"))

@@ -3,12 +3,14 @@
     pixels -> vision tower, once a distinct image -> features in the place of image tokens
                                                     and of middle blocks of a tower, behind the first decoder layers
     tokens -> decoder with the packed attention   -> pooled tokens -> head -> one reward a response
+                                                  -> target tokens -> language head -> how unlikely each is
 
-Legend: T tokens of the row, P vision patches, V image tokens, R responses, E hidden size.
+Legend: T tokens of the row, P vision patches, V image tokens, R responses, N target tokens, E hidden size.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -21,25 +23,45 @@ from rm_core.model.config import HeadConfig
 from rm_core.model.decoder import Deepstack, PackedLayer, run_decoder
 from rm_core.model.families import family_of, row_format_of
 from rm_core.model.head import RewardHead, pool, pooled_tokens
+from rm_core.model.language_head import LanguageHead
 from rm_core.model.running import RECOMPUTE, Running
 from rm_core.model.vision_tower import PackedBlock
 
-__all__ = ["RewardModel"]
+__all__ = ["Output", "RewardModel"]
+
+
+class Output(NamedTuple):
+    """What a model says about one row.
+
+    Attributes:
+        rewards: float32 [R], or [R, 2] with an uncertainty head.
+        costs: float32 [N], -log P of each target token; None: the row names none.
+    """
+
+    rewards: Tensor
+    costs: Tensor | None
 
 
 class RewardModel(nn.Module):
-    """One float32 reward per response of a `PackedBatch`. No logits are computed: the backbone has no such head.
+    """One float32 reward per response of a `PackedBatch`; with a language head also how unlikely its targets are.
+
+    Args:
+        language_head: of the backbone, for a model that writes; None: no logits are ever computed.
 
     Attributes:
         work: tokens and patches that really went through.
+        lm_head: `language_head`, under the name that Transformers gives its weight.
     """
 
-    def __init__(self, backbone: PreTrainedModel, head_config: HeadConfig) -> None:
+    def __init__(
+        self, backbone: PreTrainedModel, head_config: HeadConfig, language_head: LanguageHead | None = None
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.head_config = head_config
         self.family = family_of(backbone.config.model_type)
         self.head = RewardHead(self.family.text_config(backbone.config).hidden_size, head_config)
+        self.lm_head = language_head
         self.work = Work()
         self._kernel = KERNELS["sdpa"]
         self._recompute = "none"
@@ -58,7 +80,8 @@ class RewardModel(nn.Module):
     @property
     def row_format(self) -> RowFormat:
         """How rows for this model are laid out: of its backbone and its attention kernel."""
-        return row_format_of(self.backbone.config, self._kernel.name, pixels=self.backbone.dtype)
+        targets = self.lm_head is not None
+        return row_format_of(self.backbone.config, self._kernel.name, pixels=self.backbone.dtype, targets=targets)
 
     def use_attention(self, name: str, *, key: str = "train.attention") -> None:
         """Compute attention by the kernel called `name`, on the device where the weights are now.
@@ -96,31 +119,41 @@ class RewardModel(nn.Module):
         """
         self._compiled = compiles(which, next(self.head.parameters()).device)
 
-    def forward(self, batch: PackedBatch) -> Tensor:
+    def forward(self, batch: PackedBatch) -> Tensor | Output:
         """Rewards float32 [R] in the order of the row's responses, or [R, 2] with an uncertainty head; R may be 0.
+
+        Of a row that names targets, the `Output`, with their costs: N may be 0, and the language head runs all the
+        same, since under ZeRO-3 other ranks wait for this one.
 
         Raises:
             RuntimeError: a layer ran another attention than the packed one.
+            ValueError: the row names targets, and the model has no language head.
         """
+        if batch.targets is not None and self.lm_head is None:
+            raise ValueError(f"the row of {batch.ids} names targets, and the model has no language head")
         decoder: Any = self.family.decoder(self.backbone)
         if decoder.config._attn_implementation != ATTENTION_NAME:
             raise RuntimeError(f"backbone runs {decoder.config._attn_implementation!r}, not {ATTENTION_NAME!r}")
         self.work.begin()
         embeddings, deepstack = self._embed(decoder, batch)
-        pooling = self.head_config.pooling
+        pooled = read = pooled_tokens(batch, self.head_config.pooling)
+        if batch.targets is not None:
+            read = torch.cat([pooled, batch.targets.index])
         hidden = run_decoder(
             decoder, embeddings, self.family.rotary_positions(batch),
-            RowAttention(self._kernel, batch.layout, batch.attention, self.work), pooled_tokens(batch, pooling),
+            RowAttention(self._kernel, batch.layout, batch.attention, self.work), read,
             running=self._running, deepstack=deepstack,
         )  # fmt: skip
-        rewards: Tensor = self.head(pool(hidden, batch, pooling))
+        rewards: Tensor = self.head(pool(hidden[: len(pooled)], batch, self.head_config.pooling))
         self.work.end(
             num_layers=len(decoder.layers),
             num_blocks=self.family.num_vision_blocks(self.backbone),
             filler=batch.num_filler,
             blank=not len(batch.image_token_index),
         )
-        return rewards
+        if batch.targets is None or self.lm_head is None:
+            return rewards
+        return Output(rewards, self.lm_head(hidden[len(pooled) :], batch.targets.ids))
 
     @property
     def _running(self) -> Running:

@@ -17,12 +17,13 @@ from data_pipeline.errors import MissingInput
 from rm_core.batches.labels import Labels
 from rm_core.batches.layout import Block, BlockLayout
 from rm_core.batches.packed import PackedBatch
+from rm_core.batches.targets import Targets
 from rm_core.model.backbone import DTYPES
 
 __all__ = ["FIXTURE", "Fixture", "read_fixture", "write_fixture"]
 
 FIXTURE = "reward_fixture.safetensors"
-_REWARDS, _LABELS = "rewards", "labels."
+_REWARDS, _COSTS, _LABELS, _TARGETS = "rewards", "costs", "labels.", "targets."
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +33,19 @@ class Fixture:
     Attributes:
         batch: the row, without indices: whoever scores it adds those of its model (`with_indices`).
         rewards: float32 [R] or [R, 2], the model's output.
+        costs: float32 [N], -log P of each target token of the row; None: it names none.
         dtype: of the engine's weights and activations.
     """
 
     batch: PackedBatch
     rewards: Tensor
     dtype: torch.dtype
+    costs: Tensor | None = None
 
 
-def write_fixture(folder: str, batch: PackedBatch, rewards: Tensor, dtype: torch.dtype) -> None:
+def write_fixture(
+    folder: str, batch: PackedBatch, rewards: Tensor, dtype: torch.dtype, *, costs: Tensor | None = None
+) -> None:
     """Write the fixture into `folder`, which need not exist; before `save_reward_model`, which lists all its files.
 
     A row of eight responses or more compares well; its pixels are kept in `dtype`, as the model reads them.
@@ -48,11 +53,15 @@ def write_fixture(folder: str, batch: PackedBatch, rewards: Tensor, dtype: torch
     Args:
         rewards: what the model gave in evaluation mode, float32 [R] or [R, 2].
         dtype: of the engine's weights: float32 or bfloat16.
+        costs: likewise, of the row's targets, where it names any.
     """
     if len(rewards) != batch.labels.num_responses or not len(rewards):
         raise ValueError(f"{len(rewards)} rewards for a row of {batch.labels.num_responses} responses")
     os.makedirs(folder, exist_ok=True)
     tensors = _tensors(batch) | {_LABELS + name: value for name, value in _tensors(batch.labels).items()}
+    if batch.targets is not None and costs is not None:
+        tensors |= {_TARGETS + name: value for name, value in _tensors(batch.targets).items()}
+        tensors[_COSTS] = costs.detach().float()
     tensors["pixel_values"] = tensors["pixel_values"].to(dtype)
     tensors[_REWARDS] = rewards.detach().float()
     named = {field.name: getattr(batch, field.name) for field in fields(batch)}
@@ -78,19 +87,25 @@ def read_fixture(folder: str) -> Fixture:
     row: dict[str, Any] = {name: _as_tuple(value) for name, value in json.loads(metadata["row"]).items()}
     dtype = DTYPES[row.pop("dtype")]
     blocks = [block | {"response_lengths": tuple(block["response_lengths"])} for block in row.pop("blocks")]
-    labels = {name.removeprefix(_LABELS): tensors.pop(name) for name in sorted(tensors) if name.startswith(_LABELS)}
-    rewards = tensors.pop(_REWARDS)
+    labels, targets = _taken(tensors, _LABELS), _taken(tensors, _TARGETS)
+    rewards, costs = tensors.pop(_REWARDS), tensors.pop(_COSTS, None)
     tensors["pixel_values"] = tensors["pixel_values"].float()
     batch = PackedBatch(
         **tensors,
         **row,
         layout=BlockLayout(tuple(Block(**block) for block in blocks)),
         labels=Labels(ids=row["ids"], **labels),
+        targets=Targets(**targets) if targets else None,
     )
-    return Fixture(batch, rewards, dtype)
+    return Fixture(batch, rewards, dtype, costs)
 
 
-def _tensors(value: PackedBatch | Labels) -> dict[str, Tensor]:
+def _taken(tensors: dict[str, Tensor], prefix: str) -> dict[str, Any]:
+    """Those whose names begin so, by the rest of their names; they are taken out."""
+    return {name.removeprefix(prefix): tensors.pop(name) for name in sorted(tensors) if name.startswith(prefix)}
+
+
+def _tensors(value: PackedBatch | Labels | Targets) -> dict[str, Tensor]:
     named = {field.name: getattr(value, field.name) for field in fields(value)}
     return {name: tensor for name, tensor in named.items() if isinstance(tensor, Tensor)}
 

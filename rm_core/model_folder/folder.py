@@ -2,6 +2,7 @@
 
 config.json, model*.safetensors        the backbone, readable by Transformers
 reward_head.safetensors, .json         the head's weights and its HeadConfig
+paradigm.json                          which kind of reward model it is; a scalar one has no such file
 tokenizer.json, ..., preprocessor_config.json   copied from the folder that training started from
 reading.json                           how records are read: those that the model was trained on
 model.json                             written last: format version, files with sha256, lineage
@@ -25,13 +26,15 @@ from data_pipeline.encoding.reading import Reading
 from data_pipeline.errors import BaserewardError, CorruptData, MissingInput
 from data_pipeline.storage import exists, join, read_bytes, sha256_of, to_checked_json, write_atomic
 from rm_core.model.backbone import load_backbone
-from rm_core.model.config import HeadConfig
+from rm_core.model.config import WRITERS, HeadConfig
 from rm_core.model.families import family_of
 from rm_core.model.reward_model import RewardModel
 from rm_core.model_folder.given_heads import head_names
+from rm_core.model_folder.language_head import read_language_head
+from rm_core.model_folder.paradigm import paradigm_of, write_paradigm
 from rm_core.model_folder.reading import write_reading
 from rm_core.model_folder.remote import MARKER, local_model, read_marker
-from rm_core.model_folder.weight_files import write_backbone
+from rm_core.model_folder.weight_files import LANGUAGE_HEAD, write_backbone
 
 __all__ = [
     "PROCESSOR_FILES",
@@ -76,21 +79,25 @@ def save_reward_model(
     processor_from: str,
     lineage: Mapping[str, Any],
     reading: Reading | None = None,
+    paradigm: str = "scalar",
 ) -> None:
     """Write a complete reward-model folder.
 
     Args:
         backbone: gives the config; its own weights are not read (under ZeRO-3 they are shards).
-        weights: the consolidated state of the `RewardModel`, names starting with ``backbone.`` or ``head.``; taken one
-            after the other, and at most a file's worth of them held.
+        weights: the consolidated state of the `RewardModel`, names starting with ``backbone.`` or ``head.``, and
+            ``lm_head.weight`` where it has one of its own; taken one after the other, and at most a file's worth of
+            them held.
         processor_from: the folder whose tokenizer and processor files are copied.
         reading: how the model has learnt to read records; None: not known.
+        paradigm: which kind of reward model it is.
     """
     os.makedirs(folder, exist_ok=True)
     head: dict[str, Tensor] = {}
     write_backbone(folder, backbone, _without_head(weights, head))
     save_file(head, os.path.join(folder, _HEAD_WEIGHTS))
     write_atomic(os.path.join(folder, _HEAD_CONFIG), _json(asdict(head_config)))
+    write_paradigm(folder, paradigm)
     for name in PROCESSOR_FILES:
         if os.path.exists(source := os.path.join(processor_from, name)):
             shutil.copyfile(source, os.path.join(folder, name))
@@ -106,7 +113,7 @@ def _without_head(weights: Iterable[tuple[str, Tensor]], head: dict[str, Tensor]
         if part == "head":
             head[own_name] = value.contiguous()
         else:
-            yield own_name, value
+            yield name if name == LANGUAGE_HEAD else own_name, value
 
 
 def finish_folder(folder: str, lineage: Mapping[str, Any]) -> None:
@@ -149,7 +156,9 @@ def load_reward_model(folder: str, *, dtype: torch.dtype = torch.float32) -> Rew
     verify_folder(folder)
     with open(os.path.join(folder, _HEAD_CONFIG), encoding="utf8") as file:
         head_config = HeadConfig(**json.load(file))
-    model = RewardModel(load_backbone(folder, dtype=dtype), head_config)
+    backbone = load_backbone(folder, dtype=dtype)
+    writes = paradigm_of(folder) in WRITERS
+    model = RewardModel(backbone, head_config, read_language_head(folder, backbone) if writes else None)
     weights = load_file(os.path.join(folder, _HEAD_WEIGHTS))
     if missing := model.head.state_dict().keys() ^ weights.keys():
         raise CorruptData(f"{folder!r}: {_HEAD_WEIGHTS} and {_HEAD_CONFIG} do not belong together: {sorted(missing)}")

@@ -40,6 +40,7 @@ def initialise_model(
         _copy_tokenizer(config.tokenizer, config.output)
     tokenizer = load_tokenizer(config.output)
     settings = backbone_config(config.shape, vocab_size=tokenizer.vocab_size, special_ids=dict(tokenizer.special_ids))
+    settings.tie_word_embeddings = config.language_head
     names = (f"init_model.shape={config.shape!r}", "the recipe")
     check_family(settings.model_type, preprocess.encode, names=names, cure="set {settings}, or choose another shape")
     write_reading(config.output, Reading.of_config(preprocess, tokenizer.fingerprint), images=True)

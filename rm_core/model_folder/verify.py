@@ -17,7 +17,7 @@ from torch import Tensor
 
 from data_pipeline.errors import BaserewardError, CorruptData, RunError
 from rm_core.batches.packed import with_indices
-from rm_core.model.reward_model import RewardModel
+from rm_core.model.reward_model import Output, RewardModel
 from rm_core.model_folder.fixture import FIXTURE, Fixture, read_fixture
 from rm_core.model_folder.folder import load_reward_model, verify_folder
 
@@ -43,10 +43,12 @@ def verify_export(folder: str) -> str:
     except RuntimeError as error:  # of PyTorch and Transformers: a name or a shape that the model does not have
         raise CorruptData(f"{folder!r} does not fit its own configuration: {error}") from error
     with torch.inference_mode():
-        rewards = model(with_indices(fixture.batch, model.row_format))
-    difference, allowed = _compare(folder, fixture, rewards, num_layers_of(model))
+        found = model(with_indices(fixture.batch, model.row_format))
+    output = found if isinstance(found, Output) else Output(found, None)
+    difference, allowed = _compare(folder, fixture, output.rewards, num_layers_of(model))
+    _compare_costs(folder, fixture, output.costs, num_layers_of(model))
     return (
-        f"{folder}: {num_tensors} tensors are finite, {len(rewards)} rewards of {fixture.batch.num_comparisons} "
+        f"{folder}: {num_tensors} tensors are finite, {len(output.rewards)} rewards of {fixture.batch.num_comparisons} "
         f"Comparisons differ by {difference:.1e} at most ({allowed:.1e} allowed)"
     )
 
@@ -133,6 +135,21 @@ def _compare(folder: str, fixture: Fixture, rewards: Tensor, num_layers: int) ->
             )
         found.append((float(differences[worst]), allowed))
     return max(found, key=lambda pair: pair[0] / pair[1] if pair[1] else 0.0)
+
+
+def _compare_costs(folder: str, fixture: Fixture, given: Tensor | None, num_layers: int) -> None:
+    """Refuse a language head that is not the trained one."""
+    expected = fixture.costs
+    if expected is None or given is None or not len(expected):
+        return
+    allowed = tolerance(expected, fixture.dtype, num_layers)
+    difference = float((given - expected).abs().nan_to_num(nan=math.inf).max())
+    if not difference <= allowed:
+        raise CorruptData(
+            f"{folder!r} finds other tokens likely than the engine that trained it: -log P of one of {len(expected)} "
+            f"is {difference:.6g} off, and {allowed:.2g} is allowed in {fixture.dtype}: its language head is not the "
+            "trained one"
+        )
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -11,7 +11,10 @@ from transformers import PreTrainedModel
 from transformers.core_model_loading import revert_weight_conversion
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
-__all__ = ["SHARD_BYTES", "write_backbone"]
+__all__ = ["LANGUAGE_HEAD", "SHARD_BYTES", "write_backbone"]
+
+LANGUAGE_HEAD = "lm_head.weight"
+"""What Transformers calls the weight of a language head in files, whatever the backbone."""
 
 SHARD_BYTES = 4_000_000_000
 """Of a file at most, unless one tensor alone is larger; so much of the model is held at once."""
@@ -22,17 +25,23 @@ def write_backbone(folder: str, backbone: PreTrainedModel, weights: Iterable[tup
 
     Args:
         backbone: gives the config and the names in files; its own weights are not read.
-        weights: names as in `backbone`, each once.
+        weights: names as in `backbone`, each once; and ``lm_head.weight``, where a language head has its own.
     """
     backbone.config.architectures = [type(backbone).__name__]
     shards = _Shards(folder)
     for name, value in weights:
         backbone.config.dtype = str(value.dtype).removeprefix("torch.")
-        # Names in files differ from those in the model where a family was renamed; no family joins or splits tensors.
-        [(in_file, tensor)] = revert_weight_conversion(backbone, {name: value}).items()
-        shards.add(in_file, tensor)
+        shards.add(*_in_file(backbone, name, value))
     shards.finish()
     backbone.config.save_pretrained(folder)
+
+
+def _in_file(backbone: PreTrainedModel, name: str, value: Tensor) -> tuple[str, Tensor]:
+    """Names in files differ from those in the model where a family was renamed; no family joins or splits tensors."""
+    if name == LANGUAGE_HEAD:  # the backbone does not know it
+        return name, value
+    [(in_file, tensor)] = revert_weight_conversion(backbone, {name: value}).items()
+    return in_file, tensor
 
 
 class _Shards:

@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from data_pipeline.bounds import bounded, check_bounds, one_of
 from data_pipeline.errors import RecipeError
 
-__all__ = ["LABELS", "LISTWISE", "NAMES", "TIES", "WEIGHTINGS", "ObjectiveConfig", "check_objective_config"]
+__all__ = [
+    "LABELS",
+    "LISTWISE",
+    "NAMES",
+    "TIES",
+    "WEIGHTINGS",
+    "CriticConfig",
+    "ObjectiveConfig",
+    "check_objective_config",
+]
 
 LISTWISE = ("plackett_luce", "top1")
 TIES = ("rao_kupper", "davidson")
@@ -40,6 +49,16 @@ class ObjectiveConfig:
     """Weight of the squared mean reward of the optimiser step; above 0 it costs a second forward pass."""
     l2_coefficient: float = bounded(0.0, at_least=0)
     """Weight of the squared reward of each response."""
+
+
+@dataclass(kw_only=True)
+class CriticConfig:
+    """How a critic weighs what it is trained to do."""
+
+    reward_weight: float = bounded(1.0, at_least=0)
+    """Weight of the objective's loss on rewards; its regularisers keep their own."""
+    language_weight: float = bounded(1.0, at_least=0)
+    """Weight of the language-model loss on the critiques: the sum over a Comparison's of the mean over their tokens."""
 
 
 def check_objective_config(config: ObjectiveConfig) -> None:

@@ -17,6 +17,9 @@ checkpointing keeps the layer's input alone, 7,168 bytes, and "selective" also w
 Compiled parts keep no more than that. On CPUs a norm takes the single steps of Transformers, and keeps 4 h in float32
 and s h, what is scaled, in place of its input; on GPUs the tower's MLP is as wide as it is computed
 (`rm_core.model.padded_linear`).
+
+A model that writes may need the last layer's MLP of every token, and while its loss is run backward a chunk of logits
+in float32 (`rm_core.model.language_head`), what their softmax gives out, and their gradient.
 Legend: T tokens, P patches.
 """
 
@@ -25,6 +28,7 @@ from typing import Any
 
 import torch
 
+from rm_core.model.language_head import chunk_tokens
 from rm_core.model.padded_linear import padded_width
 from rm_core.model.tower_sizes import TowerSizes
 from rm_core.planner.architecture import Architecture
@@ -98,14 +102,16 @@ def activations_of(arch: Architecture, setting: Setting, row: Row) -> Activation
     layer = decoder_layer(arch.text, size, kernel=setting.kernel, fused=setting.fused)
     decoder = row.tokens * (arch.text.num_hidden_layers - 1) * layer.of(recompute)
     decoder += row.tokens * layer.of_attention(recompute)
-    decoder += row.pooled * (layer.of(recompute) - layer.of_attention(recompute))
+    pooled = row.tokens if arch.vocabulary else row.pooled
+    decoder += pooled * (layer.of(recompute) - layer.of_attention(recompute))
     decoder += 2 * size * _head_dim(arch.text) * row.tokens
     working = row.tokens * layer.again(recompute)
     vision, working_vision = (0, 0) if arch.vision is None else _tower(arch, setting, row)
     inputs = 64 * row.tokens + (
         0 if arch.vision is None else size * TowerSizes.of(arch.vision).patch_values * row.patches
     )
-    return Activations(inputs=inputs, decoder=decoder, vision=vision, working=max(working, working_vision))
+    logits = 3 * 4 * arch.vocabulary * min(row.tokens, chunk_tokens(arch.vocabulary)) if arch.vocabulary else 0
+    return Activations(inputs=inputs, decoder=decoder, vision=vision, working=max(working, working_vision, logits))
 
 
 def decoder_layer(text: Any, size: int, *, kernel: str, fused: bool = True) -> Kept:

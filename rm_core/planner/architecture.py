@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
+from transformers import PreTrainedModel
 
 from data_pipeline.errors import RecipeError
 from rm_core.model.backbone import new_backbone
-from rm_core.model.config import GROUPS
+from rm_core.model.config import GROUPS, WRITERS
 from rm_core.model.families import family_of, group_of
 from rm_core.model.flops import Flops
+from rm_core.model.language_head import LanguageHead
 from rm_core.model.lora import add_adapters
 from rm_core.model.reward_model import RewardModel
 from rm_core.model.shape_config import backbone_config
@@ -36,6 +39,7 @@ class Architecture:
         text: the decoder's Transformers config.
         vision: the tower's; None where it reads text only.
         trained_parts: those of which anything trains.
+        vocabulary: tokens of the language head; 0: it has none, as it writes nothing.
     """
 
     groups: tuple[tuple[int, ...], ...]
@@ -45,6 +49,7 @@ class Architecture:
     text: Any
     vision: Any
     trained_parts: frozenset[str]
+    vocabulary: int = 0
 
     @property
     def trained_numel(self) -> int:
@@ -71,7 +76,8 @@ def architecture_of(backbone: Any, config: TrainConfig) -> Architecture:
     family = family_of(backbone.model_type)
     meta = torch.device("meta")
     with meta:
-        model = RewardModel(new_backbone(backbone, seed=0, dtype=torch.float32, device=meta), config.head)
+        made = new_backbone(backbone, seed=0, dtype=torch.float32, device=meta)
+        model = RewardModel(made, config.head, _language_head(made) if config.paradigm in WRITERS else None)
     add_adapters(model, adapted_groups(config), config.lora, config.seed)
     freeze(model, config, family.model_type)
     named = list(model.named_parameters())
@@ -87,7 +93,15 @@ def architecture_of(backbone: Any, config: TrainConfig) -> Architecture:
         text=family.text_config(backbone),
         vision=backbone.vision_config if family.has_vision else None,
         trained_parts=frozenset(group["name"] for group in groups),
+        vocabulary=0 if model.lm_head is None else len(model.lm_head.weight),
     )
+
+
+def _language_head(backbone: PreTrainedModel) -> LanguageHead:
+    """The table of token embeddings, or a weight of its size."""
+    table: Any = backbone.get_input_embeddings().weight
+    tied = getattr(backbone.config, "tie_word_embeddings", False)
+    return LanguageHead(table if tied else nn.Parameter(torch.empty_like(table)))
 
 
 def _sizes(parameters: Sequence[torch.Tensor]) -> tuple[int, ...]:

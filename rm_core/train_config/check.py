@@ -2,7 +2,7 @@
 
 from data_pipeline.bounds import check_bounds
 from data_pipeline.errors import RecipeError
-from rm_core.objectives.config import check_objective_config
+from rm_core.objectives.config import CriticConfig, check_objective_config
 from rm_core.train_config.config import TRAINING_LOSS, TrainConfig, check_min_workers, check_profile
 from rm_core.train_config.weights import check_trained_groups
 
@@ -23,6 +23,7 @@ def check_train_config(config: TrainConfig) -> None:
     check_profile(config.profile, num_workers=config.num_workers)
     check_trained_groups(config.weights)
     check_objective_config(config.objective)
+    _check_paradigm(config)
     _check_evaluations(config)
 
 
@@ -40,6 +41,27 @@ def _check_offload(config: TrainConfig) -> None:
         raise RecipeError("train.zero.offload_optimizer=true needs train.zero.stage 1 to 3: stage 0 shards nothing")
     if zero.offload_parameters and zero.stage != 3:
         raise RecipeError(f"train.zero.offload_parameters=true needs train.zero.stage=3, not {zero.stage}")
+
+
+def _check_paradigm(config: TrainConfig) -> None:
+    if config.paradigm != "critic":
+        if config.critic != CriticConfig():
+            raise RecipeError(
+                f"train.critic is read with train.paradigm=critic only, not {config.paradigm}: leave it out"
+            )
+        return
+    if config.head.pooling != "last":
+        raise RecipeError(
+            f"train.head.pooling={config.head.pooling!r} reads answer and critique alike, and a critic's head reads "
+            "where the critique ends: set it to last"
+        )
+    if config.objective.length_normalisation:
+        raise RecipeError(
+            "train.objective.length_normalisation=true would count the tokens of critiques, not of answers: set it to "
+            "false with train.paradigm=critic"
+        )
+    if config.critic.reward_weight == config.critic.language_weight == 0:
+        raise RecipeError("train.critic.reward_weight and language_weight are both 0: set one of them above 0")
 
 
 def _check_lengths(config: TrainConfig) -> None:

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from data_pipeline.bounds import bounded, one_of
 from data_pipeline.errors import RecipeError
-from rm_core.model.config import HeadConfig, LoraConfig
-from rm_core.objectives.config import ObjectiveConfig
+from rm_core.model.config import PARADIGMS, HeadConfig, LoraConfig
+from rm_core.objectives.config import CriticConfig, ObjectiveConfig
 from rm_core.train_config.weights import StageConfig, WeightsConfig
 
 __all__ = [
@@ -143,6 +143,8 @@ class TrainConfig:
     """The folder that preprocessing wrote."""
     output: str = "train"
     """The folder for checkpoints and job state; the finished model goes to ``export`` below it."""
+    paradigm: str = one_of("scalar", PARADIGMS)
+    """scalar: a reward of a response; critic: of a response and of a critique that the model writes of it first."""
     head: HeadConfig = field(default_factory=HeadConfig)
     """The new head, where `model` has none."""
     num_workers: int = bounded(2, at_least=1)
@@ -203,6 +205,8 @@ class TrainConfig:
     """Seconds that the group has, after SIGTERM or Ctrl-C, for its step and a checkpoint, before it is killed."""
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     """What is minimised."""
+    critic: CriticConfig = field(default_factory=CriticConfig)
+    """What is minimised beside it, where `paradigm` is critic."""
     weights: WeightsConfig = field(default_factory=WeightsConfig)
     """Which groups of weights train, and at which rates."""
     lora: LoraConfig = field(default_factory=LoraConfig)

@@ -32,7 +32,7 @@ class WeightsConfig:
     language: GroupConfig = field(default_factory=GroupConfig)
     """The decoder's layers and its last norm."""
     embeddings: GroupConfig = field(default_factory=GroupConfig)
-    """The table of token embeddings."""
+    """The table of token embeddings, and the language-model head of a model that writes."""
     head: GroupConfig = field(default_factory=GroupConfig)
     """The reward head; full or frozen."""
 

@@ -17,6 +17,8 @@ from data_pipeline.errors import RunError
 from rm_core.batches.loader import RankStep
 from rm_core.batches.packed import PackedBatch
 from rm_core.model.reward_model import RewardModel
+from rm_core.objectives.config import CriticConfig
+from rm_core.objectives.language import LANGUAGE, check_critiques, with_language
 from rm_core.objectives.objective import Objective
 from rm_core.objectives.terms import Judged, Unit
 from rm_core.packing.plan import StepPlan
@@ -88,16 +90,25 @@ class Accumulator:
     Args:
         model: what the engine runs; tells what really went through it.
         phases: are told where this rank is.
+        critic: how a model that writes critiques weighs its losses; None: it writes none.
     """
 
-    def __init__(self, engine: ZeroEngine, model: RewardModel, objective: Objective, phases: Phases) -> None:
+    def __init__(
+        self,
+        engine: ZeroEngine,
+        model: RewardModel,
+        objective: Objective,
+        phases: Phases,
+        critic: CriticConfig | None = None,
+    ) -> None:
         self._engine = engine
         self._model = model
         self._objective = objective
         self._phases = phases
+        self._critic = critic
         self.row: PackedBatch | None = None
         """Under way, for whoever has to explain why it failed."""
-        terms = objective.term_names
+        terms = (*objective.term_names, *([] if critic is None else [LANGUAGE]))
         self._measured = (*(f"loss_{name}" for name in terms), *_MEASURED)
         self._counted = (*(f"count_{name}" for name in terms), *_COUNTED)
         self.names = (*self._measured, *self._counted, *_DONE)
@@ -146,14 +157,25 @@ class Accumulator:
             What the objective says, float64 sums of it and of the rewards, and whether loss and rewards are finite.
         """
         self._phases.enter("forward", ids=batch.ids)
-        output = self._engine.forward(batch.to(self._engine.device))
-        judged = self._objective(output, batch.labels, step_mean=step_mean)
+        output, judged = self._judged(batch, step_mean)
         self._phases.enter("backward")
         # The engine averages over ranks, and a sum is wanted.
         finite = _is_finite(judged)
         self._engine.backward(_loss(judged, step) * _mark(finite) * self._engine.world_size)
         rewards = self._objective.rewards(output.detach(), batch.labels).double()
         return judged, _measured(judged, rewards), finite & torch.isfinite(rewards).all()
+
+    def _judged(self, batch: PackedBatch, step_mean: Tensor | None) -> tuple[Tensor, Judged]:
+        """The model's rewards of a row, and what the objective says."""
+        if self._critic is not None:
+            check_critiques(batch)
+        sent = batch.to(self._engine.device)
+        output, costs = self._engine.outputs(sent)
+        judged = self._objective(output, batch.labels, step_mean=step_mean)
+        if self._critic is None or costs is None or sent.targets is None:
+            return output, judged
+        comparisons = batch.labels.num_comparisons
+        return output, with_language(judged, costs, sent.targets, self._critic, comparisons=comparisons)
 
     def _read(self, step: RankStep, rows: Iterator[PackedBatch]) -> Iterator[PackedBatch]:
         for row in range(step.num_rows):

@@ -10,6 +10,7 @@ from data_pipeline.storage import is_local
 from data_pipeline.storage.cache import ShardCache
 from rm_core.model.families import family_of
 from rm_core.model.flops import cost_model
+from rm_core.model_folder.paradigm import check_read_by
 from rm_core.model_folder.remote import backbone_settings
 from rm_core.packing.epoch import epoch_table
 from rm_core.packing.plan import PackBudget, Plan, Stage, StagedPlan
@@ -38,10 +39,12 @@ def make_plan(config: TrainConfig, data: PreparedData) -> tuple[PlanningTable, S
 
     Raises:
         MissingInput: `config.model` is no folder of a backbone.
-        RecipeError: a backbone of a family that is not known, one that reads text only and would see images, or a
-            Comparison that alone exceeds a budget.
+        RecipeError: data of another paradigm; a backbone of a family that is not known, or one that reads text only
+            and would see images; or a Comparison that alone exceeds a budget.
         RunError: a stage holds no Comparison.
     """
+    critiques = data.manifest.reading.encode.critiques
+    check_read_by(config.paradigm, critiques, data=f"the data in {data.folder!r}")
     backbone = backbone_settings(config.model, "make a folder with `basereward init-model`")
     table = epoch_table(data, cost_model(backbone))
     stages = config.stages or [StageConfig(epochs=config.epochs, steps=config.max_steps)]

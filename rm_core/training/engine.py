@@ -9,6 +9,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -23,7 +24,8 @@ from deepspeed.accelerator import get_accelerator
 from deepspeed.utils import set_z3_leaf_module
 from torch import Tensor, nn
 
-from rm_core.model.reward_model import RewardModel
+from rm_core.batches.packed import PackedBatch
+from rm_core.model.reward_model import Output, RewardModel
 from rm_core.train_config.check import check_train_config
 from rm_core.train_config.config import TrainConfig
 from rm_core.train_config.parameter_groups import ParameterGroups, RateShare, parameter_groups
@@ -104,10 +106,15 @@ class ZeroEngine:
         """Access to this rank's shards of the float32 weights and first moments."""
         return MasterWeights(self._zero_stage, self._engine.optimizer)
 
-    def forward(self, batch: object) -> Tensor:
-        """Run the model on one packed row."""
-        rewards: Tensor = self._engine(batch)
+    def forward(self, batch: PackedBatch) -> Tensor:
+        """The model's rewards of one packed row, whatever targets it names."""
+        rewards: Tensor = self._engine(batch if batch.targets is None else replace(batch, targets=None))
         return rewards
+
+    def outputs(self, batch: PackedBatch) -> Output:
+        """The same, with the costs of the row's targets."""
+        found: Output | Tensor = self._engine(batch)
+        return found if isinstance(found, Output) else Output(found, None)
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of `loss` to the step's. DeepSpeed averages over ranks, so a sum over ranks needs

@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.distributed as dist
-from torch import Tensor
 
 from data_pipeline.encoding.joining import as_one_record
 from data_pipeline.encoding.reading import Reading
@@ -25,7 +24,7 @@ from data_pipeline.storage import is_local, join, name_of, write_atomic
 from rm_core.batches.loader import Comparisons
 from rm_core.batches.packed import PackedBatch, collate
 from rm_core.model.lora import merged
-from rm_core.model.reward_model import RewardModel
+from rm_core.model.reward_model import Output, RewardModel
 from rm_core.model_folder.fixture import write_fixture
 from rm_core.model_folder.folder import save_reward_model
 from rm_core.model_folder.hub import hub_name
@@ -70,11 +69,11 @@ def export(
     if engine.world_rank == 0:
         draft = f"{export_to}.unverified" if is_local(export_to) else join(config.cache_dir, "export.unverified")
         _remove(draft)
-        write_fixture(draft, row, output, model.backbone.dtype)
+        write_fixture(draft, row, output.rewards, model.backbone.dtype, costs=output.costs)
         write_atomic(os.path.join(draft, "README.md"), card.encode())
         save_reward_model(
             draft, model.backbone, model.head_config, weights,
-            processor_from=config.model, lineage=lineage, reading=reading,
+            processor_from=config.model, lineage=lineage, reading=reading, paradigm=config.paradigm,
         )  # fmt: skip
         faults = [_fault(draft)]
     else:
@@ -102,14 +101,14 @@ def _smallest(index: npt.NDArray[Any], size: npt.NDArray[Any], kind: npt.NDArray
     return index[first[np.argsort(size[first], kind="stable")[:_OF_EACH_KIND]]]
 
 
-def _score(engine: ZeroEngine, model: RewardModel, row: PackedBatch) -> Tensor:
+def _score(engine: ZeroEngine, model: RewardModel, row: PackedBatch) -> Output:
     """The engine's output for the row, in evaluation mode; under ZeRO-3 every rank takes part."""
     training = model.training
     model.eval()
     with torch.no_grad():
-        output = engine.forward(row.to(engine.device))
+        rewards, costs = engine.outputs(row.to(engine.device))
     model.train(training)
-    return output.float().cpu()
+    return Output(rewards.float().cpu(), None if costs is None else costs.cpu())
 
 
 def _fault(folder: str) -> str:

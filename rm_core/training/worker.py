@@ -15,9 +15,12 @@ from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.storage import cache_folder, wait_for_stores
 from rm_core.batches.loader import PackLoader
 from rm_core.model.backbone import load_backbone
+from rm_core.model.config import WRITERS
 from rm_core.model.lora import add_adapters
 from rm_core.model.reward_model import RewardModel
 from rm_core.model_folder.folder import has_head, load_reward_model
+from rm_core.model_folder.language_head import read_language_head
+from rm_core.model_folder.paradigm import check_paradigm
 from rm_core.model_folder.remote import local_backbone
 from rm_core.packing.epoch import training_view
 from rm_core.packing.plan import StagedPlan
@@ -126,14 +129,17 @@ def _planned_memory(config: TrainConfig) -> Memory | None:
 
 
 def build_model(config: TrainConfig) -> RewardModel:
-    """The model to start from: an exported reward model, or a backbone with a new head. Weights that the
-    recipe freezes are frozen, and adapters are added where it asks for them.
+    """The model to start from: an exported reward model of the same paradigm, or a backbone with a new head. Weights
+    that the recipe freezes are frozen, and adapters are added where it asks for them.
     """
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
     if has_head(config.model):
+        check_paradigm(config.model, config.paradigm)
         model = load_reward_model(config.model, dtype=dtype)
     else:
-        model = RewardModel(load_backbone(config.model, dtype=dtype), config.head)
+        backbone = load_backbone(config.model, dtype=dtype)
+        language_head = read_language_head(config.model, backbone) if config.paradigm in WRITERS else None
+        model = RewardModel(backbone, config.head, language_head)
         model.head.initialise(config.seed)
     model.recompute_activations(config.activation_checkpointing)
     add_adapters(model, adapted_groups(config), config.lora, config.seed)

@@ -19,19 +19,38 @@ from rm_core.model.reward_model import RewardModel
 
 def separate_rewards(model: RewardModel, comparison: EncodedComparison) -> Tensor:
     """The head's outputs [K] or [K, 2], each response on its own behind the whole prefix."""
+    outputs = []
+    for hidden in _hidden_states(model, comparison):
+        answer = hidden[len(comparison.prefix_ids) :]
+        pooled = answer[-1:] if model.head_config.pooling == "last" else answer.float().mean(dim=0, keepdim=True)
+        outputs.append(model.head(pooled)[0])
+    return torch.stack(outputs)
+
+
+def separate_costs(model: RewardModel, comparison: EncodedComparison) -> list[Tensor]:
+    """For each response, -log P of its targets: of the logits of all its tokens at once."""
+    found = []
+    for hidden, ids, start in zip(
+        _hidden_states(model, comparison), comparison.response_ids, comparison.target_starts, strict=True
+    ):
+        logits = hidden @ model.lm_head.weight.T
+        predicting = len(comparison.prefix_ids) + start - 1
+        targets = torch.from_numpy(ids[start:]).long()
+        found.append(torch.nn.functional.cross_entropy(logits[predicting:-1], targets, reduction="none"))
+    return found
+
+
+def _hidden_states(model: RewardModel, comparison: EncodedComparison) -> Iterator[Tensor]:
+    """Of the whole row of each response."""
     spans = iter(comparison.images)
     in_prefix = taken(spans, comparison.prefix_ids)
-    outputs = []
     for ids in comparison.response_ids:
         shown = [*in_prefix, *taken(spans, ids)]
         row = torch.cat([torch.from_numpy(part).long() for part in (comparison.prefix_ids, ids)])[None]
         with _own_attention(model):
             hidden = model.backbone(**_inputs(row, shown)).last_hidden_state[0]
         model.backbone.rope_deltas = None
-        answer = hidden[len(comparison.prefix_ids) :]
-        pooled = answer[-1:] if model.head_config.pooling == "last" else answer.float().mean(dim=0, keepdim=True)
-        outputs.append(model.head(pooled)[0])
-    return torch.stack(outputs)
+        yield hidden
 
 
 def gradients(model: RewardModel, loss: Tensor) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from rm_core.batches.positions import RowFormat
 from rm_core.model.backbone import new_backbone
 from rm_core.model.config import HeadConfig
 from rm_core.model.families import family_of
+from rm_core.model.language_head import LanguageHead
 from rm_core.model.reward_model import RewardModel
 
 IMAGE_TOKEN, VISION_START, VISION_END, VIDEO_TOKEN = 1, 2, 3, 0
@@ -64,6 +65,11 @@ def toy_comparison(
         scores=(None,) * len(ranks),
         images=(*images, *response_images),
     )
+
+
+def with_targets(item: EncodedComparison, part: float = 0.5) -> EncodedComparison:
+    """The model is to write this part of each response, its end: all of it from 1 on."""
+    return replace(item, target_starts=tuple(int(len(ids) * (1 - part)) for ids in item.response_ids))
 
 
 def prepared_for(format: ImageFormat, comparison: EncodedComparison) -> EncodedComparison:
@@ -128,8 +134,16 @@ def toy_config(model_type: str = "qwen2_5_vl") -> Any:
     return config_class(text_config=text, vision_config=vision, **_IDS)
 
 
-def toy_reward_model(seed: int = 0, *, model_type: str = "qwen2_5_vl", head: HeadConfig | None = None) -> RewardModel:
-    """Random weights; the same for the same seed."""
-    model = RewardModel(new_backbone(toy_config(model_type), seed=seed, dtype=torch.float32), head or HeadConfig())
+def toy_reward_model(
+    seed: int = 0, *, model_type: str = "qwen2_5_vl", head: HeadConfig | None = None, writes: str = ""
+) -> RewardModel:
+    """Random weights; the same for the same seed. `writes`: with a language head, "tied" or a weight of its "own"."""
+    config = toy_config(model_type)
+    config.tie_word_embeddings = writes == "tied"
+    backbone = new_backbone(config, seed=seed, dtype=torch.float32)
+    table = backbone.get_input_embeddings().weight
+    own = torch.nn.Parameter(torch.randn(table.shape, generator=torch.Generator().manual_seed(seed + 1)) * 0.2)
+    language_head = LanguageHead(table if writes == "tied" else own) if writes else None
+    model = RewardModel(backbone, head or HeadConfig(), language_head)
     model.head.initialise(seed)
     return model

@@ -17,6 +17,9 @@ A response may hold an image or a list of them beside its text or in its place (
 text-to-image preferences do; ``<image>`` tags in its text say where they stand, else they stand before it::
 
     {"prompt": "A lighthouse at dusk.", "responses": [{"image": "a.png", "rank": 0}, {"image": "b.png", "rank": 1}]}
+
+A critique of a response stands in it (`FieldMap.critique`), those of a pair beside the answers
+(``chosen_critique``, ``rejected_critique``); critic reward models read them (`EncodeConfig.critiques`).
 """
 
 from collections.abc import Callable, Mapping
@@ -73,16 +76,21 @@ def _labelled(record: Mapping[str, Any], names: FieldMap, media: list[MediaRef],
 
 
 def _unranked(record: Mapping[str, Any], names: FieldMap, media: list[MediaRef], row: int) -> tuple[Response, ...]:
-    return tuple(Response(parts, rank=0) for parts in _answers(record, names, media, row))
-
-
-def _answers(record: Mapping[str, Any], names: FieldMap, media: list[MediaRef], row: int) -> list[tuple[Part, ...]]:
     if names.responses not in record:
-        return [(fields.text(record, names.chosen, row),), (fields.text(record, names.rejected, row),)]
+        return _pair(record, names, row, ranks=(0, 0))
     items = record[names.responses]
     if not isinstance(items, list) or not items or not all(isinstance(item, str | Mapping) for item in items):
         raise fields.wrong_type(names.responses, row, "a list of one or more strings or objects", items)
-    return [(item,) if isinstance(item, str) else _answer(item, names, media, row) for item in items]
+    return tuple(
+        Response((item,), rank=0)
+        if isinstance(item, str)
+        else Response(_answer(item, names, media, row), rank=0, critique=_critique(item, names.critique, row))
+        for item in items
+    )
+
+
+def _critique(item: Mapping[str, Any], field: str, row: int) -> str | None:
+    return fields.text(item, field, row) if field in item else None
 
 
 def _answer(item: Mapping[str, Any], names: FieldMap, media: list[MediaRef], row: int) -> tuple[Part, ...]:
@@ -97,23 +105,30 @@ def _answer(item: Mapping[str, Any], names: FieldMap, media: list[MediaRef], row
     return tuple(ImageSlot(first + part.index) if isinstance(part, ImageSlot) else part for part in parts)
 
 
-def _pair(record: Mapping[str, Any], names: FieldMap, row: int) -> tuple[Response, ...]:
-    return (
-        Response((fields.text(record, names.chosen, row),), rank=0),
-        Response((fields.text(record, names.rejected, row),), rank=1),
+def _pair(
+    record: Mapping[str, Any], names: FieldMap, row: int, ranks: tuple[int, int] = (0, 1)
+) -> tuple[Response, ...]:
+    answers = ((names.chosen, names.chosen_critique), (names.rejected, names.rejected_critique))
+    return tuple(
+        Response((fields.text(record, answer, row),), rank=rank, critique=_critique(record, critique, row))
+        for (answer, critique), rank in zip(answers, ranks, strict=True)
     )
 
 
 def _ranked(record: Mapping[str, Any], names: FieldMap, media: list[MediaRef], row: int) -> tuple[Response, ...]:
     items = fields.objects(record[names.responses], names.responses, row)
     answers = [_answer(item, names, media, row) for item in items]
+    critiques = [_critique(item, names.critique, row) for item in items]
     if any(names.score in item for item in items) or not any(names.rank in item for item in items):
         scores = [fields.number(item, names.score, row) for item in items]
-        labelled = zip(answers, ranks_from_scores(scores), scores, strict=True)
-        return tuple(Response(parts, rank, score) for parts, rank, score in labelled)
+        labelled = zip(answers, ranks_from_scores(scores), scores, critiques, strict=True)
+        return tuple(Response(*response) for response in labelled)
     own_ranks = [fields.number(item, names.rank, row) for item in items]
     ranks = ranks_from_scores([-rank for rank in own_ranks])
-    return tuple(Response(parts, rank) for parts, rank in zip(answers, ranks, strict=True))
+    return tuple(
+        Response(parts, rank, critique=critique)
+        for parts, rank, critique in zip(answers, ranks, critiques, strict=True)
+    )
 
 
 def _prompt(record: Mapping[str, Any], field: str, media: list[MediaRef], row: int) -> tuple[Turn, ...]:

@@ -10,8 +10,8 @@
 (``no_preference``). A ``margin``, where there is one, becomes the difference of the scores.
 
 Awkward: a video names a folder of frames or a file, and its records have no ``image`` at all, or, in tables of both
-kinds, null or ""; a video's place may be written ``<video>`` or ``<image>``; the reasons speak of the answers and are
-not read.
+kinds, null or ""; a video's place may be written ``<video>`` or ``<image>``; the reasons speak of the answers: they
+are their critiques.
 """
 
 import math
@@ -24,10 +24,9 @@ from data_pipeline.errors import RecordError
 from data_pipeline.records.comparison import Comparison, MediaRef
 from data_pipeline.sources.parsing import fields, image_turns
 
-__all__ = ["IRRELEVANT", "to_comparison"]
+__all__ = ["to_comparison"]
 
-IRRELEVANT = ("chosen_reason", "rejected_reason")
-
+_REASONS = ("chosen_reason", "rejected_reason")
 _VIDEO_TAG = "<video>"
 
 
@@ -51,11 +50,14 @@ def to_comparison(record: Mapping[str, Any], source: SourceConfig, row: int) -> 
         source=source,
         row=row,
     )
+    better, other = (
+        replace(response, critique=fields.text(record, reason, row) if reason in record else None)
+        for response, reason in zip(made.responses, _REASONS, strict=True)
+    )
     margin = _margin(record, row)
-    if margin is None or worse == 0:
-        return made
-    better, other = made.responses
-    return replace(made, responses=(replace(better, score=margin), replace(other, score=0.0)))
+    if margin is not None and worse != 0:
+        better, other = replace(better, score=margin), replace(other, score=0.0)
+    return replace(made, responses=(better, other))
 
 
 def _media(record: Mapping[str, Any], row: int) -> tuple[MediaRef, ...]:

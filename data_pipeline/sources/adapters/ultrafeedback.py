@@ -32,7 +32,6 @@ IRRELEVANT = (
     "completions.principle",
     "completions.annotations",
     "completions.annotations.*",
-    "completions.critique",
     "completions.overall_score",
     "completions.fine-grained_score",
 )

@@ -80,11 +80,20 @@ def rated_responses(
     Raises:
         RecordError: ``"unparsable_label"``: fewer than two have one, and some lost theirs.
     """
-    rated = [(fields.text(completion, "response", row), score_of(completion)) for completion in completions]
-    kept = [(text, score) for text, score in rated if score is not None]
+    rated = [
+        (fields.text(completion, "response", row), score_of(completion), _critique(completion, row))
+        for completion in completions
+    ]
+    kept = [(text, score, critique) for text, score, critique in rated if score is not None]
     if len(kept) < 2 and len(kept) < len(rated):
         raise RecordError(
             "unparsable_label", f"row {row}: {len(kept)} of {len(rated)} completions have numeric ratings"
         )
-    ranks = ranks_from_scores([score for _, score in kept])
-    return tuple(Response((text,), rank, score) for (text, score), rank in zip(kept, ranks, strict=True))
+    ranks = ranks_from_scores([score for _, score, _ in kept])
+    return tuple(
+        Response((text,), rank, score, critique) for (text, score, critique), rank in zip(kept, ranks, strict=True)
+    )
+
+
+def _critique(completion: Completion, row: int) -> str | None:
+    return fields.text(completion, "critique", row) if "critique" in completion else None

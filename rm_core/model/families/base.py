@@ -32,7 +32,7 @@ class Family(ABC):
     """Transformers' name of it, as in ``config.json``."""
     config_class: ClassVar[type[PretrainedConfig]]
     model_class: ClassVar[type[PreTrainedModel]]
-    """Without a language-model head: no logits are ever computed."""
+    """Without a language-model head, which `rm_core.model.language_head` is."""
     has_vision: ClassVar[bool]
     images: ClassVar[ImageFormat] = QWEN2_5_VL
     """How its pictures are prepared, of a family that sees."""

@@ -31,18 +31,23 @@ def family_of(model_type: str) -> Family:
     return FAMILIES[model_type]
 
 
-def row_format_of(config: Any, kernel: str = "sdpa", *, pixels: torch.dtype = torch.float32) -> RowFormat:
+def row_format_of(
+    config: Any, kernel: str = "sdpa", *, pixels: torch.dtype = torch.float32, targets: bool = False
+) -> RowFormat:
     """How rows are laid out for the backbone of `config` and the attention kernel of that name.
 
     Args:
         pixels: the type that the backbone computes in.
+        targets: whether a model on it writes.
     """
     plain = family_of(config.model_type).row_format(config)
-    return replace(plain, alignment=KERNELS[kernel].alignment, attention=kernel, pixels=pixels)
+    return replace(plain, alignment=KERNELS[kernel].alignment, attention=kernel, pixels=pixels, targets=targets)
 
 
 def group_of(name: str, model_type: str = "qwen2_5_vl") -> str:
     """The group of a `RewardModel`'s parameter: vision, merger, language, embeddings or head."""
     if name.startswith("head."):
         return "head"
+    if name.startswith("lm_head."):  # the same weight as the table's in backbones that have both in one
+        return "embeddings"
     return family_of(model_type).group_of(name.removeprefix("backbone."))

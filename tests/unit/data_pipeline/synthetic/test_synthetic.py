@@ -132,3 +132,19 @@ def test_wording_length_and_place_tell_nothing(draw: Callable[[random.Random], T
 def test_counts_out_of_range_are_refused(tmp_path: Path, count: int) -> None:
     with pytest.raises(ValueError, match=str(count)):
         write_synthetic(str(tmp_path), num_comparisons=count, seed=0)
+
+
+def test_critiques_say_which_words_are_right_and_some_are_wrong(tmp_path: Path) -> None:
+    plain, critical = str(tmp_path / "plain"), str(tmp_path / "critical")
+    report = write_synthetic(critical, num_comparisons=200, seed=5, wrong_critiques=0.2)
+    assert list(report.good) == ["captions", "ultrafeedback", "pairs"] and sum(report.good.values()) == 200
+    kept, refused = accepted((Path(critical), report))
+    assert dict(refused) == report.planted
+    critiques = [(response.critique or "", response) for one in kept for response in one.responses]
+    assert all(1 <= text.count("right") + text.count("wrong") <= 2 for text, _ in critiques)
+    graded = [(text, response.score) for one in kept if one.source == "captions"
+              for text, response in ((response.critique or "", response) for response in one.responses)]  # fmt: skip
+    true = sum(text.count("right") == score for text, score in graded)
+    assert 0.7 < true / len(graded) < 0.9, "a fifth of them is wrong about one word"
+    write_synthetic(plain, num_comparisons=200, seed=5)
+    assert "critique" not in (Path(plain) / "captions" / "captions.jsonl").read_text()

@@ -1,0 +1,74 @@
+"""Which kind of reward model a folder holds, in a file of its own beside the weights.
+
+``paradigm.json``   {"paradigm": "critic"}; a scalar reward model has no such file, as all exports of early versions
+"""
+
+import json
+
+from data_pipeline.errors import CorruptData, RecipeError
+from data_pipeline.storage import exists, join, read_bytes, write_atomic
+from rm_core.model.config import PARADIGMS
+
+__all__ = ["PARADIGM_FILE", "check_paradigm", "check_read_by", "paradigm_of", "write_paradigm"]
+
+PARADIGM_FILE = "paradigm.json"
+_KEY = "paradigm"
+
+
+def write_paradigm(folder: str, paradigm: str) -> None:
+    """Write it into a local folder that is not marked yet."""
+    if paradigm != PARADIGMS[0]:
+        write_atomic(join(folder, PARADIGM_FILE), (json.dumps({_KEY: paradigm}, indent=2) + "\n").encode())
+
+
+def paradigm_of(folder: str) -> str:
+    """One of `PARADIGMS`: of the model in `folder`, local or in an object store; of a backbone ``scalar``.
+
+    Raises:
+        CorruptData: the file is damaged, or names a kind that is not known.
+    """
+    url = join(folder, PARADIGM_FILE)
+    if not exists(url):
+        return PARADIGMS[0]
+    try:
+        paradigm = json.loads(read_bytes(url))[_KEY]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptData(f"{url!r} is damaged ({type(error).__name__}: {error}): export or copy it again") from error
+    if paradigm not in PARADIGMS:
+        raise CorruptData(
+            f"{url!r} says {paradigm!r}, known are {', '.join(PARADIGMS)}: a newer version of basereward made the "
+            "model; install that version"
+        )
+    return str(paradigm)
+
+
+def check_read_by(paradigm: str, critiques: str, *, data: str) -> None:
+    """Refuse to train on data that another kind of model reads.
+
+    Args:
+        paradigm: of `train.paradigm`.
+        critiques: what the data have of them, as `EncodeConfig.critiques`.
+        data: what messages call the data.
+
+    Raises:
+        RecipeError: a critic would find no critiques, or another model would take them for a part of the answers.
+    """
+    if (paradigm == "critic") != (critiques == "given"):
+        wanted = "given" if paradigm == "critic" else "none"
+        raise RecipeError(
+            f"train.paradigm={paradigm}, and {data} were prepared with preprocess.encode.critiques={critiques}: "
+            f"preprocess the records with preprocess.encode.critiques={wanted}, or train another paradigm"
+        )
+
+
+def check_paradigm(folder: str, wanted: str) -> None:
+    """Refuse to train the reward model in `folder` further as one of another kind.
+
+    Raises:
+        RecipeError: it is another one than `wanted`, which `train.paradigm` says.
+    """
+    if (found := paradigm_of(folder)) != wanted:
+        raise RecipeError(
+            f"train.paradigm={wanted}, and train.model={folder!r} is a {found} reward model: set "
+            f"train.paradigm={found}, or start from a backbone"
+        )

@@ -1,0 +1,53 @@
+"""Costs of target tokens under every ZeRO stage: a rank without targets holds up no other, and the gradient is one."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from distributed_ranks import run_ranks
+from toys import row_for, toy_comparison, toy_image, toy_reward_model, with_targets
+
+from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
+from rm_core.training.engine import ZeroEngine
+
+Case = tuple[int, str]
+QUICK: list[Case] = [(1, "tied"), (3, "own")]
+REST: list[Case] = [(3, "tied"), (0, "own"), (0, "tied"), (1, "own"), (2, "own"), (2, "tied")]
+TURNS = [
+    [[with_targets(toy_comparison(0, images=(toy_image(0),)))], [with_targets(toy_comparison(1, ranks=(1, 0, 2)))]],
+    [[toy_comparison(2)], []],
+]
+"""Rank 1 has a row without targets, and then an idle turn."""
+
+
+def gradients_of(cases: list[Case]) -> dict[Case, dict[str, torch.Tensor]]:
+    return {case: _gradient(*case) for case in cases}
+
+
+def _gradient(stage: int, writes: str) -> dict[str, torch.Tensor]:
+    """After one plain step of size 1, before minus after."""
+    model = toy_reward_model(writes=writes)
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    optimizer = OptimizerConfig(learning_rate=1.0, max_grad_norm=0.0)
+    config = TrainConfig(precision="fp32", zero=ZeroConfig(stage=stage), optimizer=optimizer)
+    engine = ZeroEngine(model, config, lambda *_: 1.0, make_optimizer=lambda groups: torch.optim.SGD(groups, lr=1.0))
+    for items in TURNS[engine.world_rank]:
+        rewards, costs = engine.outputs(row_for(model, items))
+        assert costs is not None
+        engine.backward((rewards.sum() + costs.sum()) * engine.world_size / 10)
+    engine.step()
+    return {name: before[name] - value for name, value in engine.weights()}
+
+
+@pytest.mark.parametrize("cases", [QUICK, pytest.param(REST, marks=pytest.mark.drill)], ids=["quick", "rest"])
+def test_the_gradient_is_that_of_one_process(cases: list[Case], tmp_path: Path) -> None:
+    found = run_ranks(gradients_of, 2, tmp_path, cases)[0]
+    for case in cases:
+        model = toy_reward_model(writes=case[1])
+        for turns in TURNS:
+            for items in turns:
+                rewards, costs = model(row_for(model, items))
+                ((rewards.sum() + costs.sum()) / 10).backward()
+        assert found[case].keys() == dict(model.named_parameters()).keys()
+        for name, parameter in model.named_parameters():
+            torch.testing.assert_close(found[case][name], parameter.grad, rtol=1e-4, atol=1e-6, msg=f"{case} {name}")

@@ -26,6 +26,8 @@ __all__ = ["run"]
 
 NUM_COMPARISONS = 2400
 SEED = 0
+WRONG_CRITIQUES = 0.1
+"""Share of the critiques that are wrong about a word, where the recipe reads critiques."""
 _NUM_SCORED = 8
 
 
@@ -38,7 +40,8 @@ def run(recipe: Recipe) -> None:
     check_tracking(recipe.tracking)
     wall_s: dict[str, float] = {}
     with _timed("synthesise", wall_s):
-        planted = write_synthetic(recipe.data_root, num_comparisons=NUM_COMPARISONS, seed=SEED)
+        wrong = WRONG_CRITIQUES if recipe.preprocess.encode.critiques == "given" else None
+        planted = write_synthetic(recipe.data_root, num_comparisons=NUM_COMPARISONS, seed=SEED, wrong_critiques=wrong)
     with ExitStack() as stack:
         with _timed("cluster", wall_s):
             cluster = stack.enter_context(open_cluster(recipe.cluster))

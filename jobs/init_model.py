@@ -43,7 +43,7 @@ def run(recipe: Recipe) -> None:
 
 
 def _texts(recipe: Recipe) -> Iterator[str]:
-    """Prompts and responses of the first records of every source, an equal share each."""
+    """Prompts, responses and, where they are read, critiques of each source's first records, an equal share each."""
     sources = recipe.preprocess.sources
     if not sources:
         raise MissingInput(
@@ -52,11 +52,13 @@ def _texts(recipe: Recipe) -> Iterator[str]:
     share = max(1, recipe.init_model.max_training_records // len(sources))
     for source in sources:
         for comparison in islice(comparisons_of(source, recipe.preprocess.data_root), share):
-            yield from _texts_of(comparison)
+            yield from _texts_of(comparison, critiques=recipe.preprocess.encode.critiques == "given")
 
 
-def _texts_of(comparison: Comparison) -> Iterator[str]:
+def _texts_of(comparison: Comparison, *, critiques: bool) -> Iterator[str]:
     for turn in comparison.prompt:
         yield f"{turn.role}\n{text_of(turn.parts)}"
     for response in comparison.responses:
         yield response.text
+        if critiques and response.critique is not None:
+            yield response.critique

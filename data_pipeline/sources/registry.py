@@ -46,8 +46,10 @@ from data_pipeline.sources.adapters import (
 )
 from data_pipeline.sources.fitting import OF_ANOTHER_SHAPE, advice
 
-__all__ = ["MAX_ADVISED", "SHAPES", "Shape", "adapter_of", "unranked_adapter"]
+__all__ = ["MAX_ADVISED", "OF_CRITIQUES", "SHAPES", "Shape", "adapter_of", "unranked_adapter"]
 
+OF_CRITIQUES = ("critiques", "critique_tokens", "critiques_cut", "critique_seconds")
+"""Fields of a line that a critic scored which wrote critiques."""
 MAX_ADVISED = 20
 """Refusals of one adapter, so of one unit, that are looked at further; each takes fifty times as long as a record."""
 
@@ -133,7 +135,8 @@ def unranked_adapter(
     """
     found = _shape(shape)
     labels = (f"{names.responses}.{label}" for label in (names.score, names.rank)) if shape == "jsonl" else ()
-    adapter = accounted(found.unranked or found.read, (*found.irrelevant, "rewards", "error", *labels), unread)
+    ours = ("rewards", "error", *OF_CRITIQUES)
+    adapter = accounted(found.unranked or found.read, (*found.irrelevant, *ours, *labels), unread)
 
     def read(record: Mapping[str, Any], source: SourceConfig, row: int) -> Comparison:
         made = adapter(record, source, row)

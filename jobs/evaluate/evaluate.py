@@ -22,6 +22,7 @@ from data_pipeline.errors import BaserewardError, RunError
 from data_pipeline.filtering.groups import group_names
 from data_pipeline.inspection.samples import read_samples
 from data_pipeline.storage import join
+from jobs.evaluate.critiques import score_written
 from jobs.evaluate.judge import judge_split
 from jobs.evaluate.prepare import Evaluation, prepare
 from jobs.evaluate.probes import probe_split
@@ -73,6 +74,7 @@ def run(
         patch_budget=config.patch_budget,
         attention=config.attention,
         data=None if evaluation.data is None else config.data,
+        critiques=config.critiques,
     )
     found, results = None, []
     try:
@@ -103,9 +105,11 @@ def _evaluate_split(evaluation: Evaluation, data: PreparedData, pool: ScoringPoo
     if len(rows) == 0:
         splits = sorted(set(data.rows["split"].to_pylist()))
         raise RunError(f"split {config.split!r} of {config.data} holds no Comparison; it has {', '.join(splits)}")
-    judged = None
+    judged, cost = None, None
     if evaluation.is_judged:
         scored, judged = judge_split(evaluation, data, rows.tolist())
+    elif config.critiques.source == "written":
+        scored, cost = score_written(evaluation, data, pool, rows.tolist())
     else:
         scored = _score_split(config, pool, rows)
     groups = group_names(data, whole)[: len(rows)]
@@ -123,6 +127,7 @@ def _evaluate_split(evaluation: Evaluation, data: PreparedData, pool: ScoringPoo
         failures=failures,
         samples=read_samples(data, [int(rows[one.place]) for one in failures]),
         judged=judged,
+        cost=cost,
     )
 
 

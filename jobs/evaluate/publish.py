@@ -9,6 +9,7 @@ from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.inspection.samples import Sample
 from data_pipeline.shown import markdown
 from data_pipeline.storage import exists, join, parent_of
+from jobs.evaluate.critiques import WritingCost
 from jobs.evaluate.prepare import Evaluation
 from jobs.pages.diagnostics_views import warnings_of
 from jobs.pages.evaluation_report import write_report
@@ -46,6 +47,8 @@ class SplitResult:
     """Texts and pictures of each of them."""
     judged: JudgeCounts | None = None
     """What asking the judge came to, where one gave the rewards."""
+    cost: WritingCost | None = None
+    """What writing critiques came to, where the model wrote them."""
 
 
 def publish(evaluation: Evaluation, data: PreparedData, result: SplitResult, suites: Sequence[SuiteView] = ()) -> None:
@@ -55,11 +58,12 @@ def publish(evaluation: Evaluation, data: PreparedData, result: SplitResult, sui
         suites: published benchmarks that were measured too, for the page.
     """
     judged = None if result.judged is None else judge_view(evaluation.config.judge, result.judged)
+    written = {} if result.cost is None else result.cost.facts()
     write_report(
         evaluation.config.output,
         result.report,
         title=f"Evaluation of {evaluation.recipe.name}",
-        facts=facts_of(evaluation) | dict({} if judged is None else judged.facts),
+        facts=facts_of(evaluation) | dict({} if judged is None else judged.facts) | written,
         diagnostics=result.diagnostics,
         failures=failure_views(result.failures, result.samples),
         suites=suites,
@@ -68,7 +72,7 @@ def publish(evaluation: Evaluation, data: PreparedData, result: SplitResult, sui
     with tracked(evaluation) as tracker:
         log(tracker, evaluation, data, result)
     warnings = [*warnings_of(result.diagnostics), *([] if judged is None else judged.warnings)]
-    show(evaluation.recipe, result.report, warnings, {} if judged is None else judged.facts)
+    show(evaluation.recipe, result.report, warnings, written if judged is None else judged.facts)
 
 
 def facts_of(evaluation: Evaluation) -> dict[str, str]:
@@ -112,7 +116,8 @@ def log(tracker: Tracker, evaluation: Evaluation, data: PreparedData, result: Sp
     if known.startswith(_WHOLE) and not measured_on.startswith(_WHOLE):
         say(f"the run keeps its numbers, which are of the {known}; those of the {measured_on} are in {config.output}")
         return
-    tracker.log_evaluation(report.numbers() | result.diagnostics.numbers(), name)
+    cost = {} if result.cost is None else result.cost.numbers()
+    tracker.log_evaluation(report.numbers() | result.diagnostics.numbers() | cost, name)
     folder = "evaluation" if config.split == "heldout" else f"evaluation_{config.split}"
     for file in ("report.json", "report.html", SCORED_FILE):
         tracker.log_file(join(config.output, file), folder)
@@ -185,7 +190,7 @@ def show(
     warnings: Sequence[str] = (),
     judged: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """The headline numbers for the terminal, the shortcuts that explain them, and what asking a judge came to."""
+    """The headline numbers for the terminal, the shortcuts that explain them, and what a judge or critiques came to."""
     overall, over = report.overall.accuracy, report.overall.over_length
     rows = [
         ("Comparisons", f"{report.num_comparisons:,} in {report.num_groups:,} groups"),

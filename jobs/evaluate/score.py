@@ -19,16 +19,19 @@ from data_pipeline.encoding.encoder import EncodedComparison, Encoder
 from data_pipeline.encoding.tokenizer import load_tokenizer
 from data_pipeline.errors import MissingInput, RecipeError
 from data_pipeline.sources.readers.files import RowRange, split_rows
-from jobs.evaluate.prepare import reading_as
+from jobs.evaluate.critiques import job_of_critiques
+from jobs.evaluate.prepare import check_writes, reading_as
 from jobs.evaluate.score_parts import Part, PartsFolder, Tally
-from jobs.evaluate.scoring_actors import ScoringJob, ScoringPool
+from jobs.evaluate.scoring_actors import Given, ScoringJob, ScoringPool
 from jobs.preprocess.preprocess import unread_rows
 from jobs.recipe.load import required
 from jobs.recipe.schema import Recipe, with_absolute_paths
 from jobs.runtime.leases import writes
 from jobs.runtime.terminal import progress, say, table
+from rm_core.generation.config import check_critiques_config
 from rm_core.model_folder.folder import marker_sha256, verify_folder
 from rm_core.model_folder.remote import local_model
+from rm_core.scoring.critic import Critiqued
 from rm_core.scoring.lines import Line, LineReader, line_of
 
 __all__ = ["CHUNK_LINES", "LINES_A_PART", "Chunk", "ReadsLines", "chunks_of", "run", "score_parts"]
@@ -42,7 +45,7 @@ _FORMAT = 1
 _PASSING = ("missing_media", "remote_media", "unavailable_media")
 """Reasons that may be gone the next time."""
 
-Rewards = Sequence[tuple[float, ...]]
+Rewards = Sequence[Given]
 ScoreChunks = Callable[[Iterable[tuple["Chunk", Sequence[EncodedComparison]]]], Iterator[tuple["Chunk", Rewards]]]
 """Gives each chunk with the rewards of its Comparisons, in order."""
 
@@ -88,8 +91,10 @@ def run(recipe: Recipe) -> None:
         raise MissingInput(f"score.input={source!r} is not there: check the path, which starts from {os.getcwd()}")
     if storage.absolute(source) == config.output:
         raise RecipeError(f"score.output={shown!r} is the input: give the lines with rewards a file of their own")
+    check_critiques_config(config.critiques, "score.critiques")
     copy = local_model(config.model)
     verify_folder(copy)
+    check_writes(copy, config.critiques, f"score.model={recipe.score.model!r}")
     recipe = reading_as(recipe, copy, f"score.model={recipe.score.model!r}")
     parts = split_rows(source, LINES_A_PART)
     again = _PASSING if config.retry_refused else ()
@@ -118,6 +123,7 @@ def _score_missing(
         token_budget=config.token_budget,
         patch_budget=config.patch_budget,
         attention=config.attention,
+        critiques=config.critiques,
     )
     left = sum(part.count for part in missing)
     already = total - left
@@ -175,12 +181,16 @@ def score_parts(
         part = part or Part(chunk.rows)
         rewards = iter(found)
         for line in chunk.lines:
-            part.add(*line_of(line, None if line.encoded is None else next(rewards)))
+            part.add(*_line_of(line, None if line.encoded is None else next(rewards)))
         lines += len(chunk.lines)
         if chunk.ends:
             folder.write(part, chunk.unread)
             part = None
         advance(lines)
+
+
+def _line_of(line: Line, given: Given | None) -> tuple[str, str | None]:
+    return line_of(line, given.rewards, given.fields()) if isinstance(given, Critiqued) else line_of(line, given)
 
 
 def show(output: str, tally: Tally) -> None:
@@ -201,7 +211,8 @@ def _reader(recipe: Recipe, source: str, encoder: Encoder) -> LineReader:
     config, rules = recipe.score, recipe.preprocess.rules
     named = SourceConfig(name="score", path=source, shape=config.shape, fields=config.fields)
     root = config.media_root or storage.parent_of(source)
-    return LineReader(named, root, encoder, recipe.preprocess.media, rules.max_tokens)
+    given = config.critiques.source == "given"
+    return LineReader(named, root, encoder, recipe.preprocess.media, rules.max_tokens, needs_critiques=given)
 
 
 def _job(recipe: Recipe, source: str, model: str) -> dict[str, Any]:
@@ -217,4 +228,5 @@ def _job(recipe: Recipe, source: str, model: str) -> dict[str, Any]:
         "encode": asdict(recipe.preprocess.encode),
         "media": asdict(recipe.preprocess.media),
         "max_tokens": recipe.preprocess.rules.max_tokens,
+        **job_of_critiques(recipe.score.critiques),
     }

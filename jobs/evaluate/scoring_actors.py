@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -22,18 +22,22 @@ from jobs.runtime.ray_session import open_cluster, ray_errors
 from jobs.runtime.terminal import progress, say
 from rm_core.evaluation.diagnostics.probes import Probed
 from rm_core.evaluation.diagnostics.rows import ProbedRows, probe_rows
+from rm_core.generation.config import CritiquesConfig
 from rm_core.model_folder.remote import local_model
 from rm_core.packing.plan import PackBudget
+from rm_core.scoring.critic import CriticScorer, Critiqued, CritiquedRow, scorer_of
 from rm_core.scoring.scored import ScoredComparison
-from rm_core.scoring.scorer import Scorer, score_rows
+from rm_core.scoring.scorer import score_rows
 
-__all__ = ["AHEAD", "ScoringJob", "ScoringPool", "collect", "started_ahead"]
+__all__ = ["AHEAD", "Given", "ScoringJob", "ScoringPool", "collect", "started_ahead"]
 
 AHEAD = 2
 """Chunks an actor that are read and not yet scored: one under way, and one that waits for it."""
 CHUNKS_OF_A_NEW_ONE = 4
 """Chunks for which a machine is asked for that has to start first, and load the model."""
 
+Given = tuple[float, ...] | Critiqued
+"""Rewards of a Comparison; of a critic that writes, with what it wrote."""
 Score = TypeVar("Score")
 Item = TypeVar("Item")
 Started = TypeVar("Started")
@@ -52,6 +56,8 @@ class ScoringJob:
     attention: str
     data: str | None = None
     """The prepared data that row numbers point into; None where Comparisons are sent whole."""
+    critiques: CritiquesConfig = field(default_factory=CritiquesConfig)
+    """Where a critic's critiques come from."""
 
 
 class ScoringActor:
@@ -62,7 +68,7 @@ class ScoringActor:
             torch.set_num_threads(1)
         self._job = job
         budget = PackBudget(tokens=job.token_budget, patches=job.patch_budget)
-        self._scorer = Scorer(job.model, budget, attention=job.attention)
+        self._scorer = scorer_of(job.model, budget, job.critiques, attention=job.attention)
         self._data = None if job.data is None else PreparedData.open(job.data)
 
     def rows(self, rows: Sequence[int], blank_images: bool) -> list[ScoredComparison]:
@@ -74,9 +80,16 @@ class ScoringActor:
         """Score rows of the job's prepared data as a probe changes them; `block`: see `probe_rows`."""
         return probe_rows(self._scorer, self._probed, probe, rows, block)
 
-    def comparisons(self, items: Sequence[EncodedComparison]) -> list[tuple[float, ...]]:
+    def comparisons(self, items: Sequence[EncodedComparison]) -> list[Given]:
         """Score Comparisons sent whole."""
-        return self._scorer.score(items)
+        return list(
+            self._scorer.critiqued(items) if isinstance(self._scorer, CriticScorer) else self._scorer.score(items)
+        )
+
+    def critiqued(self, rows: Sequence[int], blank_images: bool) -> list[CritiquedRow]:
+        """Write critiques of rows of the job's prepared data, and score them."""
+        assert self._data is not None and isinstance(self._scorer, CriticScorer)
+        return self._scorer.rows(map(self._data.encoded, rows), blank_images=blank_images)
 
     @cached_property
     def _probed(self) -> ProbedRows:
@@ -131,9 +144,13 @@ class ScoringPool:
         """
         return self._mapped(lambda actor, chunk: actor.probed.remote(probe, *chunk), chunks)
 
+    def critiqued(self, chunks: Sequence[Sequence[int]], *, blank_images: bool) -> Iterator[list[CritiquedRow]]:
+        """The same, of a critic that writes, with what it wrote."""
+        return self._mapped(lambda actor, chunk: actor.critiqued.remote(chunk, blank_images), chunks)
+
     def comparisons(
         self, chunks: Iterable[tuple[Item, Sequence[EncodedComparison]]], *, num_chunks: int
-    ) -> Iterator[tuple[Item, list[tuple[float, ...]]]]:
+    ) -> Iterator[tuple[Item, list[Given]]]:
         """What each chunk comes with, and its rewards, in the order of the chunks.
 
         Chunks are taken only as the actors get on: at most `AHEAD` of them an actor are in memory at once.
@@ -144,7 +161,7 @@ class ScoringPool:
         actors = self._started(num_chunks)
         pool = ReadyPool(actors)
 
-        def start(chunk: tuple[Item, Sequence[EncodedComparison]]) -> Callable[[], list[tuple[float, ...]]]:
+        def start(chunk: tuple[Item, Sequence[EncodedComparison]]) -> Callable[[], list[Given]]:
             if not chunk[1]:
                 return list
             pool.submit(lambda actor: actor.comparisons.remote(chunk[1]))

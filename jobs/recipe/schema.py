@@ -17,6 +17,7 @@ from jobs.recipe.sweep_config import SweepConfig
 from rm_core.ensembles.config import EnsembleConfig
 from rm_core.evaluation.judge.config import JudgeConfig
 from rm_core.evaluation.names import PROBE_NAMES, SUITE_NAMES
+from rm_core.generation.config import CritiquesConfig
 from rm_core.model.config import ImportModelConfig, InitModelConfig
 from rm_core.planner.config import PlanConfig
 from rm_core.train_config.config import TrainConfig
@@ -84,6 +85,8 @@ class EvaluateConfig:
     """JSON lines (suite, index, rewards) that are measured in place of a model; unset: the model scores."""
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     """A language model behind an address that gives the rewards in place of a reward model."""
+    critiques: CritiquesConfig = field(default_factory=CritiquesConfig)
+    """Where a critic's critiques come from."""
 
 
 @dataclass(kw_only=True)
@@ -111,6 +114,8 @@ class ScoreConfig:
     """Vision patches (14 x 14 pixels, with Qwen3-VL 16 x 16) a packed row holds at most."""
     attention: str = one_of("auto", ("auto", "sdpa", "flex", "flash"))
     """Attention kernel: auto (flex on a GPU, else sdpa), sdpa, flex or flash."""
+    critiques: CritiquesConfig = field(default_factory=CritiquesConfig)
+    """Where a critic's critiques come from."""
 
 
 @dataclass(kw_only=True)

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from data_pipeline.config import MediaConfig, SourceConfig
@@ -20,11 +21,11 @@ from data_pipeline.records.checks import check
 from data_pipeline.records.selection import with_frames
 from data_pipeline.sources.accounting import UnreadFields
 from data_pipeline.sources.readers.files import RowRange, read_rows
-from data_pipeline.sources.registry import unranked_adapter
+from data_pipeline.sources.registry import OF_CRITIQUES, unranked_adapter
 
 __all__ = ["Line", "LineReader", "line_of"]
 
-_OF_AN_EARLIER_RUN = ("rewards", "error")
+_OF_AN_EARLIER_RUN = ("rewards", "error", *OF_CRITIQUES)
 
 
 @dataclass(frozen=True)
@@ -55,19 +56,28 @@ class LineReader:
         source: the file, its shape and the names of its fields.
         media_root: the folder that image paths start from and may not leave.
         max_tokens: longest prompt plus longest response.
+        needs_critiques: refuse a line that lacks one, where the encoder reads them.
 
     Raises:
         MissingInput: there is no such shape.
     """
 
     def __init__(
-        self, source: SourceConfig, media_root: str, encoder: Encoder, media: MediaConfig, max_tokens: int
+        self,
+        source: SourceConfig,
+        media_root: str,
+        encoder: Encoder,
+        media: MediaConfig,
+        max_tokens: int,
+        *,
+        needs_critiques: bool = True,
     ) -> None:
         self._source = source
         self._media_root = media_root
         self._encoder = encoder
         self._media = media
         self._max_tokens = max_tokens
+        self._needs_critiques = needs_critiques
         self._unread = UnreadFields()
         self._adapter = unranked_adapter(source.fields, self._unread, shape=source.shape)
 
@@ -103,6 +113,8 @@ class LineReader:
     def _encoded(self, record: Mapping[str, Any], row: int) -> EncodedComparison:
         comparison = self._adapter(record, self._source, row)
         check(comparison, labelled=False)
+        if self._needs_critiques:
+            self._encoder.check_critiques(comparison)
         root, config = self._media_root, self._media
         if config.videos == "frames":
             comparison = with_frames(comparison, lambda ref: frames_of(ref, root, config).refs)
@@ -112,12 +124,18 @@ class LineReader:
         return encoded
 
 
-def line_of(line: Line, rewards: Sequence[float] | None) -> tuple[str, str | None]:
-    """(what is written, ended by a line break, and why it has no rewards or None)."""
+def line_of(
+    line: Line, rewards: Sequence[float] | None, more: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[str, str | None]:
+    """(what is written, ended by a line break, and why it has no rewards or None).
+
+    Args:
+        more: fields to write beside the rewards.
+    """
     error = line.error
     if rewards is not None and not all(map(math.isfinite, rewards)):
         error = f"not_finite: the model gives {list(rewards)}; it has diverged, or its weights are damaged"
-    added = {"rewards": None, "error": error} if error is not None else {"rewards": list(rewards or ())}
+    added = {"rewards": None, "error": error} if error is not None else {"rewards": list(rewards or ()), **more}
     begun = line.fields[:-1] + (", " if len(line.fields) > 2 else "")
     return f"{begun}{_json(added)[1:]}\n", error
 

@@ -1,12 +1,15 @@
 """An exported reward model as a function: Comparisons -> rewards, by the packed path that trained it."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
+from typing import Protocol
 
 import torch
 
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.encoding.encoder import EncodedComparison
+from data_pipeline.errors import RecipeError
 from rm_core.batches.packed import collate
 from rm_core.batches.pixels import patches_of
 from rm_core.model.flops import cost_model
@@ -16,7 +19,7 @@ from rm_core.packing.plan import PackBudget, pack_first_fit
 from rm_core.packing.sizes import PlanningTable
 from rm_core.scoring.scored import ScoredComparison
 
-__all__ = ["Scorer", "score_rows"]
+__all__ = ["Scorer", "Scores", "score_rows", "scored_item"]
 _CHUNK = 64
 """Comparisons in memory at once; packing works inside a chunk."""
 
@@ -40,9 +43,9 @@ class Scorer:
     def __init__(self, folder: str, budget: PackBudget, *, attention: str = "auto") -> None:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         dtype = torch.bfloat16 if self._device.type == "cuda" else torch.float32
-        self._model = load_reward_model(folder, dtype=dtype).to(self._device)
-        self._model.use_attention(attention, key="attention")
-        self._row_format = self._model.row_format
+        self.model = load_reward_model(folder, dtype=dtype).to(self._device)
+        self.model.use_attention(attention, key="attention")
+        self._row_format = replace(self.model.row_format, targets=False)
         self._budget = budget
 
     def score(self, comparisons: Sequence[EncodedComparison], *, blank: bool = False) -> list[tuple[float, ...]]:
@@ -52,8 +55,10 @@ class Scorer:
             blank: replace every image by a mid-grey one of its size.
 
         Raises:
-            RecipeError: a Comparison alone exceeds the budget.
+            RecipeError: a Comparison alone exceeds the budget; or of a critic, a response has no critique.
         """
+        if self.model.lm_head is not None:
+            _check_critiques(comparisons)
         rewards: list[tuple[float, ...]] = [()] * len(comparisons)
         for indices in self._packs(comparisons):
             batch = collate(
@@ -62,7 +67,7 @@ class Scorer:
                 load_image=partial(patches_of, blank=blank),
             )
             with torch.inference_mode():
-                scored = means(self._model(batch.to(self._device))).cpu()
+                scored = means(self.model(batch.to(self._device))).cpu()
             for index, part in zip(indices, torch.split(scored, list(batch.num_responses)), strict=True):
                 rewards[index] = tuple(float(reward) for reward in part)
         return rewards
@@ -70,14 +75,32 @@ class Scorer:
     def _packs(self, comparisons: Sequence[EncodedComparison]) -> Iterator[tuple[int, ...]]:
         if not comparisons:
             return
-        table = PlanningTable.from_comparisons(comparisons, cost_model(self._model.backbone.config))
+        table = PlanningTable.from_comparisons(comparisons, cost_model(self.model.backbone.config))
         table.check_fits(tokens=self._budget.tokens, patches=self._budget.patches)
         for pack in pack_first_fit(range(len(comparisons)), table, self._budget):
             yield pack.rows
 
 
+def _check_critiques(comparisons: Sequence[EncodedComparison]) -> None:
+    for item in comparisons:
+        starts = item.target_starts or tuple(map(len, item.response_ids))
+        if any(start == len(ids) for start, ids in zip(starts, item.response_ids, strict=True)):
+            raise RecipeError(
+                f"Comparison {item.id!r} has a response without a critique, which this critic reads: give one for each "
+                "response, or have the model write them with critiques.source=written"
+            )
+
+
+class Scores(Protocol):
+    """Anything that gives rewards, as `Scorer` does."""
+
+    def score(self, comparisons: Sequence[EncodedComparison], *, blank: bool = False) -> list[tuple[float, ...]]:
+        """K rewards for each Comparison, in the given order."""
+        ...
+
+
 def score_rows(
-    scorer: Scorer, data: PreparedData, rows: Sequence[int], *, blank_images: bool
+    scorer: Scores, data: PreparedData, rows: Sequence[int], *, blank_images: bool
 ) -> Iterator[list[ScoredComparison]]:
     """Score rows of prepared data, a chunk at a time.
 
@@ -93,20 +116,21 @@ def score_rows(
         with_images = [item for item in items if item.images] if blank_images else []
         blank = iter(scorer.score(with_images, blank=True))
         yield [
-            _scored(item, own, next(blank) if blank_images and item.images else None)
+            scored_item(item, own, next(blank) if blank_images and item.images else None)
             for item, own in zip(items, rewards, strict=True)
         ]
 
 
-def _scored(
+def scored_item(
     item: EncodedComparison, rewards: tuple[float, ...], blank_rewards: tuple[float, ...] | None
 ) -> ScoredComparison:
+    """The Comparison's labels beside its rewards; lengths are those of answers, without what a critic writes."""
     return ScoredComparison(
         id=item.id,
         source=item.source,
         rewards=rewards,
         ranks=item.ranks,
-        response_lengths=tuple(len(ids) for ids in item.response_ids),
+        response_lengths=item.target_starts or tuple(len(ids) for ids in item.response_ids),
         num_images=len(item.images),
         blank_rewards=blank_rewards,
     )

@@ -5,9 +5,10 @@ from typing import Any, Self
 
 from cluster.session import ClusterInfo
 from data_pipeline.encoding.encoder import EncodedComparison
-from jobs.evaluate.scoring_actors import ScoringActor, ScoringJob
+from jobs.evaluate.scoring_actors import Given, ScoringActor, ScoringJob
 from jobs.recipe.schema import ClusterConfig
 from rm_core.evaluation.diagnostics.probes import Probed
+from rm_core.scoring.critic import CritiquedRow
 from rm_core.scoring.scored import ScoredComparison
 
 
@@ -43,9 +44,12 @@ class LocalPool:
     def probed(self, probe: str, chunks: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Iterator[list[Probed]]:
         yield from (self._ask().probed(probe, *chunk) for chunk in chunks)
 
+    def critiqued(self, chunks: Sequence[Sequence[int]], *, blank_images: bool) -> Iterator[list[CritiquedRow]]:
+        yield from (self._ask().critiqued(chunk, blank_images) for chunk in chunks)
+
     def comparisons(
         self, chunks: Iterable[tuple[Any, Sequence[EncodedComparison]]], *, num_chunks: int
-    ) -> Iterator[tuple[Any, list[tuple[float, ...]]]]:
+    ) -> Iterator[tuple[Any, list[Given]]]:
         yield from ((item, self._ask().comparisons(items)) for item, items in chunks)
 
     def _ask(self) -> ScoringActor:

@@ -14,7 +14,7 @@ import PIL.Image
 import pyarrow as pa
 
 from data_pipeline import storage
-from data_pipeline.config import EncodeConfig, MediaConfig, PreprocessConfig, SourceConfig
+from data_pipeline.config import MediaConfig, PreprocessConfig, SourceConfig
 from data_pipeline.dataset.manifest import Counts, FileInfo, InputFile, Manifest, SourceCounts
 from data_pipeline.dataset.shards import SCHEMA_VERSION, ShardRow, serialise, span_frames, write_shard
 from data_pipeline.dataset.tables import ROWS_SCHEMA
@@ -103,7 +103,7 @@ def write_toy(folder: Path, toy: ToyData) -> str:
     if not model.exists():
         train_tokenizer(["What is to be seen? It is so. Answer, question, earlier turn."], 320, str(model))
     tokenizer = load_tokenizer(str(model))
-    encoder = Encoder(tokenizer, EncodeConfig())
+    encoder = Encoder(tokenizer, toy.config.encode)
     shard_rows = [_shard_row(row.comparison, encoder) for row in toy.rows]
     half = (len(shard_rows) + 1) // 2
     address = hashlib.sha256(repr((toy.config, toy.file_sha256, toy.rows, toy.refusals)).encode()).hexdigest()[:32]

@@ -19,7 +19,7 @@ from rm_core.evaluation.diagnostics.pictures import Donor, changed_pictures, don
 from rm_core.evaluation.diagnostics.probes import Probed
 from rm_core.evaluation.diagnostics.texts import changed_text
 from rm_core.evaluation.names import FORMAT_PROBES, PICTURE_PROBES
-from rm_core.scoring.scorer import Scorer
+from rm_core.scoring.scorer import Scores
 
 __all__ = ["ProbedRows", "changed_responses", "check_budget", "probe_rows", "probed_fields", "read_probed"]
 
@@ -68,7 +68,7 @@ class ProbedRows:
 
 
 def probe_rows(
-    scorer: Scorer, reader: ProbedRows, probe: str, rows: Sequence[int], block: Sequence[int]
+    scorer: Scores, reader: ProbedRows, probe: str, rows: Sequence[int], block: Sequence[int]
 ) -> list[Probed]:
     """Rewards of rows with a change, in their order; of reversed answers those of the answers as they were read.
 

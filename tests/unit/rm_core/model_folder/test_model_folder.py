@@ -81,7 +81,7 @@ def test_the_kernel_is_the_one_asked_for(folder: Path, monkeypatch: pytest.Monke
     plain, other = Scorer(str(folder), BUDGET), Scorer(str(folder), BUDGET, attention="flex")
     for ours, theirs in zip(plain.score(ITEMS[:2]), other.score(ITEMS[:2]), strict=True):  # it scores on CPUs, slowly
         assert ours == pytest.approx(theirs, abs=1e-5)
-    assert (plain._model.work.take().kernel, other._model.work.take().kernel) == ("sdpa", "flex")
+    assert (plain.model.work.take().kernel, other.model.work.take().kernel) == ("sdpa", "flex")
 
 
 def test_a_changed_byte_is_caught(folder: Path, tmp_path: Path) -> None:

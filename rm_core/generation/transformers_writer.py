@@ -1,0 +1,174 @@
+"""Transformers' `generate` over a reward model's own backbone and language head: no second copy of the weights.
+
+The branches of a Comparison are one batch, filled up on the left; each is a whole row [prefix | response] there, since
+a cache of keys and values has no packed layout.
+Legend: B branches, L tokens of the longest, N texts a branch.
+"""
+
+import copy
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import (
+    GenerationConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2ForCausalLM,
+    Qwen2VLForConditionalGeneration,
+    Qwen3ForCausalLM,
+    Qwen3VLForConditionalGeneration,
+)
+
+from data_pipeline.encoding.encoder import EncodedComparison, EncodedVideo, VisionSpan
+from data_pipeline.encoding.spans import steps_of
+from data_pipeline.encoding.tokenizer import ChatTokenizer
+from rm_core.batches.pixels import patches_of
+from rm_core.generation.config import CritiquesConfig
+from rm_core.generation.interface import Written, opened
+from rm_core.model.reward_model import RewardModel
+
+__all__ = ["TransformersWriter"]
+
+_CLASSES: dict[str, Any] = {
+    "qwen2_5_vl": Qwen2_5_VLForConditionalGeneration,
+    "qwen2_vl": Qwen2VLForConditionalGeneration,
+    "qwen3_vl": Qwen3VLForConditionalGeneration,
+    "qwen2": Qwen2ForCausalLM,
+    "qwen3": Qwen3ForCausalLM,
+}
+_END = "<|im_end|>"
+
+
+class TransformersWriter:
+    """A `Writer`.
+
+    Args:
+        model: one that writes, in evaluation mode.
+        tokenizer: of its folder.
+        config: how tokens are sampled.
+    """
+
+    def __init__(self, model: RewardModel, tokenizer: ChatTokenizer, config: CritiquesConfig) -> None:
+        if model.lm_head is None:
+            raise ValueError("the model has no language head: it cannot write")
+        self._model = model
+        self._tokenizer = tokenizer
+        self._config = config
+        settings = copy.deepcopy(model.backbone.config)
+        with torch.device("meta"):
+            self._language_model: Any = _CLASSES[settings.model_type](settings).eval()
+        self._language_model.model = model.backbone
+        self._language_model.lm_head.weight = model.lm_head.weight
+        self._end = tokenizer.special_ids[_END]
+        self._sampling = self._sampled(len(model.lm_head.weight))
+
+    def write(self, item: EncodedComparison, *, blank: bool = False) -> list[list[Written]]:
+        """Texts behind each branch, in the order of the responses; `blank`: of grey pictures."""
+        texts = [self._written(ids) for ids in self.tokens(item, blank=blank)]
+        number = self._config.number
+        return [texts[start : start + number] for start in range(0, len(texts), number)]
+
+    def tokens(self, item: EncodedComparison, *, blank: bool = False) -> list[list[int]]:
+        """The tokens of these texts, one after the other, up to and with the closing one, which may repeat."""
+        item = opened(item)
+        inputs = self._inputs(item, blank)
+        length = inputs["input_ids"].shape[1]
+        with torch.inference_mode(), self._own_attention(), _seeded(self._seed_of(item), inputs["input_ids"].device):
+            found: Tensor = self._language_model.generate(**inputs, generation_config=self._sampling)
+        tokens: list[list[int]] = found[:, length:].tolist()
+        return tokens
+
+    def _sampled(self, vocabulary: int) -> GenerationConfig:
+        """No special token but the closing one is written, and none that the tokenizer does not know."""
+        config = self._config
+        special = set(self._tokenizer.special_ids.values()) | {self._tokenizer.image_token, self._tokenizer.video_token}
+        never = sorted((special | set(range(self._tokenizer.vocab_size, vocabulary))) - {self._end})
+        sampling = {"do_sample": True, "temperature": config.temperature, "top_p": config.top_p, "top_k": 0}
+        return GenerationConfig(
+            max_new_tokens=config.max_tokens,
+            num_return_sequences=config.number,
+            eos_token_id=self._end,
+            pad_token_id=self._end,
+            suppress_tokens=never,
+            **(sampling if config.temperature > 0 else {"do_sample": False}),
+        )
+
+    def _seed_of(self, item: EncodedComparison) -> int:
+        """Of the Comparison's own tokens, so that what is written does not depend on what else is."""
+        found = self._config.seed
+        for ids in (item.prefix_ids, *item.response_ids):
+            found = zlib.crc32(ids.tobytes(), found & 0xFFFFFFFF)
+        return found
+
+    def _written(self, ids: Sequence[int]) -> Written:
+        ended = self._end in ids
+        text = ids[: ids.index(self._end)] if ended else ids
+        return Written(text=self._tokenizer.decode(text), tokens=len(text) + ended, ended=ended)
+
+    def _inputs(self, item: EncodedComparison, blank: bool) -> dict[str, Tensor]:
+        """What Transformers reads: [B, L], and the pictures of each branch, those of the prefix once more for each."""
+        device = next(self._model.head.parameters()).device
+        rows = [[*item.prefix_ids.tolist(), *ids.tolist()] for ids in item.response_ids]
+        longest = max(map(len, rows))
+        padded = torch.tensor([[self._end] * (longest - len(row)) + row for row in rows], device=device)
+        mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=device)
+        inputs = {"input_ids": padded, "attention_mask": mask}
+        if not item.images:
+            return inputs
+        is_image, is_video = padded == self._tokenizer.image_token, padded == self._tokenizer.video_token
+        inputs["mm_token_type_ids"] = is_image.int() + 2 * is_video.int()
+        spans = [span for branch in self._spans(item) for span in branch]
+        videos = [span for span in spans if isinstance(span, EncodedVideo)]
+        for kind, shown in (("image", [span for span in spans if span not in videos]), ("video", videos)):
+            inputs |= self._pictures(shown, kind, blank)
+        if videos and self._model.family.model_type == "qwen2_5_vl":
+            inputs["second_per_grid_ts"] = torch.tensor([span.seconds_per_step for span in videos], device=device)
+        return inputs
+
+    def _pictures(self, spans: Sequence[VisionSpan], kind: str, blank: bool) -> dict[str, Tensor]:
+        if not spans:
+            return {}
+        device, dtype = next(self._model.head.parameters()).device, self._model.backbone.dtype
+        pixels = torch.cat([torch.from_numpy(patches_of(span, blank=blank)) for span in spans]).to(dtype)
+        grid = torch.tensor([span.grid for span in spans], device=device)
+        name = "pixel_values" if kind == "image" else "pixel_values_videos"
+        return {name: pixels.to(device), f"{kind}_grid_thw": grid}
+
+    def _spans(self, item: EncodedComparison) -> list[list[VisionSpan]]:
+        """Of each branch, those of the prefix first."""
+        spans = iter(item.images)
+        start = self._tokenizer.special_ids["<|vision_start|>"]
+
+        def taken(ids: Any) -> list[VisionSpan]:
+            runs, found = int((ids == start).sum()), []
+            while runs > 0:
+                found.append(next(spans))
+                runs -= len(steps_of(found[-1]))
+            return found
+
+        prefix = taken(item.prefix_ids)
+        return [[*prefix, *taken(ids)] for ids in item.response_ids]
+
+    @contextmanager
+    def _own_attention(self) -> Iterator[None]:
+        """The backbone attends as Transformers does: no row of ours is run."""
+        backbone: Any = self._model.backbone
+        config = self._model.family.decoder(backbone).config
+        packed = config._attn_implementation
+        config._attn_implementation = "sdpa"
+        try:
+            yield
+        finally:
+            config._attn_implementation = packed
+            backbone.rope_deltas = None
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Random numbers of the block are of `seed`, and the state before comes back."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

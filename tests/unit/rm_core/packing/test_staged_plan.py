@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from loader_toys import ToyComparisons
 from toys import ROW_FORMAT, toy_comparison, toy_config, toy_image
 
+from data_pipeline.config import EncodeConfig
 from data_pipeline.errors import RecipeError, RunError
 from rm_core.batches.loader import PackLoader
 from rm_core.packing.plan import PackBudget, Plan, Stage, StagedPlan
@@ -24,7 +26,8 @@ TABLE = DATA.table()
 class Prepared:
     """What planning asks of prepared data."""
 
-    all_rows, groups = None, None
+    all_rows, groups, folder = None, None, "toys"
+    manifest = SimpleNamespace(reading=SimpleNamespace(encode=EncodeConfig()))
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("rm_core.training.data_plan.PlanningTable.from_rows", lambda *_, **__: TABLE)

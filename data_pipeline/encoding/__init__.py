@@ -2,6 +2,7 @@
 
 tokenizer   text ---------------> token ids, from tokenizer.json alone
 spans       Image, Video -------> EncodedImage, EncodedVideo: their size, and how many tokens each takes
+encoded     a Comparison as tokens, and what its records say of it
 encoder     Comparison, media --> EncodedComparison (whole) and Segments (where it may be cut)
 truncate    lengths ------------> Cut: turns and ends of responses to cut; filtering decides, the shard reader cuts
 joining     EncodedComparisons -> one of them all, with every judgement, where they ask the same

@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_pipeline.config import EncodeConfig
+from data_pipeline.encoding.encoded import EncodedComparison, Judgement, Segments
 from data_pipeline.encoding.spans import EncodedImage, EncodedVideo, VisionSpan, stamps_of, steps_of
 from data_pipeline.encoding.tokenizer import ChatTokenizer
 from data_pipeline.errors import RecipeError, RecordError
@@ -59,94 +60,6 @@ class _Special:
 
 
 _Piece = Part | _Special
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """What one record says about some responses of a grouped Comparison: of a pair, that one is better than the other.
-
-    Two records may judge the same two responses, alike or the other way round; both stay.
-
-    Attributes:
-        id: the record's id, for messages.
-        responses: places of the judged responses; a place twice where the record has an answer twice.
-        ranks: parallel, 0 is best.
-        scores: parallel, of the source; None where it has none.
-    """
-
-    id: str
-    responses: tuple[int, ...]
-    ranks: tuple[int, ...]
-    scores: tuple[float | None, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedComparison:
-    """A Comparison as the model reads it.
-
-    Attributes:
-        id: the record's id, for messages.
-        source: the name of its source.
-        split: "train" or "heldout"; "" where none was assigned.
-        prefix_ids: int32 [P], the prompt with its vision tokens, up to and with ``<|im_start|>assistant\\n``.
-        response_ids: K arrays int32 [R_k], each ending with ``<|im_end|>``.
-        ranks: K ranks, 0 is best; empty where there are `judgements`.
-        scores: K scores of the source, None where it has none; empty likewise.
-        images: one an image or video span, in the order of [prefix | response 1 | ... | response K].
-        judgements: of a grouped Comparison, what each of its records says; empty where it comes from one record.
-        target_starts: for each response, how many of its tokens come before what the model shall write itself, which
-            goes on to its end; empty where it writes nothing.
-    """
-
-    id: str
-    source: str
-    split: str
-    prefix_ids: Ids
-    response_ids: tuple[Ids, ...]
-    ranks: tuple[int, ...]
-    scores: tuple[float | None, ...]
-    images: tuple[VisionSpan, ...]
-    judgements: tuple[Judgement, ...] = ()
-    target_starts: tuple[int, ...] = ()
-
-    @property
-    def judged(self) -> tuple[Judgement, ...]:
-        """What each of its records says; of one record, its ranks and scores."""
-        whole = tuple(range(len(self.response_ids)))
-        return self.judgements or (Judgement(self.id, whole, self.ranks, self.scores),)
-
-    @property
-    def pictures(self) -> tuple[EncodedImage, ...]:
-        """Still images and frames of videos, in the order of the spans."""
-        return tuple(
-            picture for span in self.images for picture in (span.frames if isinstance(span, EncodedVideo) else (span,))
-        )
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens of the prefix, once, and of all responses."""
-        return len(self.prefix_ids) + sum(len(ids) for ids in self.response_ids)
-
-    @property
-    def length(self) -> int:
-        """Tokens of the prefix and the longest response: the longest row the model ever attends over."""
-        return len(self.prefix_ids) + max(len(ids) for ids in self.response_ids)
-
-
-@dataclass(frozen=True, slots=True)
-class Segments:
-    """Where a Comparison may be cut: the prefix's segments are [system turn, turn 1, ..., turn n, answer header].
-
-    Attributes:
-        lengths: tokens of each segment; their sum is the prefix's length.
-        images: image and video spans in each segment.
-        floors: for each response, tokens a cut has to keep so that no such span is cut: up to the end of the last
-            one, and the closing token; 0 where it has none.
-    """
-
-    lengths: tuple[int, ...]
-    images: tuple[int, ...]
-    floors: tuple[int, ...]
 
 
 class Encoder:

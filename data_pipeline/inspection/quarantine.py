@@ -97,6 +97,7 @@ MEANINGS: dict[str, str] = {
     "malformed_dialogue": "The turns of a dialogue can't be told apart, or are in no order of a dialogue.",
     "malformed_record": "The record can't be read, or doesn't have the fields of its shape.",
     "media_too_large": "A media file is larger than the recipe allows.",
+    "missing_critique": "A response has no critique, and the recipe reads them.",
     "missing_field": "A field that the shape needs is not there.",
     "missing_media": "A media file that the record names is not there.",
     "near_duplicate": "Nearly the same prompt, images and responses came before.",

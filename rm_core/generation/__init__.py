@@ -2,7 +2,7 @@
 
     open branches of a Comparison [prefix | response 1, its question for a critique | ...]
       -> `Writer.write` (interface.py)   n texts a branch, each with its tokens
-           transformers_writer.py        Transformers' `generate` over backbone and language head, on any device
+           transformers_writer.py        Transformers' generation over backbone and language head, on any device
 
 `config` says where critiques come from, and how they are sampled.
 """

@@ -10,7 +10,10 @@ __all__ = ["CritiquesConfig", "check_critiques_config"]
 
 @dataclass(kw_only=True)
 class CritiquesConfig:
-    """Where a critic's critiques come from; other reward models read none."""
+    """Where a critic's critiques come from; other reward models read none.
+
+    How they are written may be said where they are given: a command then changes the source alone.
+    """
 
     source: str = one_of("given", ("given", "written"))
     """``given``: those of the records, one for each answer; ``written``: the model writes them, whatever is given."""
@@ -36,10 +39,7 @@ def check_critiques_config(config: CritiquesConfig, key: str) -> None:
         RecipeError: names the key, its value and the cure.
     """
     check_bounds(config, key)
-    if config.source == "given":
-        if config != CritiquesConfig():
-            raise RecipeError(f"{key} says how critiques are written, and {key}.source=given reads those of records")
-    elif config.temperature == 0 and config.number > 1:
+    if config.source == "written" and config.temperature == 0 and config.number > 1:
         raise RecipeError(
             f"{key}.temperature=0 writes {key}.number={config.number} times the same critique: set number=1, or a "
             "temperature above 0"

@@ -29,6 +29,7 @@ from rm_core.model.config import HeadConfig
 from rm_core.model.exported_config import exported_config
 from rm_core.model.reward_model import RewardModel
 from rm_core.model_folder.folder import PROCESSOR_FILES, lineage_of, load_reward_model, share_weights
+from rm_core.model_folder.paradigm import paradigm_of
 from rm_core.model_folder.reading import reading_of, write_processor_files
 from rm_core.model_folder.weight_files import write_backbone
 
@@ -60,9 +61,15 @@ def export_model(folder: str, output: str, *, dtype: str = "as_saved") -> Export
         dtype: of the backbone's weights, one of `EXPORT_DTYPES`; the head stays float32.
 
     Raises:
-        RecipeError: the head averages over an answer, whose beginning no other program knows.
+        RecipeError: the head averages over an answer, whose beginning no other program knows; or it reads critiques,
+            which other programs do not write.
         MissingInput, CorruptData: as `load_reward_model`; nothing says how the model reads records.
     """
+    if (paradigm := paradigm_of(folder)) != "scalar":
+        raise RecipeError(
+            f"{folder!r} is a {paradigm} reward model, and other programs read scalar ones: export a model that was "
+            "trained with train.paradigm=scalar"
+        )
     saved = str(getattr(read_config(folder), "dtype", None) or "float32").removeprefix("torch.")
     model = load_reward_model(folder, dtype=DTYPES.get(saved if dtype == "as_saved" else dtype, torch.float32))
     reading = reading_of(folder)

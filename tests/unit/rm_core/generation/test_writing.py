@@ -130,9 +130,8 @@ def test_what_reads_critiques_is_not_given_other_responses(folder: Path, tokeniz
         scorer.score([item_of(tokenizer, "It is so.", None)])
 
 
-def test_settings_of_critiques_that_are_not_read_are_refused() -> None:
-    check_critiques_config(SAMPLED, "score.critiques")
-    with pytest.raises(RecipeError, match=r"score\.critiques says how critiques are written"):
-        check_critiques_config(CritiquesConfig(number=2), "score.critiques")
+def test_the_same_critique_several_times_is_refused() -> None:
+    for config in (SAMPLED, replace(SAMPLED, source="given", temperature=0.0)):
+        check_critiques_config(config, "score.critiques")
     with pytest.raises(RecipeError, match=r"writes score\.critiques\.number=2 times the same"):
         check_critiques_config(replace(GREEDY, number=2), "score.critiques")

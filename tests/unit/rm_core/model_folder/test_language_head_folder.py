@@ -9,6 +9,7 @@ from safetensors import safe_open
 from toys import row_for, toy_comparison, toy_reward_model, with_targets
 
 from data_pipeline.errors import CorruptData, MissingInput, RecipeError
+from rm_core.interop.export_model import export_model
 from rm_core.model.reward_model import RewardModel
 from rm_core.model_folder.fixture import read_fixture, write_fixture
 from rm_core.model_folder.folder import load_reward_model, save_reward_model
@@ -84,3 +85,10 @@ def test_paradigms_are_not_mixed_up(tmp_path: Path) -> None:
     path.write_text("{")
     with pytest.raises(CorruptData, match="is damaged"):
         paradigm_of(str(tmp_path))
+
+
+def test_other_programs_get_no_critic(tmp_path: Path) -> None:
+    folder = save(toy_reward_model(writes="own"), tmp_path / "model")
+    with pytest.raises(RecipeError, match="is a critic reward model, and other programs read scalar ones"):
+        export_model(folder, str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()

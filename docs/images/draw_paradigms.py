@@ -1,0 +1,94 @@
+"""Draws the picture of docs/paradigms.md from rows that the code makes.
+
+    python docs/images/draw_paradigms.py     # from the project's root; writes docs/images/paradigm_rows.svg
+
+`tests/architecture/test_paradigms_docs.py` holds the file to be what this writes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from svg_canvas import FRAME, INK, NOTE, PAPER, PROMPT, RESPONSES, Canvas
+
+from data_pipeline.encoding.encoder import EncodedComparison
+from rm_core.batches.packed import PackedBatch, collate
+from rm_core.batches.positions import RowFormat
+
+__all__ = ["pictures"]
+
+NO_VISION = RowFormat(image_token=-1, video_token=-1, has_vision=False)
+QUESTION, CRITIQUE = "#8c959f", ("#d3f0da", "#fbe0c8")
+PROMPT_TOKENS, ANSWERS, ASKED, CRITIQUES = 22, (9, 13), 8, (11, 14)
+LEFT, SCALE, HEIGHT = 34, 9.0, 30
+
+
+def pictures() -> dict[str, str]:
+    """Every picture by the name of its file."""
+    return {"paradigm_rows.svg": draw_rows()}
+
+
+def draw_rows() -> str:
+    """One Comparison of two answers, as each paradigm's row."""
+    canvas = Canvas(366, "One Comparison of two answers in the rows of a scalar and of a critic reward model")
+    scalar, critic = item(()), item(CRITIQUES)
+    _row(canvas, scalar, collate([scalar], row_format=NO_VISION), 70, "scalar: prompt once, each answer a branch")
+    title = "critic: behind each answer, in its branch, a question for a critique and the critique"
+    _row(canvas, critic, collate([critic], row_format=replace(NO_VISION, targets=True)), 206, title)
+    canvas.legend(LEFT, 290, [(PROMPT, "prompt"), (RESPONSES[0], "answer"), (QUESTION, "question for a critique")])
+    canvas.legend(LEFT + 230, 290, [(CRITIQUE[0], "critique")])
+    canvas.text(LEFT + 230, 321, "a branch sees the prompt", size=13, fill=NOTE)
+    canvas.text(LEFT + 230, 341, "and itself", size=13, fill=NOTE)
+    canvas.text(LEFT + 420, 301, "▲ the token that the head reads", size=13)
+    canvas.text(LEFT + 420, 321, "● where a token of a critique is predicted, and its loss is", size=13)
+    return canvas.svg()
+
+
+def item(critiques: Sequence[int]) -> EncodedComparison:
+    """A Comparison of words, with critiques of these lengths or none."""
+    asked = ASKED if critiques else 0
+    lengths = [answer + asked + critique for answer, critique in zip(ANSWERS, critiques or (0, 0), strict=True)]
+    return EncodedComparison(
+        id="A", source="drawn", split="train", prefix_ids=np.full(PROMPT_TOKENS, 5, dtype=np.int32),
+        response_ids=tuple(np.full(length, 5, dtype=np.int32) for length in lengths), ranks=(0, 1),
+        scores=(None, None), images=(),
+        target_starts=tuple(answer + asked for answer in ANSWERS) if critiques else (),
+    )  # fmt: skip
+
+
+def _row(canvas: Canvas, shown: EncodedComparison, batch: PackedBatch, top: int, title: str) -> None:
+    canvas.text(LEFT, top - 40, f"{title} ({batch.num_tokens} tokens)", bold=True)
+    [block] = batch.layout.blocks
+    _segment(canvas, block.start, block.prefix_length, top, PROMPT, "prompt")
+    begin = block.start + block.prefix_length
+    for place, length in enumerate(block.response_lengths):
+        answer = ANSWERS[place]
+        _segment(canvas, begin, answer, top, RESPONSES[place], f"answer {place + 1}")
+        if shown.target_starts:
+            start = shown.target_starts[place]
+            _segment(canvas, begin + answer, start - answer, top, QUESTION, "?")
+            _segment(canvas, begin + start, length - start, top, CRITIQUE[place], f"critique {place + 1}", ink=INK)
+        ends = f"M{LEFT + SCALE * begin:g} {top - 6}v-5h{SCALE * length - 1:g}v5"
+        canvas.path(ends, stroke=NOTE)
+        middle = LEFT + SCALE * (begin + length / 2)
+        canvas.text(middle, top - 16, f"branch {place + 1}", size=12, fill=NOTE, at="middle")
+        begin += length
+    for end in batch.reward_index.tolist():
+        x = LEFT + SCALE * (end + 0.5)
+        canvas.path(f"M{x:g} {top + HEIGHT + 2}l-4 7h8z", fill=INK)
+    for index in [] if batch.targets is None else batch.targets.index.tolist():
+        x = LEFT + SCALE * (index + 0.5)
+        canvas.path(f"M{x - 2:g} {top + HEIGHT + 16}a2 2 0 1 0 4 0a2 2 0 1 0 -4 0", fill=INK)
+
+
+def _segment(
+    canvas: Canvas, start: int, length: int, top: int, fill: str, label: str, *, ink: str = PAPER
+) -> None:  # fmt: skip
+    canvas.box(LEFT + SCALE * start, top, SCALE * length - 1, HEIGHT, fill, stroke=FRAME)
+    canvas.text(LEFT + SCALE * (start + length / 2), top + 20, label, size=12, fill=ink, at="middle")
+
+
+if __name__ == "__main__":
+    for name, text in pictures().items():
+        Path(__file__).with_name(name).write_text(text, encoding="utf-8")

@@ -8,8 +8,9 @@ A part whose checksum is wrong is cut off the draft again, so that the next run 
 import hashlib
 import os
 import re
+import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Event, Lock
 from typing import BinaryIO, Self
 
@@ -25,7 +26,7 @@ from jobs.fetch.wanted import HubFile, WantedFile
 __all__ = ["Downloads", "checksum", "matching"]
 
 _CHUNK_BYTES = 1 << 20
-_TIMEOUT_S = 60.0
+_TIMEOUT = httpx2.Timeout(60.0, connect=10.0)
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)$")
 
 
@@ -62,11 +63,12 @@ class Downloads:
         self._stop = stop
         self._report = report
         self._lock = Lock()
+        self._open: set[httpx2.Response] = set()
 
     def __enter__(self) -> Self:
         headers = {"Accept-Encoding": "identity", "User-Agent": "basereward", **self._hub.headers}
         try:  # the client takes the token off where a redirect leads to another host
-            self._client = httpx2.Client(headers=headers, timeout=_TIMEOUT_S, follow_redirects=True, verify=trusted())
+            self._client = httpx2.Client(headers=headers, timeout=_TIMEOUT, follow_redirects=True, verify=trusted())
         except (ImportError, ValueError) as error:  # of a proxy that the environment names
             raise RunError(f"cannot fetch from the web: {error}; correct or unset ALL_PROXY and its like") from error
         return self
@@ -77,6 +79,11 @@ class Downloads:
     def stop(self) -> None:
         """End whatever is under way; what has come of it stays in its draft."""
         self._stop.set()
+        with self._lock:
+            for response in self._open:  # wakes the thread that waits for bytes there
+                waiting = response.extensions["network_stream"].get_extra_info("socket")
+                with suppress(OSError):
+                    waiting.shutdown(socket.SHUT_RDWR)
         self._client.close()
 
     def bring(self, wanted: WantedFile, draft: str) -> None:
@@ -95,7 +102,6 @@ class Downloads:
             for part in wanted.parts:
                 self._bring_part(wanted, part, file, start)
                 start += part.size
-            file.flush()
 
     def _bring_part(self, wanted: WantedFile, part: HubFile, file: BinaryIO, start: int) -> None:
         digest = checksum(part.digest, part.size)
@@ -113,6 +119,7 @@ class Downloads:
                         if have + len(piece) > part.size:
                             raise self._changed(part, "more bytes come than that")
                         file.write(piece)
+                        file.flush()  # what a kill would lose would be asked for again
                         digest.update(piece)
                         have += len(piece)
                         self._count(len(piece))
@@ -124,7 +131,6 @@ class Downloads:
                 patience.wait(part.path, Passing(f"{type(error).__name__} at byte {have:,} of {part.size:,}"))
             except Passing as failure:
                 patience.wait(part.path, failure)
-        file.flush()
         if digest.hexdigest() != part.digest.partition(":")[2]:
             file.truncate(start)
             raise self._changed(part, f"its checksum is {digest.hexdigest()}")
@@ -177,9 +183,16 @@ class Downloads:
         return begins
 
     def _pieces(self, response: httpx2.Response) -> Iterator[bytes]:
-        for piece in response.iter_raw():
+        with self._lock:
             self._check_stopped()
-            yield piece
+            self._open.add(response)
+        try:
+            for piece in response.iter_raw():
+                self._check_stopped()
+                yield piece
+        finally:
+            with self._lock:
+                self._open.discard(response)
 
     def _changed(self, part: HubFile, how: str) -> CorruptData:
         return CorruptData(

@@ -6,6 +6,7 @@ with hub.serving() as address: ...      # fetch.address=ADDRESS
 
 import hashlib
 import json
+import threading
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ class DataHub:
 
     Attributes:
         faults: path of a file -> what befalls its next downloads: ``cut:N`` (the connection ends after N bytes),
-            ``whole`` (no ranges), ``429:SECONDS``, or another status.
+            ``stall:N`` (no more bytes come after N, until `released`), ``whole`` (no ranges), ``429:SECONDS``, or another status.
         listing_faults: data set -> statuses of its next listings.
         swapped: path -> other bytes of the same length, which come from now on.
         sizes: ``ORG/NAME/PATH`` -> bytes that listings say, in place of those of the file.
@@ -55,6 +56,7 @@ class DataHub:
         self.sizes: dict[str, int] = {}
         self.sent: list[Sent] = []
         self.tokens: list[tuple[str, str]] = []
+        self.released = threading.Event()
         self.cdn = ""
 
     @contextmanager
@@ -62,6 +64,7 @@ class DataHub:
         """Yields the hub's address; large files come from another one."""
         with serving(partial(_Answer, self, "cdn")) as self.cdn, serving(partial(_Answer, self, "hub")) as address:
             yield address
+            self.released.set()
 
     def commit(self, name: str, files: Mapping[str, bytes]) -> str:
         """Another commit, the newest from now on."""
@@ -148,10 +151,13 @@ class _Answer(BaseHTTPRequestHandler):
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and kind != "whole" else 0
         headers = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if start else {}
         rest = data[start:]
-        count = min(len(rest), int(value)) if kind == "cut" else len(rest)
+        count = min(len(rest), int(value)) if kind in ("cut", "stall") else len(rest)
         self.hub.sent.append(Sent(path, start, count))
         self._answer(206 if start else 200, rest[:count], headers, length=len(rest))
-        if kind == "cut":
+        if kind == "stall":
+            self.wfile.flush()
+            self.hub.released.wait(60)
+        if kind in ("cut", "stall"):
             self.close_connection = True
 
     def _answer(

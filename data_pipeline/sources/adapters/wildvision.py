@@ -29,7 +29,9 @@ from data_pipeline.sources.parsing import dialogue, fields, image_turns, judge_p
 
 __all__ = ["BATTLE_IRRELEVANT", "VOTES_IRRELEVANT", "battle_to_comparison", "votes_to_comparisons"]
 
-BATTLE_IRRELEVANT = ("model_a", "model_b", "language", "turn", "anony", "judge", "tstamp", "question", "instruction")
+BATTLE_IRRELEVANT = (
+    "model_a", "model_b", "language", "turn", "anony", "judge", "tstamp", "domain", "question", "instruction",
+)  # fmt: skip
 VOTES_IRRELEVANT = ("model", "judge", "games.judgement", "games.user_prompt")
 
 _WINNERS = {

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 import yaml
-from data_hub import DataHub
 from damaged_images import encoded, noise
+from data_hub import DataHub
 from huggingface_hub import constants
 
 from data_pipeline import storage

@@ -146,6 +146,8 @@ def tokenizer_fingerprint(folder: str) -> str:
 
 def _read(folder: str) -> str:
     url = storage.join(folder, "tokenizer.json")
+    if storage.name_of(folder) == "tokenizer.json" and not storage.exists(url):
+        raise MissingInput(f"the tokenizer {folder!r} is a file: name the folder that holds it")
     try:
         return storage.read_bytes(url).decode("utf-8")
     except UnicodeDecodeError as error:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ from rm_core.evaluation import curves
 from rm_core.evaluation.best_of_n import best_of_n
 from rm_core.evaluation.curve import log_loss
 from rm_core.evaluation.intervals import Resampling, cluster_interval, difference_interval
-from rm_core.evaluation.pairs import PairTable, longer_wins, pair_table
+from rm_core.evaluation.pairs import PairTable, longer_wins, pair_table, right_or_alike
 from rm_core.evaluation.results import Accuracy, BlankImages, EvaluationReport, Gain, Group, Share
 from rm_core.scoring.scored import ScoredComparison, check_finite
 
@@ -145,7 +146,9 @@ def _blank_images(table: PairTable, resampling: Resampling) -> BlankImages | Non
     both = table.has_blank & (table.num_pairs > 0)
     if not both.any():
         return None
+    still = right_or_alike(table.margin, table.blank_margin)
     real = _accuracy(table, table.margin, both, resampling)
-    blank = _accuracy(table, table.blank_margin, both, resampling)
-    gain = _gain(table, _right(table.margin), _right(table.blank_margin), both, resampling)
+    share = _share(table, still, both, resampling)
+    blank = replace(_accuracy(table, table.blank_margin, both, resampling), value=share.value, interval=share.interval)
+    gain = _gain(table, _right(table.margin), still, both, resampling)
     return BlankImages(real=real, blank=blank, gain=gain.value, gain_interval=gain.interval)

@@ -15,7 +15,16 @@ import numpy.typing as npt
 
 from rm_core.scoring.scored import ScoredComparison, group_codes
 
-__all__ = ["PairTable", "differences", "in_order", "longer_wins", "ordered_lengths", "ordered_margins", "pair_table"]
+__all__ = [
+    "PairTable",
+    "differences",
+    "in_order",
+    "longer_wins",
+    "ordered_lengths",
+    "ordered_margins",
+    "pair_table",
+    "right_or_alike",
+]
 
 Number = TypeVar("Number", int, float)
 Floats = npt.NDArray[np.float64]
@@ -113,6 +122,14 @@ def differences(ranks: Sequence[int], values: Sequence[Number]) -> list[Number]:
         for other, worse in zip(ranks, values, strict=True)
         if rank < other
     ]
+
+
+def right_or_alike(margins: Floats, changed: Floats) -> Floats:
+    """[P] 1 where a pair is right by its margin after a change, half where only the change made its rewards equal.
+
+    Answers that are pictures are alike once these are blank: a model that sees no picture can but guess.
+    """
+    return np.asarray((changed > 0) + 0.5 * ((changed == 0) & (margins != 0)), dtype=np.float64)
 
 
 def longer_wins(length_gap: Ints) -> Floats:

@@ -72,6 +72,7 @@ class BlankImages:
 
     real: Accuracy
     blank: Accuracy
+    """Pairs that only the grey ones made equal, as answers that are pictures of one size, count half in `value`."""
     gain: float
     """Accuracy with the real images minus accuracy with blank ones."""
     gain_interval: Interval

@@ -13,12 +13,15 @@ from vllm.model_executor.models.qwen2 import Qwen2ForCausalLM
 from vllm.model_executor.models.qwen2_5_vl import Qwen2_5_VLForConditionalGeneration
 from vllm.model_executor.models.qwen2_vl import Qwen2VLForConditionalGeneration
 from vllm.model_executor.models.qwen3 import Qwen3ForCausalLM
+from vllm.model_executor.models.qwen3_vl import Qwen3VLForConditionalGeneration
 from vllm.model_executor.models.utils import PPMissingLayer
 
 from rm_core.model.exported_config import PREFIX, head_config_of
 from rm_core.model.head import Float32Linear, RewardHead
 
-__all__ = ["Qwen2ForBasereward", "Qwen2VLForBasereward", "Qwen3ForBasereward", "Qwen25VLForBasereward"]
+__all__ = [
+    "Qwen2ForBasereward", "Qwen2VLForBasereward", "Qwen3ForBasereward", "Qwen3VLForBasereward", "Qwen25VLForBasereward",
+]  # fmt: skip
 
 
 class _Head(RewardHead):
@@ -53,6 +56,10 @@ class Qwen25VLForBasereward(_Scored, Qwen2_5_VLForConditionalGeneration, Support
 
 class Qwen2VLForBasereward(_Scored, Qwen2VLForConditionalGeneration, SupportsCrossEncoding):  # type: ignore[misc]
     """On Qwen2-VL."""
+
+
+class Qwen3VLForBasereward(_Scored, Qwen3VLForConditionalGeneration, SupportsCrossEncoding):  # type: ignore[misc]
+    """On Qwen3-VL, whose decoder takes the features of the tower's middle blocks."""
 
 
 class Qwen2ForBasereward(_Scored, Qwen2ForCausalLM, SupportsCrossEncoding):  # type: ignore[misc]

@@ -12,6 +12,8 @@ ARCHITECTURES = {
     "Qwen2_5_VLForSequenceClassification": "Qwen25VLForBasereward",
     "Qwen2VLForBasereward": "Qwen2VLForBasereward",
     "Qwen2VLForSequenceClassification": "Qwen2VLForBasereward",
+    "Qwen3VLForBasereward": "Qwen3VLForBasereward",
+    "Qwen3VLForSequenceClassification": "Qwen3VLForBasereward",
     "Qwen2ForBasereward": "Qwen2ForBasereward",
     "Qwen3ForBasereward": "Qwen3ForBasereward",
 }

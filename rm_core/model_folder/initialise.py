@@ -51,8 +51,11 @@ def initialise_model(
 
 
 def _copy_tokenizer(source: str, target: str) -> None:
+    if os.path.isfile(source):
+        folder = os.path.dirname(source) or "."
+        raise MissingInput(f"init_model.tokenizer={source!r} is a file: name the folder that holds it, {folder!r}")
     if not os.path.isfile(os.path.join(source, "tokenizer.json")):
-        raise MissingInput(f"init_model.tokenizer={source!r} holds no tokenizer.json")
+        raise MissingInput(f"init_model.tokenizer={source!r} holds no tokenizer.json: name a folder that does")
     for name in PROCESSOR_FILES:
         if os.path.isfile(path := os.path.join(source, name)):
             shutil.copyfile(path, os.path.join(target, name))

@@ -17,6 +17,7 @@ from rm_core.model_folder.folder import load_reward_model
 from rm_core.objectives.pairwise import means
 from rm_core.packing.plan import PackBudget, pack_first_fit
 from rm_core.packing.sizes import PlanningTable
+from rm_core.scoring.alike import first_alike
 from rm_core.scoring.scored import ScoredComparison
 
 __all__ = ["Scorer", "Scores", "score_rows", "scored_item"]
@@ -52,7 +53,7 @@ class Scorer:
         """K rewards for each Comparison, in the given order.
 
         Args:
-            blank: replace every image by a mid-grey one of its size.
+            blank: replace every image by a mid-grey one of its size; answers that are alike then have one reward.
 
         Raises:
             RecipeError: a Comparison alone exceeds the budget; or of a critic, a response has no critique.
@@ -69,7 +70,9 @@ class Scorer:
             with torch.inference_mode():
                 scored = means(self.model(batch.to(self._device))).cpu()
             for index, part in zip(indices, torch.split(scored, list(batch.num_responses)), strict=True):
-                rewards[index] = tuple(float(reward) for reward in part)
+                own = tuple(float(reward) for reward in part)
+                alike = first_alike(comparisons[index], self._row_format) if blank else range(len(own))
+                rewards[index] = tuple(own[k] for k in alike)
         return rewards
 
     def _packs(self, comparisons: Sequence[EncodedComparison]) -> Iterator[tuple[int, ...]]:

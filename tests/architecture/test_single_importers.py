@@ -32,6 +32,7 @@ IMPORTERS = {
         "jobs/fetch/download.py",
         "jobs/fetch/hub.py",
         "rm_core/evaluation/judge/endpoint.py",
+        "rm_core/model_folder/hub.py",
     },
     "s3fs": set(),
     "optuna": {"jobs/sweep/search.py"},

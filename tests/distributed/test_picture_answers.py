@@ -21,6 +21,8 @@ from data_pipeline.pipeline import prepare
 from data_pipeline.sources.readers.files import split_rows
 from jobs.pages.data_page import render_page
 from rm_core import load_reward_model
+from rm_core.evaluation.diagnostics.rows import ProbedRows, probe_rows
+from rm_core.evaluation.metrics import evaluate
 from rm_core.evaluation.while_training import evaluation_sets
 from rm_core.interop.export_model import export_model
 from rm_core.model.config import InitModelConfig
@@ -121,10 +123,18 @@ def test_scored_records_have_the_rewards_of_the_trainer(folder: Path, trained: d
 
 def test_blank_pictures_leave_nothing_to_choose_by(folder: Path, trained: dict[str, Any]) -> None:
     data, rows = heldout(folder)
-    chunks = score_rows(Scorer(str(folder / "export"), BUDGET), data, rows, blank_images=True)
-    for one in (one for chunk in chunks for one in chunk):
+    scorer = Scorer(str(folder / "export"), BUDGET)
+    scored = [one for chunk in score_rows(scorer, data, rows, blank_images=True) for one in chunk]
+    for one in scored:
         assert one.num_images == len(one.rewards) and one.blank_rewards is not None
-        assert one.blank_rewards == pytest.approx([one.blank_rewards[0]] * len(one.rewards), abs=1e-6)
+        assert len(set(one.blank_rewards)) == 1 and len(set(one.rewards)) == len(one.rewards)
+    report = evaluate([replace(one, group=one.id) for one in scored], bootstrap_samples=10)
+    assert report.blank_images is not None and report.blank_images.blank.value == 0.5, "it can but guess"
+    assert report.blank_images.gain == pytest.approx(report.overall.accuracy.value - 0.5)
+    probed = probe_rows(
+        scorer, ProbedRows(data, load_tokenizer(str(folder / "model")), 2048), "blank_images", rows, rows
+    )
+    assert [one.rewards for one in probed] == [one.blank_rewards for one in scored]
 
 
 def test_the_page_shows_the_pictures_of_the_answers(folder: Path) -> None:

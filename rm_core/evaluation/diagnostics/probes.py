@@ -13,6 +13,7 @@ import numpy.typing as npt
 from rm_core.evaluation.diagnostics.rules import Choices, credit_of, is_below_chance, share_of
 from rm_core.evaluation.intervals import Resampling, difference_interval
 from rm_core.evaluation.names import FORMAT_PROBES, PICTURE_PROBES
+from rm_core.evaluation.pairs import right_or_alike
 from rm_core.evaluation.results import Gain, Share
 from rm_core.scoring.scored import ScoredComparison, group_codes
 
@@ -39,7 +40,10 @@ class Probed:
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeCheck:
-    """One change, measured on the Comparisons that were scored with it and without. Equal rewards are not right."""
+    """One change, measured on the Comparisons that were scored with it and without.
+
+    Equal rewards are not right; those that only the change made equal count half.
+    """
 
     name: str
     num_comparisons: int
@@ -100,7 +104,8 @@ def check_probe(
     pairs, changes = _pairs(scored, probed)
     if not len(pairs.groups):
         return None
-    right, still = ((margins > 0).astype(np.float64) for margins in (pairs.before, pairs.after))
+    right = (pairs.before > 0).astype(np.float64)
+    still = right_or_alike(pairs.before, pairs.after)
     loss = Gain(
         value=float((right - still).sum() / len(right)),
         interval=difference_interval(right, still, np.ones(len(right)), pairs.groups, resampling),

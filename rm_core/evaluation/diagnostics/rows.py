@@ -83,7 +83,8 @@ def probe_rows(
             read.append(reader.row(index, probe, pictures.get(index)))
         except RecordError as error:
             read.append(error)
-    rewards = iter(scorer.score([one[0] for one in read if not isinstance(one, RecordError)]))
+    items = [one[0] for one in read if not isinstance(one, RecordError)]
+    rewards = iter(scorer.score(items, blank=probe == "blank_images"))
     return [
         Probed(None, str(one)) if isinstance(one, RecordError) else Probed(next(rewards), "", one[1]) for one in read
     ]

@@ -14,12 +14,13 @@ from PIL import Image
 from prepared_toys import scene
 from s3_server import S3Server, s3_server
 from served_toys import write_export
+from text_records import RECORDS
 
 from data_pipeline import storage
 from data_pipeline.config import EncodeConfig, FieldMap, MediaConfig, SourceConfig
 from data_pipeline.encoding.encoder import EncodedComparison, Encoder
 from data_pipeline.encoding.tokenizer import load_tokenizer, train_tokenizer
-from data_pipeline.errors import CorruptData, RecipeError
+from data_pipeline.errors import CorruptData, MissingInput, RecipeError
 from data_pipeline.sources.readers.files import RowRange, read_rows, split_rows
 from data_pipeline.sources.readers.streams import Row
 from jobs.evaluate import score
@@ -57,8 +58,8 @@ class Desk:
         self.output = output
         self.asked = 0
 
-    def reader(self, source: Path, **fields: str) -> LineReader:
-        config = SourceConfig(name="score", path=str(source), fields=FieldMap(**fields))
+    def reader(self, source: Path, shape: str = "jsonl", **fields: str) -> LineReader:
+        config = SourceConfig(name="score", path=str(source), shape=shape, fields=FieldMap(**fields))
         return LineReader(config, str(source.parent), self._encoder, MediaConfig(), 200)
 
     def run(
@@ -212,6 +213,26 @@ def test_tables_give_a_line_a_row_too(desk: Desk, tmp_path: Path) -> None:
     assert errors == ["", "blank_line", "malformed_record", ""]
     (tmp_path / "in.json").write_text(json.dumps([ASK, 5, ASK]))
     assert [line["rewards"] is None for line in desk.run(tmp_path / "in.json")] == [False, True, False]
+
+
+def test_records_of_public_sets_are_scored_as_they_are(desk: Desk, tmp_path: Path) -> None:
+    """Pictures of one text with or without their ranks; a pair on a video; a record of several Comparisons."""
+    for place in range(3):
+        (tmp_path / f"{place}.png").write_bytes(scene(place))
+        (tmp_path / "clip").mkdir(exist_ok=True)
+        (tmp_path / "clip" / f"{place}.png").write_bytes(scene(place))
+    drawn = {"id": "d", "prompt": "a wren", "generations": ["0.png", "1.png", "2.png"]}
+    source = written(tmp_path, drawn, {**drawn, "ranking": [1, 1, "?"], "rewards": [3]}, {**drawn, "generations": []})
+    lines = list(desk.reader(source, "imagereward").lines(RowRange(0, 3)))
+    assert [len(line.encoded.response_ids) for line in lines[:2] if line.encoded] == [3, 3]
+    assert lines[0].encoded and len(lines[0].encoded.images) == 3 and str(lines[2].error).startswith("missing_media")
+    filmed = {"id": "v", "video": "clip", "prompt": "What is it?", "chosen": "A bus.", "rejected": "A dog."}
+    [line] = desk.reader(written(tmp_path, filmed), "mm_rlhf").lines(RowRange(0, 1))
+    assert line.encoded and [len(line.encoded.images), len(line.encoded.pictures)] == [1, 3]
+    reader = desk.reader(written(tmp_path, RECORDS["oasst"]), "oasst")
+    assert [str(line.error).partition(":")[0] for line in reader.lines(RowRange(0, 1))] == ["several_comparisons"]
+    with pytest.raises(MissingInput, match="did you mean 'imagereward'"):
+        desk.reader(source, "image_reward")
 
 
 def test_rewards_that_are_no_numbers_are_an_error(desk: Desk, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 import urllib.parse
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -17,7 +18,7 @@ from data_pipeline.errors import MissingInput, Unavailable
 from jobs.cli.main import main
 from jobs.recipe.hub_models import HUB_MODELS, with_hub_models
 from jobs.recipe.load import load_recipe
-from rm_core.model_folder.hub import hub_name
+from rm_core.model_folder.hub import hub_name, snapshot
 from rm_core.training.export import model_card
 
 OLD, NEW = "a" * 40, "b" * 40
@@ -138,6 +139,19 @@ def test_offline_only_the_cache_is_read(hub: Any, monkeypatch: pytest.MonkeyPatc
 def test_what_the_hub_does_not_have(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MissingInput, match="'other/judge' is no folder here, and the hub has no model"):
         asked("train", "train.model", "other/judge")
+    answers_at("http://127.0.0.1:9", monkeypatch)
+    began = time.monotonic()
+    for commit in (None, OLD):
+        with pytest.raises(MissingInput, match="holds nothing of that name, and the hub can't be reached"):
+            snapshot("org/judge", commit)
+    assert main(["train", "mine.yaml", "train.model=org/judge"]) == 2
+    assert time.monotonic() - began < 20, "it is asked once, and not for 23 seconds"
+
+
+def test_a_hub_that_went_away_is_asked_again_for_what_the_cache_has_in_part(
+    hub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked("plan", "train.model", "org/judge")  # settings alone
     answers_at("http://127.0.0.1:9", monkeypatch)
     with pytest.raises(Unavailable, match="did not give org/judge"):
         asked("train", "train.model", "org/judge")

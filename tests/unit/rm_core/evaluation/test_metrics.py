@@ -137,6 +137,16 @@ def test_blank_images_compare_the_same_comparisons() -> None:
     assert blank.gain_interval.low <= 0.0 <= blank.gain_interval.high
 
 
+def test_answers_that_only_blank_images_make_equal_count_half() -> None:
+    """Pictures of one size are alike once they are blank; of the third pair rewards were equal before."""
+    pairs = [([1.0, 0.0], [7.0, 7.0]), ([0.0, 1.0], [7.0, 7.0]), ([2.0, 2.0], [7.0, 7.0]), ([1.0, 0.0], [1.0, 0.0])]
+    made = [scored(one, [0, 1], id=str(place), blank=grey) for place, (one, grey) in enumerate(pairs)]
+    blank = evaluate(made).blank_images
+    assert blank is not None
+    assert (blank.real.value, blank.blank.value, blank.gain) == (0.5, 0.5, 0.0)
+    assert (blank.blank.right, blank.blank.tied_rewards) == (1, 3)
+
+
 def test_text_only_has_no_blank_images_and_no_image_group() -> None:
     report = evaluate([scored([1.0, 0.0], [0, 1])])
     assert report.blank_images is None

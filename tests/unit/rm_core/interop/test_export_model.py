@@ -29,6 +29,7 @@ from workplace import ROOT
 from data_pipeline.config import EncodeConfig, PreprocessConfig
 from data_pipeline.errors import CorruptData, MissingInput, RecipeError
 from rm_core import load_reward_model
+from rm_core.interop.card import export_card
 from rm_core.interop.export_model import export_model
 from rm_core.interop.vllm_plugin import ARCHITECTURES
 from rm_core.model.config import HeadConfig
@@ -145,11 +146,11 @@ def test_a_head_that_no_other_program_has_is_not_loaded_as_a_random_one(models: 
         unknown.from_config(FAMILIES["qwen2_vl"].config_class())
 
 
-def test_vllm_knows_every_class_that_is_ours_but_those_of_qwen3_vl() -> None:
+def test_vllm_knows_every_class_that_is_ours() -> None:
     configs = [*EXPORTED_CONFIGS.values(), *(family.config_class for family in FAMILIES.values())]
     classes = [MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[config] for config in configs]
     ours = {one.__name__ for one in classes if one.__module__ == "rm_core.interop.classes"}
-    assert {name for name in ours if not name.startswith("Qwen3VL")} == ARCHITECTURES.keys()
+    assert ours == ARCHITECTURES.keys()
     source = (ROOT / "rm_core" / "interop" / "vllm_classes.py").read_text()  # to import it takes vLLM
     assert set(ARCHITECTURES.values()) == set(re.findall(r"^class ([A-Z]\w+)\(_Scored", source, re.MULTILINE))
 
@@ -177,10 +178,13 @@ def test_the_card_says_what_runs(models: Any, monkeypatch: pytest.MonkeyPatch) -
         exec(code.replace("this/folder", out), said)
         [expected] = our_rewards(ours, [encoded_question(ours)])
         assert said["reward"] == pytest.approx(expected, abs=1e-5)
-    card = Path(models("two layers")[1], "README.md").read_text()
-    assert "from rm_core import load_reward_model" in card and "AutoProcessor" in card
-    assert "vllm serve this/folder" in card
-    card = Path(models("qwen3-vl")[1], "README.md").read_text()
+    for case in ("two layers", "qwen3-vl"):
+        card = Path(models(case)[1], "README.md").read_text()
+        assert "from rm_core import load_reward_model" in card and "AutoProcessor" in card
+        assert "vllm serve this/folder" in card
+    reading = reading_of(models("two layers")[0])
+    assert reading is not None
+    card = export_card("NewForBasereward", HeadConfig(), reading, {}, own_class=True, images=True, in_vllm=False)
     assert "vLLM refuses it" in card and "vllm serve" not in card
 
 

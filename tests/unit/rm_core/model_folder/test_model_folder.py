@@ -15,7 +15,7 @@ from workplace import ROOT
 
 import rm_core
 from data_pipeline.config import PreprocessConfig
-from data_pipeline.encoding.tokenizer import train_tokenizer
+from data_pipeline.encoding.tokenizer import load_tokenizer, tokenizer_fingerprint, train_tokenizer
 from data_pipeline.errors import CorruptData, MissingInput, RecipeError
 from data_pipeline.storage import from_checked_json
 from rm_core.batches.packed import collate
@@ -200,6 +200,20 @@ def test_init_model_refuses_an_unknown_shape(tmp_path: Path) -> None:
             PreprocessConfig(),
             train_tokenizer=lambda folder: train_tokenizer(["a"], 300, folder),
         )
+
+
+def test_a_tokenizer_named_by_its_file_is_told_to_name_the_folder(tmp_path: Path) -> None:
+    train_tokenizer(["a"], 300, str(tmp_path))
+    file = str(tmp_path / "tokenizer.json")
+    with pytest.raises(MissingInput, match=f"init_model.tokenizer='{file}' is a file: name the folder .*'{tmp_path}'"):
+        initialise_model(
+            InitModelConfig(output=str(tmp_path / "out"), tokenizer=file),
+            PreprocessConfig(),
+            train_tokenizer=lambda folder: None,
+        )
+    for read in (load_tokenizer, tokenizer_fingerprint):
+        with pytest.raises(MissingInput, match="is a file: name the folder that holds it"):
+            read(file)
 
 
 def test_an_uncertainty_head_reloads_and_scores_its_means(tmp_path: Path) -> None:

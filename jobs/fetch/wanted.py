@@ -110,7 +110,9 @@ def wanted_sets(
 
 def _files_of(name: str, hub: HubConfig, repository: Repository) -> list[WantedFile]:
     _check_inside(hub.folder, f"hub.folder of source {name!r}")
-    chosen: dict[str, tuple[HubFile, ...]] = {file.path: (file,) for pattern in hub.files for file in _named(pattern, name, repository)}
+    chosen: dict[str, tuple[HubFile, ...]] = {
+        file.path: (file,) for pattern in hub.files for file in _named(pattern, name, repository)
+    }
     chosen |= {whole: _named(pattern, name, repository) for whole, pattern in hub.joined.items()}
     if not chosen:
         raise RecipeError(f"source {name!r} wants no file of {hub.dataset}: name some in hub.files or hub.joined")

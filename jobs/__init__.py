@@ -20,6 +20,7 @@ Rooms import only from rooms below them; import-linter checks the order::
     preprocess                   preprocess, data show|diff|verify
     init_model                   init-model
     cluster, submit              cluster render|up|status|down|doctor; submit, jobs
+    serve                        serve
     registry                     models list|register, and what `mlflow.pyfunc` loads
     pages                        HTML pages and charts of all commands
     tracking                     runs, ui, and what all commands write to MLflow

@@ -5,6 +5,7 @@ the head and all of them at once, and is ended when they don't come up in time. 
 makes a secret with a token of its own and gives it to the pods.
 """
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +36,7 @@ HEAD_CPUS, HEAD_MEMORY_GB = 4, 16
 SYSTEM_CPUS = 2  # of each node, for the kubelet, the device plugins and logs
 SYSTEM_MEMORY = 0.1
 PRE_RUNNING_DEADLINE_S = 1800
+SERVE_PORT = 8000  # Ray Serve's own default
 SHM = 0.3  # of a pod's memory, for Ray's object store
 
 
@@ -198,8 +200,6 @@ def _job(outputs: Outputs, kubernetes: Kubernetes, cluster: Mapping[str, Any]) -
 
 def _with_recipe(cluster: Mapping[str, Any]) -> dict[str, Any]:
     """The head with the config map ``basereward-recipe``, which holds the recipe."""
-    import copy
-
     made = copy.deepcopy(dict(cluster))
     source = {"configMap": {"name": "basereward-recipe"}}
     _mount(made["headGroupSpec"]["template"], "recipe", source, "/etc/basereward")
@@ -210,12 +210,22 @@ def _service(outputs: Outputs, kubernetes: Kubernetes, cluster: Mapping[str, Any
     config = yaml.safe_load(serve)
     if not isinstance(config, dict) or not config.get("applications"):
         raise Refused("the Serve config names no applications: ray serve build writes such a file")
+    port = (config.get("http_options") or {}).get("port", SERVE_PORT)
     spec = {
         "serveConfigV2": serve,
         "serviceUnhealthySecondThreshold": 900,
-        "rayClusterConfig": dict(cluster),
+        "rayClusterConfig": _with_serve_port(cluster, port),
     }
     return _object("RayService", f"{outputs.name}-serve", kubernetes, spec)
+
+
+def _with_serve_port(cluster: Mapping[str, Any], port: int) -> dict[str, Any]:
+    """Every pod with the port of Ray Serve's proxy, under the name by which KubeRay finds it for the service."""
+    made = copy.deepcopy(dict(cluster))
+    for group in (made["headGroupSpec"], *made["workerGroupSpecs"]):
+        [container] = group["template"]["spec"]["containers"]
+        container["ports"] = [*container.get("ports", ()), {"name": "serve", "containerPort": port}]
+    return made
 
 
 def _queues(outputs: Outputs, kubernetes: Kubernetes) -> list[dict[str, Any]]:

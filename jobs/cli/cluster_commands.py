@@ -28,7 +28,9 @@ CLUSTER = CommandGroup(
                 "time": Option("1-00:00:00", "slurm's limit"),
                 "partition": Option(None, "slurm's partition"),
                 "recipe": Option("recipe.yaml", "the recipe that slurm's job trains"),
-                "serve": Option(None, "a Ray Serve config file; with it kuberay writes a RayService too"),
+                "serve": Option(
+                    None, "a recipe, whose serve section a RayService of kuberay runs; or a Ray Serve config file"
+                ),
             },
             value_flags={"from-terraform": ValueFlag("FILE", "what terraform output -json wrote")},
         ),

@@ -37,6 +37,8 @@ class RecipeCommand:
     """``--flag`` and what it does; the function gets it by name, with ``_`` for ``-``."""
     has_variants: bool = False
     """The function also gets ``variants``: ``{key: value}`` -> the recipe with these settings over all others."""
+    model_key: str | None = None
+    """In the place of a recipe a model may be named, which this key gets; all others have their defaults."""
 
     def load(self) -> Callable[..., None]:
         """Import the command's function."""

@@ -83,6 +83,12 @@ COMMANDS: dict[str, RecipeCommand | CommandGroup | PlainCommand] = {
         "jobs.evaluate.score:run",
         "basereward score demo score.input=mine.jsonl score.output=scored.jsonl",
     ),
+    "serve": RecipeCommand(
+        "answer requests for rewards over HTTP, until Ctrl-C",
+        "jobs.serve.command:run",
+        "basereward serve runs/demo/train/export serve.port=8000",
+        model_key="serve.model",
+    ),
     "sweep": RecipeCommand(
         "train and evaluate a recipe in many variants, several at once, and report on them",
         "jobs.sweep.sweep:run",

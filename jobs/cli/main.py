@@ -88,6 +88,7 @@ def _run_plain(name: str, command: PlainCommand, parsed: argparse.Namespace) -> 
 def _run_recipe(name: str, command: RecipeCommand, parsed: argparse.Namespace) -> None:
     from jobs.recipe.hub_models import with_hub_models
     from jobs.recipe.load import load_recipe, packaged_recipes, split_arguments
+    from jobs.recipe.named_model import is_recipe, settings_of_model
     from jobs.runtime.terminal import say
 
     named, overrides = split_arguments(parsed.arguments)
@@ -97,6 +98,8 @@ def _run_recipe(name: str, command: RecipeCommand, parsed: argparse.Namespace) -
         raise RecipeError(f"{name} needs a recipe: one of {names}, or the path of a .yaml file")
     if parsed.address is not None:
         overrides = [*overrides, f"cluster.address={parsed.address}"]
+    if command.model_key is not None and not is_recipe(recipe_name):
+        recipe_name, overrides = None, [*settings_of_model(recipe_name, command.model_key), *overrides]
     more = {flag.replace("-", "_"): getattr(parsed, flag.replace("-", "_")) for flag in command.flags}
     if command.has_variants:
         more["variants"] = partial(load_recipe, recipe_name, overrides)

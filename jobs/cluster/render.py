@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+import yaml
+
 from cluster.errors import Refused
 from cluster.render.outputs import Outputs, WorkerGroup, read_outputs
 from data_pipeline.errors import RecipeError
@@ -56,7 +58,9 @@ def render(
             if kind == "kuberay":
                 from cluster.render import kuberay
 
-                files = kuberay.render(outputs, image_tag=tag, group=chosen, nodes=num_nodes, serve=_text(serve))
+                files = kuberay.render(
+                    outputs, image_tag=tag, group=chosen, nodes=num_nodes, serve=_text(serve, chosen)
+                )
             else:
                 from cluster.render import slurm
 
@@ -83,13 +87,22 @@ def _group(outputs: Outputs, name: str | None) -> WorkerGroup:
     return found[0]
 
 
-def _text(path: str | None) -> str | None:
+def _text(path: str | None, group: WorkerGroup) -> str | None:
+    """The text of Ray Serve's config file: of the file itself, or made of a recipe, whose models it serves."""
     if path is None:
         return None
     try:
-        return Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
-        raise Refused(f"serve={path}: {error.strerror}: name a Serve config file") from error
+        raise Refused(f"serve={path}: {error.strerror}: name a recipe, or a Serve config file") from error
+    given = yaml.safe_load(text)
+    if isinstance(given, dict) and "applications" in given:
+        return text
+    from jobs.recipe.load import load_recipe
+    from jobs.serve.applications import config_file
+
+    made = config_file(load_recipe(path), gpus=1.0 if group.gpus_per_node else 0.0)
+    return yaml.safe_dump(made, sort_keys=False, width=120)
 
 
 def _prices(outputs: Outputs) -> list[str]:

@@ -21,6 +21,7 @@ _KEYS: Mapping[str, str] = {
     "train": "train",
     "evaluate": "evaluate",
     "score": "score",
+    "serve": "serve",
     "import-model": "import_model",
 }
 """Commands that read one model -> their section of the recipe."""

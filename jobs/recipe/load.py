@@ -35,9 +35,11 @@ from jobs.recipe.addresses import check_no_secrets, check_places
 from jobs.recipe.schema import SECTIONS, Recipe
 from rm_core.ensembles.config import MemberConfig
 
-__all__ = ["load_recipe", "packaged_recipes", "required"]
+__all__ = ["SUFFIXES", "load_recipe", "packaged_recipes", "required", "split_arguments"]
 
-_SUFFIXES = (".yaml", ".yml")
+UNNAMED = "unnamed"
+"""The name of a recipe that is no file."""
+SUFFIXES = (".yaml", ".yml")
 _KEY = re.compile(r"\$\{[^${}:]*\}")
 """The value of another key, by OmegaConf: ``${run_dir}``."""
 
@@ -47,12 +49,14 @@ def packaged_recipes() -> list[str]:
     return sorted(_names(_recipe_folder()))
 
 
-def load_recipe(name_or_path: str, overrides: Sequence[str] = (), settings: Mapping[str, Any] | None = None) -> Recipe:
+def load_recipe(
+    name_or_path: str | None, overrides: Sequence[str] = (), settings: Mapping[str, Any] | None = None
+) -> Recipe:
     """Read, merge, check and resolve a recipe.
 
     Args:
         name_or_path: a packaged name such as ``demo`` or ``paper/mixture``, or a path that ends in ``.yaml`` or
-            ``.yml``.
+            ``.yml``; None: defaults alone, under the name `UNNAMED`.
         overrides: ``key=value`` with dotted keys, for example ``train.zero.stage=3``; lists by index:
             ``preprocess.sources.0.limit=100``. The value is YAML.
         settings: dotted key -> value, written over all of these; what other keys take from them follows.
@@ -61,10 +65,11 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = (), settings: Mapp
         MissingInput: no such recipe, or no such base.
         RecipeError: anything wrong inside it, in one line.
     """
-    file = _find(name_or_path)
-    source = file.title
-    written = _with_bases(file)
-    written.setdefault("name", file.name)
+    source, written = "the command line", {"name": UNNAMED}
+    if name_or_path is not None:
+        file = _find(name_or_path)
+        source = file.title
+        written = {"name": file.name} | _with_bases(file)
     config = _merged(source, written, Recipe)
     for override in overrides:
         _apply(config, override)
@@ -178,9 +183,9 @@ def _find(name_or_path: str, folder: Path | None = None) -> _RecipeFile:
         file = _recipe_folder().joinpath(*f"{name_or_path}.yaml".split("/"))
         return _RecipeFile(name_or_path, file, f"recipe {name_or_path}")
     path = (folder or Path()) / name_or_path
-    if path.is_file() and ("/" in name_or_path or path.suffix in _SUFFIXES):
+    if path.is_file() and ("/" in name_or_path or path.suffix in SUFFIXES):
         return _RecipeFile(path.stem, path, f"recipe {path}")
-    if path.suffix in _SUFFIXES:
+    if path.suffix in SUFFIXES:
         start = folder or Path.cwd()
         raise MissingInput(f"no recipe file at {name_or_path!r}: check the path, which starts from {start}")
     near = difflib.get_close_matches(name_or_path, names, n=1, cutoff=0.5)

@@ -20,6 +20,7 @@ from rm_core.evaluation.names import PROBE_NAMES, SUITE_NAMES
 from rm_core.generation.config import CritiquesConfig
 from rm_core.model.config import ImportModelConfig, InitModelConfig
 from rm_core.planner.config import PlanConfig
+from rm_core.serving.config import ServeConfig
 from rm_core.train_config.config import TrainConfig
 
 __all__ = [
@@ -237,6 +238,8 @@ class Recipe:
         default_factory=lambda: ScoreConfig(model="${train.output}/export", output="${run_dir}/scores.jsonl")
     )
     """Section of ``score``."""
+    serve: ServeConfig = field(default_factory=lambda: ServeConfig(model="${train.output}/export"))
+    """Section of ``serve``."""
     sweep: SweepConfig = field(default_factory=lambda: SweepConfig(output="${run_dir}/sweep"))
     """Section of ``sweep``."""
     ensemble: EnsembleConfig = field(
@@ -252,7 +255,11 @@ class Recipe:
 
 
 SECTIONS = (
+<<<<<<< HEAD
     "init_model", "import_model", "fetch", "preprocess", "train", "plan", "evaluate", "score", "sweep", "ensemble",
+=======
+    "init_model", "import_model", "preprocess", "train", "plan", "evaluate", "score", "serve", "sweep", "ensemble",
+>>>>>>> 9a97566 (basereward serve: rewards over HTTP on Ray Serve, requests that wait in one packed row)
     "tracking", "cluster",
 )  # fmt: skip
 

@@ -145,11 +145,12 @@ def read_served(folder: str) -> ServedModel:
         return ServedModel.from_json(json.load(file), path)
 
 
-def member_folders(served: ServedModel, folder: str, registry: ModelRegistry) -> dict[str, str]:
+def member_folders(served: ServedModel, folder: str, registry: ModelRegistry | None) -> dict[str, str]:
     """Member's name -> a local folder with its model, every file of which has its checksum.
 
     Args:
         folder: the one that holds ``ensemble.json``.
+        registry: where addresses are looked up; None: in the store that this process is set to.
 
     Raises:
         MissingInput: a member's version or files are gone; the message has its name.
@@ -158,11 +159,12 @@ def member_folders(served: ServedModel, folder: str, registry: ModelRegistry) ->
     return {member.name: _folder_of(member, folder, registry) for member in served.members}
 
 
-def _folder_of(member: ServedMember, folder: str, registry: ModelRegistry) -> str:
+def _folder_of(member: ServedMember, folder: str, registry: ModelRegistry | None) -> str:
     try:
         if member.model == HERE:
             found = folder
         elif is_address(member.model):
+            registry = registry or ModelRegistry(None)
             found = registry.local_folder(registry.resolve(member.model))
         else:
             found = local_model(member.model)
@@ -230,7 +232,7 @@ def _load_pyfunc(data_path: str, model_config: Mapping[str, Any] | None = None) 
     served = read_served(data_path)
     media_root = os.path.abspath((model_config or {}).get(_MEDIA_ROOT) or HERE)
     try:
-        folders = member_folders(served, data_path, ModelRegistry(None))
+        folders = member_folders(served, data_path, None)
         return ServedPyfunc(ServedScorer(served, folders, media_root))
     except BaserewardError as error:
         raise MlflowException(str(error)) from error

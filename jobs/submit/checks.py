@@ -35,6 +35,7 @@ PATHS: Mapping[str, tuple[str, ...]] = {
     "train": _TRAIN,
     "evaluate": _EVALUATE,
     "score": _SCORE,
+    "serve": ("serve.model",),
     "sweep": ("sweep.output", "data_root", "init_model.tokenizer"),
     "ensemble": _ENSEMBLE,
     "promote": _ENSEMBLE,

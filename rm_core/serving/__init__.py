@@ -2,4 +2,11 @@
 
 ``ensemble.json`` -> `served_model.ServedModel`   which members there are, where they lie, how they are combined
 rows of a table   -> `served_scorer`              Comparisons -> one `Scorer` a member -> one reward a response
+                     `shared_prompts`             what asks about one prompt, in one Comparison
+
+Requests that come while others are answered, without HTTP and without Ray::
+
+    a row --service.RewardService--> ReadRow --batching.Batcher--> a packed row with others that wait --> its rewards
+
+`chat_text` reads prompts and answers that other programs have made into one text.
 """

@@ -1,7 +1,10 @@
-"""A registered model as a function: rows of a table -> rewards, by the packed path that trained its members."""
+"""A registered model as a function: rows of a table -> rewards, by the packed path that trained its members.
+
+row --read--> ReadRow: one `Asked` a member --score_read, many at once--> RowScores
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -9,21 +12,41 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from data_pipeline.encoding.encoder import EncodedComparison, Encoder, check_length, check_tokens
+from data_pipeline.encoding.encoder import Encoder, check_length, check_tokens
 from data_pipeline.encoding.tokenizer import load_tokenizer
 from data_pipeline.errors import RecordError, UserError
 from data_pipeline.media import Image, load_image
-from data_pipeline.records.comparison import Comparison
+from data_pipeline.records.comparison import Comparison, ImageSlot, Part
 from rm_core.ensembles.ensemble import Combined
 from rm_core.packing.plan import PackBudget
 from rm_core.scoring.scorer import Scorer
 from rm_core.scoring.table_rows import comparison_of
 from rm_core.serving.served_model import ServedMember, ServedModel
+from rm_core.serving.shared_prompts import Asked, share_prompts
 
-__all__ = ["RowScores", "ServedScorer"]
+__all__ = ["ReadRow", "RowLimits", "RowScores", "ServedScorer"]
 
 Floats = npt.NDArray[np.float64]
 _SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowLimits:
+    """What a row may bring that comes from anywhere."""
+
+    responses: int
+    images: int
+    image_pixels: int
+    """That an image decodes to; the model's own limit holds too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadRow:
+    """One row as every member reads it that is asked about it."""
+
+    num_responses: int
+    asked: Mapping[str, Asked]
+    """Name of the member -> what it is asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,22 +67,43 @@ class ServedScorer:
     Args:
         served: what the model is made of.
         folders: member's name -> its model folder on this machine.
-        media_root: the folder that image paths start from and may not leave.
+        media_root: the folder that image paths start from and may not leave; None: images have to come as bytes.
+        attention: the kernel by name; sdpa runs everywhere and compiles nothing while a request waits.
+        limits: of rows that come from anywhere; None: the model's own alone.
 
     Raises:
         MissingInput, CorruptData: as `Scorer`.
+        RecipeError: this machine cannot run that kernel.
     """
 
-    def __init__(self, served: ServedModel, folders: Mapping[str, str], media_root: str) -> None:
+    def __init__(
+        self,
+        served: ServedModel,
+        folders: Mapping[str, str],
+        media_root: str | None,
+        *,
+        attention: str = "sdpa",
+        limits: RowLimits | None = None,
+    ) -> None:
         self._served = served
         self._media_root = media_root
-        budget = PackBudget(tokens=served.token_budget, patches=served.patch_budget)
-        # The one kernel that runs everywhere and compiles nothing while a request waits.
-        self._scorers = {one.name: Scorer(folders[one.name], budget, attention="sdpa") for one in served.members}
+        self._limits = limits
+        self._media = served.members[0].reading.media
+        if limits is not None:
+            pixels = min(limits.image_pixels, self._media.max_source_pixels)
+            self._media = replace(self._media, max_source_pixels=pixels)
+        self._budget = PackBudget(tokens=served.token_budget, patches=served.patch_budget)
+        self._scorers = {
+            one.name: Scorer(folders[one.name], self._budget, attention=attention) for one in served.members
+        }
         self._encoders = {
             one.name: Encoder(load_tokenizer(folders[one.name]), one.reading.encode) for one in served.members
         }
-        self._sees_images = any(not one.text_only for one in served.members)
+
+    @property
+    def sees_images(self) -> bool:
+        """Whether any member reads images."""
+        return any(not one.text_only for one in self._served.members)
 
     def score(self, rows: Sequence[Mapping[str, Any]]) -> list[RowScores]:
         """Scores of every row, in order.
@@ -67,56 +111,89 @@ class ServedScorer:
         Raises:
             UserError: some rows can't be scored; the message has the numbers, from 0, and the reasons of the first.
         """
-        read = self._read(rows)
-        sizes = [comparison.num_responses for comparison, _ in read]
-        starts = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
-        rewards = {one.name: self._rewards(one, read, starts) for one in self._served.members}
-        combined = self._combined(rewards)
-        return [self._row(combined.rewards[a:b], combined.spread[a:b]) for a, b in pairwise(starts)]
-
-    def _read(self, rows: Sequence[Mapping[str, Any]]) -> list[tuple[Comparison, list[Image]]]:
-        """Every row with its images, which are read once for all members."""
-        media = self._served.members[0].reading.media
-        found: list[tuple[Comparison, list[Image]]] = []
+        found: list[ReadRow] = []
         bad: list[str] = []
         for number, row in enumerate(rows):
             try:
-                comparison = comparison_of(row, number, self._media_root)
-                if comparison.media and not self._sees_images:
-                    raise RecordError("no_reader", "it has images, and every member reads text alone")
-                images = [load_image(ref, self._media_root, media) for ref in comparison.media]
-                found.append((comparison, images))
+                found.append(self.read(row, number))
             except RecordError as error:
                 bad.append(f"row {number}: {error}")
         _refuse(bad, len(rows))
-        return found
+        return self.score_read(found)
 
-    def _rewards(
-        self, member: ServedMember, read: Sequence[tuple[Comparison, list[Image]]], starts: npt.NDArray[np.int64]
-    ) -> Floats:
-        """A member's rewards of all responses [R]; NaN for rows with images where it reads text alone."""
-        asked = [index for index, (one, _) in enumerate(read) if not (member.text_only and one.media)]
+    def read(self, row: Mapping[str, Any], number: int = 0) -> ReadRow:
+        """A row with its images decoded and its texts as tokens; several threads may read at once.
+
+        Args:
+            row: as `table_rows` says.
+            number: of the row, for messages.
+
+        Raises:
+            RecordError: it can't be scored.
+        """
+        comparison = comparison_of(row, number, self._media_root or "/")
+        self._check(comparison)
+        images = [load_image(ref, self._media_root or "/", self._media) for ref in comparison.media]
+        asked = {
+            one.name: self._asked(one, comparison, images)
+            for one in self._served.members
+            if not (one.text_only and comparison.media)
+        }
+        return ReadRow(num_responses=comparison.num_responses, asked=asked)
+
+    def score_read(self, rows: Sequence[ReadRow]) -> list[RowScores]:
+        """Scores of rows that this scorer has read, in order; what asks about one prompt is computed together."""
+        starts = np.concatenate(([0], np.cumsum([row.num_responses for row in rows]))).astype(np.int64)
+        combined = self._combined({one.name: self._rewards(one, rows, starts) for one in self._served.members})
+        return [self._row(combined.rewards[a:b], combined.spread[a:b]) for a, b in pairwise(starts)]
+
+    def _check(self, comparison: Comparison) -> None:
+        """What needs no look into an image.
+
+        Raises:
+            RecordError: no_reader, too_many_responses, too_many_images, unsafe_path.
+        """
+        if comparison.media and not self.sees_images:
+            raise RecordError("no_reader", "it has images, and every member reads text alone")
+        if self._media_root is None and any(ref.data is None for ref in comparison.media):
+            raise RecordError("unsafe_path", "an image has to come as a base64 data URL: no path or address is read")
+        if self._limits is None:
+            return
+        for name, count, most in (
+            ("responses", comparison.num_responses, self._limits.responses),
+            ("images", len(comparison.media), self._limits.images),
+        ):
+            if count > most:
+                raise RecordError(f"too_many_{name}", f"{count} {name}, at most {most} are taken at once")
+
+    def _asked(self, member: ServedMember, comparison: Comparison, images: Sequence[Image]) -> Asked:
+        try:
+            encoded = self._encoders[member.name].encode(comparison, images)
+            check_tokens(comparison, encoded, labelled=False)
+            check_length(encoded, min(member.reading.max_tokens, self._budget.tokens))
+        except RecordError as error:
+            raise RecordError(error.reason, f"{error.detail} (member {member.name!r})") from error
+        prompt = [part for turn in comparison.prompt for part in turn.parts]
+        asked = Asked(encoded, (_images(prompt), *(_images(response.parts) for response in comparison.responses)))
+        most = max(
+            asked.prompt_patches + sum(span.num_patches for span in asked.response_images(place))
+            for place in range(comparison.num_responses)
+        )
+        if most > self._budget.patches:
+            raise RecordError(
+                "too_large_images", f"{most} vision patches, at most {self._budget.patches} fit into a row"
+            )
+        return asked
+
+    def _rewards(self, member: ServedMember, rows: Sequence[ReadRow], starts: npt.NDArray[np.int64]) -> Floats:
+        """A member's rewards of all responses [R]; NaN for rows that it is not asked about."""
+        chosen = [index for index, row in enumerate(rows) if member.name in row.asked]
         rewards = np.full(starts[-1], np.nan)
-        items = self._encoded(member, [(index, *read[index]) for index in asked])
-        for index, given in zip(asked, self._scorers[member.name].score(items), strict=True):
-            rewards[starts[index] : starts[index + 1]] = given
+        shared = share_prompts([rows[index].asked[member.name] for index in chosen], self._budget)
+        given = shared.of_asked(self._scorers[member.name].score(shared.rows))
+        for index, found in zip(chosen, given, strict=True):
+            rewards[starts[index] : starts[index + 1]] = found
         return rewards
-
-    def _encoded(
-        self, member: ServedMember, items: Sequence[tuple[int, Comparison, list[Image]]]
-    ) -> list[EncodedComparison]:
-        found: list[EncodedComparison] = []
-        bad: list[str] = []
-        for number, comparison, images in items:
-            try:
-                encoded = self._encoders[member.name].encode(comparison, images)
-                check_tokens(comparison, encoded, labelled=False)
-                check_length(encoded, member.reading.max_tokens)
-                found.append(encoded)
-            except RecordError as error:
-                bad.append(f"row {number}: {error} (member {member.name!r})")
-        _refuse(bad, len(items))
-        return found
 
     def _combined(self, rewards: Mapping[str, Floats]) -> Combined:
         if self._served.ensemble is not None:
@@ -128,6 +205,10 @@ class ServedScorer:
         temperature = 1.0 if self._served.ensemble is None else self._served.ensemble.temperature
         probability = float(expit((rewards[0] - rewards[1]) / temperature)) if len(rewards) == 2 else None
         return RowScores(rewards=tuple(rewards.tolist()), spread=tuple(spread.tolist()), probability=probability)
+
+
+def _images(parts: Sequence[Part]) -> int:
+    return sum(isinstance(part, ImageSlot) for part in parts)
 
 
 def _refuse(bad: Sequence[str], num_rows: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from ray.serve.schema import ServeDeploySchema
 from terraform_outputs import BOOT, outputs, write_outputs
 
 from cluster.errors import Refused
@@ -132,6 +133,30 @@ def test_a_rayjob_is_a_gang_with_tokens(read: Outputs) -> None:
         kuberay_files(read, nodes=9)
     with pytest.raises(Refused, match="names no applications"):
         kuberay.render(read, image_tag="0.1.0", group=read.worker_groups[1], nodes=1, serve="applications: []")
+
+
+def test_a_rayservice_serves_the_models_of_a_recipe(tmp_path: Path) -> None:
+    path, recipe, folder = write_outputs(tmp_path / "outputs.json"), tmp_path / "mine.yaml", tmp_path / "out"
+    recipe.write_text(
+        "tracking: {uri: 'https://mlflow.example'}\nserve: {model: 'models:/m@champion', port: 9000, replicas: 2}\n"
+    )
+    words = ["cluster", "render", "kuberay", "--from-terraform", path, f"output={folder}", "group=h100"]
+    assert main([*words, f"serve={recipe}"]) == 0
+    service = yaml.safe_load((folder / "rayservice.yaml").read_text())
+    config = yaml.safe_load(service["spec"]["serveConfigV2"])
+    [application] = config["applications"]
+    assert application["args"]["model"] == "models:/m@champion" and application["args"]["serve"]["gpus"] == 1.0
+    assert ServeDeploySchema.model_validate(config).http_options.port == 9000
+    cluster = service["spec"]["rayClusterConfig"]
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    ports = [group["template"]["spec"]["containers"][0]["ports"] for group in groups]
+    assert all({"name": "serve", "containerPort": 9000} in found for found in ports)
+    job = yaml.safe_load((folder / "rayjob.yaml").read_text())
+    assert "serve" not in str(
+        job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["containers"][0]["ports"]
+    )
+    recipe.write_text("serve: {model: runs/mine}\n")
+    assert main([*words, f"serve={recipe}"]) == 2
 
 
 @pytest.mark.parametrize(

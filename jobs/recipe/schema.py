@@ -255,12 +255,8 @@ class Recipe:
 
 
 SECTIONS = (
-<<<<<<< HEAD
-    "init_model", "import_model", "fetch", "preprocess", "train", "plan", "evaluate", "score", "sweep", "ensemble",
-=======
-    "init_model", "import_model", "preprocess", "train", "plan", "evaluate", "score", "serve", "sweep", "ensemble",
->>>>>>> 9a97566 (basereward serve: rewards over HTTP on Ray Serve, requests that wait in one packed row)
-    "tracking", "cluster",
+    "init_model", "import_model", "fetch", "preprocess", "train", "plan", "evaluate", "score", "serve", "sweep",
+    "ensemble", "tracking", "cluster",
 )  # fmt: skip
 
 

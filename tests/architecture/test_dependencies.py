@@ -64,11 +64,8 @@ def imported() -> dict[str, set[str]]:
 
 
 def test_what_is_imported_is_declared() -> None:
-<<<<<<< HEAD
-    assert {module: names for module, names in imported().items() if not names & declared("vllm", "video")} == {}
-=======
-    assert {module: names for module, names in imported().items() if not names & declared("serve", "vllm")} == {}
->>>>>>> 9a97566 (basereward serve: rewards over HTTP on Ray Serve, requests that wait in one packed row)
+    declared_here = declared("serve", "video", "vllm")
+    assert {module: names for module, names in imported().items() if not names & declared_here} == {}
 
 
 def test_what_is_declared_is_imported_or_has_its_reason() -> None:

@@ -59,6 +59,11 @@ class ShardReader:
         if cut.dropped_turns:
             ends = np.cumsum(rows.turn_lengths[place])
             prefix = np.concatenate([prefix[: ends[0]], prefix[ends[cut.dropped_turns] :]])
+        starts = rows.target_starts(place)
+        if starts and any(
+            not 0 < start <= len(ids) for start, ids in zip(starts, rows.response_ids[place], strict=True)
+        ):
+            raise ValueError(f"critiques begin at {starts} of responses of other lengths")
         return EncodedComparison(
             id=rows.id[place],
             source=rows.source[place],
@@ -71,7 +76,7 @@ class ShardReader:
             ranks=tuple(rows.ranks[place].tolist()),
             scores=rows.scores(place),
             images=self._spans(rows.spans(place)[first_span:]),
-            target_starts=rows.target_starts(place),
+            target_starts=starts,
         )
 
     def comparison(self, row: int, split: str) -> Comparison:

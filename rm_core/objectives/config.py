@@ -55,9 +55,9 @@ class ObjectiveConfig:
 class CriticConfig:
     """How a critic weighs what it is trained to do."""
 
-    reward_weight: float = bounded(1.0, at_least=0)
+    reward_weight: float = bounded(1.0, above=0, cure="the head would learn nothing; train.weights.head freezes it")
     """Weight of the objective's loss on rewards; its regularisers keep their own."""
-    language_weight: float = bounded(1.0, at_least=0)
+    language_weight: float = bounded(1.0, above=0, cure="a model that learns no critiques is scalar")
     """Weight of the language-model loss on the critiques: the sum over a Comparison's of the mean over their tokens."""
 
 

@@ -60,8 +60,12 @@ def _check_paradigm(config: TrainConfig) -> None:
             "train.objective.length_normalisation=true would count the tokens of critiques, not of answers: set it to "
             "false with train.paradigm=critic"
         )
-    if config.critic.reward_weight == config.critic.language_weight == 0:
-        raise RecipeError("train.critic.reward_weight and language_weight are both 0: set one of them above 0")
+    if config.evaluate_suites:
+        raise RecipeError(
+            f"train.evaluate_suites={config.evaluate_suites}: rows of suites have no critiques, and a training writes "
+            "none: leave it out, and measure the finished model with evaluate.suites and "
+            "evaluate.critiques.source=written"
+        )
 
 
 def _check_lengths(config: TrainConfig) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from data_pipeline.config import EncodeConfig, PreprocessConfig, RulesConfig, SourceConfig
@@ -82,6 +83,18 @@ def test_shards_carry_critiques_and_where_they_begin(tokenizer: ChatTokenizer, t
     found = reader.encoded(0, Cut(0, tuple(len(ids) for ids in row.encoded.response_ids)), "train")
     assert found.target_starts == row.encoded.target_starts and len(found.response_ids[0]) > found.target_starts[0]
     assert [response.critique for response in reader.comparison(0, "train").responses] == ["It is.", None]
+
+
+def test_a_shard_whose_critiques_begin_elsewhere_is_refused(tokenizer: ChatTokenizer, tmp_path: Path) -> None:
+    row = row_of(tokenizer, GIVEN, "It is.", "Not it.")
+    write_shard(str(tmp_path), "a", [row])
+    table = read_table(str(tmp_path / "a.arrow"))
+    place = table.schema.get_field_index("target_starts")
+    keep = Cut(0, tuple(len(ids) for ids in row.encoded.response_ids))
+    for starts in ([-1, 3], [3, 999], [3]):
+        bent = table.set_column(place, "target_starts", pa.array([starts], pa.list_(pa.int32())))
+        with pytest.raises(ValueError, match="critiques begin at|zip"):
+            ShardReader(bent, read_table(str(tmp_path / "a.images.arrow"))).encoded(0, keep, "train")
 
 
 def test_shards_without_critiques_are_as_before(tokenizer: ChatTokenizer, tmp_path: Path) -> None:

@@ -72,8 +72,12 @@ def test_a_response_without_a_critique_is_named() -> None:
             r"length_normalisation=true would count the tokens of critiques",
         ),
         (
-            TrainConfig(paradigm="critic", critic=CriticConfig(reward_weight=0.0, language_weight=0.0)),
-            r"are both 0",
+            TrainConfig(paradigm="critic", critic=CriticConfig(language_weight=0.0)),
+            r"train\.critic\.language_weight=0.0 must be above 0: a model that learns no critiques is scalar",
+        ),
+        (
+            TrainConfig(paradigm="critic", evaluate_every=5, evaluate_suites=["rewardbench"]),
+            r"rows of suites have no critiques",
         ),
         (TrainConfig(paradigm="oracle"), r"train\.paradigm='oracle'.*scalar, critic"),
     ],

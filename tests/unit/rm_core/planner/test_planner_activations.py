@@ -136,3 +136,16 @@ def test_a_frozen_tower_keeps_nothing() -> None:
     still = activations_of(architecture_of(config_of_shape("7b"), config), Setting.of(config), Setting.of(config).row)
     assert frozen.vision == 32_768 * 4 * 2 * 1280
     assert still.vision == 0
+
+
+def test_a_critic_needs_its_language_head_and_the_logits_of_a_chunk() -> None:
+    backbone, row = config_of_shape("qwen2.5-0.5b"), Row(tokens=4096, patches=0, pooled=8)
+    scalar, critic = TrainConfig(), TrainConfig(paradigm="critic")
+    plain, writes = architecture_of(backbone, scalar), architecture_of(backbone, critic)
+    table = backbone.vocab_size * backbone.hidden_size
+    assert writes.by_part["embeddings"] - plain.by_part["embeddings"] == writes.numel - plain.numel == table
+    backbone.tie_word_embeddings = True
+    assert architecture_of(backbone, critic).numel == plain.numel, "one weight for both"
+    kept, more = (activations_of(arch, Setting.of(config), row) for arch, config in ((plain, scalar), (writes, critic)))
+    assert more.decoder > kept.decoder
+    assert 0.7e9 < more.working < 0.81e9, "of three chunks of 256 MiB"

@@ -69,7 +69,10 @@ class SampleTurn:
 
 @dataclass(frozen=True, kw_only=True)
 class SampleResponse:
-    """One answer; `tokens` is what is left of `whole_tokens` after truncation, None where nobody has counted them."""
+    """One answer; `tokens` is what is left of `whole_tokens` after truncation, None where nobody has counted them.
+
+    Where a critique is read, its tokens are among them; `critique` is its text, empty where there is none.
+    """
 
     parts: tuple[SamplePart, ...]
     rank: int
@@ -77,6 +80,7 @@ class SampleResponse:
     tokens: int | None
     whole_tokens: int | None
     num_chars: int
+    critique: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +150,7 @@ class _SampleReader:
                 tokens=len(ids),
                 whole_tokens=len(whole_ids),
                 num_chars=len(response.text),
+                critique=self._short(response.critique or ""),
             )
             for response, ids, whole_ids in zip(
                 comparison.responses, encoded.response_ids, whole.response_ids, strict=True
@@ -184,6 +189,7 @@ class _SampleReader:
                     tokens=None,
                     whole_tokens=None,
                     num_chars=len(response.text),
+                    critique=self._short(response.critique or ""),
                 )
                 for response in comparison.responses
             ),

@@ -95,7 +95,7 @@ def _response(response: SampleResponse, reward: float | None) -> MessageView:
             _length(response),
         ],
         tag=None,
-        blocks=_blocks(response.parts),
+        blocks=[*_blocks(response.parts), *([f"\n\nCritique: {response.critique}"] if response.critique else [])],
     )
 
 

@@ -16,6 +16,7 @@ from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.encoding.encoder import Encoder
 from data_pipeline.encoding.tokenizer import load_tokenizer
 from data_pipeline.errors import RecipeError
+from data_pipeline.inspection.samples import read_samples
 from data_pipeline.sources.readers.files import RowRange, split_rows
 from jobs.evaluate import critiques
 from jobs.evaluate.critiques import score_written
@@ -23,6 +24,7 @@ from jobs.evaluate.prepare import check_writes
 from jobs.evaluate.score import chunks_of, score_parts
 from jobs.evaluate.score_parts import PartsFolder
 from jobs.evaluate.scoring_actors import ScoringJob
+from jobs.pages.sample_views import sample_view
 from jobs.recipe.schema import EvaluateConfig
 from rm_core.generation.config import CritiquesConfig
 from rm_core.packing.plan import PackBudget
@@ -113,6 +115,16 @@ def test_given_critiques_are_read_and_one_that_is_missing_is_no_reward(model: st
     other = [{"prompt": "What?", "responses": [texts[0], {**texts[1], "critique": "So it is."}]}]
     changed = lines_of(tmp_path, model, other, CritiquesConfig())[0]["rewards"]
     assert changed[0] == pytest.approx(whole["rewards"][0], abs=1e-5) and changed[1] != whole["rewards"][1]
+
+
+def test_pages_show_critiques(tmp_path: Path) -> None:
+    made = toy_comparison(0)
+    said = tuple(replace(one, critique=f"Said of {one.rank}." if one.rank else None) for one in made.responses)
+    toy = ToyData(rows=[ToyRow(comparison=replace(made, responses=said))], config=PreprocessConfig(encode=ENCODE))
+    [sample] = read_samples(PreparedData.open(write_toy(tmp_path / "shards", toy)), [0])
+    assert [one.critique for one in sample.responses] == ["", "Said of 1."]
+    shown = sample_view(sample).messages
+    assert [block for one in shown for block in one.blocks][-1] == "\n\nCritique: Said of 1."
 
 
 def test_a_model_that_is_no_critic_writes_nothing(tmp_path: Path, model: str) -> None:

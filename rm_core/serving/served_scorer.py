@@ -14,10 +14,11 @@ from scipy.special import expit
 
 from data_pipeline.encoding.encoder import Encoder, check_length, check_tokens
 from data_pipeline.encoding.tokenizer import load_tokenizer
-from data_pipeline.errors import RecordError, UserError
+from data_pipeline.errors import RecipeError, RecordError, UserError
 from data_pipeline.media import Image, load_image
 from data_pipeline.records.comparison import Comparison, ImageSlot, Part
 from rm_core.ensembles.ensemble import Combined
+from rm_core.model_folder.paradigm import paradigm_of
 from rm_core.packing.plan import PackBudget
 from rm_core.scoring.scorer import Scorer
 from rm_core.scoring.table_rows import comparison_of
@@ -73,7 +74,7 @@ class ServedScorer:
 
     Raises:
         MissingInput, CorruptData: as `Scorer`.
-        RecipeError: this machine cannot run that kernel.
+        RecipeError: this machine cannot run that kernel, or a member reads critiques, which rows don't have.
     """
 
     def __init__(
@@ -85,6 +86,8 @@ class ServedScorer:
         attention: str = "sdpa",
         limits: RowLimits | None = None,
     ) -> None:
+        for one in served.members:
+            _check_scalar(one.name, folders[one.name])
         self._served = served
         self._media_root = media_root
         self._limits = limits
@@ -215,3 +218,11 @@ def _refuse(bad: Sequence[str], num_rows: int) -> None:
     if bad:
         more = f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
         raise UserError(f"{len(bad)} of {num_rows} rows can't be scored: {'; '.join(bad[:_SHOWN])}{more}")
+
+
+def _check_scalar(name: str, folder: str) -> None:
+    if (paradigm := paradigm_of(folder)) != "scalar":
+        raise RecipeError(
+            f"model {name!r} is a {paradigm} reward model, and rows that are served have answers alone: serve a scalar "
+            "one, or score files by `basereward score` with score.critiques.source=written"
+        )

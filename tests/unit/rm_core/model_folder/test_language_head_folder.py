@@ -8,11 +8,17 @@ import torch
 from safetensors import safe_open
 from toys import row_for, toy_comparison, toy_reward_model, with_targets
 
+from data_pipeline.config import PreprocessConfig
+from data_pipeline.encoding.tokenizer import train_tokenizer
 from data_pipeline.errors import CorruptData, MissingInput, RecipeError
 from rm_core.interop.export_model import export_model
+from rm_core.model.backbone import load_backbone
+from rm_core.model.config import InitModelConfig
 from rm_core.model.reward_model import RewardModel
 from rm_core.model_folder.fixture import read_fixture, write_fixture
 from rm_core.model_folder.folder import load_reward_model, save_reward_model
+from rm_core.model_folder.initialise import initialise_model
+from rm_core.model_folder.language_head import read_language_head
 from rm_core.model_folder.paradigm import check_paradigm, paradigm_of
 from rm_core.model_folder.verify import verify_export
 
@@ -92,3 +98,17 @@ def test_other_programs_get_no_critic(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="is a critic reward model, and other programs read scalar ones"):
         export_model(folder, str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_new_model_can_write_where_that_is_asked_for(tmp_path: Path) -> None:
+    train_tokenizer(["What is it? It is."], 300, str(tmp_path / "tokens"))
+    for writes in (True, False):
+        folder = str(tmp_path / str(writes))
+        config = InitModelConfig(output=folder, shape="nano", tokenizer=str(tmp_path / "tokens"), language_head=writes)
+        initialise_model(config, PreprocessConfig(), train_tokenizer=lambda _: None)
+        backbone = load_backbone(folder, dtype=torch.float32)
+        if writes:
+            assert read_language_head(folder, backbone).weight is backbone.get_input_embeddings().weight
+        else:
+            with pytest.raises(MissingInput, match=r"holds no lm_head\.weight"):
+                read_language_head(folder, backbone)

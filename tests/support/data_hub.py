@@ -33,7 +33,8 @@ class DataHub:
 
     Attributes:
         faults: path of a file -> what befalls its next downloads: ``cut:N`` (the connection ends after N bytes),
-            ``stall:N`` (no more bytes come after N, until `released`), ``whole`` (no ranges), ``429:SECONDS``, or another status.
+            ``stall:N`` (no more bytes come after N, until `released`), ``whole`` (no ranges), ``429:SECONDS``, or
+            another status.
         listing_faults: data set -> statuses of its next listings.
         swapped: path -> other bytes of the same length, which come from now on.
         sizes: ``ORG/NAME/PATH`` -> bytes that listings say, in place of those of the file.

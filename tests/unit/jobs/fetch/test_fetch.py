@@ -164,17 +164,22 @@ def test_the_token_goes_to_the_hub_alone(
     monkeypatch.setenv("HF_TOKEN", "hf_of_the_hub")
     assert fetch(hub, "--dry-run") == 0
     assert {token for _, token in hub.tokens} == {""}, "a mirror gets none unless the recipe says so"
-    monkeypatch.setenv("MIRROR_TOKEN", "hf_of_the_mirror")
-    assert fetch(hub, "fetch.token_variable=MIRROR_TOKEN") == 0
+    monkeypatch.setenv("HF_MIRROR_TOKEN", "hf_of_the_mirror")
+    assert fetch(hub, "fetch.token_variable=HF_MIRROR_TOKEN") == 0
     seen = {role: {token for one, token in hub.tokens if one == role} for role in ("hub", "cdn")}
     assert seen == {"hub": {"", "Bearer hf_of_the_mirror"}, "cdn": {""}}
     printed = capsys.readouterr()
     kept = "".join(path.read_text(errors="replace") for path in Path("data").rglob("*.json"))
     assert "hf_of" not in printed.out + printed.err + kept
     assert fetch(hub, "fetch.token_variable=hf_pasted") == 2
-    assert "hf_pasted" not in (err := capsys.readouterr().err) and "write a NAME such as HF_TOKEN" in err
-    assert fetch(hub, "fetch.token_variable=NOT_SET") == 2
-    assert "NOT_SET: that variable is not set here" in capsys.readouterr().err
+    assert "hf_pasted" not in (err := capsys.readouterr().err) and "never the token itself" in err
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of_a_bucket")
+    for name in ("AWS_SECRET_ACCESS_KEY", "HF_TOKEN"):
+        hub.tokens.clear()
+        assert fetch(hub, f"fetch.token_variable={name}") == 2 and not hub.tokens, "a stranger's recipe and address"
+    assert "put that address's token into a variable of its own" in capsys.readouterr().err
+    assert fetch(hub, "fetch.token_variable=HF_NOT_SET") == 2
+    assert "HF_NOT_SET: that variable is not set here" in capsys.readouterr().err
 
 
 def test_a_commit_stays_the_one_that_was_fetched_first(hub: DataHub) -> None:

@@ -41,7 +41,8 @@ def files_of(source: SourceConfig, data_root: str) -> list[str]:
     pattern = storage.join(data_root, source.path)
     files = _without_descriptions(pattern, storage.list_files(pattern))
     if not files:
-        raise MissingInput(f"source {source.name!r} has no files at {pattern!r}: check its path and data_root")
+        bring = "" if source.hub is None else ", or bring them with basereward fetch"
+        raise MissingInput(f"source {source.name!r} has no files at {pattern!r}: check its path and data_root{bring}")
     return files
 
 

@@ -1,8 +1,8 @@
 """Paths that data gives (a record, an index file of a set) stay below their root: the one function that checks it.
 
 A path is taken by letter: nothing is decoded, expanded or corrected. Below a local root links are resolved first and
-the result must still lie below it. Sets are published with their folders packed: where ``short/1.jpg`` has no folder
-``short`` below the root and there is a ``short.zip`` or ``short.tar``, it leads in there, to ``short/1.jpg`` or ``1.jpg``.
+the result must still lie below it. Sets are published with their folders packed: where there is no folder ``short`` and
+a ``short.zip`` or ``short.tar``, ``short/1.jpg`` leads in there, to its ``short/1.jpg`` or its ``1.jpg``.
 """
 
 import os

@@ -121,7 +121,7 @@ def _have(draft: str) -> int:
 
 
 def _scratch(recipe: Recipe, data_root: str) -> str:
-    """The local folder of the drafts.
+    """The local folder of the drafts of this `data_root`.
 
     Raises:
         RecipeError: `fetch.scratch` is no local folder, or not needed.
@@ -133,11 +133,10 @@ def _scratch(recipe: Recipe, data_root: str) -> str:
                 f"fetch.scratch={given} is for a data_root in a bucket; in {data_root} drafts lie beside: leave it out"
             )
         return os.path.join(data_root, ".fetch")
-    if given is None:
-        return storage.private_folder("fetch")
-    if not storage.is_local(given):
+    if given is not None and not storage.is_local(given):
         raise RecipeError(f"fetch.scratch={given} must be a folder of this machine")
-    return os.path.abspath(given)
+    folder = storage.private_folder("fetch") if given is None else os.path.abspath(given)
+    return os.path.join(folder, hashlib.sha256(data_root.encode()).hexdigest()[:12])
 
 
 def _check_room(missing: Sequence[WantedFile], data_root: str, scratch: str, parallel: int) -> None:

@@ -25,7 +25,7 @@ __all__ = ["Hub", "token_of"]
 
 T = TypeVar("T")
 
-_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
+_NAME = re.compile(r"HF_[A-Z0-9_]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -33,16 +33,26 @@ _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 def token_of(config: FetchConfig) -> str | None:
     """The token to show the hub; None: none.
 
+    A recipe may come from somebody else, and name an address of theirs: it can have no other variable sent than those
+    of hubs, and the hub's own to the hub alone.
+
     Raises:
-        RecipeError: `token_variable` is no name, and may be the token itself.
+        RecipeError: `token_variable` is no such name, and may be the token itself.
         MissingInput: that variable is not set.
     """
     name = config.token_variable
+    is_hub = config.address is None or config.address.rstrip("/") == constants.ENDPOINT
     if name is None:
-        return get_token() if config.address is None else None
+        return get_token() if is_hub else None
     if not _NAME.fullmatch(name):
         raise RecipeError(
-            "fetch.token_variable is no name of a variable: write a NAME such as HF_TOKEN, never the token itself"
+            "fetch.token_variable is no name of a hub's variable: write HF_TOKEN or another NAME that begins with HF_, "
+            "never the token itself"
+        )
+    if name == "HF_TOKEN" and not is_hub:
+        raise RecipeError(
+            f"fetch.token_variable=HF_TOKEN is of the hub, and fetch.address={config.address} is not: put that "
+            "address's token into a variable of its own, such as HF_MIRROR_TOKEN"
         )
     if not os.environ.get(name):
         raise MissingInput(

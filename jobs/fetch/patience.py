@@ -82,9 +82,10 @@ class Patience:
         pause_s = max(self._pause_s, failure.retry_after_s)
         idle_s = time.monotonic() - self._since_s
         if idle_s + pause_s > self._seconds:
+            asked = f", the hub asks for {pause_s:.0f} s more" if failure.retry_after_s else ""
             raise Unavailable(
-                f"{what}: {failure}; nothing came for {idle_s:.0f} s, and fetch.patience_s is {self._seconds:g}: "
-                "the same command goes on from there"
+                f"{what}: {failure}; nothing came for {idle_s:.0f} s{asked}, and fetch.patience_s is "
+                f"{self._seconds:g}: the same command goes on from there"
             ) from failure
         if failure.retry_after_s:
             self._report(f"{what}: {failure}; the hub asks for {failure.retry_after_s:.0f} s of patience")

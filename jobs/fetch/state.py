@@ -8,6 +8,7 @@ from data_pipeline.errors import AccessDenied, MissingInput, UserError
 from jobs.fetch.download import matching
 from jobs.fetch.record import Record
 from jobs.fetch.wanted import WantedFile, WantedSet
+from jobs.runtime.terminal import say
 
 __all__ = ["State", "state_of"]
 
@@ -58,6 +59,7 @@ def _size_of(url: str) -> int | None:
 
 def _check_same(wanted: WantedFile, size: int, url: str) -> None:
     if size == wanted.size:
+        say(f"{url} did not come from the hub: its {size:,} bytes are compared")
         with storage.open_input(url) as file:
             if matching(file, wanted.parts):
                 return

@@ -46,6 +46,7 @@ PLACES = frozenset(
         "suite_root",
         "rewards",
         "source",
+        "scratch",
     )
 )
 """Last parts of the keys of files and folders."""

@@ -126,8 +126,8 @@ class FetchConfig:
     address: str | None = None
     """The hub, or a mirror that answers as it does; unset: ``https://huggingface.co``, or what ``HF_ENDPOINT`` says."""
     token_variable: str | None = None
-    """The NAME of the environment variable with a token, for sets whose terms one has to accept; unset: ``HF_TOKEN``
-    for the hub, and none is sent to another `address`."""
+    """The NAME of the environment variable with a token, ``HF_...``, for sets whose terms one has to accept; unset:
+    ``HF_TOKEN`` for the hub, and none is sent to another `address`."""
     parallel: int = bounded(4, at_least=1, at_most=64)
     """Files under way at once."""
     patience_s: float = bounded(600.0, at_least=0)

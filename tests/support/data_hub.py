@@ -7,6 +7,7 @@ with hub.serving() as address: ...      # fetch.address=ADDRESS
 import hashlib
 import json
 import threading
+import time
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,10 +34,13 @@ class DataHub:
 
     Attributes:
         faults: path of a file -> what befalls its next downloads: ``cut:N`` (the connection ends after N bytes),
-            ``stall:N`` (no more bytes come after N, until `released`), ``whole`` (no ranges), ``429:SECONDS``, or another status.
+            ``stall:N`` (no more bytes come after N, until `released`), ``whole`` (no ranges), ``429:SECONDS``, or
+            another status.
         listing_faults: data set -> statuses of its next listings.
         swapped: path -> other bytes of the same length, which come from now on.
         sizes: ``ORG/NAME/PATH`` -> bytes that listings say, in place of those of the file.
+        slow_s: seconds that each download takes at least.
+        most_at_once: downloads that were under way together.
     """
 
     def __init__(
@@ -57,6 +61,9 @@ class DataHub:
         self.sent: list[Sent] = []
         self.tokens: list[tuple[str, str]] = []
         self.released = threading.Event()
+        self.slow_s = 0.0
+        self.most_at_once = 0
+        self._lock, self._at_once = threading.Lock(), 0
         self.cdn = ""
 
     @contextmanager
@@ -65,6 +72,19 @@ class DataHub:
         with serving(partial(_Answer, self, "cdn")) as self.cdn, serving(partial(_Answer, self, "hub")) as address:
             yield address
             self.released.set()
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """A download is under way."""
+        with self._lock:
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+        time.sleep(self.slow_s)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._at_once -= 1
 
     def commit(self, name: str, files: Mapping[str, bytes]) -> str:
         """Another commit, the newest from now on."""
@@ -153,7 +173,8 @@ class _Answer(BaseHTTPRequestHandler):
         rest = data[start:]
         count = min(len(rest), int(value)) if kind in ("cut", "stall") else len(rest)
         self.hub.sent.append(Sent(path, start, count))
-        self._answer(206 if start else 200, rest[:count], headers, length=len(rest))
+        with self.hub.counted():
+            self._answer(206 if start else 200, rest[:count], headers, length=len(rest))
         if kind == "stall":
             self.wfile.flush()
             self.hub.released.wait(60)

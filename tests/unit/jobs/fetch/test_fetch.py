@@ -135,7 +135,15 @@ def test_waits_as_long_as_the_hub_asks(hub: DataHub, capsys: pytest.CaptureFixtu
     hub.faults = {"index.json": ["429:3600"]}
     Path("data/birds/index.json").unlink()
     assert fetch(hub) == 1
-    assert "index.json: HTTP 429; nothing came for 0 s, and fetch.patience_s is 2" in capsys.readouterr().err
+    assert "nothing came for 0 s, the hub asks for 3600 s more, and fetch.patience_s is 2" in capsys.readouterr().err
+
+
+def test_so_many_at_once_and_files_without_bytes(hub: DataHub) -> None:
+    hub.commit(BIRDS, {f"data/{number}.parquet": b"x" * number for number in range(6)})
+    hub.slow_s = 0.05
+    assert fetch(hub, "fetch.parallel=3", "preprocess.sources.0.hub.files=['data/*']") == 0
+    assert hub.most_at_once == 3
+    assert [Path(f"data/birds/data/{number}.parquet").stat().st_size for number in range(6)] == [*range(6)]
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -156,17 +164,22 @@ def test_the_token_goes_to_the_hub_alone(
     monkeypatch.setenv("HF_TOKEN", "hf_of_the_hub")
     assert fetch(hub, "--dry-run") == 0
     assert {token for _, token in hub.tokens} == {""}, "a mirror gets none unless the recipe says so"
-    monkeypatch.setenv("MIRROR_TOKEN", "hf_of_the_mirror")
-    assert fetch(hub, "fetch.token_variable=MIRROR_TOKEN") == 0
+    monkeypatch.setenv("HF_MIRROR_TOKEN", "hf_of_the_mirror")
+    assert fetch(hub, "fetch.token_variable=HF_MIRROR_TOKEN") == 0
     seen = {role: {token for one, token in hub.tokens if one == role} for role in ("hub", "cdn")}
     assert seen == {"hub": {"", "Bearer hf_of_the_mirror"}, "cdn": {""}}
     printed = capsys.readouterr()
     kept = "".join(path.read_text(errors="replace") for path in Path("data").rglob("*.json"))
     assert "hf_of" not in printed.out + printed.err + kept
     assert fetch(hub, "fetch.token_variable=hf_pasted") == 2
-    assert "hf_pasted" not in (err := capsys.readouterr().err) and "write a NAME such as HF_TOKEN" in err
-    assert fetch(hub, "fetch.token_variable=NOT_SET") == 2
-    assert "NOT_SET: that variable is not set here" in capsys.readouterr().err
+    assert "hf_pasted" not in (err := capsys.readouterr().err) and "never the token itself" in err
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of_a_bucket")
+    for name in ("AWS_SECRET_ACCESS_KEY", "HF_TOKEN"):
+        hub.tokens.clear()
+        assert fetch(hub, f"fetch.token_variable={name}") == 2 and not hub.tokens, "a stranger's recipe and address"
+    assert "put that address's token into a variable of its own" in capsys.readouterr().err
+    assert fetch(hub, "fetch.token_variable=HF_NOT_SET") == 2
+    assert "HF_NOT_SET: that variable is not set here" in capsys.readouterr().err
 
 
 def test_a_commit_stays_the_one_that_was_fetched_first(hub: DataHub) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from data_pipeline.config import PreprocessConfig
 from data_pipeline.errors import RecipeError
 from jobs.recipe.addresses import PLACES
 from jobs.recipe.schema import EvaluateConfig, Recipe, to_flat_params
@@ -14,6 +15,7 @@ def test_each_key_of_a_file_or_folder_is_checked_for_some_command() -> None:
     recipe = Recipe(name="one")
     keys = {key for key in to_flat_params(recipe) if key.rpartition(".")[2] in PLACES}
     keys -= {"evaluate.judge.model"}  # a name that the judge's server knows
+    keys -= {"evaluate.critiques.source", "score.critiques.source"}  # words
     checked = {"run_dir"}.union(*PATHS.values())
     assert keys == checked, "a list's paths start from data_root, and members of an ensemble have a check of their own"
 
@@ -26,3 +28,11 @@ def test_folders_of_benchmarks_are_checked_by_their_names() -> None:
         RecipeError, match=r"evaluate\.suite_folders\.rm_bench=benchmarks/rm_bench starts from a folder"
     ):
         check_submitted("evaluate", recipe)
+
+
+def test_a_fetch_goes_where_all_nodes_read() -> None:
+    recipe = replace(Recipe(name="one"), run_dir="s3://bucket/one", data_root="s3://bucket/raw")
+    recipe = replace(recipe, preprocess=PreprocessConfig(data_root="s3://bucket/raw"))
+    check_submitted("fetch", recipe)
+    with pytest.raises(RecipeError, match=r"data_root=data starts from a folder of this machine"):
+        check_submitted("fetch", replace(recipe, data_root="data"))

@@ -99,7 +99,8 @@ def _run_recipe(name: str, command: RecipeCommand, parsed: argparse.Namespace) -
     if parsed.address is not None:
         overrides = [*overrides, f"cluster.address={parsed.address}"]
     if command.model_key is not None and not is_recipe(recipe_name):
-        recipe_name, overrides = None, [*settings_of_model(recipe_name, command.model_key), *overrides]
+        overrides = [*settings_of_model(recipe_name, command.model_key), *overrides]
+        recipe_name = None
     more = {flag.replace("-", "_"): getattr(parsed, flag.replace("-", "_")) for flag in command.flags}
     if command.has_variants:
         more["variants"] = partial(load_recipe, recipe_name, overrides)

@@ -102,7 +102,8 @@ def _text(path: str | None, group: WorkerGroup) -> str | None:
     from jobs.serve.applications import config_file
 
     made = config_file(load_recipe(path), gpus=1.0 if group.gpus_per_node else 0.0)
-    return yaml.safe_dump(made, sort_keys=False, width=120)
+    written: str = yaml.safe_dump(made, sort_keys=False, width=120)
+    return written
 
 
 def _prices(outputs: Outputs) -> list[str]:

@@ -171,6 +171,7 @@ class ServedScorer:
 
     def _asked(self, member: ServedMember, comparison: Comparison, images: Sequence[Image]) -> Asked:
         try:
+            self._encoders[member.name].check_critiques(comparison)
             encoded = self._encoders[member.name].encode(comparison, images)
             check_tokens(comparison, encoded, labelled=False)
             check_length(encoded, min(member.reading.max_tokens, self._budget.tokens))

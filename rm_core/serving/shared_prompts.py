@@ -96,6 +96,9 @@ class _Open:
             scores=(None,) * count,
             images=images,
             judgements=(),
+            target_starts=tuple(
+                asked.encoded.target_starts[place] for asked, place in self.members if asked.encoded.target_starts
+            ),
         )
 
 

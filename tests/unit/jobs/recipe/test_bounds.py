@@ -22,6 +22,7 @@ OPEN_WORDS = {
     "*.score_field", "*.system_prompt", "*.accelerator",
     "MediaConfig.allowed_hosts", "MixtureConfig.only", "WorkerGroupConfig.exclude_nodes", "LoraConfig.targets",
     "SubmitConfig.env", "JudgeConfig.url", "JudgeConfig.key_variable", "JudgeConfig.template",
+    "ServeConfig.models", "ServeConfig.host", "ServeConfig.token_variable",
     "RulesConfig.languages",  # a pattern: two small letters
     "SweepConfig.metric",  # also source/NAME/accuracy
     "TrainConfig.best_metric",  # also eval/by_source/NAME

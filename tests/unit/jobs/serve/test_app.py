@@ -173,7 +173,7 @@ def test_a_late_answer_is_an_error_and_a_model_that_gives_no_number_too(models: 
     config = ServeConfig()
     loaded = models.load(config)
     scorer = loaded.scorer._scorers["model"]
-    for weight in scorer._model.head.parameters():
+    for weight in scorer.model.head.parameters():
         weight.data.fill_(float("nan"))
     with answering(lambda: loaded, config) as lab:
         answer = lab.post("/score", given)

@@ -58,6 +58,17 @@ def test_the_rewards_are_those_of_the_requests_alone() -> None:
         assert list(found) == pytest.approx(rewards([item])[0], abs=1e-6)
 
 
+def test_where_critiques_begin_is_kept_for_each_answer() -> None:
+    def critic(whole: Asked, starts: tuple[int, ...]) -> Asked:
+        return Asked(replace(whole.encoded, target_starts=starts), whole.num_images)
+
+    whole = asked(8, 3)
+    items = [critic(part(whole, [2, 0]), (1, 2)), critic(part(whole, [1]), (3,))]
+    [row] = share_prompts(items, WIDE).rows
+    assert row.target_starts == (1, 2, 3)
+    assert share_prompts([whole], WIDE).rows[0].target_starts == ()
+
+
 def test_other_pictures_are_another_prompt() -> None:
     one, other = asked(5, 1, images=1), asked(5, 1, images=1)
     assert prompt_key(one) == prompt_key(other)

@@ -42,6 +42,7 @@ class InternVL(Family):
     config_class: ClassVar[type[PretrainedConfig]] = InternVLConfig
     model_class: ClassVar[type[PreTrainedModel]] = InternVLModel
     has_vision = True
+    writes = False
     images = INTERNVL
 
     def text_config(self, config: Any) -> Any:

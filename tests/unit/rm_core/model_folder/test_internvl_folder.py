@@ -22,6 +22,7 @@ from rm_core.model.config import HeadConfig, InitModelConfig
 from rm_core.model.families import family_of
 from rm_core.model.reward_model import RewardModel
 from rm_core.model_folder.initialise import initialise_model
+from rm_core.model_folder.language_head import read_language_head
 from rm_core.model_folder.reading import check_family, check_tiles
 
 ITEMS = [
@@ -155,6 +156,11 @@ def test_other_tiles_than_those_that_pictures_are_cut_into_are_refused(tmp_path:
         check_tiles(read_config(str(tmp_path)), "'base'")
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
     check_tiles(read_config(str(tmp_path)), "'base'")
+
+
+def test_a_critic_cannot_stand_on_it(hub_folder: Path) -> None:
+    with pytest.raises(RecipeError, match="is a internvl, on which no critic can write yet: take one of qwen2_5_vl"):
+        read_language_head(str(hub_folder), load_backbone(str(hub_folder), dtype=torch.float32))
 
 
 def test_pictures_of_another_family_are_refused() -> None:

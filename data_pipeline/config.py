@@ -129,7 +129,8 @@ class MediaConfig:
     max_source_bytes: int = bounded(50_000_000, at_least=1)
     """An image file with more bytes is refused unread."""
     keep_original_bytes: int = bounded(1_000_000, at_least=0)
-    """A larger image file is stored as its resized pixels, losslessly, where that takes fewer bytes."""
+    """A larger image file is stored as its resized pixels, losslessly, where that takes fewer bytes; not for InternVL,
+    which sees every image at two sizes."""
     videos: str = one_of("video", ("video", "frames"))
     """How a video is shown: as one ``video`` with time, or as its ``frames``, each of them an image."""
     max_frames: int = bounded(16, at_least=1)
@@ -161,13 +162,20 @@ class MediaConfig:
 class EncodeConfig:
     """How a Comparison becomes tokens."""
 
-    family: str = one_of("qwen2.5-vl", ("qwen2.5-vl", "qwen3-vl"))
-    """The family of backbones that pictures are prepared for: ``qwen2.5-vl`` (Qwen2-VL too) or ``qwen3-vl``. It decides
-    the grid to which they are resized, how their colours are scaled, and whether a video has its times as text."""
+    family: str = one_of("qwen2.5-vl", ("qwen2.5-vl", "qwen3-vl", "internvl"))
+    """The family of backbones that pictures are prepared for: ``qwen2.5-vl`` (Qwen2-VL too), ``qwen3-vl`` or
+    ``internvl`` (InternVL3 and InternVL3.5). It decides the grid to which they are resized or the tiles into which they
+    are cut, how their colours are scaled, which tokens stand for them, and whether a video has its times as text."""
     min_pixels: int = bounded(56 * 56, at_least=1)
-    """An image with fewer pixels is enlarged to about this many."""
+    """An image with fewer pixels is enlarged to about this many; InternVL counts tiles instead."""
     max_pixels: int = bounded(1_003_520, at_least=1)
-    """An image with more pixels is reduced to about this many; 784 pixels are one token, 1,024 with Qwen3-VL."""
+    """An image with more pixels is reduced to about this many; 784 pixels are one token, 1,024 with Qwen3-VL; InternVL
+    counts tiles instead."""
+    min_tiles: int = bounded(1, at_least=1, at_most=64)
+    """Of InternVL: an image is cut into at least this many tiles."""
+    max_tiles: int = bounded(12, at_least=1, at_most=64)
+    """Of InternVL: an image is cut into at most this many tiles of 448 x 448 pixels and 256 tokens; where there are
+    several, one more shows the whole image."""
     video_max_pixels: int = bounded(128 * 28 * 28, at_least=1)
     """A frame of a video with more pixels is reduced to about this many; two frames of 784 pixels are one token, with
     Qwen3-VL of 1,024."""

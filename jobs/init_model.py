@@ -34,7 +34,7 @@ def run(recipe: Recipe) -> None:
         return
 
     def train(folder: str) -> None:
-        train_tokenizer(_texts(recipe), config.vocab_size, folder)
+        train_tokenizer(_texts(recipe), config.vocab_size, folder, family=recipe.preprocess.encode.family)
 
     with held(absolute(config.output), "init-model"), draft_of(config.output) as folder:
         draft = replace(config, output=folder)

@@ -5,6 +5,7 @@
     prefix      <|im_start|>system\\n...<|im_end|>\\n  turns  <|im_start|>assistant\\n
     image       <|vision_start|> n x <|image_pad|> <|vision_end|>
     video       <|vision_start|> n x <|video_pad|> <|vision_end|>,  n, and Qwen3-VL's stamps of time: see `spans.py`
+    of InternVL <img> n x <IMG_CONTEXT> </img>
     response k  its text and <|im_end|>
     critique    \\n<|im_start|>user\\n...<|im_end|>\\n<|im_start|>assistant\\n  its text and <|im_end|>, behind the
                 response that it is about, and a part of its branch; the model may write it there
@@ -27,10 +28,11 @@ import numpy.typing as npt
 
 from data_pipeline.config import EncodeConfig
 from data_pipeline.encoding.encoded import EncodedComparison, Judgement, Segments
+from data_pipeline.encoding.pictures import check_limits, picture_tokens, sized_picture
 from data_pipeline.encoding.spans import EncodedImage, EncodedVideo, VisionSpan, stamps_of, steps_of
 from data_pipeline.encoding.tokenizer import ChatTokenizer
-from data_pipeline.errors import RecipeError, RecordError
-from data_pipeline.media import IMAGE_FORMATS, Image, Video, smart_resize
+from data_pipeline.errors import RecordError
+from data_pipeline.media import IMAGE_FORMATS, Image, Video
 from data_pipeline.records.checks import check_size
 from data_pipeline.records.comparison import Comparison, ImageSlot, Part, Response, Turn
 
@@ -66,21 +68,16 @@ class Encoder:
     """Comparisons to tokens under one tokenizer and one config. Nothing is cut here: see `truncate.py`.
 
     Raises:
-        RecipeError: the pixel limits of `config` contradict each other, or its family is not known.
+        RecipeError: the limits of `config` contradict each other, its family is not known, or the tokenizer lacks the
+            tokens that stand for that family's pictures.
     """
 
     def __init__(self, tokenizer: ChatTokenizer, config: EncodeConfig) -> None:
-        for key in ("max_pixels", "video_max_pixels"):
-            if not 0 < config.min_pixels <= getattr(config, key):
-                raise RecipeError(
-                    f"encode.min_pixels={config.min_pixels} and encode.{key}={getattr(config, key)}: "
-                    "the first must be above 0 and at most the second"
-                )
-        if config.family not in IMAGE_FORMATS:
-            raise RecipeError(f"encode.family={config.family!r} is unknown: choose one of {', '.join(IMAGE_FORMATS)}")
+        check_limits(config)
         self._tokenizer = tokenizer
         self._config = config
         self._format = IMAGE_FORMATS[config.family]
+        self._marks = picture_tokens(tokenizer, config.family)
 
     def encode(self, comparison: Comparison, media: Sequence[Image | Video]) -> EncodedComparison:
         """Tokens of the whole Comparison.
@@ -168,24 +165,20 @@ class Encoder:
         return encode(_BREAK + start) != encode(_BREAK) + encode(start)
 
     def _floor(self, ids: Ids) -> int:
-        ends = np.flatnonzero(ids == self._tokenizer.special_ids["<|vision_end|>"])
+        ends = np.flatnonzero(ids == self._marks[2])
         return int(ends[-1]) + 2 if len(ends) else 0
 
     def _sized(self, medium: Image | Video) -> VisionSpan:
         if isinstance(medium, Image):
-            return self._picture(medium, self._config.max_pixels)
-        frames = tuple(self._picture(frame, self._config.video_max_pixels) for frame in medium.frames)
+            return sized_picture(medium, self._config)
+        if not self._format.has_videos:
+            raise RecordError(
+                "unsupported_media",
+                f"a video of {len(medium.frames)} frames: backbones of encode.family={self._format.name} are shown no "
+                "videos; media.videos=frames shows each frame as an image",
+            )
+        frames = tuple(sized_picture(frame, self._config, of_video=True) for frame in medium.frames)
         return EncodedVideo(frames, medium.seconds_per_step)
-
-    def _picture(self, image: Image, max_pixels: int) -> EncodedImage:
-        height, width = smart_resize(
-            image.height,
-            image.width,
-            factor=self._format.merged,
-            min_pixels=self._config.min_pixels,
-            max_pixels=max_pixels,
-        )
-        return EncodedImage(image.sha256, image.data, height, width, format=self._format)
 
     def _turns(self, prompt: Sequence[Turn]) -> list[Turn]:
         """The prompt's turns, the system turn always first."""
@@ -220,10 +213,10 @@ class Encoder:
 
     def _run(self, span: VisionSpan) -> list[int]:
         """The vision tokens of a span between their marks."""
-        tokenizer = self._tokenizer
-        pad = tokenizer.video_token if isinstance(span, EncodedVideo) else tokenizer.image_token
-        marks = tokenizer.special_ids
-        return [marks["<|vision_start|>"], *[pad] * span.num_tokens, marks["<|vision_end|>"]]
+        start, pad, end = self._marks
+        if isinstance(span, EncodedVideo):
+            pad = self._tokenizer.video_token
+        return [start, *[pad] * span.num_tokens, end]
 
 
 def _stamped(span: VisionSpan) -> list[tuple[str, VisionSpan]]:

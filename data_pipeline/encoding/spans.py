@@ -6,9 +6,14 @@ video   <|vision_start|> n x <|video_pad|> <|vision_end|>   n = (T / 2) * (heigh
 With Qwen3-VL a token covers 32 x 32 pixels, and each of the T / 2 steps of a video is such a span behind its time:
 
         <0.5 seconds> <|vision_start|> n x <|video_pad|> <|vision_end|> <2.5 seconds> <|vision_start|> ...
+
+With InternVL a picture is N tiles of 448 x 448 pixels, all of them one span, and there are no videos:
+
+        <img> 256 N x <IMG_CONTEXT> </img>
 """
 
 from dataclasses import dataclass, replace
+from math import prod
 
 from data_pipeline.media import QWEN2_5_VL, ImageFormat, video_key
 from data_pipeline.media.image_format import FRAMES_OF_STEP
@@ -23,7 +28,8 @@ class EncodedImage:
     Attributes:
         key: sha256 of the original file, hex.
         data: the original file's bytes, or its resized pixels in a lossless file.
-        height: in pixels after resizing, a multiple of `format.merged`: 28 or 32.
+        height: in pixels after resizing, a multiple of `format.merged`, 28 or 32; of one cut into tiles that of all
+            rows of tiles.
         width: likewise.
         resized: whether `data` has that size already.
         format: of the family of backbones that it was sized for.
@@ -38,12 +44,12 @@ class EncodedImage:
 
     @property
     def grid(self) -> tuple[int, int, int]:
-        """(steps of time, rows, columns) in patches; of 14 x 14 pixels: 56 x 84 pixels are (1, 4, 6)."""
-        return (1, self.height // self.format.patch, self.width // self.format.patch)
+        """(steps of time or tiles, rows, columns) in patches; of 14 x 14 pixels: 56 x 84 pixels are (1, 4, 6)."""
+        return self.format.grid_of(self.height, self.width)
 
     @property
     def num_patches(self) -> int:
-        return self.grid[1] * self.grid[2]
+        return prod(self.grid)
 
     @property
     def num_tokens(self) -> int:
@@ -95,8 +101,7 @@ class EncodedVideo:
     @property
     def num_patches(self) -> int:
         """Patches of all steps; a patch covers two frames."""
-        steps, rows, columns = self.grid
-        return steps * rows * columns
+        return prod(self.grid)
 
     @property
     def num_tokens(self) -> int:

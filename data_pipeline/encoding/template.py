@@ -18,9 +18,9 @@ _TEMPLATE = """\
     {%- else %}
         {%- for item in message['content'] %}
             {%- if item['type'] == 'image' or 'image' in item or 'image_url' in item %}
-                {{- '<|vision_start|><|image_pad|><|vision_end|>' }}
+                IMAGE
             {%- elif item['type'] == 'video' or 'video' in item %}
-                {{- '<|vision_start|><|video_pad|><|vision_end|>' }}
+                VIDEO
             {%- elif 'text' in item %}
                 {{- item['text'] }}
             {%- endif %}
@@ -43,14 +43,30 @@ _TURN_ENDS = {
 }
 
 
-def chat_template(system_prompt: str = "You are a helpful assistant.", *, answer_end: str = "line_break") -> str:
+_SPANS = {
+    "IMAGE": "{{- '<|vision_start|><|image_pad|><|vision_end|>' }}",
+    "VIDEO": "{{- '<|vision_start|><|video_pad|><|vision_end|>' }}",
+}
+_SPANS_OF_INTERNVL = {
+    # Its processor writes <img> and </img> around the tokens of all tiles.
+    "IMAGE": "{{- '<IMG_CONTEXT>' }}",
+    "VIDEO": "{{- raise_exception('this model is shown no videos: show their frames as images') }}",
+}
+
+
+def chat_template(
+    system_prompt: str = "You are a helpful assistant.", *, answer_end: str = "line_break", family: str = "qwen2.5-vl"
+) -> str:
     """The text of ``chat_template.jinja``.
 
     Args:
         system_prompt: the system turn of a chat that begins without one.
         answer_end: what the last turn ends with, as `EncodeConfig.answer_end`; Transformers' templates end with
             ``line_break``.
+        family: of backbones, as `EncodeConfig.family`.
     """
     text = _TEMPLATE.replace("TURN_END", _TURN_ENDS[answer_end])
+    for name, span in (_SPANS_OF_INTERNVL if family == "internvl" else _SPANS).items():
+        text = text.replace(name, span)
     # A JSON string is a valid Jinja string literal, quotes and line breaks included.
     return text.replace("DEFAULT_SYSTEM_PROMPT", json.dumps(system_prompt, ensure_ascii=False))

@@ -6,8 +6,9 @@ texts --train_tokenizer--> tokenizer.json, tokenizer_config.json, chat_template.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
+from itertools import chain
 from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -15,6 +16,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from data_pipeline import storage
 from data_pipeline.encoding.template import chat_template
 from data_pipeline.errors import CorruptData, MissingInput, RecipeError
+from data_pipeline.media import IMAGE_FORMATS, INTERNVL
 
 __all__ = [
     "SPECIAL_TOKENS",
@@ -41,6 +43,8 @@ SPECIAL_TOKENS = (
     "<|video_pad|>",
 )
 """Special tokens of Qwen2.5-VL in the order of their ids, which follow the vocabulary."""
+_MARKS = {name: (one.marks.start, one.marks.end, one.marks.pad) for name, one in IMAGE_FORMATS.items()}
+"""Of each family's pictures, in the order of the ids of published tokenizers."""
 
 _NEEDED = (
     "<|endoftext|>",
@@ -79,7 +83,8 @@ class ChatTokenizer:
         self._tokenizer.encode_special_tokens = True
         special = {token.content: i for i, token in self._tokenizer.get_added_tokens_decoder().items() if token.special}
         _check_special(special)
-        self.special_ids: Mapping[str, int] = {name: special[name] for name in SPECIAL_TOKENS if name in special}
+        known = dict.fromkeys([*SPECIAL_TOKENS, *chain(*_MARKS.values())])
+        self.special_ids: Mapping[str, int] = {name: special[name] for name in known if name in special}
         """Ids of the special tokens by name, such as ``"<|im_end|>"``."""
         self.image_token: int = special["<|image_pad|>"]
         self.video_token: int = special["<|video_pad|>"]
@@ -162,7 +167,7 @@ def _check_special(names: Iterable[str]) -> None:
         )
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int, folder: str) -> None:
+def train_tokenizer(texts: Iterable[str], vocab_size: int, folder: str, *, family: str = "qwen2.5-vl") -> None:
     """Train byte-level BPE with the pieces of Qwen2.5's and write it as a folder that transformers loads.
 
     The same texts in the same order give the same bytes. Writes tokenizer.json, tokenizer_config.json and
@@ -170,13 +175,15 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, folder: str) -> None:
 
     Args:
         vocab_size: ids in all, special tokens included; fewer where the texts have no more pairs to merge.
+        family: of backbones, as `EncodeConfig.family`: the tokens of its pictures are among the special ones.
 
     Raises:
         RecipeError: `vocab_size` leaves no room for 256 bytes and the special tokens.
     """
-    smallest = _NUM_BYTES + len(SPECIAL_TOKENS)
+    specials = list(dict.fromkeys([*SPECIAL_TOKENS, *_MARKS[family]]))
+    smallest = _NUM_BYTES + len(specials)
     if vocab_size < smallest:
-        raise RecipeError(f"vocab_size={vocab_size} is below {smallest} (256 bytes and {len(SPECIAL_TOKENS)} specials)")
+        raise RecipeError(f"vocab_size={vocab_size} is below {smallest} (256 bytes and {len(specials)} specials)")
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -187,19 +194,21 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, folder: str) -> None:
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size - len(SPECIAL_TOKENS),
+        vocab_size=vocab_size - len(specials),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer=trainer)
-    tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in SPECIAL_TOKENS])
+    tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in specials])
     # By hand, since `save_pretrained` writes another tokenizer.json, and prepared data carry the sha256 of this one.
     storage.write_atomic(storage.join(folder, "tokenizer.json"), tokenizer.to_str(pretty=True).encode())
-    storage.write_atomic(storage.join(folder, "tokenizer_config.json"), _json(_tokenizer_config(tokenizer)))
-    storage.write_atomic(storage.join(folder, "chat_template.jinja"), chat_template().encode())
+    storage.write_atomic(
+        storage.join(folder, "tokenizer_config.json"), _json(_tokenizer_config(tokenizer, specials, family))
+    )
+    storage.write_atomic(storage.join(folder, "chat_template.jinja"), chat_template(family=family).encode())
 
 
-def _tokenizer_config(tokenizer: Tokenizer) -> dict[str, Any]:
+def _tokenizer_config(tokenizer: Tokenizer, specials: Sequence[str], family: str) -> dict[str, Any]:
     added = {
         str(i): {
             "content": token.content,
@@ -211,11 +220,11 @@ def _tokenizer_config(tokenizer: Tokenizer) -> dict[str, Any]:
         }
         for i, token in tokenizer.get_added_tokens_decoder().items()
     }
-    return {
+    config = {
         "add_bos_token": False,
         "add_prefix_space": False,
         "added_tokens_decoder": added,
-        "additional_special_tokens": [name for name in SPECIAL_TOKENS if name != "<|endoftext|>"],
+        "additional_special_tokens": [name for name in specials if name != "<|endoftext|>"],
         "bos_token": None,
         "clean_up_tokenization_spaces": False,
         "eos_token": "<|im_end|>",
@@ -227,6 +236,11 @@ def _tokenizer_config(tokenizer: Tokenizer) -> dict[str, Any]:
         "tokenizer_class": "Qwen2Tokenizer",
         "unk_token": None,
     }
+    if family == INTERNVL.name:  # the names under which its processor asks for them
+        marks = INTERNVL.marks
+        named = {"start_image_token": marks.start, "end_image_token": marks.end, "context_image_token": marks.pad}
+        config |= {"extra_special_tokens": named, "processor_class": "InternVLProcessor"}
+    return config
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

@@ -119,7 +119,7 @@ MEANINGS: dict[str, str] = {
     "unread_field": "The shape doesn't read a field that is a part of the conversation, such as calls of tools.",
     "unread_media": "The shape doesn't read a field that holds a picture, a video or sound.",
     "unsafe_path": "A media path leads out of the media root.",
-    "unsupported_media": "The record needs sound, or a video in a field that its shape doesn't read.",
+    "unsupported_media": "The record needs sound, an unread field's video, or a video for a backbone that sees none.",
     "video_file": "A video file is of a format or codec that isn't read.",
     "wrong_field_type": "A field holds something else than the shape says.",
 }

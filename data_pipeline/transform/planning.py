@@ -277,12 +277,15 @@ def _inputs_of_unit(
     return inputs
 
 
+_LATER = ("answer_start", "answer_end", "family", "critiques", "min_tiles", "max_tiles")
+
+
 def _encode_settings(config: EncodeConfig) -> dict[str, Any]:
     """As a dict. A key that the first release did not have is left out where it says what that release did, so that
     what was prepared before keeps its address.
     """
     first = EncodeConfig()
-    later = {key: getattr(first, key) for key in ("answer_start", "answer_end", "family", "critiques")}
+    later = {key: getattr(first, key) for key in _LATER}
     if config.critiques == "none":
         later["critique_prompt"] = config.critique_prompt  # nobody reads it
     return {key: value for key, value in asdict(config).items() if later.get(key) != value}

@@ -162,7 +162,9 @@ class RowBuilder:
     def _store_picture(self, image: Image, sized: EncodedImage) -> EncodedImage:
         place = (image.sha256, sized.height, sized.width)
         if place not in self._stored:
-            data, resized = stored_bytes(image, sized.height, sized.width, self._media)
+            data, resized = image.data, False
+            if not sized.format.tile:  # tiles and the small picture behind them are two sizes of one file
+                data, resized = stored_bytes(image, sized.height, sized.width, self._media)
             self._stored[place] = replace(sized, data=data, resized=resized)
         return self._stored[place]
 

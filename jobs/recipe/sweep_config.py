@@ -34,8 +34,9 @@ class SweepConfig:
     method: str = one_of("grid", ("grid", "list", "search"))
     """grid: every combination of `parameters`; list: each of `points`; search: `num_samples` that Optuna chooses."""
     parameters: dict[str, Any] = field(default_factory=dict)
-    """Axes. A config key has a list of values; any other word has labels, each with its bundle ``{key: value}``. For
-    search also a text: ``uniform(0, 1)``, ``loguniform(1e-6, 1e-4)``, ``int(1, 5)`` or ``choice(a, b)``."""
+    """Axes. A config key has a list of values; any other word has labels, each with its bundle ``{key: value}``, or
+    null, which leaves a label of the recipe's base out. For search also a text: ``uniform(0, 1)``,
+    ``loguniform(1e-6, 1e-4)``, ``int(1, 5)`` or ``choice(a, b)``."""
     points: dict[str, Any] = field(default_factory=dict)
     """For list: label -> bundle ``{key: value}``."""
     seeds: list[int] = bounded([0], at_least=-(2**63), below=2**63)

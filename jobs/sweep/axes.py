@@ -119,12 +119,15 @@ def label_of(value: Any) -> str:
 
 def _axis(where: str, name: str, value: Any, *, search: bool) -> Axis:
     if isinstance(value, Mapping) and value:
-        for label in value:
-            check_name(where, str(label))
-        return Choices(
-            options=tuple(
-                Option(label=str(label), bundle=bundle_of(f"{where}.{label}", one)) for label, one in value.items()
+        kept = {str(label): one for label, one in value.items() if one is not None}
+        if not kept:
+            raise RecipeError(
+                f"{where}: all of its labels ({', '.join(map(str, value))}) are null, which leaves them out"
             )
+        for label in kept:
+            check_name(where, label)
+        return Choices(
+            options=tuple(Option(label=label, bundle=bundle_of(f"{where}.{label}", one)) for label, one in kept.items())
         )
     if isinstance(value, list):
         return _choices(where, name, value)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_pipeline.encoding.encoder import EncodedComparison
+from data_pipeline.encoding.encoder import EncodedComparison, VisionSpan
 from data_pipeline.errors import RunError
 from rm_core.batches.attention_indices import MAKERS, AttentionIndices
 from rm_core.batches.labels import Labels, labels_of
@@ -52,10 +52,10 @@ class PackedBatch:
         ids: ids of the Comparisons in the row, for messages and health reports.
         layout: where each Comparison, prefix and response stands.
         input_ids: int64 [T].
-        position_ids: int64 [3, T], M-RoPE time, height, width.
-        pixel_values: [P, 1176], or [P, 1536] for Qwen3-VL, in the type that the model computes in, distinct images
-            only; a row without images holds one blank image of one token.
-        image_grid: int64 [I, 3], (pairs of frames, rows, columns) in patches; always on the CPU.
+        position_ids: int64 [3, T], M-RoPE time, height, width; all three equal for a backbone without.
+        pixel_values: [P, 1176], [P, 1536] for Qwen3-VL or [P, 588] for InternVL, in the type that the model computes
+            in, distinct images only; a row without images holds one blank image of one token.
+        image_grid: int64 [I, 3], (pairs of frames or tiles, rows, columns) in patches; always on the CPU.
         image_token_index: int64 [V], indices of image tokens in the row.
         image_feature_index: int64 [V], which row of the tower's output stands there; two spans may share one image.
         reward_index: int64 [R], index of each response's last token.
@@ -64,7 +64,7 @@ class PackedBatch:
         num_patches: vision patches of all spans as shown: an image shown twice counts twice.
         num_filler: tokens at the end that belong to no Comparison.
         attention: the layout as the attention kernel reads it.
-        vision: the grids as the tower reads them; None for a backbone that reads text only.
+        vision: the grids as the tower reads them; None for a backbone that reads text only, or tiles of one size.
         responses: the responses' tokens.
         targets: tokens that the model shall write; None where it writes nothing.
     """
@@ -121,17 +121,11 @@ def collate(
         load_image: image -> patches as `patches_of` gives them; called once per distinct image of the row.
 
     Raises:
-        RunError: a Comparison has images and the backbone reads text only, or images prepared for another family.
+        RunError: a Comparison has images and the backbone reads text only, or images prepared for another family; or
+            it is longer than the backbone reads.
     """
     spans = [span for item in comparisons for span in item.images]
-    if spans and not row_format.has_vision:
-        raise RunError(f"the backbone reads text only, but {ids_of(comparisons)} have images: give it text only")
-    if others := {span.format.name for span in spans} - {row_format.images.name}:
-        raise RunError(
-            f"the backbone sees pictures as {row_format.images.name!r}, and those of {ids_of(comparisons)} were "
-            f"prepared for {', '.join(sorted(others))}: preprocess them with "
-            f"preprocess.encode.family={row_format.images.name}"
-        )
+    _check_readable(comparisons, spans, row_format)
     blocks = _blocks(comparisons)
     segments = [ids for item in comparisons for ids in (item.prefix_ids, *item.response_ids)]
     input_ids = np.concatenate([_NONE, *segments])
@@ -163,6 +157,25 @@ def collate(
     return with_indices(batch, row_format)
 
 
+def _check_readable(
+    comparisons: Sequence[EncodedComparison], spans: Sequence[VisionSpan], row_format: RowFormat
+) -> None:
+    if spans and not row_format.has_vision:
+        raise RunError(f"the backbone reads text only, but {ids_of(comparisons)} have images: give it text only")
+    if others := {span.format for span in spans} - {row_format.images}:
+        raise RunError(
+            f"the backbone sees pictures as {row_format.images.name!r}, and those of {ids_of(comparisons)} were "
+            f"prepared for {', '.join(sorted(one.name for one in others))}: preprocess them with "
+            f"preprocess.encode.family={row_format.images.name}"
+        )
+    most = row_format.longest
+    if most is not None and (longer := [item.id for item in comparisons if item.length > most]):
+        raise RunError(
+            f"{longer} have more than {most:,} tokens of prompt and answer, from where on the backbone changes its "
+            f"rotary frequencies with the length of a text: set preprocess.rules.max_tokens={most} at most"
+        )
+
+
 def with_indices(batch: PackedBatch, row_format: RowFormat) -> PackedBatch:
     """The row, whatever made it, with the indices that a backbone and an attention kernel read."""
     # Not the labels' lengths: they count a response that is in two judgements twice.
@@ -171,11 +184,14 @@ def with_indices(batch: PackedBatch, row_format: RowFormat) -> PackedBatch:
     # The responses of a Comparison stand one behind the other.
     spans = [np.arange(block.start + block.prefix_length, block.stop) for block in batch.layout.blocks]
     index = np.concatenate([np.zeros(0, dtype=np.int64), *spans])
-    grids = [(int(steps), int(rows), int(columns)) for steps, rows, columns in batch.image_grid.tolist()]
+    vision = None
+    if row_format.has_vision and not row_format.images.tile:
+        grids = [(int(steps), int(rows), int(columns)) for steps, rows, columns in batch.image_grid.tolist()]
+        vision = vision_indices_of(grids, row_format.window, row_format.places)
     return replace(
         batch,
         attention=MAKERS[row_format.attention](batch.layout),
-        vision=vision_indices_of(grids, row_format.window, row_format.places) if row_format.has_vision else None,
+        vision=vision,
         responses=ResponseTokens(torch.from_numpy(index), torch.repeat_interleave(lengths), lengths[:, None]),
     )
 

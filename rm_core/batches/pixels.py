@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_pipeline.encoding.encoder import EncodedImage, EncodedVideo, VisionSpan
-from data_pipeline.media import QWEN2_5_VL, ImageFormat, resized_rgb
+from data_pipeline.media import QWEN2_5_VL, ImageFormat, resized_rgb, tiled_rgb
 from data_pipeline.media.image_format import FRAMES_OF_STEP, MERGE
 
 __all__ = ["ImageLoader", "distinct_images", "patches_of", "patchify"]
@@ -20,13 +20,15 @@ _BLANK_GRID = (1, 2, 2)
 
 
 def patches_of(span: VisionSpan, *, blank: bool = False) -> npt.NDArray[np.float32]:
-    """Decode, resize and flatten one image or video: float32 [patches, D], step after step of time.
+    """Decode, resize and flatten one image or video: float32 [patches, D], step after step of time or tile after tile.
 
-    D is 1,176 for Qwen2.5-VL, 1,536 for Qwen3-VL: `ImageFormat.patch_values`.
+    D is 1,176 for Qwen2.5-VL, 1,536 for Qwen3-VL, 588 for InternVL: `ImageFormat.patch_values`.
 
     Args:
         blank: replace the pixels by mid-grey of the same size: what a model sees that must not look.
     """
+    if span.format.tile:
+        return np.concatenate([patchify(tile, format=span.format) for tile in _tiles(span, blank)])
     if not isinstance(span, EncodedVideo):
         return patchify(_pixels(span, blank), format=span.format)
     frames = [_pixels(frame, blank) for frame in span.frames]
@@ -38,6 +40,16 @@ def _pixels(image: EncodedImage, blank: bool) -> npt.NDArray[np.uint8]:
     if blank:
         return np.full((image.height, image.width, 3), 128, dtype=np.uint8)
     return resized_rgb(image.data, image.height, image.width)
+
+
+def _tiles(span: VisionSpan, blank: bool) -> npt.NDArray[np.uint8]:
+    """[tiles, side, side, 3]."""
+    if isinstance(span, EncodedVideo):
+        raise TypeError(f"{span.format.name} is shown no videos, got one of {len(span.frames)} frames")
+    side = span.format.tile
+    if blank:
+        return np.full((span.grid[0], side, side, 3), 128, dtype=np.uint8)
+    return tiled_rgb(span.data, span.height, span.width, side)
 
 
 def patchify(
@@ -57,7 +69,7 @@ def patchify(
     """
     first = _ordered(pixels, format)
     if following is None:
-        frames = np.repeat(first[:, :, :, :, :, None], FRAMES_OF_STEP, axis=5)
+        frames = np.repeat(first[:, :, :, :, :, None], format.frames, axis=5)
     else:
         frames = np.stack([first, _ordered(following, format)], axis=5)
     return np.ascontiguousarray(frames.reshape(-1, format.patch_values))

@@ -1,11 +1,12 @@
-"""M-RoPE positions of a Comparison, made explicitly (guessing them from masks is what goes wrong in packed rows).
+"""Positions of a Comparison, made explicitly (guessing them from masks is what goes wrong in packed rows).
 
 Every token has three positions: time, height, width. Text counts all three up together; an image holds time still and
 counts rows and columns of its merged patches; a video counts these in every step and its time by the seconds between
 steps, or its steps are as many images where their times stand as text between them (Qwen3-VL). What follows goes on
 after the rows and columns, however long the video is: Transformers does so since 5.23. Responses all start where the
 prefix ends, as if each stood alone behind it. (Qwen2-VL, arXiv 2409.12191, section 2.1; time in seconds: Qwen2.5-VL,
-arXiv 2502.13923, section 2.1.2; as text: Qwen3-VL, arXiv 2511.21631, section 2.3.)
+arXiv 2502.13923, section 2.1.2; as text: Qwen3-VL, arXiv 2511.21631, section 2.3.) Without M-RoPE, as in InternVL, a
+token of an image counts as one of text.
 """
 
 from collections.abc import Sequence
@@ -29,9 +30,12 @@ class RowFormat:
     """Numbers of one backbone and its attention kernel; picklable, so that loader processes can have it.
 
     Attributes:
-        image_token: id of ``<|image_pad|>``.
-        video_token: id of ``<|video_pad|>``.
+        image_token: id of ``<|image_pad|>``, or of ``<IMG_CONTEXT>``.
+        video_token: id of ``<|video_pad|>``; -1: there are no videos.
         has_vision: False for a text-only backbone, which refuses rows with images.
+        mrope: whether the tokens of an image have positions of their own in height and width.
+        longest: tokens of a prompt and an answer up to which the rotary frequencies are the plain ones; longer ones are
+            refused. None: any length.
         time_per_second: M-RoPE time positions a second of video (Qwen2.5-VL: 2); None: one a pair of frames (Qwen2-VL).
         alignment: the row's length is filled up to a multiple of this many tokens, as the attention kernel wants it.
         attention: the attention kernel, whose indices the row carries.
@@ -45,6 +49,8 @@ class RowFormat:
     image_token: int
     video_token: int
     has_vision: bool = True
+    mrope: bool = True
+    longest: int | None = None
     time_per_second: float | None = None
     alignment: int = 1
     attention: str = "sdpa"
@@ -102,7 +108,7 @@ def segment_positions(
         out[:, cursor:begin] = position + np.arange(begin - cursor)
         position += begin - cursor
         out[:, begin:end] = position + span_positions(span, row_format)
-        cursor, position = end, position + max(span.grid[1:]) // 2
+        cursor, position = end, position + (max(span.grid[1:]) // 2 if row_format.mrope else span.num_tokens)
     out[:, cursor:] = position + np.arange(len(ids) - cursor)
     return out, position + len(ids) - cursor
 
@@ -113,6 +119,8 @@ def span_positions(span: VisionSpan, row_format: RowFormat) -> IntArray:
     A video of 4 frames, 3 seconds a step, of 1 x 2 tokens, at 2 positions a second: time 0 0 6 6, height 0 0 0 0,
     width 0 1 0 1.
     """
+    if not row_format.mrope:
+        return np.tile(np.arange(span.num_tokens), (3, 1))
     steps, rows, columns = span.grid[0], span.grid[1] // 2, span.grid[2] // 2
     times = np.arange(steps)
     if isinstance(span, EncodedVideo) and row_format.time_per_second is not None:
@@ -123,7 +131,7 @@ def span_positions(span: VisionSpan, row_format: RowFormat) -> IntArray:
 
 
 def _starts(ids: npt.NDArray[np.int32], row_format: RowFormat) -> npt.NDArray[np.intp]:
-    """Where runs of vision tokens begin; runs never touch: each is between <|vision_start|> and <|vision_end|>."""
+    """Where runs of vision tokens begin; runs never touch: each is between a start and an end of its own."""
     inside = np.concatenate(([False], (ids == row_format.image_token) | (ids == row_format.video_token)))
     return np.flatnonzero(inside[1:] & ~inside[:-1])
 

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from data_pipeline.encoding.reading import READING_FILE, Reading
-from data_pipeline.encoding.template import chat_template
 from data_pipeline.encoding.tokenizer import load_tokenizer
 from data_pipeline.errors import MissingInput, RecipeError
 from data_pipeline.storage import write_atomic
@@ -30,7 +29,8 @@ from rm_core.model.exported_config import exported_config
 from rm_core.model.reward_model import RewardModel
 from rm_core.model_folder.folder import PROCESSOR_FILES, lineage_of, load_reward_model, share_weights
 from rm_core.model_folder.paradigm import paradigm_of
-from rm_core.model_folder.reading import reading_of, write_processor_files
+from rm_core.model_folder.processor_files import write_processor_files
+from rm_core.model_folder.reading import reading_of
 from rm_core.model_folder.weight_files import write_backbone
 
 __all__ = ["EXPORT_DTYPES", "Exported", "export_model"]
@@ -134,9 +134,7 @@ def _write_reading_files(folder: str, output: str, reading: Reading, *, images: 
         if os.path.isfile(source := os.path.join(folder, name)) and (images or name != "preprocessor_config.json"):
             shutil.copyfile(source, os.path.join(output, name))
     encode = reading.encode
-    write_processor_files(output, encode, images=images)
-    template = chat_template(encode.system_prompt, answer_end=encode.answer_end)
-    write_atomic(os.path.join(output, "chat_template.jinja"), template.encode())
+    write_processor_files(output, encode, images=images, answer_end=encode.answer_end)
     write_atomic(os.path.join(output, READING_FILE), reading.to_bytes())
     path = os.path.join(output, "tokenizer_config.json")
     if os.path.isfile(path):

@@ -2,10 +2,11 @@
 
 `config`                 what a recipe may say: head, adapters, a random-weight model
 `shapes`, `shape_config` the sizes by name -> Transformers' config of a backbone
-`families`               what a backbone has to provide; Qwen2-VL, Qwen2.5-VL, Qwen3-VL, Qwen2, Qwen3
+`families`               what a backbone has to provide; Qwen2-VL, Qwen2.5-VL, Qwen3-VL, InternVL,
+                         Qwen2, Qwen3
 `backbone`               loads a folder's weights, with `attention` in place: Comparisons of a row, and responses of
                          one Comparison, do not see each other
-`vision_tower`, `decoder` run the two halves of a backbone over one packed row
+`vision_tower`, `decoder` run the two halves of a backbone over one packed row; `tile_tower` the first of InternVL's
 `rotary`, `norms`        positions and norms in few operations; `swapped` puts them into Transformers' modules
 `padded_linear`          layers of the tower whose width no GPU likes, filled up with zeros while they compute
 `head`                   the tokens that it reads, one vector a response -> rewards [R]

@@ -11,6 +11,7 @@ from typing import Any
 
 from transformers import (
     AutoConfig,
+    InternVLConfig,
     PretrainedConfig,
     Qwen2_5_VLConfig,
     Qwen2Config,
@@ -29,7 +30,8 @@ HEAD_KEY = "reward_head"
 _KEPT = ("layers", "activation", "width", "bias", "output_bias")
 """Fields of `HeadConfig` that decide what a trained head computes from the last token."""
 _OF_BACKBONES: dict[str, Any] = {
-    config.model_type: config for config in (Qwen2_5_VLConfig, Qwen2VLConfig, Qwen3VLConfig, Qwen2Config, Qwen3Config)
+    config.model_type: config
+    for config in (Qwen2_5_VLConfig, Qwen2VLConfig, Qwen3VLConfig, InternVLConfig, Qwen2Config, Qwen3Config)
 }
 _OF_EXPORTS = ("model_type", "architectures", HEAD_KEY, "num_labels", "id2label", "label2id", "problem_type")
 """What the config of an export says in another way than that of its backbone."""

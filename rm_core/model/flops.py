@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import torch
 
+from data_pipeline.media.image_format import MERGE
 from rm_core.model.families import family_of
 from rm_core.model.tower_sizes import TowerSizes
 from rm_core.packing.row_sizes import CostModel, attention_pairs
@@ -22,7 +23,7 @@ from rm_core.packing.row_sizes import CostModel, attention_pairs
 __all__ = ["Flops", "TextFlops", "VisionFlops", "cost_model", "peak_flops"]
 
 Grid = tuple[int, int, int]
-"""An image or video in patches: (pairs of frames, rows, columns); an image has one."""
+"""An image or video in patches: (pairs of frames or tiles, rows, columns); an image that is shown whole has one."""
 
 _PEAKS = (
     ("H100 PCIe", 756e12),
@@ -82,6 +83,8 @@ class VisionFlops:
         full_blocks: blocks in which the patches of a frame attend to each other.
         window_blocks: blocks in which those of a window do.
         window: side of a window in patches; None: there are no windows.
+        tile: patches of a tile; 0: pictures are shown whole.
+        more: of the token more that a tile has in all blocks: their linear layers; 0 without tiles.
     """
 
     patch: int
@@ -89,33 +92,47 @@ class VisionFlops:
     full_blocks: int
     window_blocks: int
     window: int | None
+    tile: int
+    more: int
 
     @classmethod
-    def of(cls, vision: Any) -> Self:
-        """From the tower's config: plain MLPs, or gated ones and windows (Qwen2.5-VL)."""
-        tower = TowerSizes.of(vision)
+    def of(cls, config: Any) -> Self:
+        """From the config of a backbone that sees: plain MLPs, or gated ones and windows (Qwen2.5-VL)."""
+        tower = TowerSizes.of(config)
         width = tower.width
         mlp = (3 if tower.gated else 2) * width * tower.mlp
-        merged = width * vision.spatial_merge_size**2
-        merger = tower.mergers * (merged * merged + merged * tower.output) // vision.spatial_merge_size**2
+        blocks = tower.blocks * (4 * width * width + mlp)
         return cls(
-            patch=2 * (tower.patch_values * width + tower.blocks * (4 * width * width + mlp) + merger),
+            patch=2 * (tower.patch_values * width + blocks + tower.mergers * tower.merger // MERGE**2),
             pair=4 * width,
             full_blocks=tower.full_blocks,
             window_blocks=tower.blocks - tower.full_blocks,
             window=tower.window,
+            tile=tower.tile,
+            more=2 * blocks if tower.tile else 0,
         )
 
     def forward(self, grids: Iterable[Grid]) -> int:
-        """The tower over these images; attention never leaves a pair of frames."""
-        total = 0
+        """The tower over these images; attention never leaves a pair of frames, or a tile."""
+        total, one = 0, int(self.tile > 0)
         for frames, rows, columns in grids:
-            total += self.patch * frames * rows * columns
-            total += self.pair * self.full_blocks * frames * (rows * columns) ** 2
+            total += (self.patch * rows * columns + self.more) * frames
+            total += self.pair * self.full_blocks * frames * (rows * columns + one) ** 2
             if self.window is not None:
                 pairs = _squares_of_parts(rows, self.window) * _squares_of_parts(columns, self.window)
                 total += self.pair * self.window_blocks * frames * pairs
         return total
+
+    @property
+    def costs(self) -> tuple[float, float]:
+        """Of a patch, and of a pair of patches of one frame, as if all windows were whole.
+
+        A tile's patches attend to as many others wherever they are, so that theirs are in the first.
+        """
+        if self.tile:
+            return self.forward([(1, self.tile, 1)]) / self.tile, 0.0
+        window = (self.window or 0) ** 2
+        return self.patch + self.window_blocks * self.pair * window, self.full_blocks * self.pair
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +155,7 @@ class Flops:
             RecipeError: of a type that no family has.
         """
         family = family_of(config.model_type)
-        vision = VisionFlops.of(config.vision_config) if family.has_vision else None
+        vision = VisionFlops.of(config) if family.has_vision else None
         return cls(text=TextFlops.of(family.text_config(config)), vision=vision)
 
     def forward(
@@ -197,13 +214,14 @@ def cost_model(config: Any) -> CostModel:
         RecipeError: of a type that no family has.
     """
     flops = Flops.of(config)
-    text, vision = flops.text, flops.vision
+    text = flops.text
+    patch, patch_pair = flops.vision.costs if flops.vision is not None else (0, 0)
     return CostModel(
         token=text.layers * text.attention + (text.layers - 1) * text.mlp,
         response=text.mlp,
         attention_pair=text.layers * text.pair,
-        patch=0 if vision is None else vision.patch + vision.window_blocks * vision.pair * (vision.window or 0) ** 2,
-        patch_pair=0 if vision is None else vision.full_blocks * vision.pair,
+        patch=patch,
+        patch_pair=patch_pair,
     )
 
 

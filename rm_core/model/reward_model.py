@@ -25,6 +25,7 @@ from rm_core.model.families import family_of, row_format_of
 from rm_core.model.head import RewardHead, pool, pooled_tokens
 from rm_core.model.language_head import LanguageHead
 from rm_core.model.running import RECOMPUTE, Running
+from rm_core.model.tile_tower import TileBlock
 from rm_core.model.vision_tower import PackedBlock
 
 __all__ = ["Output", "RewardModel"]
@@ -75,7 +76,9 @@ class RewardModel(nn.Module):
     @property
     def layers(self) -> list[nn.Module]:
         """Decoder layers and blocks of the tower: each is run by its `forward`, at whose border hooks fire."""
-        return [module for module in self.backbone.modules() if isinstance(module, PackedLayer | PackedBlock)]
+        return [
+            module for module in self.backbone.modules() if isinstance(module, PackedLayer | PackedBlock | TileBlock)
+        ]
 
     @property
     def row_format(self) -> RowFormat:

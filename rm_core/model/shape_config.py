@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from data_pipeline.errors import RecipeError
+from data_pipeline.media import INTERNVL
 from rm_core.model.families import family_of
 from rm_core.model.shapes import SHAPES, Shape, Tower
 
@@ -18,7 +19,7 @@ def backbone_config(name: str, *, vocab_size: int, special_ids: dict[str, int]) 
         special_ids: ids of the image, video and vision tokens and of ``<|endoftext|>``, by name.
 
     Raises:
-        RecipeError: unknown name, or a vocabulary too small for the tokenizer.
+        RecipeError: unknown name, a vocabulary too small for the tokenizer, or a tokenizer without its pictures' token.
     """
     if name not in SHAPES:
         raise RecipeError(f"init_model.shape={name!r} is not a known size; choose one of {', '.join(SHAPES)}")
@@ -30,6 +31,13 @@ def backbone_config(name: str, *, vocab_size: int, special_ids: dict[str, int]) 
     config_class: Any = family_of(shape.model_type).config_class
     if shape.tower is None:
         return config_class(**text, tie_word_embeddings=False)
+    if shape.model_type == "internvl":
+        return config_class(
+            text_config=text | {"model_type": shape.decoder},
+            vision_config=_tile_tower_config(shape.tower),
+            image_token_id=_id_of(INTERNVL.marks.pad, special_ids, name),
+            tie_word_embeddings=False,
+        )
     return config_class(
         text_config=text,
         vision_config=_vision_config(shape, shape.tower),
@@ -41,7 +49,16 @@ def backbone_config(name: str, *, vocab_size: int, special_ids: dict[str, int]) 
     )
 
 
-_POSITIONS = {"qwen2_5_vl": 128_000, "qwen2_vl": 128_000, "qwen3_vl": 262_144}
+def _id_of(token: str, special_ids: dict[str, int], name: str) -> int:
+    if token not in special_ids:
+        raise RecipeError(
+            f"init_model.shape={name!r} needs a tokenizer with the special token {token}: name the folder of a model "
+            "of its family as init_model.tokenizer, or leave it out and set preprocess.encode.family=internvl"
+        )
+    return special_ids[token]
+
+
+_POSITIONS = {"qwen2_5_vl": 128_000, "qwen2_vl": 128_000, "qwen3_vl": 262_144, ("internvl", "qwen3"): 40_960}
 
 
 def _text_config(shape: Shape, vocab: int, end_of_text: int) -> dict[str, Any]:
@@ -53,7 +70,9 @@ def _text_config(shape: Shape, vocab: int, end_of_text: int) -> dict[str, Any]:
         "num_hidden_layers": shape.layers,
         "num_attention_heads": shape.heads,
         "num_key_value_heads": shape.kv_heads,
-        "max_position_embeddings": _POSITIONS.get(shape.model_type, 32_768),
+        "max_position_embeddings": _POSITIONS.get(
+            (shape.model_type, shape.decoder) if shape.decoder else shape.model_type, 32_768
+        ),
         "rope_parameters": _rope(shape),
         "bos_token_id": end_of_text,
         "eos_token_id": end_of_text,
@@ -63,7 +82,9 @@ def _text_config(shape: Shape, vocab: int, end_of_text: int) -> dict[str, Any]:
 
 def _rope(shape: Shape) -> dict[str, Any]:
     rope: dict[str, Any] = {"rope_type": "default", "rope_theta": 1_000_000.0}
-    if shape.tower is None:
+    if shape.decoder == "qwen2":  # up to `max_position_embeddings` the same as "default"
+        return rope | {"rope_type": "dynamic", "factor": 2.0}
+    if shape.tower is None or shape.decoder:
         return rope
     half = (shape.head_size or shape.hidden // shape.heads) // 2
     if shape.model_type == "qwen3_vl":  # 24, 20, 20 at 128, taking turns
@@ -96,6 +117,19 @@ def _vision_config(shape: Shape, tower: Tower) -> dict[str, Any]:
         "embed_dim": tower.hidden,
         "mlp_ratio": tower.intermediate // tower.hidden,
         "hidden_size": shape.hidden,
+    }
+
+
+def _tile_tower_config(tower: Tower) -> dict[str, Any]:
+    return {
+        "initializer_range": _initial_spread(tower.hidden),
+        "hidden_size": tower.hidden,
+        "intermediate_size": tower.intermediate,
+        "num_hidden_layers": tower.layers,
+        "num_attention_heads": tower.heads,
+        "attention_bias": not tower.rms,
+        "norm_type": "rms_norm" if tower.rms else "layer_norm",
+        "use_qk_norm": tower.rms,
     }
 
 

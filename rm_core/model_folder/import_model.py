@@ -20,7 +20,7 @@ from rm_core.model.backbone import DTYPES, load_backbone, read_config
 from rm_core.model.reward_model import RewardModel
 from rm_core.model_folder.folder import save_reward_model
 from rm_core.model_folder.given_heads import given_head
-from rm_core.model_folder.reading import check_family, reading_of
+from rm_core.model_folder.reading import check_family, check_tiles, reading_of
 
 __all__ = ["import_model"]
 
@@ -43,6 +43,7 @@ def import_model(folder: str, output: str, *, dtype: str, preprocess: Preprocess
     settings = read_config(folder)
     cure = "set {settings} in the recipe"
     check_family(settings.model_type, preprocess.encode, names=(f"{source!r}", "the recipe"), cure=cure)
+    check_tiles(settings, repr(source))
     saved = str(getattr(settings, "dtype", None) or "float32").removeprefix("torch.")
     kept = DTYPES.get(saved if dtype == "as_saved" else dtype, torch.float32)
     model = RewardModel(load_backbone(folder, dtype=kept, with_head=True), head.config)

@@ -9,7 +9,8 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
-from data_pipeline.errors import CorruptData, MissingInput
+from data_pipeline.errors import CorruptData, MissingInput, RecipeError
+from rm_core.model.families import FAMILIES, family_of
 from rm_core.model.language_head import LanguageHead
 from rm_core.model_folder.weight_files import LANGUAGE_HEAD
 
@@ -23,9 +24,14 @@ def read_language_head(folder: str, backbone: PreTrainedModel) -> LanguageHead:
     gradients; else ``lm_head.weight`` of the folder, in the backbone's type.
 
     Raises:
+        RecipeError: critics on this family of backbones are not known.
         MissingInput: the folder holds none, as one with a backbone alone.
         CorruptData: its shape is not that of the table of embeddings.
     """
+    model_type = backbone.config.model_type
+    if not family_of(model_type).writes:
+        known = ", ".join(name for name, family in FAMILIES.items() if family.writes)
+        raise RecipeError(f"{folder!r} is a {model_type}, on which no critic can write yet: take one of {known}")
     table = backbone.get_input_embeddings().weight
     assert isinstance(table, nn.Parameter)
     if getattr(backbone.config, "tie_word_embeddings", False):

@@ -7,39 +7,32 @@ The weights of a folder from a model hub, and those of exports of early versions
 """
 
 import json
-import os
 from collections.abc import Callable
 from typing import Any
 
 import pyarrow.compute as pc
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from data_pipeline.config import EncodeConfig
 from data_pipeline.dataset.layout import kept_manifests
 from data_pipeline.dataset.manifest import Manifest
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.encoding.reading import READING_FILE, Reading, check_same_reading
-from data_pipeline.encoding.template import chat_template
 from data_pipeline.encoding.tokenizer import tokenizer_fingerprint
 from data_pipeline.errors import BaserewardError, RecipeError
-from data_pipeline.media import IMAGE_FORMATS
 from data_pipeline.storage import exists, join, read_bytes, write_atomic
 from rm_core.model.families import family_of
+from rm_core.model_folder.processor_files import write_processor_files
 from rm_core.model_folder.remote import MARKER, SETTINGS, backbone_settings, read_marker
 
 __all__ = [
     "check_base",
     "check_data",
     "check_family",
+    "check_tiles",
     "reading_of",
     "reading_to_use",
-    "write_processor_files",
     "write_reading",
 ]
-
-
-_PROCESSORS = {"qwen2.5-vl": "Qwen2_5_VLProcessor", "qwen3-vl": "Qwen3VLProcessor"}
-"""Transformers' classes."""
 
 
 def write_reading(folder: str, reading: Reading, *, images: bool) -> None:
@@ -50,36 +43,6 @@ def write_reading(folder: str, reading: Reading, *, images: bool) -> None:
     """
     write_atomic(join(folder, READING_FILE), reading.to_bytes())
     write_processor_files(folder, reading.encode, images=images)
-
-
-def write_processor_files(folder: str, encode: EncodeConfig, *, images: bool = True) -> None:
-    """Write what else Transformers reads, so that it resizes and formats as we do.
-
-    ``preprocessor_config.json`` has the pixel limits of `encode`, ``chat_template.jinja`` its system prompt. There is
-    no file for videos: Transformers' video processor needs torchvision.
-
-    Args:
-        images: whether the model has an image processor; without, there are no pixel limits to write.
-    """
-    write_atomic(join(folder, "chat_template.jinja"), chat_template(encode.system_prompt).encode())
-    if not images:
-        return
-    # The variant that needs no torchvision; the file names the class of both, which is Qwen3-VL's too.
-    format = IMAGE_FORMATS[encode.family]
-    Qwen2VLImageProcessorPil(
-        min_pixels=encode.min_pixels,
-        max_pixels=encode.max_pixels,
-        patch_size=format.patch,
-        image_mean=list(format.mean),
-        image_std=list(format.std),
-    ).save_pretrained(folder)
-    # Written beside `size`, as the published folders have them: other programs read the limits under these names.
-    path = os.path.join(folder, "preprocessor_config.json")
-    with open(path, encoding="utf8") as file:
-        written = json.load(file)
-    limits = {"min_pixels": encode.min_pixels, "max_pixels": encode.max_pixels}
-    more = limits | {"processor_class": _PROCESSORS[encode.family]}
-    write_atomic(path, f"{json.dumps(written | more, indent=2, sort_keys=True)}\n".encode())
 
 
 def reading_of(folder: str) -> Reading | None:
@@ -123,12 +86,14 @@ def check_base(model: str, data: PreparedData) -> None:
         model: the folder to start from, local or in an object store.
 
     Raises:
-        RecipeError: tokenizer or template differ, or pictures were prepared for another family of backbones.
+        RecipeError: tokenizer or template differ, or pictures were prepared for another family of backbones, or for
+            other sizes of it.
         MissingInput: the folder has no ``config.json``, or no ``tokenizer.json``: nothing could be scored.
     """
     names = (f"train.model={model!r}", f"the data in {data.folder!r}")
     backbone = backbone_settings(model, "make a folder with `basereward init-model`")
     check_family(backbone.model_type, data.manifest.reading.encode, names=names, cure=_PREPARE)
+    check_tiles(backbone, names[0])
     known = (reading_of(model) or data.manifest.reading).learnt() | {"tokenizer": tokenizer_fingerprint(model)}
     check_same_reading(known, data.manifest.reading.learnt(), names=names, cure="")
 
@@ -153,6 +118,26 @@ def check_family(model_type: str, encode: EncodeConfig, *, names: tuple[str, str
             f"{names[0]} is a {model_type}, and {names[1]} prepares pictures for {encode.family}: "
             + cure.format(settings=f"preprocess.encode.family={family.images.name}")
         )
+
+
+def check_tiles(config: Any, name: str) -> None:
+    """Refuse a backbone that sees pictures at other sizes than those that are prepared for its family.
+
+    Args:
+        config: Transformers' config of the backbone.
+        name: what a message calls it.
+
+    Raises:
+        RecipeError: it does, or it is one that its family does not compute.
+    """
+    family = family_of(config.model_type)
+    if not family.has_vision or (seen := family.row_format(config).images) == (known := family.images):
+        return
+    raise RecipeError(
+        f"{name} sees tiles of {seen.tile} pixels in patches of {seen.patch}, and pictures for "
+        f"preprocess.encode.family={known.name} are cut into tiles of {known.tile} in patches of {known.patch}: "
+        "take a model with these"
+    )
 
 
 def check_data(

@@ -94,9 +94,8 @@ def tolerance(expected: Tensor, dtype: torch.dtype, num_layers: int) -> float:
 
 def num_layers_of(model: RewardModel) -> int:
     """Layers that an image's information goes through: of the tower and of the decoder."""
-    config = model.backbone.config
-    decoder = int(model.family.text_config(config).num_hidden_layers)
-    return decoder + (int(config.vision_config.depth) if model.family.has_vision else 0)
+    decoder = int(model.family.text_config(model.backbone.config).num_hidden_layers)
+    return decoder + model.family.num_vision_blocks(model.backbone)
 
 
 def _check_tensors(folder: str) -> int:

@@ -201,8 +201,8 @@ class CostModel:
         token: a text or image token of the language model: its linear layers.
         response: a response: what runs for its pooled token alone.
         attention_pair: a pair of tokens (query, key) that the rule of the packed row allows.
-        patch: a vision patch: the linear layers of tower and merger, and attention inside a whole window.
-        patch_pair: a pair of patches of one image in the tower's blocks without windows; 0: it has none.
+        patch: a vision patch: the linear layers of tower and merger, and attention inside a whole window or tile.
+        patch_pair: a pair of patches of one image in the tower's blocks without windows; 0: it has none, or tiles.
     """
 
     token: float

@@ -181,7 +181,7 @@ class PlanningTable:
         Raises:
             RecipeError: names the largest one, its size and the budget.
         """
-        cures = "rules.max_tokens or encode.max_pixels"
+        cures = "rules.max_tokens, encode.max_pixels or encode.max_tiles"
         if self.judged is not None:
             cures = f"group_max_tokens, {cures}"
         for name, sizes, limit in (

@@ -106,10 +106,8 @@ def activations_of(arch: Architecture, setting: Setting, row: Row) -> Activation
     decoder += pooled * (layer.of(recompute) - layer.of_attention(recompute))
     decoder += 2 * size * _head_dim(arch.text) * row.tokens
     working = row.tokens * layer.again(recompute)
-    vision, working_vision = (0, 0) if arch.vision is None else _tower(arch, setting, row)
-    inputs = 64 * row.tokens + (
-        0 if arch.vision is None else size * TowerSizes.of(arch.vision).patch_values * row.patches
-    )
+    vision, working_vision = (0, 0) if arch.tower is None else _tower(arch, arch.tower, setting, row)
+    inputs = 64 * row.tokens + (0 if arch.tower is None else size * arch.tower.patch_values * row.patches)
     logits = 3 * 4 * arch.vocabulary * min(row.tokens, chunk_tokens(arch.vocabulary)) if arch.vocabulary else 0
     return Activations(inputs=inputs, decoder=decoder, vision=vision, working=max(working, working_vision, logits))
 
@@ -142,19 +140,22 @@ def decoder_layer(text: Any, size: int, *, kernel: str, fused: bool = True) -> K
     )
 
 
-def vision_block(vision: Any, size: int, *, fused: bool = True) -> Kept:
+def vision_block(tower: TowerSizes, size: int, *, fused: bool = True) -> Kept:
     """Of a block of the tower for one patch: norms, attention of as many key heads as query heads, an MLP.
+
+    Blocks over tiles have no rotary positions, and scale what attention and MLP give.
 
     Args:
         fused: norms are one kernel, and a gated MLP is as wide as a GPU computes it.
     """
-    tower = TowerSizes.of(vision)
     width = tower.width
-    # LayerNorm of the towers without a gate works in the type of its input, and is one kernel everywhere.
-    norm = _norm(width, size, fused=fused) if tower.gated else 2 * size * width
+    # LayerNorm works in the type of its input, and is one kernel everywhere.
+    norm = _norm(width, size, fused=fused) if tower.rms else 2 * size * width
     inside = padded_width(tower.mlp, _GPU) if tower.gated and fused else tower.mlp
-    attention = 6 * size * width + 4 * tower.heads
-    mlp = (4 if tower.gated else 2) * size * inside
+    attention = (5 if tower.tile else 6) * size * width + 4 * tower.heads
+    if tower.normed_heads:
+        attention += 2 * (_norm(width, size, fused=fused) - size * width)
+    mlp = (4 if tower.gated else 2) * size * inside + (size * width if tower.tile else 0)
     wide = (2 if tower.gated else 1) * inside
     attended = 5 * size * width + 4 * tower.heads
     return Kept(
@@ -167,22 +168,34 @@ def vision_block(vision: Any, size: int, *, fused: bool = True) -> Kept:
     )
 
 
-def _tower(arch: Architecture, setting: Setting, row: Row) -> tuple[int, int]:
+def _tower(arch: Architecture, tower: TowerSizes, setting: Setting, row: Row) -> tuple[int, int]:
     """Bytes kept of the tower and its mergers, and made while one of its blocks is run backward."""
-    size, vision = setting.itemsize, arch.vision
-    tower = TowerSizes.of(vision)
-    block = vision_block(vision, size, fused=setting.fused)
+    size = setting.itemsize
+    block = vision_block(tower, size, fused=setting.fused)
     width = tower.width
-    stepwise = tower.gated and not setting.fused
-    merger = (4 + 4 * size) * width if stepwise else 4 * size * width
-    # What one of a middle block is given is kept already, as the input of the next block.
-    merger += (tower.mergers - 1) * 3 * size * width
+    # In a tile one token more goes through the blocks.
+    through = row.patches * (1 + (1 / tower.tile if tower.tile else 0))
+    merger = _merger(tower, size, stepwise=tower.gated and not setting.fused)
     if "vision" not in arch.trained_parts:  # nothing of it is run backward
-        return (row.patches * merger if "merger" in arch.trained_parts else 0), row.patches * block.gradients
+        kept = row.patches * merger if "merger" in arch.trained_parts else 0
+        return kept, round(through * block.gradients)
     kept = tower.blocks * block.of(setting.recompute)
-    rotary = 2 * 4 * (width // tower.heads)
-    working = row.patches * block.again(setting.recompute)
-    return row.patches * (size * tower.patch_values + kept + merger + rotary), working
+    if tower.tile:
+        pixels = size * (padded_width(tower.patch_values, _GPU) if setting.fused else tower.patch_values)
+        rotary = 0
+    else:
+        pixels, rotary = size * tower.patch_values, 2 * 4 * (width // tower.heads)
+    working = round(through * block.again(setting.recompute))
+    return round(row.patches * (pixels + merger + rotary) + through * kept), working
+
+
+def _merger(tower: TowerSizes, size: int, *, stepwise: bool) -> int:
+    """Of all mergers for one patch; `stepwise`: a norm keeps what its single steps give."""
+    width = tower.width
+    if tower.tile:  # four patches without the token more, normalised; two layers as wide as the language model
+        return 2 * size * width + size * tower.output // 2
+    # What one of a middle block is given is kept already, as the input of the next block.
+    return ((4 + 4 * size) if stepwise else 4 * size) * width + (tower.mergers - 1) * 3 * size * width
 
 
 def _norm(width: int, size: int, *, fused: bool) -> int:

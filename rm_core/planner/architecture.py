@@ -18,13 +18,14 @@ from rm_core.model.lora import add_adapters
 from rm_core.model.reward_model import RewardModel
 from rm_core.model.shape_config import backbone_config
 from rm_core.model.shapes import SHAPES
+from rm_core.model.tower_sizes import TowerSizes
 from rm_core.model_folder.remote import backbone_settings
 from rm_core.train_config.config import TrainConfig
 from rm_core.train_config.parameter_groups import adapted_groups, freeze, parameter_groups
 
 __all__ = ["Architecture", "architecture_of", "config_of_shape", "config_of_train"]
 
-_SPECIAL = ("<|endoftext|>", "<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
+_SPECIAL = ("<|endoftext|>", "<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>", "<IMG_CONTEXT>")
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Architecture:
         by_part: weights of vision, merger, language, embeddings and head, trained or not.
         flops: of a forward pass.
         text: the decoder's Transformers config.
-        vision: the tower's; None where it reads text only.
+        tower: the vision tower's sizes; None where it reads text only.
         trained_parts: those of which anything trains.
         vocabulary: tokens of the language head; 0: it has none, as it writes nothing.
     """
@@ -47,7 +48,7 @@ class Architecture:
     by_part: dict[str, int]
     flops: Flops
     text: Any
-    vision: Any
+    tower: TowerSizes | None
     trained_parts: frozenset[str]
     vocabulary: int = 0
 
@@ -91,7 +92,7 @@ def architecture_of(backbone: Any, config: TrainConfig) -> Architecture:
         by_part=parts,
         flops=Flops.of(backbone),
         text=family.text_config(backbone),
-        vision=backbone.vision_config if family.has_vision else None,
+        tower=TowerSizes.of(backbone) if family.has_vision else None,
         trained_parts=frozenset(group["name"] for group in groups),
         vocabulary=0 if model.lm_head is None else len(model.lm_head.weight),
     )

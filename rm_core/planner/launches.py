@@ -36,6 +36,6 @@ BLOCK = Launches(forward=16, backward=46, kept=6)
 def launches_of_row(arch: Architecture, recompute: str) -> int:
     """Of the decoder's layers and the tower's blocks: of the 7B model, 4,084 where nothing is made again."""
     of_decoder = arch.text.num_hidden_layers * LAYER.of(recompute)
-    if arch.vision is None:
+    if arch.tower is None:
         return int(of_decoder)
-    return int(of_decoder + arch.vision.depth * BLOCK.of(recompute, trains="vision" in arch.trained_parts))
+    return int(of_decoder + arch.tower.blocks * BLOCK.of(recompute, trains="vision" in arch.trained_parts))

@@ -55,8 +55,7 @@ def assumed_workload(config: PlanConfig, backbone: Any, unit: str = "comparisons
     flops = Flops.of(backbone)
     patches = config.patches if flops.vision is not None else 0
     prefix = config.prefix_tokens if flops.vision is not None else config.prefix_tokens - config.patches // 4
-    side = max(2, 2 * round(patches**0.5 / 2))
-    grids = [(1, side, side)] if patches else []
+    grids = [_assumed_grid(patches, flops.vision.tile)] if patches and flops.vision is not None else []
     whole = Workload(
         comparisons=config.comparisons,
         tokens=prefix + config.responses * config.response_tokens,
@@ -67,6 +66,14 @@ def assumed_workload(config: PlanConfig, backbone: Any, unit: str = "comparisons
         source="assumed in the section plan: there is no prepared data",
     )
     return _shares(whole, pairs * config.comparisons) if unit == "pairs" else whole
+
+
+def _assumed_grid(patches: int, tile: int) -> tuple[int, int, int]:
+    """One square image; or of as many tiles, of `tile` patches each."""
+    if tile:
+        return (max(1, round(patches / tile)), tile, 1)
+    side = max(2, 2 * round(patches**0.5 / 2))
+    return (1, side, side)
 
 
 def workload_of_data(data: PreparedData, backbone: Any, unit: str = "comparisons") -> Workload:

@@ -3,7 +3,8 @@
     <|im_start|>system\\n...<|im_end|>\\n<|im_start|>user\\n...<|im_end|>\\n<|im_start|>assistant\\nAnswer<|im_end|>
 
 This is what a chat template of Qwen writes, and what a policy's tokens say with their special tokens. An image is
-``<|vision_start|><|image_pad|><|vision_end|>``, however many pads there are.
+``<|vision_start|><|image_pad|><|vision_end|>``, however many pads there are; of InternVL ``<IMG_CONTEXT>``
+as its template writes it, or ``<img><IMG_CONTEXT></img>`` with as many as its processor makes of it.
 """
 
 import re
@@ -17,7 +18,9 @@ __all__ = ["ChatText", "read_chat_text", "shared_rows"]
 
 _START, _END = "<|im_start|>", "<|im_end|>"
 _HEADER = f"{_START}assistant\n"
-_IMAGE = re.compile(r"<\|vision_start\|>(?:<\|image_pad\|>)+<\|vision_end\|>")
+_IMAGE = re.compile(
+    r"<\|vision_start\|>(?:<\|image_pad\|>)+<\|vision_end\|>|<img>(?:<IMG_CONTEXT>)+</img>|<IMG_CONTEXT>"
+)
 _FILLERS = re.compile(r"(?:<\|endoftext\|>|<\|im_end\|>|\s)*\Z")
 _MARKS = re.compile(r"(?:(?:<\|endoftext\|>|<\|im_end\|>)\s*)+\Z")
 _PADS = re.compile(r"\A(?:<\|endoftext\|>|\s)*")

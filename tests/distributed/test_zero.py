@@ -191,6 +191,7 @@ def mixed_turns() -> list[list[list[EncodedComparison]]]:
     [
         ("qwen2_5_vl", False),
         pytest.param("qwen3_vl", False, marks=pytest.mark.drill),
+        pytest.param("internvl", False, marks=pytest.mark.drill),
         pytest.param("qwen3_vl", True, marks=pytest.mark.drill, id="the tower of qwen3_vl frozen, its mergers not"),
     ],
 )

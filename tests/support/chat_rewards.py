@@ -35,10 +35,11 @@ BREAKS_FIRST = tuple(answer for answer in ANSWERS if answer.startswith("\n"))
 ENCODE = EncodeConfig(system_prompt="Judge.")
 
 
-def chat_tokenizer(folder: Path) -> Path:
+def chat_tokenizer(folder: Path, family: str = "qwen2.5-vl") -> Path:
     """Write a tokenizer that, as those of published models, has a token for two line breaks."""
     folder.mkdir()
-    train_tokenizer(["What is it? It is a wren.\n\nTwo lines\nof it." + "\n\n x" * 60], 320, str(folder))
+    texts = ["What is it? It is a wren.\n\nTwo lines\nof it." + "\n\n x" * 60]
+    train_tokenizer(texts, 320, str(folder), family=family)
     return folder
 
 
@@ -119,9 +120,12 @@ def inputs_of_text(folder: Path | str, text: str, image: bytes | None = None) ->
         inputs = dict(
             _read_by(AutoImageProcessor, folder)(images=[PILImage.open(io.BytesIO(image))], return_tensors="pt")
         )
-        text = text.replace("<|image_pad|>", "<|image_pad|>" * (int(inputs["image_grid_thw"].prod()) // 4))
+        if tiles := inputs.pop("num_patches", None):
+            text = text.replace("<IMG_CONTEXT>", f"<img>{'<IMG_CONTEXT>' * 256 * tiles[0]}</img>")
+        else:
+            text = text.replace("<|image_pad|>", "<|image_pad|>" * (int(inputs["image_grid_thw"].prod()) // 4))
     ids = tokenizer(text, return_tensors="pt", add_special_tokens=False)["input_ids"]
     inputs |= {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    if image:
+    if "image_grid_thw" in inputs:
         inputs["mm_token_type_ids"] = (ids == tokenizer.convert_tokens_to_ids("<|image_pad|>")).int()
     return inputs

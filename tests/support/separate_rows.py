@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from toys import IMAGE_TOKEN, VIDEO_TOKEN
 
-from data_pipeline.encoding.encoder import EncodedComparison, VisionSpan
+from data_pipeline.encoding.encoder import EncodedComparison, EncodedImage, VisionSpan
 from data_pipeline.encoding.spans import steps_of
+from data_pipeline.media import tiled_rgb
 from rm_core.batches.pixels import patches_of
 from rm_core.model.reward_model import RewardModel
 
@@ -74,6 +75,8 @@ def _inputs(row: Tensor, spans: list[Any]) -> dict[str, Tensor]:
     inputs = {"input_ids": row, "attention_mask": torch.ones_like(row)}
     if not spans:
         return inputs
+    if spans[0].format.tile:
+        return inputs | {"pixel_values": torch.cat([_tiles(image) for image in spans])}
     videos = [span for span in spans if hasattr(span, "frames")]
     images = [span for span in spans if not hasattr(span, "frames")]
     inputs["mm_token_type_ids"] = (row == IMAGE_TOKEN).int() + 2 * (row == VIDEO_TOKEN).int()
@@ -85,6 +88,13 @@ def _inputs(row: Tensor, spans: list[Any]) -> dict[str, Tensor]:
         inputs["video_grid_thw"] = torch.tensor([video.grid for video in videos])
         inputs["second_per_grid_ts"] = torch.tensor([video.seconds_per_step for video in videos])
     return inputs
+
+
+def _tiles(image: EncodedImage) -> Tensor:
+    """Pixels [tiles, 3, rows, columns] of an image that is cut into tiles."""
+    mean, std = (torch.tensor(colours) for colours in (image.format.mean, image.format.std))
+    pixels = torch.from_numpy(tiled_rgb(image.data, image.height, image.width, image.format.tile)) / 255
+    return ((pixels - mean) / std).permute(0, 3, 1, 2)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -73,8 +73,22 @@ def with_targets(item: EncodedComparison, part: float = 0.5) -> EncodedCompariso
 
 
 def prepared_for(format: ImageFormat, comparison: EncodedComparison) -> EncodedComparison:
-    """The same tokens, with each image at the size at which it has as many in `format`."""
-    return replace(comparison, images=tuple(sized_for(format, span) for span in comparison.images))
+    """The same text, with each image at the size at which it has as many tokens in `format`, or cut into tiles."""
+    images = tuple(sized_for(format, span) for span in comparison.images)
+    if not format.tile:
+        return replace(comparison, images=images)
+    spans = iter(images)
+    prefix, *responses = (_with_runs(ids, spans) for ids in (comparison.prefix_ids, *comparison.response_ids))
+    return replace(comparison, images=images, prefix_ids=prefix, response_ids=tuple(responses))
+
+
+def _with_runs(ids: np.ndarray, spans: Iterator[Any]) -> np.ndarray:
+    """The same tokens with runs of image tokens as long as the spans say."""
+    parts, at = [], 0
+    for start, end in zip(np.flatnonzero(ids == VISION_START), np.flatnonzero(ids == VISION_END), strict=True):
+        parts += [ids[at:start], image_span(next(spans))]
+        at = end + 1
+    return np.concatenate([*parts, ids[at:]])
 
 
 def row_for(model: RewardModel, items: Sequence[EncodedComparison]) -> PackedBatch:
@@ -84,9 +98,12 @@ def row_for(model: RewardModel, items: Sequence[EncodedComparison]) -> PackedBat
 
 
 def sized_for(format: ImageFormat, span: VisionSpan) -> Any:
-    """The span at the size at which it has as many tokens in `format`."""
+    """The span at the size at which it has as many tokens in `format`; a tile for every four of them, if any."""
     if isinstance(span, EncodedVideo):
         return replace(span, frames=tuple(sized_for(format, frame) for frame in span.frames))
+    if format.tile:
+        height, width = (max(1, side // 56) * format.tile for side in (span.height, span.width))
+        return replace(span, height=height, width=width, format=format)
     height, width = (side // span.format.merged * format.merged for side in (span.height, span.width))
     return replace(span, height=height, width=width, format=format)
 
@@ -114,9 +131,16 @@ _IDS = {
 }
 
 
-def toy_config(model_type: str = "qwen2_5_vl") -> Any:
-    """A backbone of a few thousand parameters, of any family."""
+def toy_config(model_type: str = "qwen2_5_vl", decoder: str = "qwen2") -> Any:
+    """A backbone of a few thousand parameters, of any family; of InternVL with that decoder, and tiles of 56 pixels."""
     config_class: Any = family_of(model_type).config_class
+    if model_type == "internvl":
+        text = _TEXT | {"model_type": decoder, "head_dim": 8, "rope_parameters": _ROPE}
+        vision = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+        return config_class(
+            text_config=text, vision_config=vision | {"image_size": 56, "attention_bias": True},
+            image_token_id=IMAGE_TOKEN,
+        )  # fmt: skip
     if not family_of(model_type).has_vision:
         return config_class(**_TEXT, rope_parameters=_ROPE, head_dim=8)
     vision = {"depth": 2, "num_heads": 2}
@@ -135,10 +159,16 @@ def toy_config(model_type: str = "qwen2_5_vl") -> Any:
 
 
 def toy_reward_model(
-    seed: int = 0, *, model_type: str = "qwen2_5_vl", head: HeadConfig | None = None, writes: str = ""
-) -> RewardModel:
-    """Random weights; the same for the same seed. `writes`: with a language head, "tied" or a weight of its "own"."""
-    config = toy_config(model_type)
+    seed: int = 0, *, model_type: str = "qwen2_5_vl", head: HeadConfig | None = None, writes: str = "",
+    config: Any = None,
+) -> RewardModel:  # fmt: skip
+    """Random weights; the same for the same seed.
+
+    Args:
+        writes: with a language head, "tied" or a weight of its "own".
+        config: of the backbone; None: `toy_config` of its type.
+    """
+    config = config or toy_config(model_type)
     config.tie_word_embeddings = writes == "tied"
     backbone = new_backbone(config, seed=seed, dtype=torch.float32)
     table = backbone.get_input_embeddings().weight
@@ -146,4 +176,9 @@ def toy_reward_model(
     language_head = LanguageHead(table if writes == "tied" else own) if writes else None
     model = RewardModel(backbone, head or HeadConfig(), language_head)
     model.head.initialise(seed)
+    generator = torch.Generator().manual_seed(seed)
+    for name, value in model.named_parameters():
+        if name.endswith(("cls_token", "position_embeddings", "lambda_1", "lambda_2")):
+            # All zeros or all alike at first, so that places could be mixed up unseen.
+            value.data = torch.randn(value.shape, generator=generator)
     return model

@@ -12,7 +12,7 @@ from data_pipeline.encoding.encoder import EncodedComparison, Encoder, check_len
 from data_pipeline.encoding.spans import EncodedImage, EncodedVideo, VisionSpan
 from data_pipeline.encoding.tokenizer import ChatTokenizer
 from data_pipeline.errors import CorruptData, RecordError
-from data_pipeline.media import Image, Video
+from data_pipeline.media import Image, Video, decode_rgb
 from data_pipeline.records.comparison import Comparison
 from data_pipeline.sources.readers.files import read_rows
 from rm_core.evaluation.diagnostics.pictures import Donor, changed_pictures, donors
@@ -144,4 +144,7 @@ def _medium(span: VisionSpan) -> Image | Video:
 
 
 def _image(picture: EncodedImage) -> Image:
-    return Image(data=picture.data, sha256=picture.key, width=picture.width, height=picture.height)
+    width, height = picture.width, picture.height
+    if picture.format.tile:  # its size is that of all tiles, for which another grid of them might be chosen
+        width, height = decode_rgb(picture.data).size
+    return Image(data=picture.data, sha256=picture.key, width=width, height=height)

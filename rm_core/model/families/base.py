@@ -34,6 +34,8 @@ class Family(ABC):
     model_class: ClassVar[type[PreTrainedModel]]
     """Without a language-model head, which `rm_core.model.language_head` is."""
     has_vision: ClassVar[bool]
+    writes: ClassVar[bool] = True
+    """Whether a critic can stand on it: its language head is read from folders, and text is generated with it."""
     images: ClassVar[ImageFormat] = QWEN2_5_VL
     """How its pictures are prepared, of a family that sees."""
 

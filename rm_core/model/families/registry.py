@@ -9,6 +9,7 @@ from data_pipeline.errors import RecipeError
 from rm_core.batches.positions import RowFormat
 from rm_core.model.attention import KERNELS
 from rm_core.model.families.base import Family
+from rm_core.model.families.internvl import InternVL
 from rm_core.model.families.qwen3_vl import Qwen3VL
 from rm_core.model.families.qwen_text import Qwen2, Qwen3
 from rm_core.model.families.qwen_vl import Qwen2VL, Qwen25VL
@@ -16,7 +17,7 @@ from rm_core.model.families.qwen_vl import Qwen2VL, Qwen25VL
 __all__ = ["FAMILIES", "family_of", "group_of", "row_format_of"]
 
 FAMILIES: dict[str, Family] = {
-    family.model_type: family for family in (Qwen25VL(), Qwen2VL(), Qwen3VL(), Qwen2(), Qwen3())
+    family.model_type: family for family in (Qwen25VL(), Qwen2VL(), Qwen3VL(), InternVL(), Qwen2(), Qwen3())
 }
 
 

@@ -16,7 +16,7 @@ from data_pipeline.encoding.tokenizer import load_tokenizer, train_tokenizer
 from data_pipeline.errors import RecipeError, RecordError
 from data_pipeline.media import Image, smart_resize
 from data_pipeline.records.comparison import Comparison, ImageSlot, MediaRef, Part, Response, Turn
-from rm_core.model_folder.reading import write_processor_files
+from rm_core.model_folder.processor_files import write_processor_files
 
 IMAGES = [Image(b"a", "ka", 100, 60), Image(b"b", "kb", 300, 500)]
 DIALOGUE = Comparison(

@@ -28,7 +28,7 @@ from data_pipeline.media import QWEN2_5_VL, QWEN3_VL, Image, Video
 from data_pipeline.records.comparison import Comparison, ImageSlot, MediaRef, Response, Turn
 from data_pipeline.transform.planning import portable_config
 from rm_core.batches.pixels import patches_of
-from rm_core.model_folder.reading import write_processor_files
+from rm_core.model_folder.processor_files import write_processor_files
 
 CONFIG = EncodeConfig(family="qwen3-vl", min_pixels=4096, max_pixels=262_144, video_max_pixels=12 * 1024)
 STILL = Image(noise_png(1, 100, 60), "ka", 60, 100)

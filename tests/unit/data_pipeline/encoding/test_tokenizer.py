@@ -14,7 +14,7 @@ from data_pipeline.encoding.tokenizer import (
     train_tokenizer,
 )
 from data_pipeline.errors import CorruptData, MissingInput, RecipeError
-from rm_core.model_folder.reading import write_processor_files
+from rm_core.model_folder.processor_files import write_processor_files
 
 TEXTS = [f"The {colour} bus number {i} isn't here.\n\nIs it?" for i in range(50) for colour in ("red", "blue")]
 SAMPLES = [

@@ -18,7 +18,7 @@ from data_pipeline.encoding.truncate import Cut, cut
 from data_pipeline.errors import RecipeError
 from data_pipeline.media import Image, Video
 from data_pipeline.records.comparison import Comparison, ImageSlot, MediaRef, Part, Response, Turn
-from rm_core.model_folder.reading import write_processor_files
+from rm_core.model_folder.processor_files import write_processor_files
 
 STILL = Image(b"a", "ka", 112, 56)
 FRAMES = tuple(Image(bytes([place]), f"k{place}", 640, 480) for place in range(5))

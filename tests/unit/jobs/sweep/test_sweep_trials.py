@@ -40,6 +40,13 @@ def test_a_grid_is_every_combination_with_every_seed() -> None:
     assert axis_labels(trials) == {"backbone": ["3b", "7b"], "train.head.layers": ["1", "2"]}
 
 
+def test_a_label_of_null_is_left_out() -> None:
+    axis = {"size": {"small": {"train.max_steps": 1}, "large": None}}
+    assert [one.label for one in expand(SweepConfig(parameters=axis))] == ["small"]
+    with pytest.raises(RecipeError, match=r"sweep.parameters.size: all of its labels \(small\) are null"):
+        expand(SweepConfig(parameters={"size": {"small": None}}))
+
+
 def test_a_list_is_its_points() -> None:
     [one, two] = expand(SweepConfig(method="list", points={"a": {RATE: 1e-3}, "b": {RATE: 1e-4}}))
     assert (one.label, one.axes, one.overrides) == ("a", {"point": "a"}, {RATE: 1e-3})

@@ -7,6 +7,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from toys import row_for, sized_for, toy_comparison, toy_image, toy_reward_model
 from transformers import (
+    InternVLConfig,
+    InternVLModel,
     PretrainedConfig,
     Qwen2_5_VLConfig,
     Qwen2_5_VLModel,
@@ -64,6 +66,17 @@ CONFIGS: dict[str, PretrainedConfig] = {
         | {"hidden_size": 32, "intermediate_size": 56, "out_hidden_size": 48, "deepstack_visual_indexes": [0, 2]},
         **TOKENS,
     ),
+    "internvl": InternVLConfig(
+        text_config=TEXT | {"model_type": "qwen2"},
+        vision_config={
+            "hidden_size": 32,
+            "intermediate_size": 56,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 2,
+            "image_size": 56,
+        },
+        image_token_id=1,
+    ),
     "qwen2": Qwen2Config(**TEXT),
     "qwen3": Qwen3Config(**TEXT, head_dim=16),
 }
@@ -71,6 +84,7 @@ MODELS: dict[str, Any] = {
     "qwen2_5_vl": Qwen2_5_VLModel,
     "qwen2_vl": Qwen2VLModel,
     "qwen3_vl": Qwen3VLModel,
+    "internvl": InternVLModel,
     "qwen2": Qwen2Model,
     "qwen3": Qwen3Model,
 }
@@ -119,10 +133,21 @@ def test_the_tower_counts_as_pytorch_counts_with_its_windows(family: str) -> Non
     assert vision.forward(GRIDS) == linear + attention
 
 
-@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
+def test_tiles_count_as_pytorch_counts_with_their_token_more() -> None:
+    config = CONFIGS["internvl"]
+    config._attn_implementation = "eager"
+    linear, attention = counted(InternVLModel(config).get_image_features, torch.zeros(5, 3, 56, 56))
+    vision = Flops.of(config).vision
+    assert vision is not None
+    assert vision.forward([(3, 4, 4), (2, 4, 4)]) == linear + attention
+    assert 5 * (vision.patch * 16 + vision.more) == linear
+    assert vision.costs == (vision.forward([(1, 4, 4)]) / 16, 0)
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl", "internvl"])
 def test_a_packed_row_costs_what_the_model_runs(family: str) -> None:
     model = toy_reward_model(model_type=family)
-    image = sized_for(model.row_format.images, toy_image(0, 56, 84))
+    image = sized_for(model.row_format.images, toy_image(0, 56, 168))
     item = toy_comparison(0, images=(image,), ranks=(0, 1, 2))
     linear, _ = counted(model, row_for(model, [item]), without=".head")
     flops = Flops.of(model.backbone.config)
@@ -132,6 +157,7 @@ def test_a_packed_row_costs_what_the_model_runs(family: str) -> None:
     assert flops.vision is not None
     attention = flops.text.layers * flops.text.pair * pairs
     attention += flops.vision.forward([image.grid]) - flops.vision.patch * image.num_patches
+    attention -= flops.vision.more * image.grid[0]
     assert whole - attention == linear
 
 

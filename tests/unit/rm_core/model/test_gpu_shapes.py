@@ -19,6 +19,7 @@ from rm_core.model.shapes import SHAPES
 
 META = torch.device("meta")
 IDS = {"<|endoftext|>": 0, "<|image_pad|>": 1, "<|video_pad|>": 0, "<|vision_start|>": 2, "<|vision_end|>": 3}
+IDS |= {"<IMG_CONTEXT>": 1}
 PUBLISHED = [name for name, shape in SHAPES.items() if shape.vocab is not None]
 _PRODUCTS = {"mm", "addmm", "bmm", "baddbmm"}
 
@@ -66,13 +67,16 @@ def test_products_of_published_shapes_are_aligned(name: str) -> None:
     text = getattr(config, "text_config", config)
     middle = [0] if name.startswith("qwen3-vl") else []
     text.num_hidden_layers, text.layer_types = 1 + len(middle), ["full_attention"] * (1 + len(middle))
-    if text is not config:
+    if text is not config and config.model_type == "internvl":
+        config.vision_config.num_hidden_layers = 1
+    elif text is not config:
         config.vision_config.depth, config.vision_config.deepstack_visual_indexes = 1, middle
     with META:
         model = RewardModel(new_backbone(config, seed=0, dtype=torch.bfloat16, device=META), HeadConfig())
     images = (toy_image(1, 84, 84),) if model.family.has_vision else ()
     batch = row_for(model, [toy_comparison(0, images=images, ranks=(0,))])
     counts = {len(batch.input_ids), len(batch.pixel_values), len(batch.image_token_index), 1}
+    counts.add(len(batch.pixel_values) + len(batch.image_grid))  # with one token more a tile
     with Products() as products:
         model(batch.to(META)).sum().backward()
     assert len(products.widths) > 4

@@ -136,7 +136,7 @@ def test_a_row_waits_for_nothing(kernel: str, recompute: str, monkeypatch: pytes
     assert waits_of(model) == []
 
 
-@pytest.mark.parametrize("model_type", ["qwen2_vl", "qwen3_vl", "qwen2", "qwen3"])
+@pytest.mark.parametrize("model_type", ["qwen2_vl", "qwen3_vl", "internvl", "qwen2", "qwen3"])
 def test_no_family_waits(model_type: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert waits_of(model_of("sdpa", monkeypatch, model_type=model_type)) == []
 

@@ -1,6 +1,7 @@
 """The promise of the packed row: rewards and every parameter's gradient equal those of K separate rows."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -12,10 +13,11 @@ from data_pipeline.errors import RecipeError, RunError
 from data_pipeline.media import QWEN3_VL
 from rm_core.batches.packed import collate
 from rm_core.batches.positions import RowFormat
-from rm_core.model.attention import WorkDone
+from rm_core.model.attention import Work, WorkDone
 from rm_core.model.config import HeadConfig
 from rm_core.model.families import row_format_of
 from rm_core.model.reward_model import RewardModel
+from rm_core.model.running import Running
 
 SHARED = toy_image(7, 56, 84)
 COMPARISONS = [
@@ -37,7 +39,7 @@ ROWS = {f"K = {size}": [toy_comparison(size, ranks=tuple(range(size)))] for size
     ],
     "long responses": [toy_comparison(36, ranks=(0, 1, 2), response_text=60), toy_comparison(37, prefix_text=70)],
 }
-FAMILIES = ("qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen2", "qwen3")
+FAMILIES = ("qwen2_5_vl", "qwen2_vl", "qwen3_vl", "internvl", "qwen2", "qwen3")
 
 
 def check(model: RewardModel, row: list[EncodedComparison], *, row_format: RowFormat | None = None) -> None:
@@ -75,6 +77,66 @@ def test_every_family_is_equal(model_type: str) -> None:
 )
 def test_qwen3_vl_is_equal_in_rows_of_one_kind(name: str) -> None:
     check(toy_reward_model(model_type="qwen3_vl"), ROWS[name])
+
+
+@pytest.mark.parametrize("decoder", ["qwen2", "qwen3"])
+@pytest.mark.parametrize("name", ["one image", "several images of other sizes", "images in prompt and responses"])
+def test_internvl_is_equal_with_either_decoder(name: str, decoder: str) -> None:
+    check(toy_reward_model(config=toy_config("internvl", decoder)), ROWS[name])
+
+
+def test_internvl_is_equal_as_its_largest_tower_normalises() -> None:
+    config = toy_config("internvl")
+    vision = config.vision_config
+    vision.norm_type, vision.use_qk_norm, vision.attention_bias, vision.use_mean_pooling = (
+        "rms_norm",
+        True,
+        False,
+        False,
+    )
+    check(toy_reward_model(config=config), COMPARISONS)
+
+
+def test_frequencies_that_change_with_the_length_are_the_plain_ones_up_to_there() -> None:
+    config = toy_config("internvl")
+    config.text_config.max_position_embeddings = 64
+    config.text_config.rope_parameters = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10_000.0}
+    model = toy_reward_model(config=config)
+    check(model, ROWS["images in prompt and responses"])
+    longer = [toy_comparison(38, prefix_text=60, ranks=(0, 1)), COMPARISONS[1]]
+    with pytest.raises(RunError, match=r"\['toy-38'\] have more than 64 tokens .*: set preprocess.rules.max_tokens=64"):
+        collate(longer, row_format=model.row_format)
+
+
+def test_a_tile_does_not_see_the_others() -> None:
+    model = toy_reward_model(model_type="internvl").eval()
+    row = collate([prepared_for(model.row_format.images, COMPARISONS[2])], row_format=model.row_format)
+    features = model.family.image_features
+    before = features(model.backbone, row, torch.float32, running=Running(), work=Work())[0]
+    row.pixel_values[:16] += 1.0
+    change = (features(model.backbone, row, torch.float32, running=Running(), work=Work())[0] - before).abs()
+    assert change[:4].min(dim=1).values.max() > 0 and change[:4].max() > 1e-3 and not change[4:].any()
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "value"),
+    [
+        ("config", "downsample_ratio", 1.0),
+        ("config", "vision_feature_layer", -2),
+        ("vision_config", "hidden_dropout_prob", 0.1),
+        ("vision_config", "use_absolute_position_embeddings", False),
+    ],
+)
+def test_an_internvl_that_would_be_another_is_refused(where: str, name: str, value: Any) -> None:
+    config = toy_config("internvl")
+    setattr(config if where == "config" else config.vision_config, name, value)
+    with pytest.raises(RecipeError, match=rf"has (vision_config\.)?{name}={value}: only"):
+        row_format_of(config)
+
+
+def test_a_decoder_that_is_not_known_is_refused() -> None:
+    with pytest.raises(RecipeError, match="decoder is a llama; InternVL is known with qwen2 and qwen3"):
+        row_format_of(toy_config("internvl", "llama"))
 
 
 def test_features_of_middle_blocks_reach_image_tokens_and_no_others() -> None:
@@ -115,7 +177,7 @@ def test_every_head_is_equal(head: HeadConfig) -> None:
     check(toy_reward_model(head=head), COMPARISONS)
 
 
-@pytest.mark.parametrize("model_type", ["qwen2_5_vl", "qwen3_vl"])
+@pytest.mark.parametrize("model_type", ["qwen2_5_vl", "qwen3_vl", "internvl"])
 @pytest.mark.parametrize("recompute", ["selective", "full"])
 def test_recomputed_activations_change_nothing(recompute: str, model_type: str) -> None:
     model = toy_reward_model(model_type=model_type).train()

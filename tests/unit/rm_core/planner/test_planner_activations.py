@@ -23,8 +23,9 @@ PRECISIONS = {"fp32": "float32", "bf16": "bfloat16"}
 
 
 def with_toy_ids(config: Any) -> Any:
-    config.image_token_id, config.video_token_id = 1, 0
-    config.vision_start_token_id, config.vision_end_token_id = 2, 3
+    config.image_token_id = 1
+    if config.model_type != "internvl":
+        config.video_token_id, config.vision_start_token_id, config.vision_end_token_id = 0, 2, 3
     return config
 
 
@@ -53,16 +54,17 @@ def model_and_row(shape: str, precision: str, *, words: int) -> tuple[RewardMode
     model = RewardModel(backbone, HeadConfig())
     model.head.initialise(0)
     model.train()
+    side, count = (56, 1) if shape.startswith("internvl") else (168, 3)  # one tile, of 1,024 patches
     items = [
-        toy_comparison(seed, images=(toy_image(seed, 168, 168),), prefix_text=words, response_text=words)
-        for seed in range(3)
+        toy_comparison(seed, images=(toy_image(seed, side, side),), prefix_text=words, response_text=words)
+        for seed in range(count)
     ]
     row = row_for(model, items)
     return model, row, Row(tokens=row.num_tokens, patches=len(row.pixel_values), pooled=row.labels.num_responses)
 
 
 @pytest.mark.parametrize(
-    "shape", ["tiny", "qwen2-vl-tiny", "qwen3-vl-tiny", pytest.param("mid", marks=pytest.mark.drill)]
+    "shape", ["tiny", "qwen2-vl-tiny", "qwen3-vl-tiny", "internvl3-tiny", pytest.param("mid", marks=pytest.mark.drill)]
 )
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_row_keeps_what_the_formula_says(shape: str, precision: str) -> None:

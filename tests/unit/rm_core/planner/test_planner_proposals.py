@@ -30,6 +30,7 @@ TIGHTER = {
     "scale/32b_zero3_offload": "train.zero.offload_optimizer=false",
     "scale/72b_zero3": "train.num_workers=8",
     "scale/72b_zero3_offload": "train.zero.offload_optimizer=false",
+    "scale/internvl3_8b_zero2": "plan.gpu=a100-40gb",
     "scale/qwen3_vl_8b_zero2": "plan.gpu=a100-40gb",
 }
 

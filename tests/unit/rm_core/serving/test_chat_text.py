@@ -34,6 +34,13 @@ def test_the_templates_text_is_read_back(answer_end: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("image", ["<IMG_CONTEXT>", f"<img>{'<IMG_CONTEXT>' * 256}</img>"])
+def test_pictures_of_internvl_are_read_back(image: str) -> None:
+    text = templated(("user", [PICTURE, {"type": "text", "text": "<img>?"}]), ("assistant", "A bus."))
+    read = read_chat_text(text.replace("<|vision_start|><|image_pad|><|vision_end|>", image))
+    assert read.prompt[-1]["content"] == [PICTURE, {"type": "text", "text": "<img>?"}]
+
+
 def test_an_answer_may_hold_marks_where_the_prompt_is_given() -> None:
     prompt = templated(("user", "Hi")) + "<|im_start|>assistant\n"
     answer = "Say <|im_end|> and <|im_start|>assistant\nno more"

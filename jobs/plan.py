@@ -28,6 +28,7 @@ from rm_core.planner.propose import GPU_COUNTS, SMALLEST_ROW, best_setting, num_
 from rm_core.planner.roofline import Time, time_of
 from rm_core.planner.setting import Row, Setting
 from rm_core.planner.workload import Workload, assumed_workload, workload_of_data
+from rm_core.train_config.asking import asking_of
 from rm_core.train_config.check import check_train_config
 from rm_core.train_config.config import TrainConfig
 
@@ -108,7 +109,8 @@ def _workload(recipe: Recipe, backbone: Any) -> Workload:
         data = PreparedData.open(manifest_of(recipe, place))
     except MissingInput:
         return assumed_workload(recipe.plan, backbone, recipe.train.global_batch_unit)
-    return workload_of_data(data, backbone, recipe.train.global_batch_unit)
+    asking = asking_of(recipe.train, data.manifest.reading.encode)
+    return workload_of_data(data, backbone, recipe.train.global_batch_unit, asking=asking)
 
 
 def _steps(config: TrainConfig, setting: Setting, workload: Workload) -> int:

@@ -7,9 +7,11 @@ import numpy.typing as npt
 
 from data_pipeline.encoding.spans import EncodedImage, EncodedVideo, VisionSpan
 
-__all__ = ["EncodedComparison", "Judgement", "Segments"]
+__all__ = ["NOT_KNOWN", "EncodedComparison", "Judgement", "Questions", "Segments"]
 
 Ids = npt.NDArray[np.int32]
+NOT_KNOWN = -1
+"""Which of two answers is better, where no record says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,25 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
+class Questions:
+    """Of a Comparison that a judge reads, which answers each of its responses asks about; see `questions.py`.
+
+    Attributes:
+        pairs: for each response of the row, the places of the first and of the second answer that it shows.
+        right: for each, 0 where the first answer is known to be better, 1 where the second is, else `NOT_KNOWN`.
+        per_pair: questions about each pair that a record judges: 2 where both orders are asked.
+        lengths: tokens of each answer, with its closing one.
+        verdicts: the tokens by which a judge says that the first, or the second, is better.
+    """
+
+    pairs: tuple[tuple[int, int], ...]
+    right: tuple[int, ...]
+    per_pair: int
+    lengths: tuple[int, ...]
+    verdicts: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class EncodedComparison:
     """A Comparison as the model reads it.
 
@@ -47,6 +68,8 @@ class EncodedComparison:
         judgements: of a grouped Comparison, what each of its records says; empty where it comes from one record.
         target_starts: for each response, how many of its tokens come before what the model shall write itself, which
             goes on to its end; empty where it writes nothing.
+        questions: what each response asks a judge, who then says which of the answers is better; ranks and judgements
+            are those of the answers. None: the responses are the answers.
     """
 
     id: str
@@ -59,11 +82,17 @@ class EncodedComparison:
     images: tuple[VisionSpan, ...]
     judgements: tuple[Judgement, ...] = ()
     target_starts: tuple[int, ...] = ()
+    questions: Questions | None = None
+
+    @property
+    def answer_lengths(self) -> tuple[int, ...]:
+        """Tokens of each answer, with its closing one."""
+        return tuple(map(len, self.response_ids)) if self.questions is None else self.questions.lengths
 
     @property
     def judged(self) -> tuple[Judgement, ...]:
         """What each of its records says; of one record, its ranks and scores."""
-        whole = tuple(range(len(self.response_ids)))
+        whole = tuple(range(len(self.answer_lengths)))
         return self.judgements or (Judgement(self.id, whole, self.ranks, self.scores),)
 
     @property

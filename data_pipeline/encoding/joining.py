@@ -50,5 +50,5 @@ def as_one_record(comparison: EncodedComparison) -> EncodedComparison:
     """The same tokens and images with each response judged once, in their order: for whoever reads no judgement."""
     if not comparison.judgements:
         return comparison
-    count = len(comparison.response_ids)
+    count = len(comparison.answer_lengths)
     return replace(comparison, ranks=tuple(range(count)), scores=(None,) * count, judgements=())

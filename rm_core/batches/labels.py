@@ -91,7 +91,7 @@ def labels_of(comparisons: Sequence[EncodedComparison]) -> Labels:
     scores = [float("nan") if score is None else score for one in judged for score in one.scores]
     starts = np.cumsum([0, *sizes])
     pairs = [_ordered_pairs(one.ranks) + start for one, start in zip(judged, starts, strict=False)]
-    lengths = [len(item.response_ids[place]) for item in comparisons for one in item.judged for place in one.responses]
+    lengths = [item.answer_lengths[place] for item in comparisons for one in item.judged for place in one.responses]
     return Labels(
         ids=tuple(one.id for one in judged),
         comparison=torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes)),
@@ -104,7 +104,7 @@ def labels_of(comparisons: Sequence[EncodedComparison]) -> Labels:
 
 
 def _shared_responses(comparisons: Sequence[EncodedComparison]) -> SharedResponses:
-    starts = np.cumsum([0, *(len(item.response_ids) for item in comparisons)]).tolist()
+    starts = np.cumsum([0, *(len(item.answer_lengths) for item in comparisons)]).tolist()
     index = [
         start + place
         for item, start in zip(comparisons, starts, strict=False)

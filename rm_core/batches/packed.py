@@ -21,6 +21,7 @@ from rm_core.batches.pixels import ImageLoader, distinct_images, patches_of
 from rm_core.batches.positions import RowFormat, comparison_positions
 from rm_core.batches.targets import Targets, targets_of
 from rm_core.batches.tensors import map_tensors
+from rm_core.batches.verdicts import Verdicts, verdict_targets, verdicts_of
 from rm_core.batches.vision_indices import VisionIndices, vision_indices_of
 
 __all__ = ["PackedBatch", "ResponseTokens", "collate", "with_indices"]
@@ -60,13 +61,14 @@ class PackedBatch:
         image_feature_index: int64 [V], which row of the tower's output stands there; two spans may share one image.
         reward_index: int64 [R], index of each response's last token.
         labels: ranks, scores, lengths and ordered pairs of the judged responses; always on the CPU.
-        num_responses: responses of each Comparison; sums to R.
+        num_responses: responses of each Comparison, of a judge its answers; sums to R.
         num_patches: vision patches of all spans as shown: an image shown twice counts twice.
         num_filler: tokens at the end that belong to no Comparison.
         attention: the layout as the attention kernel reads it.
         vision: the grids as the tower reads them; None for a backbone that reads text only, or tiles of one size.
         responses: the responses' tokens.
         targets: tokens that the model shall write; None where it writes nothing.
+        verdicts: of a judge, which answers each response of the row asks about; labels are the answers'.
     """
 
     ids: tuple[str, ...]
@@ -86,6 +88,7 @@ class PackedBatch:
     vision: VisionIndices | None = None
     responses: ResponseTokens | None = None
     targets: Targets | None = None
+    verdicts: Verdicts | None = None
 
     @property
     def num_tokens(self) -> int:
@@ -147,12 +150,13 @@ def collate(
         image_grid=torch.tensor(grid, dtype=torch.int64),
         image_token_index=torch.from_numpy(token_index),
         image_feature_index=torch.from_numpy(features),
-        reward_index=torch.tensor([end for block in blocks for end in _last_tokens(block)], dtype=torch.int64),
+        reward_index=_ends_of(blocks),
         labels=labels_of(comparisons),
-        num_responses=tuple(len(item.response_ids) for item in comparisons),
+        num_responses=tuple(len(item.answer_lengths) for item in comparisons),
         num_patches=sum(span.num_patches for span in spans),
         num_filler=filler,
-        targets=targets_of(comparisons, blocks) if row_format.targets else None,
+        targets=_targets_of(comparisons, blocks, row_format),
+        verdicts=verdicts_of(comparisons) if row_format.verdicts else None,
     )
     return with_indices(batch, row_format)
 
@@ -204,9 +208,25 @@ def _blocks(comparisons: Sequence[EncodedComparison]) -> tuple[Block, ...]:
     return tuple(blocks)
 
 
+def _targets_of(
+    comparisons: Sequence[EncodedComparison], blocks: Sequence[Block], row_format: RowFormat
+) -> Targets | None:
+    """What the model shall write, where it writes."""
+    if not row_format.targets:
+        return None
+    if not row_format.verdicts:
+        return targets_of(comparisons, blocks)
+    return verdict_targets(comparisons, _ends_of(blocks))
+
+
 def ids_of(comparisons: Sequence[EncodedComparison]) -> tuple[str, ...]:
     """Ids in the order of the row."""
     return tuple(item.id for item in comparisons)
+
+
+def _ends_of(blocks: Sequence[Block]) -> Tensor:
+    """Where each response of the row ends."""
+    return torch.tensor([end for block in blocks for end in _last_tokens(block)], dtype=torch.int64)
 
 
 def _last_tokens(block: Block) -> list[int]:

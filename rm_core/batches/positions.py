@@ -44,6 +44,7 @@ class RowFormat:
         images: how its pictures are prepared; rows with others are refused.
         places: side of the square table of places that the tower has learnt (Qwen3-VL: 48); 0: it has none.
         targets: whether rows say which tokens the model shall write: every row then does, an empty one too.
+        verdicts: whether its Comparisons are questions to a judge; their targets are the verdicts.
     """
 
     image_token: int
@@ -59,6 +60,7 @@ class RowFormat:
     images: ImageFormat = QWEN2_5_VL
     places: int = 0
     targets: bool = False
+    verdicts: bool = False
 
 
 def comparison_positions(comparison: EncodedComparison, row_format: RowFormat) -> IntArray:

@@ -20,13 +20,16 @@ from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.errors import RecipeError, RunError
 from data_pipeline.storage import is_local, join
 from data_pipeline.storage.cache import ShardCache
+from rm_core.batches.decoding import Comparisons
 from rm_core.evaluation.curve import UNRANKED, curve_numbers
 from rm_core.evaluation.suites.prepared import PreparedSuite, open_prepared
 from rm_core.model.families import family_of
 from rm_core.model.flops import cost_model
 from rm_core.model_folder.remote import backbone_settings
+from rm_core.packing.epoch import AskedData, question_sizes
 from rm_core.packing.sizes import PlanningTable
 from rm_core.scoring.scored import ScoredComparison
+from rm_core.train_config.asking import asking_of
 from rm_core.train_config.config import TRAINING_LOSS, TrainConfig
 from rm_core.training.evaluation import EvaluationSet, Rewards
 
@@ -83,7 +86,7 @@ def _heldout(config: TrainConfig, data: PreparedData) -> EvaluationSet:
     return EvaluationSet(
         name="heldout",
         measured_on=f"{len(rows):,} of {whole:,} held-out Comparisons",
-        data=data,
+        data=_view(config, data),
         table=_table(config, data, rows, "held-out Comparisons"),
         measure=partial(_measure, labels),
     )
@@ -100,16 +103,26 @@ def _suite(config: TrainConfig, name: str) -> EvaluationSet:
     return EvaluationSet(
         name=name,
         measured_on=suite.measured_on,
-        data=suite.data,
+        data=_view(config, suite.data),
         table=_table(config, suite.data, np.arange(len(suite.data)), f"rows of {name}"),
         measure=partial(_measure_suite, suite),
     )
 
 
+def _view(config: TrainConfig, data: PreparedData) -> Comparisons:
+    """The rows as the model reads them."""
+    asking = asking_of(config, data.manifest.reading.encode, evaluates=True)
+    return data if asking is None else AskedData(data, asking)
+
+
 def _table(config: TrainConfig, data: PreparedData, rows: npt.NDArray[np.int64], what: str) -> PlanningTable:
     """Of rows that the model can read within the training's budgets."""
     backbone = backbone_settings(config.model, "make a folder with `basereward init-model`")
-    table = PlanningTable.from_rows(data.all_rows, rows, places=data.row_indices(rows), cost_model=cost_model(backbone))
+    asking = asking_of(config, data.manifest.reading.encode, evaluates=True)
+    table = PlanningTable.from_rows(
+        data.all_rows, rows, places=data.row_indices(rows), cost_model=cost_model(backbone),
+        questions=None if asking is None else question_sizes(asking),
+    )  # fmt: skip
     if not family_of(backbone.model_type).has_vision and table.has_images.any():
         raise RecipeError(
             f"train.model={config.model!r} reads text only, and {int(table.has_images.sum())} {what} show images: "

@@ -9,9 +9,10 @@ __all__ = ["GROUPS", "PARADIGMS", "WRITERS", "HeadConfig", "ImportModelConfig", 
 GROUPS = ("vision", "merger", "language", "embeddings", "head")
 """The groups of weights that a recipe may train, freeze, or give a rate of their own."""
 
-PARADIGMS = ("scalar", "critic")
-"""Kinds of reward models: scalar reads a response; critic writes a critique of it first, and reads both."""
-WRITERS = ("critic",)
+PARADIGMS = ("scalar", "critic", "generative")
+"""Kinds of reward models: scalar reads a response; critic writes a critique of it first, and reads both; generative
+reads two responses and says which is better."""
+WRITERS = ("critic", "generative")
 """Those that carry their backbone's language head."""
 
 

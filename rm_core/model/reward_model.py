@@ -4,6 +4,7 @@
                                                     and of middle blocks of a tower, behind the first decoder layers
     tokens -> decoder with the packed attention   -> pooled tokens -> head -> one reward a response
                                                   -> target tokens -> language head -> how unlikely each is
+                                                          of a judge, which has no other head -> rewards (`verdicts`)
 
 Legend: T tokens of the row, P vision patches, V image tokens, R responses, N target tokens, E hidden size.
 """
@@ -26,6 +27,7 @@ from rm_core.model.head import RewardHead, pool, pooled_tokens
 from rm_core.model.language_head import LanguageHead
 from rm_core.model.running import RECOMPUTE, Running
 from rm_core.model.tile_tower import TileBlock
+from rm_core.model.verdicts import VerdictHead
 from rm_core.model.vision_tower import PackedBlock
 
 __all__ = ["Output", "RewardModel"]
@@ -48,6 +50,7 @@ class RewardModel(nn.Module):
 
     Args:
         language_head: of the backbone, for a model that writes; None: no logits are ever computed.
+        judges: whether rewards come from its verdicts about two answers: it has no other head then.
 
     Attributes:
         work: tokens and patches that really went through.
@@ -55,13 +58,20 @@ class RewardModel(nn.Module):
     """
 
     def __init__(
-        self, backbone: PreTrainedModel, head_config: HeadConfig, language_head: LanguageHead | None = None
+        self,
+        backbone: PreTrainedModel,
+        head_config: HeadConfig,
+        language_head: LanguageHead | None = None,
+        judges: bool = False,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.head_config = head_config
         self.family = family_of(backbone.config.model_type)
-        self.head = RewardHead(self.family.text_config(backbone.config).hidden_size, head_config)
+        self.judges = judges
+        self.head: RewardHead | VerdictHead = VerdictHead()
+        if not judges:
+            self.head = RewardHead(self.family.text_config(backbone.config).hidden_size, head_config)
         self.lm_head = language_head
         self.work = Work()
         self._kernel = KERNELS["sdpa"]
@@ -83,8 +93,10 @@ class RewardModel(nn.Module):
     @property
     def row_format(self) -> RowFormat:
         """How rows for this model are laid out: of its backbone and its attention kernel."""
-        targets = self.lm_head is not None
-        return row_format_of(self.backbone.config, self._kernel.name, pixels=self.backbone.dtype, targets=targets)
+        writes, dtype = self.lm_head is not None, self.backbone.dtype
+        return row_format_of(
+            self.backbone.config, self._kernel.name, pixels=dtype, targets=writes, verdicts=self.judges
+        )
 
     def use_attention(self, name: str, *, key: str = "train.attention") -> None:
         """Compute attention by the kernel called `name`, on the device where the weights are now.
@@ -95,8 +107,7 @@ class RewardModel(nn.Module):
         Raises:
             RecipeError: unknown, or this machine cannot run it.
         """
-        parameter = next(self.head.parameters())
-        self._kernel = choose_kernel(name, parameter.device, self.backbone.dtype, key=key)
+        self._kernel = choose_kernel(name, self.device, self.backbone.dtype, key=key)
 
     def recompute_activations(self, which: str) -> None:
         """What of a layer's activations is made again in the backward pass while training: one of `RECOMPUTE`.
@@ -107,6 +118,11 @@ class RewardModel(nn.Module):
         if which not in RECOMPUTE:
             raise RecipeError(f"train.activation_checkpointing={which!r}: choose one of {', '.join(RECOMPUTE)}")
         self._recompute = which
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
 
     @property
     def compiled(self) -> bool:
@@ -120,7 +136,7 @@ class RewardModel(nn.Module):
         Raises:
             RecipeError: another word, or this machine cannot compile.
         """
-        self._compiled = compiles(which, next(self.head.parameters()).device)
+        self._compiled = compiles(which, self.device)
 
     def forward(self, batch: PackedBatch) -> Tensor | Output:
         """Rewards float32 [R] in the order of the row's responses, or [R, 2] with an uncertainty head; R may be 0.
@@ -130,8 +146,11 @@ class RewardModel(nn.Module):
 
         Raises:
             RuntimeError: a layer ran another attention than the packed one.
-            ValueError: the row names targets, and the model has no language head.
+            ValueError: the row names targets, and the model has no language head; or questions are asked of a model
+                that is no judge, or of a judge none.
         """
+        if (batch.verdicts is None) == self.judges:
+            raise ValueError(f"the row of {batch.ids} asks for verdicts, or the model gives them, but not both")
         if batch.targets is not None and self.lm_head is None:
             raise ValueError(f"the row of {batch.ids} names targets, and the model has no language head")
         decoder: Any = self.family.decoder(self.backbone)
@@ -139,15 +158,13 @@ class RewardModel(nn.Module):
             raise RuntimeError(f"backbone runs {decoder.config._attn_implementation!r}, not {ATTENTION_NAME!r}")
         self.work.begin()
         embeddings, deepstack = self._embed(decoder, batch)
-        pooled = read = pooled_tokens(batch, self.head_config.pooling)
-        if batch.targets is not None:
-            read = torch.cat([pooled, batch.targets.index])
+        pooled = batch.reward_index[:0] if batch.verdicts else pooled_tokens(batch, self.head_config.pooling)
+        read = pooled if batch.targets is None else torch.cat([pooled, batch.targets.index])
         hidden = run_decoder(
             decoder, embeddings, self.family.rotary_positions(batch),
             RowAttention(self._kernel, batch.layout, batch.attention, self.work), read,
             running=self._running, deepstack=deepstack,
         )  # fmt: skip
-        rewards: Tensor = self.head(pool(hidden[: len(pooled)], batch, self.head_config.pooling))
         self.work.end(
             num_layers=len(decoder.layers),
             num_blocks=self.family.num_vision_blocks(self.backbone),
@@ -155,8 +172,12 @@ class RewardModel(nn.Module):
             blank=not len(batch.image_token_index),
         )
         if batch.targets is None or self.lm_head is None:
+            rewards: Tensor = self.head(pool(hidden, batch, self.head_config.pooling))
             return rewards
-        return Output(rewards, self.lm_head(hidden[len(pooled) :], batch.targets.ids))
+        costs = self.lm_head(hidden[len(pooled) :], batch.targets.ids)
+        if batch.verdicts is not None:
+            return Output(self.head(costs, batch.verdicts, sum(batch.num_responses)), costs)
+        return Output(self.head(pool(hidden[: len(pooled)], batch, self.head_config.pooling)), costs)
 
     @property
     def _running(self) -> Running:

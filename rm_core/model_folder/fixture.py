@@ -18,12 +18,13 @@ from rm_core.batches.labels import Labels
 from rm_core.batches.layout import Block, BlockLayout
 from rm_core.batches.packed import PackedBatch
 from rm_core.batches.targets import Targets
+from rm_core.batches.verdicts import Verdicts
 from rm_core.model.backbone import DTYPES
 
 __all__ = ["FIXTURE", "Fixture", "read_fixture", "write_fixture"]
 
 FIXTURE = "reward_fixture.safetensors"
-_REWARDS, _COSTS, _LABELS, _TARGETS = "rewards", "costs", "labels.", "targets."
+_REWARDS, _COSTS, _LABELS, _TARGETS, _VERDICTS = "rewards", "costs", "labels.", "targets.", "verdicts."
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ def write_fixture(
     if batch.targets is not None and costs is not None:
         tensors |= {_TARGETS + name: value for name, value in _tensors(batch.targets).items()}
         tensors[_COSTS] = costs.detach().float()
+    if batch.verdicts is not None:
+        tensors |= {_VERDICTS + name: value for name, value in _tensors(batch.verdicts).items()}
     tensors["pixel_values"] = tensors["pixel_values"].to(dtype)
     tensors[_REWARDS] = rewards.detach().float()
     named = {field.name: getattr(batch, field.name) for field in fields(batch)}
@@ -87,7 +90,7 @@ def read_fixture(folder: str) -> Fixture:
     row: dict[str, Any] = {name: _as_tuple(value) for name, value in json.loads(metadata["row"]).items()}
     dtype = DTYPES[row.pop("dtype")]
     blocks = [block | {"response_lengths": tuple(block["response_lengths"])} for block in row.pop("blocks")]
-    labels, targets = _taken(tensors, _LABELS), _taken(tensors, _TARGETS)
+    labels, targets, verdicts = (_taken(tensors, prefix) for prefix in (_LABELS, _TARGETS, _VERDICTS))
     rewards, costs = tensors.pop(_REWARDS), tensors.pop(_COSTS, None)
     tensors["pixel_values"] = tensors["pixel_values"].float()
     batch = PackedBatch(
@@ -96,6 +99,7 @@ def read_fixture(folder: str) -> Fixture:
         layout=BlockLayout(tuple(Block(**block) for block in blocks)),
         labels=Labels(ids=row["ids"], **labels),
         targets=Targets(**targets) if targets else None,
+        verdicts=Verdicts(**verdicts) if verdicts else None,
     )
     return Fixture(batch, rewards, dtype, costs)
 
@@ -105,7 +109,7 @@ def _taken(tensors: dict[str, Tensor], prefix: str) -> dict[str, Any]:
     return {name.removeprefix(prefix): tensors.pop(name) for name in sorted(tensors) if name.startswith(prefix)}
 
 
-def _tensors(value: PackedBatch | Labels | Targets) -> dict[str, Tensor]:
+def _tensors(value: PackedBatch | Labels | Targets | Verdicts) -> dict[str, Tensor]:
     named = {field.name: getattr(value, field.name) for field in fields(value)}
     return {name: tensor for name, tensor in named.items() if isinstance(tensor, Tensor)}
 

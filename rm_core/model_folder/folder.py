@@ -80,6 +80,7 @@ def save_reward_model(
     lineage: Mapping[str, Any],
     reading: Reading | None = None,
     paradigm: str = "scalar",
+    question: str = "",
 ) -> None:
     """Write a complete reward-model folder.
 
@@ -91,13 +92,14 @@ def save_reward_model(
         processor_from: the folder whose tokenizer and processor files are copied.
         reading: how the model has learnt to read records; None: not known.
         paradigm: which kind of reward model it is.
+        question: what a generative one is asked.
     """
     os.makedirs(folder, exist_ok=True)
     head: dict[str, Tensor] = {}
     write_backbone(folder, backbone, _without_head(weights, head))
     save_file(head, os.path.join(folder, _HEAD_WEIGHTS))
     write_atomic(os.path.join(folder, _HEAD_CONFIG), _json(asdict(head_config)))
-    write_paradigm(folder, paradigm)
+    write_paradigm(folder, paradigm, question)
     for name in PROCESSOR_FILES:
         if os.path.exists(source := os.path.join(processor_from, name)):
             shutil.copyfile(source, os.path.join(folder, name))
@@ -157,8 +159,9 @@ def load_reward_model(folder: str, *, dtype: torch.dtype = torch.float32) -> Rew
     with open(os.path.join(folder, _HEAD_CONFIG), encoding="utf8") as file:
         head_config = HeadConfig(**json.load(file))
     backbone = load_backbone(folder, dtype=dtype)
-    writes = paradigm_of(folder) in WRITERS
-    model = RewardModel(backbone, head_config, read_language_head(folder, backbone) if writes else None)
+    paradigm = paradigm_of(folder)
+    language_head = read_language_head(folder, backbone) if paradigm in WRITERS else None
+    model = RewardModel(backbone, head_config, language_head, judges=paradigm == "generative")
     weights = load_file(os.path.join(folder, _HEAD_WEIGHTS))
     if missing := model.head.state_dict().keys() ^ weights.keys():
         raise CorruptData(f"{folder!r}: {_HEAD_WEIGHTS} and {_HEAD_CONFIG} do not belong together: {sorted(missing)}")

@@ -1,6 +1,7 @@
 """Which kind of reward model a folder holds, in a file of its own beside the weights.
 
-``paradigm.json``   {"paradigm": "critic"}; a scalar reward model has no such file, as all exports of early versions
+``paradigm.json``   {"paradigm": "critic"}, {"paradigm": "generative", "question": "Two answers ..."}; a scalar reward
+                    model has no such file, as all exports of early versions
 """
 
 import json
@@ -9,16 +10,22 @@ from data_pipeline.errors import CorruptData, RecipeError
 from data_pipeline.storage import exists, join, read_bytes, write_atomic
 from rm_core.model.config import PARADIGMS
 
-__all__ = ["PARADIGM_FILE", "check_paradigm", "check_read_by", "paradigm_of", "write_paradigm"]
+__all__ = ["PARADIGM_FILE", "check_paradigm", "check_read_by", "paradigm_of", "question_of", "write_paradigm"]
 
 PARADIGM_FILE = "paradigm.json"
-_KEY = "paradigm"
+_KEY, _QUESTION = "paradigm", "question"
 
 
-def write_paradigm(folder: str, paradigm: str) -> None:
-    """Write it into a local folder that is not marked yet."""
-    if paradigm != PARADIGMS[0]:
-        write_atomic(join(folder, PARADIGM_FILE), (json.dumps({_KEY: paradigm}, indent=2) + "\n").encode())
+def write_paradigm(folder: str, paradigm: str, question: str = "") -> None:
+    """Write it into a local folder that is not marked yet.
+
+    Args:
+        question: what a generative one is asked.
+    """
+    if paradigm == PARADIGMS[0]:
+        return
+    said = {_KEY: paradigm} | ({_QUESTION: question} if question else {})
+    write_atomic(join(folder, PARADIGM_FILE), (json.dumps(said, indent=2) + "\n").encode())
 
 
 def paradigm_of(folder: str) -> str:
@@ -40,6 +47,19 @@ def paradigm_of(folder: str) -> str:
             "model; install that version"
         )
     return str(paradigm)
+
+
+def question_of(folder: str) -> str:
+    """What the generative reward model in `folder` was trained to be asked.
+
+    Raises:
+        CorruptData: the folder does not say it.
+    """
+    url = join(folder, PARADIGM_FILE)
+    question = json.loads(read_bytes(url)).get(_QUESTION) if paradigm_of(folder) == "generative" else None
+    if not isinstance(question, str):
+        raise CorruptData(f"{url!r} has no question of a generative reward model: export or copy it again")
+    return question
 
 
 def check_read_by(paradigm: str, critiques: str, *, data: str) -> None:

@@ -18,6 +18,7 @@ __all__ = [
     "ArrowIds",
     "CostModel",
     "JudgedCounts",
+    "QuestionSizes",
     "RowSizes",
     "attention_pairs",
     "judged_counts_of",
@@ -32,7 +33,7 @@ Lists = tuple[Integers, Integers]
 
 SIZE_COLUMNS = ["prefix_length", "response_lengths", "image_patches", "span_frames", "ranks"]
 """The columns that `sizes_of` reads."""
-GROUP_COLUMNS = [*SIZE_COLUMNS, "judged_counts"]
+GROUP_COLUMNS = [*SIZE_COLUMNS, "judged_counts", "judged"]
 """Those of a table of grouped Comparisons."""
 
 
@@ -43,6 +44,7 @@ class RowSizes:
     Attributes:
         tokens: prefix plus all responses.
         responses: K.
+        pooled: tokens whose reward or verdict is read: one a response, or one a question about two of them.
         pairs: ordered pairs.
         attention_pairs: pairs (query, key) that may attend in the packed row.
         patches: vision patches of all spans.
@@ -51,6 +53,7 @@ class RowSizes:
 
     tokens: npt.NDArray[np.int64]
     responses: npt.NDArray[np.int64]
+    pooled: npt.NDArray[np.int64]
     pairs: npt.NDArray[np.int64]
     attention_pairs: npt.NDArray[np.int64]
     patches: npt.NDArray[np.int64]
@@ -92,6 +95,25 @@ class JudgedCounts:
             matches=self.matches[chosen],
             responses=self.responses[chosen],
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuestionSizes:
+    """What the questions of a judge make of a Comparison's size; see `data_pipeline.encoding.questions`.
+
+    Attributes:
+        prefix: tokens that its prefix grows by.
+        own: tokens of a question beside its two answers.
+        end: tokens that an answer ends with, which a question leaves out.
+        orders: questions about a pair: 1 or 2.
+        ties: whether pairs of equal rank are asked about too.
+    """
+
+    prefix: int
+    own: int
+    end: int
+    orders: int
+    ties: bool
 
 
 class ArrowIds(Sequence[str]):
@@ -138,28 +160,68 @@ def judged_counts_of(batch: pa.RecordBatch) -> JudgedCounts:
     )
 
 
-def sizes_of(batch: pa.RecordBatch, judged: JudgedCounts | None = None) -> RowSizes:
+def sizes_of(
+    batch: pa.RecordBatch, judged: JudgedCounts | None = None, questions: QuestionSizes | None = None
+) -> RowSizes:
     """Sizes of the rows of one record batch, which has `SIZE_COLUMNS`.
 
     Args:
         judged: where the rows are grouped Comparisons, whose ranks are those of several records.
+        questions: where a judge reads them.
     """
     prefix = batch["prefix_length"].to_numpy().astype(np.int64)
     offsets, lengths = _lists(batch["response_lengths"])
-    in_responses = _sum_of_lists((offsets, lengths))
-    squares = _sum_of_lists((offsets, _squared(lengths)))
     spans, patches = _lists(batch["image_patches"])
     _, frames = _lists(batch["span_frames"])
     pictures = np.maximum(1, (frames + 1) // 2)
+    pooled = responses = np.diff(offsets).astype(np.int64)
+    if questions is None:
+        in_responses, squares = _sum_of_lists((offsets, lengths)), _sum_of_lists((offsets, _squared(lengths)))
+    else:
+        pooled, in_responses, squares = _asked(batch, questions, grouped=judged is not None)
+        prefix = prefix + questions.prefix
     return RowSizes(
         tokens=prefix + in_responses,
-        responses=np.diff(offsets).astype(np.int64),
+        responses=responses,
+        pooled=pooled,
         pairs=_pairs_of_lists(_lists(batch["ranks"])) if judged is None else judged.pairs.astype(np.int64),
         # Causal among themselves: n (n + 1) / 2 pairs of n tokens. Each token of a response sees the whole prefix.
         attention_pairs=(prefix * (prefix + 1) + squares + in_responses) // 2 + in_responses * prefix,
         patches=_sum_of_lists((spans, patches)),
         patch_pairs=_sum_of_lists((spans, _squared(patches) // pictures)),
     )
+
+
+def _asked(batch: pa.RecordBatch, questions: QuestionSizes, *, grouped: bool) -> tuple[npt.NDArray[np.int64], ...]:
+    """Of each row its questions, their tokens, and the squares of these, summed; all [rows]."""
+    of_rows, ranks = _inside(_lists(batch["ranks"]))
+    of_records, sizes = _judged_lengths(batch, of_rows) if grouped else _inside(_lists(batch["response_lengths"]))
+    sizes = sizes.astype(np.int64) - questions.end
+    found = np.zeros((3, len(ranks)), dtype=np.int64)
+    counts = np.diff(of_records)
+    end_of, position = np.repeat(of_records[1:], counts), np.arange(len(ranks))
+    for distance in range(1, int(counts.max(initial=0))):
+        asked = position[distance:] < end_of[:-distance]
+        if not questions.ties:
+            asked = asked & (ranks[:-distance] != ranks[distance:])
+        tokens = np.where(asked, sizes[:-distance] + sizes[distance:] + questions.own, 0)
+        found[:, :-distance] += questions.orders * np.stack([asked, tokens, tokens**2])
+    return tuple(_sum_of_lists((of_rows, column)) for column in found)
+
+
+def _judged_lengths(batch: pa.RecordBatch, of_rows: Integers) -> Lists:
+    """Of grouped Comparisons, the tokens of what each record judges."""
+    offsets, lengths = _lists(batch["response_lengths"])
+    _, places = _inside(_lists(batch["judged"]))
+    _, counts = _inside(_lists(batch["judged_counts"]))
+    rows = np.repeat(np.arange(len(batch)), np.diff(of_rows))
+    return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]), lengths[offsets[rows] + places]
+
+
+def _inside(lists: Lists) -> Lists:
+    """The same without what a slice of a column leaves out."""
+    offsets, values = lists
+    return offsets - offsets[0], values[offsets[0] : offsets[-1]]
 
 
 def _lists(column: pa.ListArray) -> Lists:
@@ -199,7 +261,7 @@ class CostModel:
 
     Attributes:
         token: a text or image token of the language model: its linear layers.
-        response: a response: what runs for its pooled token alone.
+        response: a pooled token, of a response or a question: what runs for it alone.
         attention_pair: a pair of tokens (query, key) that the rule of the packed row allows.
         patch: a vision patch: the linear layers of tower and merger, and attention inside a whole window or tile.
         patch_pair: a pair of patches of one image in the tower's blocks without windows; 0: it has none, or tiles.
@@ -212,10 +274,10 @@ class CostModel:
     patch_pair: float = 0.0
 
     def cost(
-        self, tokens: Integers, responses: Integers, attention_pairs: Integers, patches: Integers, patch_pairs: Integers
+        self, tokens: Integers, pooled: Integers, attention_pairs: Integers, patches: Integers, patch_pairs: Integers
     ) -> npt.NDArray[np.float64]:
         """FLOPs of each Comparison from its counts, all [N]: float64 [N]."""
-        of_text = self.token * tokens + self.response * responses + self.attention_pair * attention_pairs
+        of_text = self.token * tokens + self.response * pooled + self.attention_pair * attention_pairs
         total: npt.NDArray[np.float64] = of_text + self.patch * patches + self.patch_pair * patch_pairs
         return total
 

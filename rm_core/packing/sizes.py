@@ -20,6 +20,7 @@ from rm_core.packing.row_sizes import (
     ArrowIds,
     CostModel,
     JudgedCounts,
+    QuestionSizes,
     RowSizes,
     attention_pairs,
     judged_counts_of,
@@ -89,7 +90,13 @@ class PlanningTable:
 
     @classmethod
     def from_rows(
-        cls, rows: pa.Table, index: Integers, *, places: Integers | None = None, cost_model: CostModel
+        cls,
+        rows: pa.Table,
+        index: Integers,
+        *,
+        places: Integers | None = None,
+        cost_model: CostModel,
+        questions: QuestionSizes | None = None,
     ) -> "PlanningTable":
         """Columns of `rows` (in `dataset.tables.ROWS_SCHEMA`) at `index`; an index may occur several times.
 
@@ -98,6 +105,7 @@ class PlanningTable:
         Args:
             places: int [N], row of `rows` of each entry, where that is not `index` (`PreparedData.all_rows` also
                 holds refused rows).
+            questions: where a judge reads them.
 
         Raises:
             RunError: a Comparison of more than 65,535 responses.
@@ -106,7 +114,7 @@ class PlanningTable:
         stored = {name: np.empty(len(rows), dtype=kind) for name, kind in _STORED.items()}
         start = 0
         for batch in rows.select(SIZE_COLUMNS).to_batches(max_chunksize=_PIECE):
-            for name, values in _columns(sizes_of(batch), cost_model).items():
+            for name, values in _columns(sizes_of(batch, questions=questions), cost_model).items():
                 stored[name][start : start + len(batch)] = values
             start += len(batch)
         # One column at a time: that of all rows goes as that of the entries comes.
@@ -114,7 +122,9 @@ class PlanningTable:
         return cls(index=index.astype(np.int32), ids=ArrowIds(rows["id"], places), **columns)
 
     @classmethod
-    def from_groups(cls, groups: pa.Table, index: Integers, *, cost_model: CostModel) -> "PlanningTable":
+    def from_groups(
+        cls, groups: pa.Table, index: Integers, *, cost_model: CostModel, questions: QuestionSizes | None = None
+    ) -> "PlanningTable":
         """Columns of grouped Comparisons (in `dataset.tables.GROUPS_SCHEMA`) at `index`, as `from_rows`.
 
         Raises:
@@ -124,7 +134,7 @@ class PlanningTable:
         stored = {name: [np.zeros(0, dtype=kind)] for name, kind in _STORED.items()}
         for batch in groups.select(GROUP_COLUMNS).to_batches(max_chunksize=_PIECE):
             counts = judged_counts_of(batch)
-            for name, values in _columns(sizes_of(batch, counts), cost_model, counts).items():
+            for name, values in _columns(sizes_of(batch, counts, questions), cost_model, counts).items():
                 stored[name].append(values.astype(_STORED[name]))
             parts.append(counts)
         columns: dict[str, Any] = {name: np.concatenate(values)[index] for name, values in stored.items()}
@@ -209,7 +219,7 @@ def _columns(sizes: RowSizes, cost_model: CostModel, judged: JudgedCounts | None
         raise RunError(f"a Comparison has {most:,} responses, a plan counts up to {limit:,}: split it")
     cost = cost_model.cost(
         tokens=sizes.tokens,
-        responses=sizes.responses,
+        pooled=sizes.pooled,
         attention_pairs=sizes.attention_pairs,
         patches=sizes.patches,
         patch_pairs=sizes.patch_pairs,
@@ -238,7 +248,8 @@ def _sizes_in_memory(comparisons: Sequence[EncodedComparison]) -> RowSizes:
     lengths = [[len(ids) for ids in item.response_ids] for item in comparisons]
     return RowSizes(
         tokens=_int64(item.num_tokens for item in comparisons),
-        responses=_int64(map(len, lengths)),
+        responses=_int64(len(item.answer_lengths) for item in comparisons),
+        pooled=_int64(map(len, lengths)),
         pairs=_int64(sum(num_ordered_pairs(one.ranks) for one in item.judged) for item in comparisons),
         attention_pairs=_int64(
             attention_pairs(len(item.prefix_ids), parts) for item, parts in zip(comparisons, lengths, strict=True)

@@ -78,7 +78,8 @@ def architecture_of(backbone: Any, config: TrainConfig) -> Architecture:
     meta = torch.device("meta")
     with meta:
         made = new_backbone(backbone, seed=0, dtype=torch.float32, device=meta)
-        model = RewardModel(made, config.head, _language_head(made) if config.paradigm in WRITERS else None)
+        writes, judges = config.paradigm in WRITERS, config.paradigm == "generative"
+        model = RewardModel(made, config.head, _language_head(made) if writes else None, judges=judges)
     add_adapters(model, adapted_groups(config), config.lora, config.seed)
     freeze(model, config, family.model_type)
     named = list(model.named_parameters())

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.dataset.prepared import PreparedData
+from data_pipeline.encoding.questions import Asking
 from rm_core.model.families import family_of
 from rm_core.model.flops import Flops, cost_model
-from rm_core.packing.epoch import epoch_table
+from rm_core.packing.epoch import epoch_table, question_sizes
 from rm_core.packing.sizes import PlanningTable
 from rm_core.planner.config import PlanConfig
 
@@ -76,16 +77,22 @@ def _assumed_grid(patches: int, tile: int) -> tuple[int, int, int]:
     return (1, side, side)
 
 
-def workload_of_data(data: PreparedData, backbone: Any, unit: str = "comparisons") -> Workload:
+def workload_of_data(
+    data: PreparedData, backbone: Any, unit: str = "comparisons", *, asking: Asking | None = None
+) -> Workload:
     """Comparisons of the training split as an epoch shows them.
 
     Args:
         unit: `train.global_batch_unit`.
+        asking: what a judge is asked about them.
     """
     costs = cost_model(backbone)
-    table = epoch_table(data, costs)
+    table = epoch_table(data, costs, asking)
     split = data.split_indices("heldout")
-    heldout = PlanningTable.from_rows(data.all_rows, split, places=data.row_indices(split), cost_model=costs)
+    questions = None if asking is None else question_sizes(replace(asking, orders="all"))
+    heldout = PlanningTable.from_rows(
+        data.all_rows, split, places=data.row_indices(split), cost_model=costs, questions=questions
+    )
     whole = Workload(
         comparisons=len(table),
         tokens=float(table.num_tokens.mean()),

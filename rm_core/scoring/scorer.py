@@ -9,11 +9,17 @@ import torch
 
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.encoding.encoder import EncodedComparison
+from data_pipeline.encoding.questions import Asking, question_tokens
+from data_pipeline.encoding.tokenizer import load_tokenizer
 from data_pipeline.errors import RecipeError
 from rm_core.batches.packed import collate
 from rm_core.batches.pixels import patches_of
 from rm_core.model.flops import cost_model
+from rm_core.model.reward_model import Output
 from rm_core.model_folder.folder import load_reward_model
+from rm_core.model_folder.paradigm import question_of
+from rm_core.model_folder.reading import reading_of
+from rm_core.model_folder.remote import local_model
 from rm_core.objectives.pairwise import means
 from rm_core.packing.plan import PackBudget, pack_first_fit
 from rm_core.packing.sizes import PlanningTable
@@ -46,7 +52,8 @@ class Scorer:
         dtype = torch.bfloat16 if self._device.type == "cuda" else torch.float32
         self.model = load_reward_model(folder, dtype=dtype).to(self._device)
         self.model.use_attention(attention, key="attention")
-        self._row_format = replace(self.model.row_format, targets=False)
+        self._row_format = replace(self.model.row_format, targets=self.model.judges)
+        self._asking = _asking_in(folder) if self.model.judges else None
         self._budget = budget
 
     def score(self, comparisons: Sequence[EncodedComparison], *, blank: bool = False) -> list[tuple[float, ...]]:
@@ -58,7 +65,9 @@ class Scorer:
         Raises:
             RecipeError: a Comparison alone exceeds the budget; or of a critic, a response has no critique.
         """
-        if self.model.lm_head is not None:
+        if self._asking is not None:
+            comparisons = [self._asking(item) for item in comparisons]
+        elif self.model.lm_head is not None:
             _check_critiques(comparisons)
         rewards: list[tuple[float, ...]] = [()] * len(comparisons)
         for indices in self._packs(comparisons):
@@ -68,7 +77,8 @@ class Scorer:
                 load_image=partial(patches_of, blank=blank),
             )
             with torch.inference_mode():
-                scored = means(self.model(batch.to(self._device))).cpu()
+                found = self.model(batch.to(self._device))
+                scored = means(found.rewards if isinstance(found, Output) else found).cpu()
             for index, part in zip(indices, torch.split(scored, list(batch.num_responses)), strict=True):
                 own = tuple(float(reward) for reward in part)
                 alike = first_alike(comparisons[index], self._row_format) if blank else range(len(own))
@@ -82,6 +92,14 @@ class Scorer:
         table.check_fits(tokens=self._budget.tokens, patches=self._budget.patches)
         for pack in pack_first_fit(range(len(comparisons)), table, self._budget):
             yield pack.rows
+
+
+def _asking_in(folder: str) -> Asking:
+    """The judge's question, about every pair in both orders."""
+    copy = local_model(folder)
+    reading = reading_of(copy)
+    assert reading is not None, "a judge's folder says how it reads records"
+    return Asking(question_tokens(load_tokenizer(copy), question_of(copy), reading.encode), "all")
 
 
 def _check_critiques(comparisons: Sequence[EncodedComparison]) -> None:

@@ -2,9 +2,11 @@
 
 from data_pipeline.bounds import check_bounds
 from data_pipeline.errors import RecipeError
-from rm_core.objectives.config import CriticConfig, check_objective_config
+from rm_core.model.config import HeadConfig
+from rm_core.objectives.config import CriticConfig, ObjectiveConfig, check_objective_config
 from rm_core.train_config.config import TRAINING_LOSS, TrainConfig, check_min_workers, check_profile
-from rm_core.train_config.weights import check_trained_groups
+from rm_core.train_config.generative import GenerativeConfig
+from rm_core.train_config.weights import GroupConfig, check_trained_groups
 
 __all__ = ["check_train_config"]
 
@@ -44,6 +46,7 @@ def _check_offload(config: TrainConfig) -> None:
 
 
 def _check_paradigm(config: TrainConfig) -> None:
+    _check_generative(config)
     if config.paradigm != "critic":
         if config.critic != CriticConfig():
             raise RecipeError(
@@ -66,6 +69,27 @@ def _check_paradigm(config: TrainConfig) -> None:
             "none: leave it out, and measure the finished model with evaluate.suites and "
             "evaluate.critiques.source=written"
         )
+
+
+def _check_generative(config: TrainConfig) -> None:
+    """A judge is trained to give verdicts, without a head and without an objective on rewards."""
+    if config.paradigm != "generative":
+        if config.generative != GenerativeConfig():
+            raise RecipeError(
+                f"train.generative is read with train.paradigm=generative only, not {config.paradigm}: leave it out"
+            )
+        return
+    unread = {
+        "train.head": (config.head, HeadConfig()),
+        "train.objective": (config.objective, ObjectiveConfig()),
+        "train.weights.head": (config.weights.head, GroupConfig()),
+    }
+    for key, (said, default) in unread.items():
+        if said != default:
+            raise RecipeError(
+                f"{key} is not read with train.paradigm=generative: a judge has no reward head, and learns verdicts; "
+                "leave it out"
+            )
 
 
 def _check_lengths(config: TrainConfig) -> None:

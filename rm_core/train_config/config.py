@@ -6,6 +6,7 @@ from data_pipeline.bounds import bounded, one_of
 from data_pipeline.errors import RecipeError
 from rm_core.model.config import PARADIGMS, HeadConfig, LoraConfig
 from rm_core.objectives.config import CriticConfig, ObjectiveConfig
+from rm_core.train_config.generative import GenerativeConfig
 from rm_core.train_config.weights import StageConfig, WeightsConfig
 
 __all__ = [
@@ -205,6 +206,8 @@ class TrainConfig:
     """Seconds that the group has, after SIGTERM or Ctrl-C, for its step and a checkpoint, before it is killed."""
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     """What is minimised."""
+    generative: GenerativeConfig = field(default_factory=GenerativeConfig)
+    """What a reward model is asked whose `paradigm` is generative."""
     critic: CriticConfig = field(default_factory=CriticConfig)
     """What is minimised beside it, where `paradigm` is critic."""
     weights: WeightsConfig = field(default_factory=WeightsConfig)

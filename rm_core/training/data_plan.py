@@ -15,6 +15,7 @@ from rm_core.model_folder.remote import backbone_settings
 from rm_core.packing.epoch import epoch_table
 from rm_core.packing.plan import PackBudget, Plan, Stage, StagedPlan
 from rm_core.packing.sizes import PlanningTable
+from rm_core.train_config.asking import asking_of
 from rm_core.train_config.config import TrainConfig
 from rm_core.train_config.weights import StageConfig
 
@@ -46,7 +47,7 @@ def make_plan(config: TrainConfig, data: PreparedData) -> tuple[PlanningTable, S
     critiques = data.manifest.reading.encode.critiques
     check_read_by(config.paradigm, critiques, data=f"the data in {data.folder!r}")
     backbone = backbone_settings(config.model, "make a folder with `basereward init-model`")
-    table = epoch_table(data, cost_model(backbone))
+    table = epoch_table(data, cost_model(backbone), asking_of(config, data.manifest.reading.encode))
     stages = config.stages or [StageConfig(epochs=config.epochs, steps=config.max_steps)]
     plan = StagedPlan([_stage(config, table, number, stage) for number, stage in enumerate(stages)])
     if not family_of(backbone.model_type).has_vision:

@@ -108,8 +108,9 @@ class ZeroEngine:
 
     def forward(self, batch: PackedBatch) -> Tensor:
         """The model's rewards of one packed row, whatever targets it names."""
-        rewards: Tensor = self._engine(batch if batch.targets is None else replace(batch, targets=None))
-        return rewards
+        if batch.targets is not None and batch.verdicts is None:  # of a judge, rewards are made of them
+            batch = replace(batch, targets=None)
+        return self.outputs(batch).rewards
 
     def outputs(self, batch: PackedBatch) -> Output:
         """The same, with the costs of the row's targets."""

@@ -74,6 +74,7 @@ def export(
         save_reward_model(
             draft, model.backbone, model.head_config, weights,
             processor_from=config.model, lineage=lineage, reading=reading, paradigm=config.paradigm,
+            question=config.generative.question if config.paradigm == "generative" else "",
         )  # fmt: skip
         faults = [_fault(draft)]
     else:

@@ -103,7 +103,9 @@ class Trainer:
         self._drift = RewardDrift(config.health, note)
         self._stalls = DataStalls(config, note)
         critic = config.critic if config.paradigm == "critic" else None
-        self._accumulator = Accumulator(engine, model, Objective(config.objective), self._phases, critic)
+        self._accumulator = Accumulator(
+            engine, model, Objective(config.objective), self._phases, critic, judges=model.judges
+        )
         group = GroupEvaluation(engine, model, config, sets, self._phases, hooks.stop) if sets else None
         self._evaluations = Evaluations(group, config, num_steps, self._log_evaluation)
         self._window = Window(self._accumulator.names, engine.device)

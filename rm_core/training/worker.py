@@ -27,6 +27,7 @@ from rm_core.packing.plan import StagedPlan
 from rm_core.planner.gpus import gpu_of_device
 from rm_core.planner.memory import Memory
 from rm_core.planner.propose import check_fits
+from rm_core.train_config.asking import asking_of
 from rm_core.train_config.config import TrainConfig
 from rm_core.train_config.parameter_groups import adapted_groups, freeze, rate_of_stage
 from rm_core.training.checkpointing import Checkpointing, identity_of
@@ -71,7 +72,7 @@ def train_rank(
     model = build_model(config)
     identity = identity_of(model, data.manifest.fingerprint)
     engine = _engine_of(model, config, plan)
-    view = training_view(data)
+    view = training_view(data, asking_of(config, data.manifest.reading.encode))
     loader = PackLoader(
         view,
         table,
@@ -139,7 +140,7 @@ def build_model(config: TrainConfig) -> RewardModel:
     else:
         backbone = load_backbone(config.model, dtype=dtype)
         language_head = read_language_head(config.model, backbone) if config.paradigm in WRITERS else None
-        model = RewardModel(backbone, config.head, language_head)
+        model = RewardModel(backbone, config.head, language_head, judges=config.paradigm == "generative")
         model.head.initialise(config.seed)
     model.recompute_activations(config.activation_checkpointing)
     add_adapters(model, adapted_groups(config), config.lora, config.seed)

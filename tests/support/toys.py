@@ -160,12 +160,13 @@ def toy_config(model_type: str = "qwen2_5_vl", decoder: str = "qwen2") -> Any:
 
 def toy_reward_model(
     seed: int = 0, *, model_type: str = "qwen2_5_vl", head: HeadConfig | None = None, writes: str = "",
-    config: Any = None,
+    judges: bool = False, config: Any = None,
 ) -> RewardModel:  # fmt: skip
     """Random weights; the same for the same seed.
 
     Args:
         writes: with a language head, "tied" or a weight of its "own".
+        judges: without another head.
         config: of the backbone; None: `toy_config` of its type.
     """
     config = config or toy_config(model_type)
@@ -174,7 +175,7 @@ def toy_reward_model(
     table = backbone.get_input_embeddings().weight
     own = torch.nn.Parameter(torch.randn(table.shape, generator=torch.Generator().manual_seed(seed + 1)) * 0.2)
     language_head = LanguageHead(table if writes == "tied" else own) if writes else None
-    model = RewardModel(backbone, head or HeadConfig(), language_head)
+    model = RewardModel(backbone, head or HeadConfig(), language_head, judges=judges)
     model.head.initialise(seed)
     generator = torch.Generator().manual_seed(seed)
     for name, value in model.named_parameters():

@@ -33,16 +33,23 @@ def family_of(model_type: str) -> Family:
 
 
 def row_format_of(
-    config: Any, kernel: str = "sdpa", *, pixels: torch.dtype = torch.float32, targets: bool = False
+    config: Any,
+    kernel: str = "sdpa",
+    *,
+    pixels: torch.dtype = torch.float32,
+    targets: bool = False,
+    verdicts: bool = False,
 ) -> RowFormat:
     """How rows are laid out for the backbone of `config` and the attention kernel of that name.
 
     Args:
         pixels: the type that the backbone computes in.
         targets: whether a model on it writes.
+        verdicts: whether what it writes are verdicts about two answers.
     """
     plain = family_of(config.model_type).row_format(config)
-    return replace(plain, alignment=KERNELS[kernel].alignment, attention=kernel, pixels=pixels, targets=targets)
+    alignment = KERNELS[kernel].alignment
+    return replace(plain, alignment=alignment, attention=kernel, pixels=pixels, targets=targets, verdicts=verdicts)
 
 
 def group_of(name: str, model_type: str = "qwen2_5_vl") -> str:

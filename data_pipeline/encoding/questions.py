@@ -1,0 +1,182 @@
+"""A Comparison as questions to a judge, which sees two of its answers and says which one is better.
+
+    prompt, as it was | <|im_start|>user  QUESTION  "[Answer 1]"            the prefix, once
+        answer i | "[Answer 2]" | answer j | "..." <|im_start|>assistant    one response for each question (i, j)
+
+The judge's next token is its verdict: ``1`` or ``2``. Prompt and pictures are computed once for all questions about a
+Comparison, and each question is a response of the packed row: nobody sees another question's answers.
+
+Tokens of answers stay those of the shards, so that the same shards train every kind of reward model. A byte pair never
+crosses from the question's text into an answer.
+
+Source of the form: the generative reward models of the BaseReward paper (arXiv 2509.16127), Table 1, whose short form
+answers with ``1`` or ``2`` alone.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from data_pipeline.config import EncodeConfig
+from data_pipeline.encoding.encoded import NOT_KNOWN, EncodedComparison, Judgement, Questions
+from data_pipeline.encoding.spans import VisionSpan
+from data_pipeline.encoding.tokenizer import ChatTokenizer
+from data_pipeline.errors import RecipeError
+
+__all__ = ["ORDERS", "Asking", "QuestionTokens", "question_tokens"]
+
+Ids = npt.NDArray[np.int32]
+_PLACES = ("{first}", "{second}")
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionTokens:
+    """The fixed parts of a question, as tokens of one tokenizer.
+
+    Attributes:
+        before: up to the first answer, from the turn's own ``<|im_start|>`` on.
+        between: from the first answer to the second.
+        after: behind the second one, up to where the verdict stands.
+        verdicts: the tokens of ``1`` and ``2``.
+        header: tokens of the answer header that ends a prefix, which a question takes the place of.
+        end: tokens that end an answer, which a question leaves out.
+        pads: tokens of pictures and of videos.
+    """
+
+    before: Ids
+    between: Ids
+    after: Ids
+    verdicts: tuple[int, int]
+    header: int
+    end: int
+    pads: tuple[int, int]
+
+    @property
+    def num_own(self) -> int:
+        """Tokens of a question beside its two answers, without those that stand in the prefix."""
+        return len(self.between) + len(self.after)
+
+
+def question_tokens(tokenizer: ChatTokenizer, template: str, encode: EncodeConfig) -> QuestionTokens:
+    """The tokens of a question.
+
+    Args:
+        template: its text, with ``{first}`` and ``{second}``, each once and in this order.
+        encode: how the Comparisons were read.
+
+    Raises:
+        RecipeError: it has not; the tokenizer has no token of its own for ``1`` or ``2``; or answers were read as one
+            text with their header, which a question does not have.
+    """
+    key = "train.generative.question"
+    first, second = map(template.find, _PLACES)
+    if any(template.count(place) != 1 for place in _PLACES) or second < first:
+        raise RecipeError(f"{key} must hold {{first}} and {{second}}, each once and in this order; got {template!r}")
+    if encode.answer_start != "generated":
+        raise RecipeError(
+            f"train.paradigm=generative reads answers by themselves, and preprocess.encode.answer_start="
+            f"{encode.answer_start} reads them as one text with their header: set it to generated and preprocess again"
+        )
+    before, rest = template.split(_PLACES[0])
+    between, after = rest.split(_PLACES[1])
+    verdicts = [tokenizer.encode(text) for text in ("1", "2")]
+    if any(len(ids) != 1 for ids in verdicts):
+        raise RecipeError(f"the tokenizer writes 1 and 2 as {verdicts}: a verdict must be one token of its own")
+    special = tokenizer.special_ids
+    turn = special["<|im_start|>"]
+    header = [turn, *tokenizer.encode("assistant\n")]
+    return QuestionTokens(
+        before=_ids([turn, *tokenizer.encode(f"user\n{before}")]),
+        between=_ids(tokenizer.encode(between)),
+        after=_ids([*tokenizer.encode(after), special["<|im_end|>"], *tokenizer.encode("\n"), *header]),
+        verdicts=(verdicts[0][0], verdicts[1][0]),
+        header=len(header),
+        end=2 if encode.answer_end == "line_break" else 1,
+        pads=(tokenizer.image_token, tokenizer.video_token),
+    )
+
+
+ORDERS = ("both", "one", "all")
+"""Which questions are asked, see `Asking`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Which questions are asked about a Comparison.
+
+    Attributes:
+        orders: ``both``: about every pair of which a record says that one is better, in both orders; ``one``: in one
+            order, drawn from the tokens of prompt and answers, so that the better answer comes first in about half of
+            the pairs; ``all``: about every pair in both orders, whatever is known of it.
+    """
+
+    tokens: QuestionTokens
+    orders: str
+
+    def __call__(self, item: EncodedComparison) -> EncodedComparison:
+        """The Comparison with a response for each question; what was said of its answers stays."""
+        tokens, questions = self.tokens, self._questions(item)
+        pairs = [pair for pair, _ in questions]
+        answers = [ids[: -tokens.end] for ids in item.response_ids]
+        spans = _spans_of(item, tokens.pads)
+        return replace(
+            item,
+            prefix_ids=np.concatenate([item.prefix_ids[: -tokens.header], tokens.before]),
+            response_ids=tuple(
+                np.concatenate([answers[first], tokens.between, answers[second], tokens.after])
+                for first, second in pairs
+            ),
+            images=(*spans[0], *(span for pair in pairs for place in pair for span in spans[1 + place])),
+            questions=Questions(
+                pairs=tuple(pairs),
+                right=tuple(right for _, right in questions),
+                per_pair=1 if self.orders == "one" else 2,
+                lengths=tuple(map(len, item.response_ids)),
+                verdicts=tokens.verdicts,
+            ),
+        )
+
+    def _questions(self, item: EncodedComparison) -> list[tuple[tuple[int, int], int]]:
+        """The first and the second answer of every question, and which of the two is better."""
+        if self.orders == "all":
+            places = range(len(item.response_ids))
+            return [((i, j), NOT_KNOWN) for i in places for j in places if i != j]
+        found: list[tuple[tuple[int, int], int]] = []
+        for judgement in item.judged:
+            for better, worse in pairs_of(judgement):
+                in_order = ((better, worse), 0), ((worse, better), 1)
+                found += in_order if self.orders == "both" else [in_order[_turns(item, better, worse)]]
+        return found
+
+
+def pairs_of(judgement: Judgement) -> list[tuple[int, int]]:
+    """(better, worse) of every pair of a judgement, as places of the item's answers."""
+    places, ranks = judgement.responses, judgement.ranks
+    return [(places[i], places[j]) for i, a in enumerate(ranks) for j, b in enumerate(ranks) if a < b]
+
+
+def _turns(item: EncodedComparison, better: int, worse: int) -> bool:
+    """Whether the better answer of a pair is shown second."""
+    texts = [item.response_ids[place].tobytes() for place in (better, worse)]
+    drawn = hashlib.sha256(b"".join((item.prefix_ids.tobytes(), *sorted(texts)))).digest()[0] & 1
+    return bool(drawn) == (texts[0] < texts[1])
+
+
+def _spans_of(item: EncodedComparison, pads: tuple[int, int]) -> list[tuple[VisionSpan, ...]]:
+    """The spans of the prefix and of each answer: those whose tokens stand in it."""
+    rest, found = item.images, []
+    for ids in (item.prefix_ids, *item.response_ids):
+        left, count = int(np.isin(ids, pads).sum()), 0
+        while left > 0:
+            left -= rest[count].num_tokens
+            count += 1
+        found.append(rest[:count])
+        rest = rest[count:]
+    return found
+
+
+def _ids(values: Sequence[int]) -> Ids:
+    return np.array(values, dtype=np.int32)

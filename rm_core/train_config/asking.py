@@ -1,0 +1,26 @@
+"""What a training asks a judge about its data: from the recipe, the tokenizer of the model, and how data were read."""
+
+from data_pipeline.config import EncodeConfig
+from data_pipeline.encoding.questions import Asking, question_tokens
+from data_pipeline.encoding.tokenizer import load_tokenizer
+from rm_core.train_config.config import TrainConfig
+
+__all__ = ["asking_of"]
+
+
+def asking_of(config: TrainConfig, encode: EncodeConfig, *, evaluates: bool = False) -> Asking | None:
+    """Which questions are asked about prepared Comparisons; None: the model is no judge, and reads answers.
+
+    Args:
+        encode: how the Comparisons were read.
+        evaluates: ask about every pair in both orders, as wherever a trained judge scores; else as
+            `GenerativeConfig.orders` says.
+
+    Raises:
+        MissingInput: the model's folder holds no tokenizer.
+        RecipeError: as `question_tokens`.
+    """
+    if config.paradigm != "generative":
+        return None
+    tokens = question_tokens(load_tokenizer(config.model), config.generative.question, encode)
+    return Asking(tokens, "all" if evaluates else config.generative.orders)

@@ -13,6 +13,7 @@ import numpy as np
 from svg_canvas import FRAME, INK, NOTE, PAPER, PROMPT, RESPONSES, Canvas
 
 from data_pipeline.encoding.encoder import EncodedComparison
+from data_pipeline.encoding.questions import Asking, QuestionTokens
 from rm_core.batches.packed import PackedBatch, collate
 from rm_core.batches.positions import RowFormat
 
@@ -22,6 +23,8 @@ NO_VISION = RowFormat(image_token=-1, video_token=-1, has_vision=False)
 QUESTION, CRITIQUE = "#8c959f", ("#d3f0da", "#fbe0c8")
 PROMPT_TOKENS, ANSWERS, ASKED, CRITIQUES = 22, (9, 13), 8, (11, 14)
 LEFT, SCALE, HEIGHT = 34, 9.0, 30
+BEFORE, BETWEEN, AFTER = 6, 2, 4
+"""Tokens of a question to a judge: in front of its two answers, between them, and behind them."""
 
 
 def pictures() -> dict[str, str]:
@@ -31,18 +34,29 @@ def pictures() -> dict[str, str]:
 
 def draw_rows() -> str:
     """One Comparison of two answers, as each paradigm's row."""
-    canvas = Canvas(366, "One Comparison of two answers in the rows of a scalar and of a critic reward model")
-    scalar, critic = item(()), item(CRITIQUES)
+    canvas = Canvas(502, "One Comparison of two answers in the rows of a scalar, a critic and a generative reward model")
+    scalar, critic, judge = item(()), item(CRITIQUES), Asking(_question(), "both")(item(()))
     _row(canvas, scalar, collate([scalar], row_format=NO_VISION), 70, "scalar: prompt once, each answer a branch")
     title = "critic: behind each answer, in its branch, a question for a critique and the critique"
     _row(canvas, critic, collate([critic], row_format=replace(NO_VISION, targets=True)), 206, title)
-    canvas.legend(LEFT, 290, [(PROMPT, "prompt"), (RESPONSES[0], "answer"), (QUESTION, "question for a critique")])
-    canvas.legend(LEFT + 230, 290, [(CRITIQUE[0], "critique")])
-    canvas.text(LEFT + 230, 321, "a branch sees the prompt", size=13, fill=NOTE)
-    canvas.text(LEFT + 230, 341, "and itself", size=13, fill=NOTE)
-    canvas.text(LEFT + 420, 301, "▲ the token that the head reads", size=13)
-    canvas.text(LEFT + 420, 321, "● where a token of a critique is predicted, and its loss is", size=13)
+    title = "generative: the question once, and both answers in each order"
+    _row(canvas, judge, collate([judge], row_format=replace(NO_VISION, targets=True, verdicts=True)), 342, title)
+    canvas.legend(LEFT, 426, [(PROMPT, "prompt"), (RESPONSES[0], "answer"), (QUESTION, "question")])
+    canvas.legend(LEFT + 230, 426, [(CRITIQUE[0], "critique")])
+    canvas.text(LEFT + 230, 457, "a branch sees the prompt", size=13, fill=NOTE)
+    canvas.text(LEFT + 230, 477, "and itself", size=13, fill=NOTE)
+    canvas.text(LEFT + 420, 437, "▲ the token that the head reads", size=13)
+    canvas.text(LEFT + 420, 457, "● where a token of a critique, or a verdict, is predicted,", size=13)
+    canvas.text(LEFT + 434, 477, "and its loss is", size=13)
     return canvas.svg()
+
+
+def _question() -> QuestionTokens:
+    """A question of so many words; what stands for the prompt's header is one of them."""
+    before, between, after = (np.full(size, 6, dtype=np.int32) for size in (BEFORE + 1, BETWEEN, AFTER))
+    return QuestionTokens(
+        before=before, between=between, after=after, verdicts=(1, 2), header=1, end=1, pads=(-1, -2)
+    )
 
 
 def item(critiques: Sequence[int]) -> EncodedComparison:
@@ -60,26 +74,42 @@ def item(critiques: Sequence[int]) -> EncodedComparison:
 def _row(canvas: Canvas, shown: EncodedComparison, batch: PackedBatch, top: int, title: str) -> None:
     canvas.text(LEFT, top - 40, f"{title} ({batch.num_tokens} tokens)", bold=True)
     [block] = batch.layout.blocks
-    _segment(canvas, block.start, block.prefix_length, top, PROMPT, "prompt")
+    asked = BEFORE if shown.questions else 0
+    _segment(canvas, block.start, block.prefix_length - asked, top, PROMPT, "prompt")
+    if asked:
+        _segment(canvas, block.start + block.prefix_length - asked, asked, top, QUESTION, "?")
     begin = block.start + block.prefix_length
     for place, length in enumerate(block.response_lengths):
-        answer = ANSWERS[place]
-        _segment(canvas, begin, answer, top, RESPONSES[place], f"answer {place + 1}")
-        if shown.target_starts:
-            start = shown.target_starts[place]
-            _segment(canvas, begin + answer, start - answer, top, QUESTION, "?")
-            _segment(canvas, begin + start, length - start, top, CRITIQUE[place], f"critique {place + 1}", ink=INK)
+        at = begin
+        for size, fill, label, ink in _parts(shown, place):
+            _segment(canvas, at, size, top, fill, label, ink=ink)
+            at += size
         ends = f"M{LEFT + SCALE * begin:g} {top - 6}v-5h{SCALE * length - 1:g}v5"
         canvas.path(ends, stroke=NOTE)
         middle = LEFT + SCALE * (begin + length / 2)
         canvas.text(middle, top - 16, f"branch {place + 1}", size=12, fill=NOTE, at="middle")
         begin += length
-    for end in batch.reward_index.tolist():
+    for end in [] if shown.questions else batch.reward_index.tolist():
         x = LEFT + SCALE * (end + 0.5)
         canvas.path(f"M{x:g} {top + HEIGHT + 2}l-4 7h8z", fill=INK)
-    for index in [] if batch.targets is None else batch.targets.index.tolist():
+    for index in [] if batch.targets is None else sorted(set(batch.targets.index.tolist())):
         x = LEFT + SCALE * (index + 0.5)
         canvas.path(f"M{x - 2:g} {top + HEIGHT + 16}a2 2 0 1 0 4 0a2 2 0 1 0 -4 0", fill=INK)
+
+
+def _parts(shown: EncodedComparison, place: int) -> list[tuple[int, str, str, str]]:
+    """Tokens, colour, label and its colour of each part of a branch."""
+    if shown.questions is not None:
+        first, second = shown.questions.pairs[place]
+        answers = [(ANSWERS[one] - 1, RESPONSES[one], f"answer {one + 1}", PAPER) for one in (first, second)]
+        return [answers[0], (BETWEEN, QUESTION, "", PAPER), answers[1], (AFTER, QUESTION, "?", PAPER)]
+    answer = (ANSWERS[place], RESPONSES[place], f"answer {place + 1}", PAPER)
+    if not shown.target_starts:
+        return [answer]
+    start = shown.target_starts[place]
+    critique = len(shown.response_ids[place]) - start
+    asked = (start - ANSWERS[place], QUESTION, "?", PAPER)
+    return [answer, asked, (critique, CRITIQUE[place], f"critique {place + 1}", INK)]
 
 
 def _segment(

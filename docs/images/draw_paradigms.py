@@ -34,7 +34,9 @@ def pictures() -> dict[str, str]:
 
 def draw_rows() -> str:
     """One Comparison of two answers, as each paradigm's row."""
-    canvas = Canvas(502, "One Comparison of two answers in the rows of a scalar, a critic and a generative reward model")
+    canvas = Canvas(
+        502, "One Comparison of two answers in the rows of a scalar, a critic and a generative reward model"
+    )
     scalar, critic, judge = item(()), item(CRITIQUES), Asking(_question(), "both")(item(()))
     _row(canvas, scalar, collate([scalar], row_format=NO_VISION), 70, "scalar: prompt once, each answer a branch")
     title = "critic: behind each answer, in its branch, a question for a critique and the critique"
@@ -54,9 +56,7 @@ def draw_rows() -> str:
 def _question() -> QuestionTokens:
     """A question of so many words; what stands for the prompt's header is one of them."""
     before, between, after = (np.full(size, 6, dtype=np.int32) for size in (BEFORE + 1, BETWEEN, AFTER))
-    return QuestionTokens(
-        before=before, between=between, after=after, verdicts=(1, 2), header=1, end=1, pads=(-1, -2)
-    )
+    return QuestionTokens(before=before, between=between, after=after, verdicts=(1, 2), header=1, end=1, pads=(-1, -2))
 
 
 def item(critiques: Sequence[int]) -> EncodedComparison:

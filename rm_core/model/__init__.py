@@ -11,6 +11,7 @@
 `padded_linear`          layers of the tower whose width no GPU likes, filled up with zeros while they compute
 `head`                   the tokens that it reads, one vector a response -> rewards [R]
 `language_head`          how likely the tokens are that a model shall write itself, without logits of a whole row
+`verdicts`               of a judge, which two tokens are likely -> rewards, with no other head
 `reward_model`           puts them together
 `lora`                   low-rank adapters in the place of full training
 `tower_sizes`            the numbers of a vision tower, whatever its config calls them

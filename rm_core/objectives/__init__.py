@@ -10,6 +10,7 @@
                                terms.py          sums of pairs, mean of the step, squares of rewards
       -> `Judged`              objective.py      named `Term`s: sum, unit, count
                                language.py       of a critic, the cost of its critiques beside them
+                               verdict.py        of a judge, the cost of its verdicts in their place
 
 A row returns sums and counts and divides by neither: the trainer divides by the counts of the whole optimiser step over
 all ranks (`StepCounts`), so the gradient does not depend on how the step was split.

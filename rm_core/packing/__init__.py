@@ -1,7 +1,7 @@
 """Which Comparisons a training shows in which step and row: a pure function of lengths, seed and step.
 
     columns of the prepared rows
-      -> `epoch.epoch_table`       of the training split: Comparisons, or groups of one prompt
+      -> `epoch.epoch_table`       of the training split: Comparisons, groups of one prompt, or questions about them
       -> `sizes.PlanningTable`    26 bytes a Comparison: lengths, counts and cost (`row_sizes`); no data is read
       -> `order`                  an endless shuffled stream: a keyed permutation of each epoch
       -> `plan.Plan`              step i -> its Comparisons, in packs under the budgets (`first_fit`)

@@ -145,7 +145,8 @@ class TrainConfig:
     output: str = "train"
     """The folder for checkpoints and job state; the finished model goes to ``export`` below it."""
     paradigm: str = one_of("scalar", PARADIGMS)
-    """scalar: a reward of a response; critic: of a response and of a critique that the model writes of it first."""
+    """scalar: a reward of a response; critic: of a response and of a critique that the model writes of it first;
+    generative: the model reads two responses and says which is better."""
     head: HeadConfig = field(default_factory=HeadConfig)
     """The new head, where `model` has none."""
     num_workers: int = bounded(2, at_least=1)

@@ -23,6 +23,7 @@ OPEN_WORDS = {
     "MediaConfig.allowed_hosts", "MixtureConfig.only", "WorkerGroupConfig.exclude_nodes", "LoraConfig.targets",
     "SubmitConfig.env", "JudgeConfig.url", "JudgeConfig.key_variable", "JudgeConfig.template",
     "ServeConfig.models", "ServeConfig.host", "ServeConfig.token_variable",
+    "GenerativeConfig.question",  # refused where it lacks its answers
     "RulesConfig.languages",  # a pattern: two small letters
     "SweepConfig.metric",  # also source/NAME/accuracy
     "TrainConfig.best_metric",  # also eval/by_source/NAME

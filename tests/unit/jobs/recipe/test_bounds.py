@@ -23,6 +23,8 @@ OPEN_WORDS = {
     "MediaConfig.allowed_hosts", "MixtureConfig.only", "WorkerGroupConfig.exclude_nodes", "LoraConfig.targets",
     "SubmitConfig.env", "JudgeConfig.url", "JudgeConfig.key_variable", "JudgeConfig.template",
     "ServeConfig.models", "ServeConfig.host", "ServeConfig.token_variable",
+    "HubConfig.*", "SourceConfig.by_hand", "FetchConfig.token_variable", "FetchConfig.scratch",
+    "EncodeConfig.critique_prompt",
     "GenerativeConfig.question",  # refused where it lacks its answers
     "RulesConfig.languages",  # a pattern: two small letters
     "SweepConfig.metric",  # also source/NAME/accuracy

@@ -22,7 +22,7 @@ def tile_canvas(
 ) -> tuple[int, int]:
     """(height, width) to which a picture is resized before it is cut: 720 x 1280 -> 896 x 1344.
 
-    Equal to Hugging Face's `get_optimal_tiled_canvas`.
+    Equal to what the Hugging Face processor of InternVL chooses.
 
     Args:
         side: of a tile, in pixels.

@@ -151,11 +151,13 @@ def judge_tag(tracker: Tracker, by: str) -> dict[str, str]:
 def _measured_on(evaluation: Evaluation, data: PreparedData, report: EvaluationReport) -> str:
     """What the numbers are of, and how sure they are: "whole split heldout: 344 Comparisons in 226 groups, ..."."""
     config, accuracy = evaluation.config, report.overall.accuracy
+    written = config.critiques.source == "written"
     size = len(data.split_indices(config.split or ""))
     kind = _WHOLE if report.num_comparisons == size else f"first {report.num_comparisons:,} of {size:,} of"
     return (
         f"{kind} split {config.split}: {report.num_comparisons:,} Comparisons in {report.num_groups:,} groups, "
         f"{accuracy.num_pairs:,} pairs; accuracy {ends(accuracy.interval)}"
+        + (f"; {config.critiques.number} critiques of each answer written" if written else "")
     )
 
 

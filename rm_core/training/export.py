@@ -37,6 +37,7 @@ from rm_core.training.engine import ZeroEngine
 __all__ = ["export", "fixture_row", "model_card"]
 
 _OF_EACH_KIND = 4
+_READ = {"scalar": " and a response", "critic": ", a response and a critique of it, which it may write itself"}
 _SHOWN = ("train/loss", "train/accuracy", "train/margin", "train/reward_mean", "train/reward_std")
 
 
@@ -148,8 +149,8 @@ def model_card(config: TrainConfig, lineage: Mapping[str, Any], metrics: Mapping
     return "\n".join(
         [
             "---", "library_name: basereward", "tags: [reward-model]", "---", "",
-            "# A scalar reward model", "",
-            "It reads a prompt with its images and a response, and gives one number: the higher, the better.",
+            f"# A {config.paradigm} reward model", "",
+            f"It reads a prompt with its images{_READ[config.paradigm]}, and gives one number: the higher, the better.",
             "Only rewards of responses to the same prompt can be compared.", "",
             "The package `basereward` loads and scores it; Transformers alone does not know the reward head.", "",
             "```python", "import rm_core", "", 'scorer = rm_core.load("this/folder")', "```", "",

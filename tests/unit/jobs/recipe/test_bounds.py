@@ -19,7 +19,7 @@ OPEN_WORDS = {
     "*.name", "*.output", "*.path", "*.data_root", "*.media_root", "*.data", "*.model", "*.tokenizer", "*.input",
     "*.source", "*.run_dir", "*.cache_dir", "*.uri", "*.artifacts", "*.experiment", "*.address", "*.register_as",
     "*.suite_root", "*.suite_folders", "*.suite_media", "*.rewards",
-    "*.score_field", "*.system_prompt", "*.accelerator",
+    "*.score_field", "*.system_prompt", "*.critique_prompt", "*.accelerator",
     "MediaConfig.allowed_hosts", "MixtureConfig.only", "WorkerGroupConfig.exclude_nodes", "LoraConfig.targets",
     "SubmitConfig.env", "JudgeConfig.url", "JudgeConfig.key_variable", "JudgeConfig.template",
     "ServeConfig.models", "ServeConfig.host", "ServeConfig.token_variable",

@@ -2,6 +2,7 @@
 
 import pytest
 
+from rm_core.model.config import PARADIGMS
 from rm_core.train_config.config import TrainConfig
 from rm_core.training.export import model_card
 
@@ -32,3 +33,10 @@ def test_a_local_folder_is_shown_by_its_name_alone(model: str, shown: str) -> No
     text = card(model)
     assert f"| Started from | `{shown}` |" in text
     assert "/srv" not in text
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_it_says_what_the_model_reads(paradigm: str) -> None:
+    text = model_card(TrainConfig(paradigm=paradigm), {}, {}, 1)
+    assert f"# A {paradigm} reward model" in text
+    assert ("critique" in text) == (paradigm == "critic")

@@ -90,7 +90,10 @@ def test_all_recipes_of_the_paper_have_these_sources(name: str) -> None:
     said = yaml.safe_load(text)
     if name != "paper/mixture":
         assert said["base"].startswith("paper/")
-        assert not {"sources", "decontaminate", "data_root"} & said.get("preprocess", {}).keys()
+        own = said.get("preprocess", {})
+        assert not {"decontaminate", "data_root"} & own.keys()
+        mixture = load_recipe("paper/mixture").preprocess.sources
+        assert all(source in mixture for source in load_recipe(name).preprocess.sources)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from jobs.recipe.sweep_config import SweepConfig, check_sweep_config
 
 ROOT = Path(__file__).parents[4]
 PAGE = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
-STUDIES = ("backbone", "head", "regularisers", "data_sets", "text_ratios", "learning_rate")
+STUDIES = ("backbone", "head", "regularisers", "data_sets", "text_ratios", "learning_rate", "paradigms")
 
 
 def bundles(config: SweepConfig) -> dict[str, dict[str, Any]]:

@@ -63,10 +63,12 @@ class Scorer:
             blank: replace every image by a mid-grey one of its size; answers that are alike then have one reward.
 
         Raises:
-            RecipeError: a Comparison alone exceeds the budget; or of a critic, a response has no critique.
+            RecipeError: a Comparison alone exceeds the budget; of a critic, a response has no critique; or of a
+                judge, there is one response alone.
         """
+        answers = comparisons
         if self._asking is not None:
-            comparisons = [self._asking(item) for item in comparisons]
+            comparisons = [_asked(self._asking, item) for item in comparisons]
         elif self.model.lm_head is not None:
             _check_critiques(comparisons)
         rewards: list[tuple[float, ...]] = [()] * len(comparisons)
@@ -81,7 +83,7 @@ class Scorer:
                 scored = means(found.rewards if isinstance(found, Output) else found).cpu()
             for index, part in zip(indices, torch.split(scored, list(batch.num_responses)), strict=True):
                 own = tuple(float(reward) for reward in part)
-                alike = first_alike(comparisons[index], self._row_format) if blank else range(len(own))
+                alike = first_alike(answers[index], self._row_format) if blank else range(len(own))
                 rewards[index] = tuple(own[k] for k in alike)
         return rewards
 
@@ -100,6 +102,16 @@ def _asking_in(folder: str) -> Asking:
     reading = reading_of(copy)
     assert reading is not None, "a judge's folder says how it reads records"
     return Asking(question_tokens(load_tokenizer(copy), question_of(copy), reading.encode), "all")
+
+
+def _asked(asking: Asking, item: EncodedComparison) -> EncodedComparison:
+    """The Comparison as questions, of which there has to be one."""
+    if len(item.response_ids) < 2:
+        raise RecipeError(
+            f"Comparison {item.id!r} has one response, and a generative reward model compares two: give another one, "
+            "or score with a scalar reward model"
+        )
+    return asking(item)
 
 
 def _check_critiques(comparisons: Sequence[EncodedComparison]) -> None:

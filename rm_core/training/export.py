@@ -37,7 +37,11 @@ from rm_core.training.engine import ZeroEngine
 __all__ = ["export", "fixture_row", "model_card"]
 
 _OF_EACH_KIND = 4
-_READ = {"scalar": " and a response", "critic": ", a response and a critique of it, which it may write itself"}
+_READ = {
+    "scalar": " and a response, and gives one number",
+    "critic": ", a response and a critique of it, which it may write itself, and gives one number",
+    "generative": " and two responses, and says which is better; from all pairs each response has one number",
+}
 _SHOWN = ("train/loss", "train/accuracy", "train/margin", "train/reward_mean", "train/reward_std")
 
 
@@ -150,9 +154,9 @@ def model_card(config: TrainConfig, lineage: Mapping[str, Any], metrics: Mapping
         [
             "---", "library_name: basereward", "tags: [reward-model]", "---", "",
             f"# A {config.paradigm} reward model", "",
-            f"It reads a prompt with its images{_READ[config.paradigm]}, and gives one number: the higher, the better.",
+            f"It reads a prompt with its images{_READ[config.paradigm]}: the higher, the better.",
             "Only rewards of responses to the same prompt can be compared.", "",
-            "The package `basereward` loads and scores it; Transformers alone does not know the reward head.", "",
+            "The package `basereward` loads and scores it; Transformers alone does not give its rewards.", "",
             "```python", "import rm_core", "", 'scorer = rm_core.load("this/folder")', "```", "",
             "## Training", "", *_table("what", facts), "",
             *(["The last window of its training, on the data it was trained on:", "", *_table("metric", numbers), ""] if

@@ -17,6 +17,7 @@ from toys import toy_comparison, toy_image, toy_reward_model
 
 from data_pipeline.config import PreprocessConfig
 from data_pipeline.dataset.prepared import PreparedData
+from data_pipeline.errors import RecipeError
 from rm_core.evaluation.curve import curve_numbers
 from rm_core.evaluation.while_training import evaluation_sets
 from rm_core.model.config import InitModelConfig
@@ -115,3 +116,6 @@ def test_a_judge_trains_evaluates_and_scores_alike(tmp_path: Path) -> None:
     assert {len(one.rewards) for one in scores} == {2, 3, 4}
     for one in scores:
         assert sum(one.rewards) == pytest.approx(0, abs=1e-5)
+    alone = data.encoded(rows[0])
+    with pytest.raises(RecipeError, match="has one response, and a generative reward model compares two"):
+        scorer.score([replace(alone, response_ids=alone.response_ids[:1], ranks=(0,), scores=(None,))])

@@ -110,6 +110,7 @@ MEANINGS: dict[str, str] = {
     "remote_media": "The image is an address that the recipe doesn't allow to be fetched, or no image's.",
     "response_too_long": "A response has more characters than rules.max_response_chars.",
     "response_too_short": "A response has fewer characters than rules.min_response_chars.",
+    "several_comparisons": "A line that is to be scored holds several Comparisons, and has one list of rewards.",
     "split_leak": "The record is fixed to train, but shares an image or prompt with held-out ones.",
     "too_long": "Prompt and longest response don't fit the token limit, whatever may be cut, or are beyond any limit.",
     "unavailable_media": "A media file could not be had: its host or store didn't answer, or didn't give it.",

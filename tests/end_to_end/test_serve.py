@@ -19,8 +19,9 @@ import child_process
 import httpx2
 import psutil
 import pytest
+from prepared_toys import mixed_toy, write_toy
 from served_toys import log_training
-from workplace import ROOT, Workplace
+from workplace import ROOT
 
 from jobs.registry.registry import ModelRegistry
 from jobs.serve.client import RewardClient
@@ -42,10 +43,10 @@ GIVEN = [
 class Served:
     """A registered model of two versions, and what each of them gives."""
 
-    def __init__(self, folder: Path, workplace: Workplace) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.uri = f"sqlite:///{folder}/mlflow.db"
-        shards, tokens = workplace.folder / "shards", workplace.folder / "model"
+        shards, tokens = Path(write_toy(folder / "data" / "shards", mixed_toy(4))), folder / "data" / "toy-model"
         self.registry = ModelRegistry(self.uri)
         self.versions = []
         for seed in (1, 2):
@@ -59,8 +60,8 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Served:
-    return Served(tmp_path_factory.mktemp("served"), workplace)
+def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
+    return Served(tmp_path_factory.mktemp("served"))
 
 
 def free_port() -> int:
@@ -83,7 +84,7 @@ def command(served: Served, *words: str) -> Iterator[tuple[subprocess.Popen[str]
     reader = threading.Thread(target=lambda: lines.extend(iter(process.stdout.readline, "")))
     reader.start()
     try:
-        until_s = time.monotonic() + 240
+        until_s = time.monotonic() + 300
         while not any("Ctrl-C ends it" in line for line in lines):
             assert process.poll() is None and time.monotonic() < until_s, "".join(lines)
             time.sleep(0.2)

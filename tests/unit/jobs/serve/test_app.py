@@ -1,6 +1,8 @@
 """The routes on a real HTTP server: rewards are those of `score` and pyfunc, and what can't be scored says why."""
 
 import json
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -152,16 +154,22 @@ def test_state_and_the_page_of_the_routes(lab: Lab, models: ServedModels) -> Non
     assert lab.get("/nothing").status_code == 404
 
 
-def test_a_full_server_says_when_to_come_again(models: ServedModels) -> None:
-    config = ServeConfig(max_waiting=1, batch_wait_ms=300)
-    with answering(lambda: models.load(config), config) as lab, ThreadPoolExecutor(4) as pool:
-        given = {"prompt": "What is it?", "responses": ["A bus."]}
-        answers = list(pool.map(lambda _: lab.post("/score", given), range(4)))
-        statuses = sorted(answer.status_code for answer in answers)
-        assert statuses == [200, 429, 429, 429]
-        assert all(int(one.headers["Retry-After"]) >= 1 for one in answers if one.status_code == 429)
-        assert lab.post("/score", given).status_code == 200
-        assert sorted(status for _, status in lab.requests) == [200, 200, 429, 429, 429]
+def test_a_full_server_says_when_to_come_again(models: ServedModels, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = ServeConfig(max_waiting=1)
+    loaded, free = models.load(config), threading.Event()
+    score = loaded.scorer.score_read
+    monkeypatch.setattr(loaded.scorer, "score_read", lambda found: (free.wait(30), score(found))[1])
+    given = {"prompt": "What is it?", "responses": ["A bus."]}
+    with answering(lambda: loaded, config) as lab, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(lab.post, "/score", given)
+        while not lab.service.num_under_way:
+            time.sleep(0.01)
+        answers = [lab.post("/score", given) for _ in range(3)]
+        free.set()
+        assert first.result().status_code == 200 == lab.post("/score", given).status_code
+    assert [answer.status_code for answer in answers] == [429] * 3
+    assert all(int(answer.headers["Retry-After"]) >= 1 for answer in answers)
+    assert sorted(status for _, status in lab.requests) == [200, 200, 429, 429, 429]
 
 
 def test_a_late_answer_is_an_error_and_a_model_that_gives_no_number_too(models: ServedModels) -> None:

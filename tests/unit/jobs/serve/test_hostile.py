@@ -22,7 +22,7 @@ from rm_core.serving.config import ServeConfig
 
 TOKEN = "a token of this test"
 CONFIG = ServeConfig(
-    body_timeout_s=0.3, max_body_bytes=200_000, max_bodies_bytes=400_000, max_image_pixels=100_000, batch_wait_ms=1
+    body_timeout_s=0.75, max_body_bytes=200_000, max_bodies_bytes=400_000, max_image_pixels=100_000, batch_wait_ms=1
 )
 GIVEN = {"prompt": "What is it?", "responses": ["A bus.", "A wren."]}
 

@@ -176,6 +176,21 @@ def test_many_files_have_one_index(tokenizer: Path, tmp_path: Path, monkeypatch:
     assert modes == {(tmp_path / "out").stat().st_mode & 0o444}
 
 
+@pytest.mark.parametrize("case", ["two layers", "text"])
+def test_in_bfloat16_rewards_keep_their_first_digits(case: str, models: Any, tmp_path: Path) -> None:
+    """By how much they differ, docs/interop.md says."""
+    ours, out = models(case)[0], str(tmp_path / "out")
+    export_model(ours, out, dtype="bfloat16")
+    asked = [answer for answer in ANSWERS if answer not in BREAKS_FIRST]
+    expected = torch.tensor(our_rewards(ours, [encoded(ours, answer) for answer in asked]))
+    model = load_reward_model(out, dtype="auto")
+    assert model.dtype == torch.bfloat16
+    with torch.inference_mode():
+        given = torch.tensor([model(**inputs_of(out, answer)).logits.item() for answer in asked])
+    off = (given - expected).abs().max() / expected.std()
+    assert 1e-5 < off < 0.1
+
+
 def test_the_card_says_what_runs(models: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for case in ("text", "uncertain"):
         ours, out = models(case)

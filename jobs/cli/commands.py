@@ -85,7 +85,7 @@ COMMANDS: dict[str, RecipeCommand | CommandGroup | PlainCommand] = {
     ),
     "serve": RecipeCommand(
         "answer requests for rewards over HTTP, until Ctrl-C",
-        "jobs.serve.command:run",
+        "jobs.serve.entry:run",
         "basereward serve runs/demo/train/export serve.port=8000",
         model_key="serve.model",
     ),

@@ -1,6 +1,6 @@
 """`basereward serve`: rewards over HTTP, on Ray Serve.
 
-    recipe -> command.run -> Ray Serve applications, one a model, each of replicas that load it
+    recipe -> entry.run -> command.run -> Ray Serve applications, one a model, each of replicas that load it
 
     request -> guard: token, size, time of the body -> app: routes -> answers: of every format
             -> rm_core's RewardService -> rewards

@@ -84,6 +84,14 @@ def test_a_model_stands_in_the_place_of_a_recipe(monkeypatch: pytest.MonkeyPatch
     assert seen[0].serve.replicas == 2 and seen[2].cluster.address == "h:1"
 
 
+def test_without_the_extra_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("jobs.serve.entry.find_spec", lambda name: None if name == "fastapi" else name)
+    assert main(["serve", "demo"]) == 2
+    assert "needs fastapi: pip install 'basereward[serve]'" in capsys.readouterr().err
+
+
 def test_the_config_file_has_no_token_and_builds_the_applications(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BASEREWARD_SERVE_TOKEN", TOKEN)
     settings = ["serve.model=models:/m@champion", "serve.models={second: 's3://b/m'}", "serve.max_replicas=8"]

@@ -19,7 +19,7 @@ from rm_core.batches.packed import PackedBatch
 from rm_core.batches.tensors import map_tensors
 from rm_core.model.attention import KERNELS, Work, flex, varlen
 from rm_core.model.config import HeadConfig
-from rm_core.model.reward_model import RewardModel
+from rm_core.model.reward_model import Output, RewardModel
 from rm_core.objectives.config import ObjectiveConfig
 from rm_core.objectives.objective import Objective
 from rm_core.packing.sizes import StepCounts
@@ -91,6 +91,9 @@ class MetaEngine:
     def __init__(self, model: RewardModel) -> None:
         self.forward = model
         self.backward: Callable[[Tensor], None] = torch.autograd.backward
+
+    def outputs(self, batch: PackedBatch) -> Output:
+        return Output(self.forward(batch), None)
 
 
 def standing_in(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> Tensor:

@@ -14,7 +14,7 @@ from rm_core.model_folder.folder import is_complete
 from rm_core.model_folder.hub import hub_name
 from rm_core.model_folder.import_model import import_model
 from rm_core.model_folder.reading import reading_of
-from rm_core.model_folder.remote import draft_of, local_backbone
+from rm_core.model_folder.remote import draft_of, local_adapter, local_backbone
 
 __all__ = ["run"]
 
@@ -39,7 +39,10 @@ def run(recipe: Recipe) -> None:
         folder = local_backbone(config.source, cache)
         reads = "preprocess.encode says" if reading_of(folder) is None else "the exported model did"
         source = hub_name(config.source) or config.source
-        model = import_model(folder, draft, dtype=config.dtype, preprocess=recipe.preprocess, source=source)
+        adapter = None if config.adapter is None else local_adapter(config.adapter, cache)
+        model = import_model(
+            folder, draft, dtype=config.dtype, preprocess=recipe.preprocess, source=source, adapter=adapter
+        )
     head = model.head_config
     layers = "a linear head" if head.layers == 1 else f"a head of {head.layers} layers with {head.activation}"
     say(f"{config.output}: {model.family.model_type}, {layers}; reads as {reads}")

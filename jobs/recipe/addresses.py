@@ -40,6 +40,7 @@ PLACES = frozenset(
         "media_root",
         "tokenizer",
         "model",
+        "adapter",
         "data",
         "cache_dir",
         "input",

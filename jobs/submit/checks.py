@@ -28,7 +28,7 @@ _SCORE = ("score.input", "score.output", "score.model", "score.media_root")
 _ENSEMBLE = ("ensemble.data", "ensemble.output")
 PATHS: Mapping[str, tuple[str, ...]] = {
     "init-model": ("data_root", "init_model.output", "init_model.tokenizer"),
-    "import-model": ("import_model.source", "import_model.output"),
+    "import-model": ("import_model.source", "import_model.adapter", "import_model.output"),
     "fetch": ("data_root", "preprocess.data_root", "fetch.scratch"),
     "preprocess": _DATA,
     "plan": ("train.model", "train.data"),

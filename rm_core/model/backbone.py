@@ -94,8 +94,8 @@ def _check_no_adapter(folder: str) -> None:
     """Transformers loads a PEFT adapter that lies beside the weights, or names other weights, without being asked."""
     if found := sorted(name for name in os.listdir(folder) if name.startswith("adapter_")):
         raise RecipeError(
-            f"{folder!r} holds an adapter ({', '.join(found)}), which changes the weights: merge it into the model "
-            "(PEFT's merge_and_unload) and name the merged folder, or move these files elsewhere"
+            f"{folder!r} holds an adapter ({', '.join(found)}), which changes the weights: move these files into a "
+            "folder of their own, and name it as import_model.adapter where they are wanted"
         )
 
 

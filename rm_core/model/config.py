@@ -82,6 +82,9 @@ class ImportModelConfig:
 
     source: str | None = None
     """The folder with the model, local, ``s3://`` or ``hf://ORG/NAME@COMMIT``, or the hub's id ``ORG/NAME``."""
+    adapter: str | None = None
+    """The folder with a LoRA adapter of PEFT that is added to its weights, local, ``s3://`` or ``hf://``; unset: none,
+    and a folder that holds one beside its weights is refused."""
     output: str = "imported"
     """The folder to write; it is complete once it holds ``model.json``."""
     dtype: str = one_of("as_saved", ("as_saved", "float32", "bfloat16"))

@@ -24,10 +24,10 @@ from data_pipeline.errors import CorruptData, RecipeError
 from rm_core.model.config import HeadConfig
 from rm_core.model.exported_config import head_config_of
 
-__all__ = ["GivenHead", "check_no_given_head", "given_head", "head_names"]
+__all__ = ["HEAD_PREFIXES", "GivenHead", "check_no_given_head", "given_head", "head_names", "head_of_tensors"]
 
 _VALUE_HEAD = "value_head"
-_PREFIXES = ("score.", "v_head.", "value_head.", "reward_head.", "rm_head.", "classifier.")
+HEAD_PREFIXES = ("score.", "v_head.", "value_head.", "reward_head.", "rm_head.", "classifier.")
 """How tensors of heads begin; of a backbone none does."""
 _OWN = "score.layers."
 _LINEAR = {"weight": "layers.0.weight", "bias": "layers.0.bias"}
@@ -75,7 +75,7 @@ def head_names(folder: str) -> dict[str, str]:
                 names = list(tensors.keys())
         except (SafetensorError, OSError) as error:
             raise CorruptData(f"{os.path.join(folder, file)!r} is damaged ({error}): copy it again") from error
-        found |= {name: file for name in names if name.startswith(_PREFIXES)}
+        found |= {name: file for name in names if name.startswith(HEAD_PREFIXES)}
     return found
 
 
@@ -89,16 +89,26 @@ def given_head(folder: str) -> GivenHead | None:
     files = head_names(folder)
     if not files:
         return None
+    tensors = {name: _tensor(folder, file, name) for name, file in files.items()}
     if all(name.startswith(_OWN) for name in files):
-        weights = {name.removeprefix("score."): _tensor(folder, file, name) for name, file in files.items()}
+        weights = {name.removeprefix("score."): tensor for name, tensor in tensors.items()}
         return GivenHead(head_config_of(SimpleNamespace(**_config(folder))), weights)
+    return head_of_tensors(tensors, folder)
+
+
+def head_of_tensors(tensors: Mapping[str, Tensor], folder: str) -> GivenHead:
+    """The head that tensors of these names are; `folder` is for messages.
+
+    Raises:
+        RecipeError, CorruptData: as `given_head`.
+    """
     for prefix, names in _LAYOUTS:
         own = {f"{prefix}{theirs}": ours for theirs, ours in names.items()}
         needed = {name for name in own if name.endswith("weight")}
-        if needed <= files.keys() <= own.keys():
-            return _head_of({own[name]: _tensor(folder, file, name) for name, file in files.items()}, folder)
+        if needed <= tensors.keys() <= own.keys():
+            return _head_of({own[name]: tensor for name, tensor in tensors.items()}, folder)
     raise RecipeError(
-        f"{folder!r} holds a head that is not known: {', '.join(sorted(files))}; known are v_head.summary (TRL, "
+        f"{folder!r} holds a head that is not known: {', '.join(sorted(tensors))}; known are v_head.summary (TRL, "
         "Skywork-VL-Reward), score (TRL, ms-swift), score.dense with score.out_proj (R1-Reward, MM-RLHF), and "
         "score.layers (our exports)"
     )

@@ -31,13 +31,13 @@ from data_pipeline.storage.remote import identity_of
 from rm_core.model.backbone import read_config
 
 __all__ = [
-    "MARKER", "backbone_settings", "draft_of", "local_backbone", "local_model", "publish", "read_marker",
-    "upload_files",
+    "MARKER", "backbone_settings", "draft_of", "local_adapter", "local_backbone", "local_model", "publish",
+    "read_marker", "upload_files",
 ]  # fmt: skip
 
 MARKER = "model.json"
 """Written last: a folder without it is no model."""
-SETTINGS = "config.json"
+SETTINGS, ADAPTER_SETTINGS = "config.json", "adapter_config.json"
 _CHUNK_BYTES = 1 << 24
 
 
@@ -93,6 +93,17 @@ def local_backbone(url: str, cache_dir: str) -> str:
     if not exists(join(url, SETTINGS)):
         raise MissingInput(f"{url!r} holds no {SETTINGS}: name the folder of a backbone, or of an exported model")
     return _local(url, os.path.join(cache_dir, "models"))
+
+
+def local_adapter(url: str, cache_dir: str) -> str:
+    """A local folder with the PEFT adapter at `url`: itself, or a copy below `cache_dir`.
+
+    Raises:
+        MissingInput: no ``adapter_config.json`` there.
+    """
+    if not exists(join(url, ADAPTER_SETTINGS)):
+        raise MissingInput(f"{url!r} holds no {ADAPTER_SETTINGS}: name the folder of a PEFT adapter")
+    return _local(url, os.path.join(cache_dir, "adapters"))
 
 
 def backbone_settings(url: str, cure: str) -> Any:

@@ -136,7 +136,9 @@ def test_shards_know_whom_their_pictures_are_for(tokenizer: ChatTokenizer, tmp_p
     assert tables["qwen2.5-vl"][1].schema.metadata is None, "as earlier versions wrote it"
     comparisons, images = tables["qwen3-vl"]
     other: pa.Table = images.replace_schema_metadata({"image_format": "cubist"})
-    with pytest.raises(CorruptData, match="pictures in the format 'cubist', known are qwen2.5-vl, qwen3-vl: a newer"):
+    with pytest.raises(
+        CorruptData, match="pictures in the format 'cubist', known are qwen2.5-vl, qwen3-vl, internvl: a newer"
+    ):
         ShardReader(comparisons, other)
 
 

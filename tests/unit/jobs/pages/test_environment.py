@@ -22,6 +22,10 @@ _TAG = re.compile(
 )
 
 
+_TOKENS = re.compile("</?img>")
+"""InternVL's special tokens; an image of a page has attributes."""
+
+
 def drawing(name: str = "toy", label: str = "pairs") -> Svg:
     with style.plot_style():
         figure, axes = new_plane((0, 4), (0, 2))
@@ -48,7 +52,7 @@ def test_no_python_file_writes_html() -> None:
         texts = docstrings(tree)
         for node in ast.walk(tree):
             text = node.value if isinstance(node, ast.Constant) and id(node) not in texts else None
-            if isinstance(text, str) and _TAG.search(text):
+            if isinstance(text, str) and _TAG.search(_TOKENS.sub("", text)):
                 found.append(f"{file.relative_to(ROOT)}: {text[:60]!r}")
     assert found == []
 

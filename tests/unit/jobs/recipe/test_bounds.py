@@ -21,6 +21,7 @@ OPEN_WORDS = {
     "*.suite_root", "*.suite_folders", "*.suite_media", "*.rewards",
     "*.score_field", "*.system_prompt", "*.critique_prompt", "*.accelerator",
     "MediaConfig.allowed_hosts", "MixtureConfig.only", "WorkerGroupConfig.exclude_nodes", "LoraConfig.targets",
+    "ImportModelConfig.adapter",
     "SubmitConfig.env", "JudgeConfig.url", "JudgeConfig.key_variable", "JudgeConfig.template",
     "ServeConfig.models", "ServeConfig.host", "ServeConfig.token_variable",
     "HubConfig.*", "SourceConfig.by_hand", "FetchConfig.token_variable", "FetchConfig.scratch",

@@ -35,7 +35,7 @@ JOINED = "joined"
 GOALS: Goals = {
     "ratio_k4": ("at_least", 3.0),
     "ratio_k8": ("at_least", 5.0),
-    "max_reward_difference": ("at_most", 1e-3),
+    "max_reward_difference": ("at_most", 1e-4),
 }
 CURE = (
     "Set BASEREWARD_REAL_DATA (or --data) to the folder of the real sets and --tokenizer to a folder with Qwen2.5's "

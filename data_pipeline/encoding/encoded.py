@@ -1,5 +1,6 @@
 """A Comparison as tokens and pictures, and what its records say of it: what `encoder` makes and all others read."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy.typing as npt
 
 from data_pipeline.encoding.spans import EncodedImage, EncodedVideo, VisionSpan
 
-__all__ = ["NOT_KNOWN", "EncodedComparison", "Judgement", "Questions", "Segments"]
+__all__ = ["NOT_KNOWN", "EncodedComparison", "Judgement", "Questions", "Segments", "spans_of_parts"]
 
 Ids = npt.NDArray[np.int32]
 NOT_KNOWN = -1
@@ -127,3 +128,20 @@ class Segments:
     lengths: tuple[int, ...]
     images: tuple[int, ...]
     floors: tuple[int, ...]
+
+
+def spans_of_parts(item: EncodedComparison, pads: Collection[int]) -> list[tuple[VisionSpan, ...]]:
+    """The spans that stand in the prefix and in each response: [prefix, response 1, ..., response K].
+
+    Args:
+        pads: tokens of pictures and of videos.
+    """
+    rest, found = item.images, []
+    for ids in (item.prefix_ids, *item.response_ids):
+        left, count = int(np.isin(ids, tuple(pads)).sum()), 0
+        while left > 0:
+            left -= rest[count].num_tokens
+            count += 1
+        found.append(rest[:count])
+        rest = rest[count:]
+    return found

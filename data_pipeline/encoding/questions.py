@@ -21,12 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from data_pipeline.config import EncodeConfig
-from data_pipeline.encoding.encoded import NOT_KNOWN, EncodedComparison, Judgement, Questions
-from data_pipeline.encoding.spans import VisionSpan
+from data_pipeline.encoding.encoded import NOT_KNOWN, EncodedComparison, Judgement, Questions, spans_of_parts
 from data_pipeline.encoding.tokenizer import ChatTokenizer
 from data_pipeline.errors import RecipeError
 
-__all__ = ["ORDERS", "Asking", "QuestionTokens", "question_tokens"]
+__all__ = ["Asking", "QuestionTokens", "question_tokens"]
 
 Ids = npt.NDArray[np.int32]
 _PLACES = ("{first}", "{second}")
@@ -99,10 +98,6 @@ def question_tokens(tokenizer: ChatTokenizer, template: str, encode: EncodeConfi
     )
 
 
-ORDERS = ("both", "one", "all")
-"""Which questions are asked, see `Asking`."""
-
-
 @dataclass(frozen=True, slots=True)
 class Asking:
     """Which questions are asked about a Comparison.
@@ -121,7 +116,7 @@ class Asking:
         tokens, questions = self.tokens, self._questions(item)
         pairs = [pair for pair, _ in questions]
         answers = [ids[: -tokens.end] for ids in item.response_ids]
-        spans = _spans_of(item, tokens.pads)
+        spans = spans_of_parts(item, tokens.pads)
         return replace(
             item,
             prefix_ids=np.concatenate([item.prefix_ids[: -tokens.header], tokens.before]),
@@ -163,19 +158,6 @@ def _turns(item: EncodedComparison, better: int, worse: int) -> bool:
     texts = [item.response_ids[place].tobytes() for place in (better, worse)]
     drawn = hashlib.sha256(b"".join((item.prefix_ids.tobytes(), *sorted(texts)))).digest()[0] & 1
     return bool(drawn) == (texts[0] < texts[1])
-
-
-def _spans_of(item: EncodedComparison, pads: tuple[int, int]) -> list[tuple[VisionSpan, ...]]:
-    """The spans of the prefix and of each answer: those whose tokens stand in it."""
-    rest, found = item.images, []
-    for ids in (item.prefix_ids, *item.response_ids):
-        left, count = int(np.isin(ids, pads).sum()), 0
-        while left > 0:
-            left -= rest[count].num_tokens
-            count += 1
-        found.append(rest[:count])
-        rest = rest[count:]
-    return found
 
 
 def _ids(values: Sequence[int]) -> Ids:

@@ -9,6 +9,8 @@ import asyncio
 import time
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:  # httpx2 loads in 0.2 s, and most recipes allow no host
 
     import httpx2
 
-__all__ = ["fetch", "trusted"]
+__all__ = ["fetch", "is_passing", "retry_after_s", "trusted"]
 
 _ATTEMPTS = 3
 _FIRST_PAUSE_S = 0.5
@@ -30,6 +32,7 @@ _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "basereward"}
 _PASSING_STATUS = (429, 500, 502, 503, 504)
 _DENIED_STATUS = (401, 403, 407)
 _PORTS = {"http": 80, "https": 443}
+_LATER_STATUS = (408, 425, 429)  # and 500 on
 
 
 class _Passing(Exception):
@@ -118,6 +121,27 @@ def trusted() -> "ssl.SSLContext":
     import httpx2
 
     return httpx2.create_ssl_context()
+
+
+def is_passing(status: int) -> bool:
+    """Whether a service that answers with this HTTP status may give another answer later."""
+    return status in _LATER_STATUS or status >= 500
+
+
+def retry_after_s(text: str | None) -> float:
+    """Seconds that a ``Retry-After`` asks for, a number or a date; 0: none that can be read.
+
+    >>> retry_after_s("7"), retry_after_s("0.5"), retry_after_s("soon"), retry_after_s(None)
+    (7.0, 0.5, 0.0, 0.0)
+    """
+    text = (text or "").strip()
+    try:
+        if text.replace(".", "", 1).isdecimal():
+            return float(text)
+        until = parsedate_to_datetime(text)
+        return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
 
 
 def _address(text: str, url: str, base: "httpx2.URL | None" = None) -> "httpx2.URL":

@@ -15,14 +15,14 @@ from jobs.recipe.schema import EvaluateConfig, Recipe, with_absolute_paths
 from jobs.runtime.terminal import say
 from jobs.tracking.address import check_tracking
 from rm_core.evaluation.judge.config import key_of
-from rm_core.generation.config import CritiquesConfig, check_critiques_config
+from rm_core.generation.config import check_critiques_config
 from rm_core.model_folder.folder import marker_sha256, verify_folder
-from rm_core.model_folder.paradigm import paradigm_of
 from rm_core.model_folder.reading import check_data, reading_to_use
 from rm_core.model_folder.remote import local_model
+from rm_core.scoring.critic import check_writer
 from rm_core.scoring.scored_file import ScoredOrigin
 
-__all__ = ["Evaluation", "check_writes", "prepare", "reading_as"]
+__all__ = ["Evaluation", "prepare", "reading_as"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ def prepare(recipe: Recipe) -> Evaluation:
     copy = None if config.judge.url is not None else local_model(config.model)
     lineage = {} if copy is None else verify_folder(copy)
     if copy is not None:
-        check_writes(copy, config.critiques, f"evaluate.model={recipe.evaluate.model!r}")
+        check_writer(copy, config.critiques, f"evaluate.model={recipe.evaluate.model!r}")
     data = None
     if config.split is not None:
         config = replace(config, data=manifest_of(recipe, config.data))
@@ -82,22 +82,6 @@ def prepare(recipe: Recipe) -> Evaluation:
             check_data(copy, f"evaluate.model={recipe.evaluate.model!r}", data, config.split, report=say)
     remove_drafts(config.output)
     return Evaluation(recipe=recipe, config=config, data=data, lineage=lineage)
-
-
-def check_writes(model: str, critiques: CritiquesConfig, name: str) -> None:
-    """Refuse to have a model write critiques that is no critic.
-
-    Args:
-        model: its local folder.
-        name: what messages call it.
-
-    Raises:
-        RecipeError: it is of another paradigm.
-    """
-    if critiques.source == "written" and (found := paradigm_of(model)) != "critic":
-        raise RecipeError(
-            f"{name} is a {found} reward model, which writes no critiques: leave critiques.source at given"
-        )
 
 
 def reading_as(recipe: Recipe, model: str, name: str) -> Recipe:

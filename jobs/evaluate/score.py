@@ -20,7 +20,7 @@ from data_pipeline.encoding.tokenizer import load_tokenizer
 from data_pipeline.errors import MissingInput, RecipeError
 from data_pipeline.sources.readers.files import RowRange, split_rows
 from jobs.evaluate.critiques import job_of_critiques
-from jobs.evaluate.prepare import check_writes, reading_as
+from jobs.evaluate.prepare import reading_as
 from jobs.evaluate.score_parts import Part, PartsFolder, Tally
 from jobs.evaluate.scoring_actors import Given, ScoringJob, ScoringPool
 from jobs.preprocess.preprocess import unread_rows
@@ -31,7 +31,7 @@ from jobs.runtime.terminal import progress, say, table
 from rm_core.generation.config import check_critiques_config
 from rm_core.model_folder.folder import marker_sha256, verify_folder
 from rm_core.model_folder.remote import local_model
-from rm_core.scoring.critic import Critiqued
+from rm_core.scoring.critic import Critiqued, check_writer
 from rm_core.scoring.lines import Line, LineReader, line_of
 
 __all__ = ["CHUNK_LINES", "LINES_A_PART", "Chunk", "ReadsLines", "chunks_of", "run", "score_parts"]
@@ -94,7 +94,7 @@ def run(recipe: Recipe) -> None:
     check_critiques_config(config.critiques, "score.critiques")
     copy = local_model(config.model)
     verify_folder(copy)
-    check_writes(copy, config.critiques, f"score.model={recipe.score.model!r}")
+    check_writer(copy, config.critiques, f"score.model={recipe.score.model!r}")
     recipe = reading_as(recipe, copy, f"score.model={recipe.score.model!r}")
     parts = split_rows(source, LINES_A_PART)
     again = _PASSING if config.retry_refused else ()

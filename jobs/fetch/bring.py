@@ -36,13 +36,15 @@ def bring_all(recipe: Recipe, hub: Hub, sets: Sequence[WantedSet], state: State,
     """
     data_root = storage.absolute(recipe.preprocess.data_root)
     scratch = _scratch(recipe, data_root)
+    repositories = {file: one.repository for one in sets for file in one.files}
     for file in state.there:
         if not state.record.has(file):
-            state.record.note(file, _repository(file, sets))
+            state.record.note(file, repositories[file])
+    state.record.flush()
     _check_room(state.missing, data_root, scratch, recipe.fetch.parallel)
     began_s = perf_counter()
     with Downloads(hub, recipe.fetch.patience_s, stop, say) as downloads:
-        bringer = _Bringer(data_root, scratch, downloads, state, sets)
+        bringer = _Bringer(data_root, scratch, downloads, state, repositories)
         failures = bringer.bring(recipe.fetch.parallel)
     received, elapsed_s = downloads.received, perf_counter() - began_s
     if state.missing:
@@ -55,19 +57,20 @@ def bring_all(recipe: Recipe, hub: Hub, sets: Sequence[WantedSet], state: State,
     say(f"{recipe.preprocess.data_root} holds all {sum(len(one.files) for one in sets):,} files, {size:,} bytes")
 
 
-def _repository(file: WantedFile, sets: Sequence[WantedSet]) -> Repository:
-    return next(one.repository for one in sets if file in one.files)
-
-
 class _Bringer:
     def __init__(
-        self, data_root: str, scratch: str, downloads: Downloads, state: State, sets: Sequence[WantedSet]
+        self,
+        data_root: str,
+        scratch: str,
+        downloads: Downloads,
+        state: State,
+        repositories: Mapping[WantedFile, Repository],
     ) -> None:
         self._data_root = data_root
         self._scratch = scratch
         self._downloads = downloads
         self._state = state
-        self._sets = sets
+        self._repositories = repositories
 
     def bring(self, parallel: int) -> Failures:
         """Bring every missing file; returns those that failed, each with its reason."""
@@ -88,6 +91,7 @@ class _Bringer:
         finally:
             self._downloads.stop()
             pool.shutdown(cancel_futures=True)
+            self._state.record.flush()
         return failures
 
     def _one(self, file: WantedFile) -> None:
@@ -107,7 +111,7 @@ class _Bringer:
             failures[file] = error
             say(f"not fetched: {file.path}: {error}")
         else:
-            self._state.record.note(file, _repository(file, self._sets))
+            self._state.record.note(file, self._repositories[file])
 
 
 def draft_of(file: WantedFile, scratch: str) -> str:

@@ -17,10 +17,10 @@ from typing import BinaryIO, Self
 import httpx2
 
 from data_pipeline.errors import AccessDenied, CorruptData, MissingInput, RunError
-from data_pipeline.storage.web import trusted
+from data_pipeline.storage.web import is_passing, retry_after_s, trusted
 from data_pipeline.storage.writing import disk_room
 from jobs.fetch.hub import Hub
-from jobs.fetch.patience import Passing, Patience, Stopped, is_passing, retry_after
+from jobs.fetch.patience import Passing, Patience, Stopped
 from jobs.fetch.wanted import HubFile, WantedFile
 
 __all__ = ["Downloads", "checksum", "matching"]
@@ -159,7 +159,7 @@ class Downloads:
             if status in (404, 410):
                 raise MissingInput(f"{part.path}: HTTP {status}; the hub has it no more: take another hub.revision")
             if is_passing(status):
-                raise Passing(f"HTTP {status}", retry_after(response.headers.get("Retry-After")))
+                raise Passing(f"HTTP {status}", retry_after_s(response.headers.get("Retry-After")))
             if status not in (200, 206):
                 raise self._changed(part, f"bytes from {have:,} on are answered with HTTP {status}")
             yield self._pieces(response), self._beginning(response, part, have)

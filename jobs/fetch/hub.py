@@ -16,7 +16,8 @@ from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNot
 from huggingface_hub.hf_api import RepoFile
 
 from data_pipeline.errors import AccessDenied, MissingInput, RecipeError
-from jobs.fetch.patience import Passing, Patience, is_passing, retry_after
+from data_pipeline.storage.web import is_passing, retry_after_s
+from jobs.fetch.patience import Passing, Patience
 from jobs.fetch.wanted import HubFile, Repository
 from jobs.recipe.addresses import check_endpoint
 from jobs.recipe.schema import FetchConfig
@@ -128,7 +129,7 @@ class Hub:
                     raise AccessDenied(_refused(dataset, self.address)) from error
                 if not is_passing(status):
                     raise MissingInput(f"{self.address} does not list {dataset}: HTTP {status}") from error
-                wait_s = retry_after(error.response.headers.get("Retry-After"))
+                wait_s = retry_after_s(error.response.headers.get("Retry-After"))
                 patience.wait(f"the list of {dataset}", Passing(f"HTTP {status}", wait_s))
             except (OSError, httpx2.HTTPError) as error:
                 patience.wait(f"the list of {dataset}", Passing(f"{type(error).__name__}: {error}"))

@@ -2,16 +2,13 @@
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from threading import Event
 
 from data_pipeline.errors import Unavailable
 
-__all__ = ["Passing", "Patience", "Stopped", "is_passing", "retry_after"]
+__all__ = ["Passing", "Patience", "Stopped"]
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
-_PASSING_STATUS = (408, 425, 429)  # and 500 on
 
 
 class Passing(Exception):
@@ -28,28 +25,6 @@ class Passing(Exception):
 
 class Stopped(Exception):
     """The command ends: whatever is under way is given up, and what has come is kept."""
-
-
-def is_passing(status: int) -> bool:
-    """Whether an HTTP status may be another one later."""
-    return status in _PASSING_STATUS or status >= 500
-
-
-def retry_after(text: str | None) -> float:
-    """Seconds that a ``Retry-After`` asks for, written as a number or as a date; 0: none that can be read.
-
-    >>> retry_after("7"), retry_after("soon"), retry_after(None)
-    (7.0, 0.0, 0.0)
-    """
-    if not text:
-        return 0.0
-    if text.strip().isdigit():
-        return float(text)
-    try:
-        until = parsedate_to_datetime(text)
-    except ValueError:
-        return 0.0
-    return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
 
 class Patience:

@@ -3,6 +3,8 @@
 The commit of a set without `hub.revision` stays the one that was the newest when it was fetched first.
 """
 
+import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +15,8 @@ from jobs.fetch.wanted import Repository, WantedFile
 __all__ = ["RECORD", "Record"]
 
 RECORD = "fetched.json"
+_LEAST_S = 1.0
+"""Between two times that it is written: a set of pictures is many small files, and each time all of them are named."""
 
 
 @dataclass
@@ -27,6 +31,8 @@ class Record:
     data_root: str
     sets: dict[str, Mapping[str, str]] = field(default_factory=dict)
     files: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    _written_s: float = field(default=-math.inf, init=False)
+    _changed: bool = field(default=False, init=False)
 
     @classmethod
     def read(cls, data_root: str) -> "Record":
@@ -50,13 +56,26 @@ class Record:
         return self.knows(wanted) and self.files[wanted.path]["digests"] == wanted.digests
 
     def note(self, wanted: WantedFile, repository: Repository) -> None:
-        """The file has come whole."""
-        self.sets[repository.dataset] = {"commit": repository.commit, "licence": repository.licence}
+        """The file has come whole. Written at once where it is the first of its set at that commit, else with the next
+        ones or by `flush`: one that a kill leaves out is compared with its checksums by the next fetch.
+        """
+        said = {"commit": repository.commit, "licence": repository.licence}
+        is_first = self.sets.get(repository.dataset) != said
+        self.sets[repository.dataset] = said
         self.files[wanted.path] = {
             "dataset": wanted.dataset,
             "commit": wanted.commit,
             "bytes": wanted.size,
             "digests": wanted.digests,
         }
+        self._changed = True
+        if is_first or time.monotonic() - self._written_s >= _LEAST_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was noted."""
+        if not self._changed:
+            return
         kept = {"sets": self.sets, "files": self.files}
         storage.write_atomic(storage.join(self.data_root, RECORD), storage.to_checked_json(kept))
+        self._written_s, self._changed = time.monotonic(), False

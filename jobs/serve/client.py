@@ -20,6 +20,7 @@ from typing import Any, Self
 import httpx2
 
 from data_pipeline.errors import RunError, Unavailable, UserError
+from data_pipeline.storage.web import retry_after_s
 
 __all__ = ["RewardClient", "Scores"]
 
@@ -135,7 +136,7 @@ class RewardClient:
                 said = f"{answer.status_code}: {_message(answer)}"
                 if answer.status_code not in _AGAIN:
                     raise (UserError if answer.status_code < 500 else RunError)(f"{answer.request.url}: {said}")
-                pause_s = float(answer.headers.get("Retry-After", _PAUSE_S))
+                pause_s = retry_after_s(answer.headers.get("Retry-After")) or _PAUSE_S
             if time.monotonic() + pause_s > until_s:
                 raise Unavailable(f"{self._client.base_url}: no answer in {self._patience_s:g} s: {said}")
             time.sleep(pause_s)

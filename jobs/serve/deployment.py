@@ -19,7 +19,7 @@ from data_pipeline.errors import RecipeError
 from jobs.serve.app import create_app
 from jobs.serve.guard import token_hash
 from jobs.serve.metrics import ServeMetrics
-from jobs.serve.models import find_model, load_model, may_move
+from jobs.serve.models import address_now, find_model, load_model, may_move
 from jobs.serve.watching import AliasWatch
 from rm_core.serving.config import ServeConfig
 from rm_core.serving.service import RewardService
@@ -43,13 +43,17 @@ class _RewardServer:
             torch.set_num_threads(max(1, int(config.cpus)))
         metrics = ServeMetrics(arguments["application"])
         self._metrics, self._token_sha256, self._config = metrics, token_sha256, config
-        find = partial(find_model, arguments["model"], arguments["tracking_uri"], arguments["reading"])
+        uri = arguments["tracking_uri"]
+        find = partial(find_model, arguments["model"], uri, arguments["reading"])
         load = partial(load_model, config=config)
         loaded = await asyncio.to_thread(lambda: load(find()))
         self._service = RewardService(loaded, config, metrics.batch)
         self._watch: AliasWatch | None = None
         if config.watch_s and may_move(arguments["model"]):
-            self._watch = AliasWatch(self._service, arguments["model"], find=find, load=load, every_s=config.watch_s)
+            self._watch = AliasWatch(
+                self._service, arguments["model"], address=partial(address_now, arguments["model"], uri), find=find,
+                load=load, every_s=config.watch_s,
+            )  # fmt: skip
             self._watching = asyncio.create_task(self._watch.run())
 
     def __serve_build_asgi_app__(self) -> Any:

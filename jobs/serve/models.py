@@ -19,7 +19,7 @@ from rm_core.serving.served_model import SERVED_FILE, ServedModel
 from rm_core.serving.served_scorer import ServedScorer
 from rm_core.serving.service import LoadedModel, limits_of
 
-__all__ = ["FoundModel", "find_model", "load_model", "may_move"]
+__all__ = ["FoundModel", "address_now", "find_model", "load_model", "may_move"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,16 @@ class FoundModel:
 def may_move(model: str) -> bool:
     """Whether the address may mean another model later: ``models:/NAME@ALIAS``."""
     return model.startswith("models:/") and "@" in model
+
+
+def address_now(model: str, tracking_uri: str | None) -> str:
+    """What an address that may move means now: one question to the registry, no file is looked at.
+
+    Raises:
+        MissingInput: there is none.
+        RunError: the store can't be reached.
+    """
+    return ModelRegistry(tracking_uri).resolve(model).address
 
 
 def find_model(model: str, tracking_uri: str | None, reading: Mapping[str, Any]) -> FoundModel:

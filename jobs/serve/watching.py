@@ -1,6 +1,6 @@
 """An alias of the registry, looked at now and then: the version that it moves to takes over without a break.
 
-    wait -> where does models:/NAME@ALIAS point? -> another version: verify, load beside the old one -> replace
+    wait -> where does models:/NAME@ALIAS point? -> another version: find, verify, load beside the old one -> replace
 
 The old model answers until the new one can, and what it has read it also scores. Where the new one can't be loaded, the
 old one goes on answering, and ``/ready`` says why.
@@ -25,7 +25,8 @@ class AliasWatch:
 
     Args:
         model: the address, for ``/ready``.
-        find: looks up what it means now.
+        address: what it means now; asked each time.
+        find: looks that up with all its files, which are read; asked where it means another one.
         load: loads that.
         every_s: seconds between two looks.
     """
@@ -35,12 +36,14 @@ class AliasWatch:
         service: RewardService,
         model: str,
         *,
+        address: Callable[[], str],
         find: Callable[[], FoundModel],
         load: Callable[[FoundModel], LoadedModel],
         every_s: float,
     ) -> None:
         self._service = service
         self._model = model
+        self._address = address
         self._find = find
         self._load = load
         self._every_s = every_s
@@ -59,8 +62,8 @@ class AliasWatch:
     async def look(self) -> None:
         """Look once; an error is kept for ``/ready`` and logged."""
         try:
-            found = await asyncio.to_thread(self._find)
-            if found.address != self._service.address:
+            if await asyncio.to_thread(self._address) != self._service.address:
+                found = await asyncio.to_thread(self._find)
                 self._service.replace(await asyncio.to_thread(self._load, found))
                 _LOGGER.info("%s is %s now", self._model, found.address)
             self._error = None

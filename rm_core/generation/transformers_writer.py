@@ -22,8 +22,8 @@ from transformers import (
     Qwen3VLForConditionalGeneration,
 )
 
-from data_pipeline.encoding.encoder import EncodedComparison, EncodedVideo, VisionSpan
-from data_pipeline.encoding.spans import steps_of
+from data_pipeline.encoding.encoded import EncodedComparison, spans_of_parts
+from data_pipeline.encoding.spans import EncodedVideo, VisionSpan
 from data_pipeline.encoding.tokenizer import ChatTokenizer
 from rm_core.batches.pixels import patches_of
 from rm_core.generation.config import CritiquesConfig
@@ -110,7 +110,7 @@ class TransformersWriter:
 
     def _inputs(self, item: EncodedComparison, blank: bool) -> dict[str, Tensor]:
         """What Transformers reads: [B, L], and the pictures of each branch, those of the prefix once more for each."""
-        device = next(self._model.head.parameters()).device
+        device = self._model.device
         rows = [[*item.prefix_ids.tolist(), *ids.tolist()] for ids in item.response_ids]
         longest = max(map(len, rows))
         padded = torch.tensor([[self._end] * (longest - len(row)) + row for row in rows], device=device)
@@ -120,7 +120,8 @@ class TransformersWriter:
             return inputs
         is_image, is_video = padded == self._tokenizer.image_token, padded == self._tokenizer.video_token
         inputs["mm_token_type_ids"] = is_image.int() + 2 * is_video.int()
-        spans = [span for branch in self._spans(item) for span in branch]
+        in_prefix, *in_branches = spans_of_parts(item, (self._tokenizer.image_token, self._tokenizer.video_token))
+        spans = [span for branch in in_branches for span in (*in_prefix, *branch)]
         videos = [span for span in spans if isinstance(span, EncodedVideo)]
         for kind, shown in (("image", [span for span in spans if span not in videos]), ("video", videos)):
             inputs |= self._pictures(shown, kind, blank)
@@ -131,26 +132,11 @@ class TransformersWriter:
     def _pictures(self, spans: Sequence[VisionSpan], kind: str, blank: bool) -> dict[str, Tensor]:
         if not spans:
             return {}
-        device, dtype = next(self._model.head.parameters()).device, self._model.backbone.dtype
+        device, dtype = self._model.device, self._model.backbone.dtype
         pixels = torch.cat([torch.from_numpy(patches_of(span, blank=blank)) for span in spans]).to(dtype)
         grid = torch.tensor([span.grid for span in spans], device=device)
         name = "pixel_values" if kind == "image" else "pixel_values_videos"
         return {name: pixels.to(device), f"{kind}_grid_thw": grid}
-
-    def _spans(self, item: EncodedComparison) -> list[list[VisionSpan]]:
-        """Of each branch, those of the prefix first."""
-        spans = iter(item.images)
-        start = self._tokenizer.special_ids["<|vision_start|>"]
-
-        def taken(ids: Any) -> list[VisionSpan]:
-            runs, found = int((ids == start).sum()), []
-            while runs > 0:
-                found.append(next(spans))
-                runs -= len(steps_of(found[-1]))
-            return found
-
-        prefix = taken(item.prefix_ids)
-        return [[*prefix, *taken(ids)] for ids in item.response_ids]
 
     @contextmanager
     def _own_attention(self) -> Iterator[None]:

@@ -25,7 +25,7 @@ from rm_core.model_folder.remote import local_model
 from rm_core.packing.plan import PackBudget
 from rm_core.scoring.scorer import Scorer
 
-__all__ = ["CriticScorer", "Critiqued", "CritiquedRow", "scorer_of"]
+__all__ = ["CriticScorer", "Critiqued", "CritiquedRow", "check_writer", "scorer_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +123,21 @@ class CriticScorer:
         return replace(item, response_ids=tuple(branches))
 
 
+def check_writer(folder: str, critiques: CritiquesConfig, name: str) -> None:
+    """Refuse to have a model write critiques that is no critic.
+
+    Args:
+        name: what messages call it.
+
+    Raises:
+        RecipeError: it is of another paradigm.
+    """
+    if critiques.source == "written" and (found := paradigm_of(folder)) != "critic":
+        raise RecipeError(
+            f"{name} is a {found} reward model, which writes no critiques: leave critiques.source at given"
+        )
+
+
 def scorer_of(
     folder: str, budget: PackBudget, critiques: CritiquesConfig | None, *, attention: str = "auto"
 ) -> Scorer | CriticScorer:
@@ -137,8 +152,5 @@ def scorer_of(
     """
     if critiques is None or critiques.source == "given":
         return Scorer(folder, budget, attention=attention)
-    if (found := paradigm_of(folder)) != "critic":
-        raise RecipeError(
-            f"{folder!r} is a {found} reward model, which writes no critiques: leave critiques.source at given"
-        )
+    check_writer(folder, critiques, repr(folder))
     return CriticScorer(folder, budget, critiques, attention=attention)

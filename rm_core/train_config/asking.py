@@ -1,8 +1,10 @@
 """What a training asks a judge about its data: from the recipe, the tokenizer of the model, and how data were read."""
 
+from functools import lru_cache
+
 from data_pipeline.config import EncodeConfig
 from data_pipeline.encoding.questions import Asking, question_tokens
-from data_pipeline.encoding.tokenizer import load_tokenizer
+from data_pipeline.encoding.tokenizer import ChatTokenizer, load_tokenizer, tokenizer_fingerprint
 from rm_core.train_config.config import TrainConfig
 
 __all__ = ["asking_of"]
@@ -22,5 +24,12 @@ def asking_of(config: TrainConfig, encode: EncodeConfig, *, evaluates: bool = Fa
     """
     if config.paradigm != "generative":
         return None
-    tokens = question_tokens(load_tokenizer(config.model), config.generative.question, encode)
+    tokenizer = _tokenizer(config.model, tokenizer_fingerprint(config.model))
+    tokens = question_tokens(tokenizer, config.generative.question, encode)
     return Asking(tokens, "all" if evaluates else config.generative.orders)
+
+
+@lru_cache(maxsize=1)
+def _tokenizer(folder: str, _fingerprint: str) -> ChatTokenizer:
+    """Parsed once: a training asks for the plan, for what each set is evaluated on, and for its rows."""
+    return load_tokenizer(folder)

@@ -6,22 +6,18 @@ from typing import Any
 import pytest
 import torch
 from distributed_ranks import run_ranks
-from loader_toys import ToyComparisons
 from separate_rows import assert_equal_gradients, gradients, separate_costs, separate_rewards
+from split_steps import step_gradient
 from torch import Tensor
 from toys import toy_comparison, toy_image, toy_reward_model, with_targets
 
 from rm_core.batches.labels import labels_of
-from rm_core.batches.loader import PackLoader
+from rm_core.model.reward_model import RewardModel
 from rm_core.objectives.config import CriticConfig, ObjectiveConfig
 from rm_core.objectives.objective import Objective
-from rm_core.packing.plan import PackBudget, Plan
-from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
-from rm_core.training.accumulation import Accumulator, check_work
+from rm_core.training.accumulation import Accumulator
 from rm_core.training.engine import ZeroEngine
 
-RATE = 2.0**12
-"""SGD's rate: so large that (before - after) / RATE is the gradient, and weights do not round it."""
 ITEMS = [
     with_targets(toy_comparison(0, ranks=(0, 1, 2, 1, 3))),
     with_targets(toy_comparison(1, images=(toy_image(0, 56, 84),)), part=0.7),
@@ -29,7 +25,6 @@ ITEMS = [
     with_targets(toy_comparison(4, ranks=(1, 0), response_images=(toy_image(2), toy_image(9))), part=0.2),
     with_targets(toy_comparison(5, ranks=(0, 0, 1))),
 ]
-BUDGETS = {"one Comparison a row": PackBudget(tokens=60, patches=64), "few rows": PackBudget(tokens=140, patches=96)}
 CRITIC, OBJECTIVE = CriticConfig(reward_weight=0.7, language_weight=1.3), ObjectiveConfig(zero_coefficient=0.1)
 Case = tuple[int, str, str]
 QUICK: list[Case] = [(3, "one Comparison a row", "tied"), (2, "few rows", "own")]
@@ -40,16 +35,6 @@ REST: list[Case] = [
 ]  # fmt: skip
 
 
-class Quiet:
-    """Phases that nobody watches."""
-
-    def enter(self, *_: Any, **__: Any) -> None:
-        """Nothing."""
-
-    def wait(self) -> None:
-        """Nothing."""
-
-
 def split_gradients(cases: list[Case]) -> dict[Case, tuple[dict[str, Tensor], float, float]]:
     return {case: split_gradient(*case) for case in cases}
 
@@ -57,26 +42,13 @@ def split_gradients(cases: list[Case]) -> dict[Case, tuple[dict[str, Tensor], fl
 def split_gradient(stage: int, budget: str, writes: str) -> tuple[dict[str, Tensor], float, float]:
     """The step's gradient, and its losses on rewards and critiques."""
     model = toy_reward_model(writes=writes)
-    before = {name: value.detach().clone() for name, value in model.named_parameters()}
-    config = TrainConfig(
-        paradigm="critic", precision="fp32", zero=ZeroConfig(stage=stage),
-        optimizer=OptimizerConfig(learning_rate=RATE, max_grad_norm=0.0),
-    )  # fmt: skip
-    engine = ZeroEngine(model, config, lambda *_: 1.0, make_optimizer=lambda groups: torch.optim.SGD(groups, lr=RATE))
-    model.train()
-    data = ToyComparisons(ITEMS)
-    plan = Plan(data.table(), seed=0, global_batch=len(ITEMS), num_steps=1, budget=BUDGETS[budget])
-    loader = PackLoader(
-        data, data.table(), plan, rank=engine.world_rank, world_size=engine.world_size,
-        row_format=model.row_format, prefetch=1,
-    )  # fmt: skip
-    phases: Any = Quiet()
-    accumulator = Accumulator(engine, model, Objective(OBJECTIVE), phases, CRITIC)
-    ((step, sums),) = [(step.plan, accumulator.run(step, rows)) for step, rows in loader.steps(0)]
-    check_work(step, sums, model.kernel)
-    engine.step()
+    found, sums = step_gradient(model, ITEMS, _accumulator, paradigm="critic", stage=stage, budget=budget)
     losses = sums["loss_rank"] / sums["count_rank"], sums["loss_language"] / sums["count_language"]
-    return {name: (before[name] - value) / RATE for name, value in engine.weights()}, *losses
+    return found, *losses
+
+
+def _accumulator(engine: ZeroEngine, model: RewardModel, phases: Any) -> Accumulator:
+    return Accumulator(engine, model, Objective(OBJECTIVE), phases, CRITIC)
 
 
 def reference(writes: str) -> tuple[dict[str, Tensor], float, float]:

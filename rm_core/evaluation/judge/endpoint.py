@@ -14,8 +14,6 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,7 +22,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 
 from data_pipeline.errors import RunError, Unavailable, UserError
 from data_pipeline.shown import MASK, one_line, unwrapped
-from data_pipeline.storage.web import trusted
+from data_pipeline.storage.web import is_passing, retry_after_s, trusted
 from rm_core.evaluation.judge.config import JudgeConfig
 from rm_core.evaluation.judge.verdicts import Reply, read_verdict
 
@@ -35,7 +33,6 @@ _LONGEST_RETRY_AFTER_S = 300.0
 _MAX_BYTES = 16 << 20
 _MOST_TOKENS = 1 << 40
 _EXCERPT_CHARS = 160
-_PASSING_STATUS = (408, 425, 429)  # and 500 on
 _OF_THE_QUESTION = (400, 413, 415, 422)
 _TRY_OUT = "Which is larger, 1 or 2? Say the number alone."
 
@@ -180,7 +177,7 @@ class Endpoint:
         """What a status other than 200 means."""
         status = response.status_code
         said = f"HTTP {status} {self._shown(_message_of(data))}".strip()
-        if status in _PASSING_STATUS or status >= 500:
+        if is_passing(status):
             return _Passing(f"http_{status}", said, _retry_after_s(response.headers.get("Retry-After", "")))
         if status in _OF_THE_QUESTION:
             return Refused(said)
@@ -233,17 +230,8 @@ def _pause_s(state: RetryCallState) -> float:
 
 
 def _retry_after_s(text: str) -> float:
-    """Seconds of a Retry-After header: a number or a date; 0 for nonsense, and at most five minutes."""
-    try:
-        asked_s = float(text) if text.replace(".", "", 1).isdecimal() else _seconds_until(text)
-    except (ValueError, TypeError, OverflowError):
-        return 0.0
-    return min(max(asked_s, 0.0), _LONGEST_RETRY_AFTER_S)
-
-
-def _seconds_until(date: str) -> float:
-    then = parsedate_to_datetime(date)
-    return ((then if then.tzinfo else then.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds()
+    """As `retry_after_s`, and at most five minutes."""
+    return min(retry_after_s(text), _LONGEST_RETRY_AFTER_S)
 
 
 def _message_of(data: bytes) -> str:

@@ -39,13 +39,13 @@ class Family(ABC):
     images: ClassVar[ImageFormat] = QWEN2_5_VL
     """How its pictures are prepared, of a family that sees."""
 
-    @abstractmethod
     def text_config(self, config: Any) -> Any:
-        """The part of the config that describes the decoder."""
+        """The part of the config that describes the decoder: of families that read text only, all of it."""
+        return config.text_config if self.has_vision else config
 
-    @abstractmethod
     def decoder(self, backbone: Any) -> Any:
         """The decoder: `embed_tokens`, `rotary_emb`, `layers` (pre-norm, see `decoder.run_decoder`), `norm`."""
+        return backbone.language_model if self.has_vision else backbone
 
     def prepare(self, backbone: Any) -> None:
         """Change modules of a backbone that was just made, or just got adapters, where a faster equal is known.

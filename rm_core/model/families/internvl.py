@@ -45,12 +45,6 @@ class InternVL(Family):
     writes = False
     images = INTERNVL
 
-    def text_config(self, config: Any) -> Any:
-        return config.text_config
-
-    def decoder(self, backbone: Any) -> Any:
-        return backbone.language_model
-
     def prepare(self, backbone: Any) -> None:
         super().prepare(backbone)
         prepare_tile_tower(backbone.vision_tower)

@@ -22,12 +22,6 @@ class Qwen2(Family):
     model_class: ClassVar[type[PreTrainedModel]] = Qwen2Model
     has_vision = False
 
-    def text_config(self, config: Any) -> Any:
-        return config
-
-    def decoder(self, backbone: Any) -> Any:
-        return backbone
-
     def row_format(self, _config: Any, /) -> RowFormat:
         return RowFormat(image_token=_NO_TOKEN, video_token=_NO_TOKEN, has_vision=False)
 

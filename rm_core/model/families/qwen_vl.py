@@ -32,12 +32,6 @@ class Qwen2VL(Family):
     model_class: ClassVar[type[PreTrainedModel]] = Qwen2VLModel
     has_vision = True
 
-    def text_config(self, config: Any) -> Any:
-        return config.text_config
-
-    def decoder(self, backbone: Any) -> Any:
-        return backbone.language_model
-
     def prepare(self, backbone: Any) -> None:
         super().prepare(backbone)
         use_patch_product(backbone.visual)

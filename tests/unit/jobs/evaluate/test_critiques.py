@@ -20,7 +20,6 @@ from data_pipeline.inspection.samples import read_samples
 from data_pipeline.sources.readers.files import RowRange, split_rows
 from jobs.evaluate import critiques
 from jobs.evaluate.critiques import score_written
-from jobs.evaluate.prepare import check_writes
 from jobs.evaluate.score import chunks_of, score_parts
 from jobs.evaluate.score_parts import PartsFolder
 from jobs.evaluate.scoring_actors import ScoringJob
@@ -28,6 +27,7 @@ from jobs.pages.sample_views import sample_view
 from jobs.recipe.schema import EvaluateConfig
 from rm_core.generation.config import CritiquesConfig
 from rm_core.packing.plan import PackBudget
+from rm_core.scoring.critic import check_writer
 from rm_core.scoring.lines import LineReader
 from rm_core.scoring.scorer import Scorer
 
@@ -128,8 +128,8 @@ def test_pages_show_critiques(tmp_path: Path) -> None:
 
 
 def test_a_model_that_is_no_critic_writes_nothing(tmp_path: Path, model: str) -> None:
-    check_writes(model, WRITTEN, "score.model='m'")
-    check_writes(str(tmp_path), CritiquesConfig(), "score.model='m'")
+    check_writer(model, WRITTEN, "score.model='m'")
+    check_writer(str(tmp_path), CritiquesConfig(), "score.model='m'")
     with pytest.raises(RecipeError, match="score.model='m' is a scalar reward model, which writes no critiques"):
-        check_writes(str(tmp_path), WRITTEN, "score.model='m'")
+        check_writer(str(tmp_path), WRITTEN, "score.model='m'")
     assert Scorer(model, PackBudget(tokens=64, patches=0)).model.lm_head is not None

@@ -12,6 +12,7 @@ import pytest
 from data_hub import DataHub, commit_of
 from huggingface_hub import constants
 
+from data_pipeline import storage
 from jobs.cli.main import main
 from jobs.fetch import patience
 from jobs.fetch.record import RECORD
@@ -77,6 +78,26 @@ def test_a_recipe_is_fetched_and_then_there(hub: DataHub, capsys: pytest.Capture
     assert record["files"]["birds/data/a.parquet"]["digests"] == [f"sha256:{hashlib.sha256(LARGE).hexdigest()}"]
     hub.sent.clear()
     assert fetch(hub) == 0 and not hub.sent, "nothing comes twice"
+
+
+def test_the_record_is_not_written_for_each_small_file(hub: DataHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It names all files: a set of ten thousand pictures would write it ten thousand times."""
+    pictures = {f"data/{number}.json": b"{}" for number in range(40)}
+    hub.sets[BIRDS][commit_of(BIRDS)] |= pictures
+    written: list[str] = []
+    write = storage.write_atomic
+
+    def counted(url: str, data: bytes) -> None:
+        written.append(url)
+        write(url, data)
+
+    monkeypatch.setattr(storage, "write_atomic", counted)
+    monkeypatch.setattr("jobs.fetch.record._LEAST_S", 1000.0)
+    Path("mine.yaml").write_text(RECIPE.replace("data/*.parquet, index.json", "data/*"))
+    assert fetch(hub) == 0
+    record = json.loads(Path("data", RECORD).read_text())
+    assert {f"birds/{name}" for name in pictures} <= record["files"].keys()
+    assert len([url for url in written if url.endswith(RECORD)]) <= 4
 
 
 def test_a_cut_connection_goes_on_without_a_byte_twice(hub: DataHub) -> None:

@@ -14,6 +14,9 @@ from jobs.serve.client import RewardClient
 
 ANSWER = {"rewards": [1.0, 2.0], "spread": [0.0, 0.0], "probability": 0.27, "model": "models:/m/1"}
 
+RETRY_AFTER = ("0.01", "Sun, 01 Jan 2017 00:00:00 GMT", "soon")
+"""As servers, and proxies before them, write it."""
+
 
 def handler(answers: list[tuple[int, Any]], seen: list[dict[str, Any]]) -> Callable[..., BaseHTTPRequestHandler]:
     """Gives the answers in turn, the last one for ever."""
@@ -27,7 +30,7 @@ def handler(answers: list[tuple[int, Any]], seen: list[dict[str, Any]]) -> Calla
             data = json.dumps(content).encode()
             self.send_response(status)
             if status == 429:
-                self.send_header("Retry-After", "0")
+                self.send_header("Retry-After", RETRY_AFTER[len(seen) % len(RETRY_AFTER)])
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
@@ -41,6 +44,7 @@ def handler(answers: list[tuple[int, Any]], seen: list[dict[str, Any]]) -> Calla
 def test_it_sends_the_token_and_files_and_comes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.png").write_bytes(b"abc")
     monkeypatch.setenv("BASEREWARD_SERVE_TOKEN", "from the environment")
+    monkeypatch.setattr("jobs.serve.client._PAUSE_S", 0.01)  # where the server asks for none
     seen: list[dict[str, Any]] = []
     full = (429, {"error": {"type": "full", "message": "come again"}})
     with serving(handler([full, full, (200, ANSWER)], seen)) as url, RewardClient(f"{url}/models/m") as client:

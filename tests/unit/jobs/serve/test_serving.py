@@ -136,11 +136,17 @@ def test_an_alias_that_moves_is_followed_and_one_that_fails_is_told(models: Serv
     first, other = find_model(models.sees, None, {}), find_model(models.export("next", 9), None, {})
     points_to: list[FoundModel | Exception] = [first]
 
-    def find() -> FoundModel:
+    def address() -> str:
         if isinstance(points_to[0], Exception):
             raise points_to[0]
+        return points_to[0].address
+
+    def find() -> FoundModel:
+        assert isinstance(points_to[0], FoundModel)
+        finds.append(points_to[0].address)
         return points_to[0]
 
+    finds: list[str] = []
     loads: list[str] = []
 
     def load(found: FoundModel) -> LoadedModel:
@@ -149,12 +155,12 @@ def test_an_alias_that_moves_is_followed_and_one_that_fails_is_told(models: Serv
 
     async def watch() -> None:
         service = RewardService(load(first), config)
-        watching = AliasWatch(service, "models:/m@champion", find=find, load=load, every_s=1)
+        watching = AliasWatch(service, "models:/m@champion", address=address, find=find, load=load, every_s=1)
         await watching.look()
-        assert loads == [first.address]
+        assert loads == [first.address] and not finds, "its files are read only where it means another one"
         points_to[0] = other
         await watching.look()
-        assert service.address == other.address
+        assert service.address == other.address and finds == [other.address]
         points_to[0] = RunError("the store is away")
         await watching.look()
         assert service.address == other.address and "the store is away" in watching.status()["update_error"]

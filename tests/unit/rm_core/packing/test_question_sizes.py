@@ -10,7 +10,7 @@ from prepared_toys import mixed_toy, write_toy
 
 from data_pipeline.config import EncodeConfig, PreprocessConfig
 from data_pipeline.dataset.prepared import PreparedData
-from data_pipeline.encoding.questions import ORDERS, Asking, question_tokens
+from data_pipeline.encoding.questions import Asking, question_tokens
 from data_pipeline.encoding.tokenizer import load_tokenizer
 from data_pipeline.pipeline import prepare
 from rm_core.packing.epoch import epoch_table, training_view
@@ -18,6 +18,7 @@ from rm_core.packing.row_sizes import CostModel
 from rm_core.packing.sizes import PlanningTable
 
 COST = CostModel(token=7.0, response=100.0, attention_pair=3.0, patch=11.0, patch_pair=5.0)
+ORDERS = ("both", "one", "all")
 QUESTION = "Better?\n{first}\nor\n{second}\n?"
 
 

@@ -27,14 +27,12 @@ from jobs.serve.schemas import (
     ScoreRequest,
     Usage,
 )
-from rm_core.serving.chat_text import shared_rows
+from rm_core.serving.chat_text import Rows, shared_prompts, shared_rows
 from rm_core.serving.service import Answer, RewardService
 
 __all__ = ["classify", "get_reward", "pairs", "score"]
 
 _AT_ONCE = 16
-
-Rows = Sequence[tuple[dict[str, Any], list[int]]]
 
 
 async def score(service: RewardService, body: ScoreRequest) -> ScoreAnswer:
@@ -79,7 +77,11 @@ async def pairs(service: RewardService, body: PairRequest, most: int) -> PairAns
         prompts = prompts * len(responses)
     if len(prompts) != len(responses):
         raise RecordError("wrong_field_type", f"{len(prompts)} queries for {len(responses)} documents: 1, or as many")
-    rewards, answered = await _all(service, _pair_rows(prompts, responses, most), len(responses))
+    asked = [
+        (prompt, {"prompt": _text_turn(prompt), "images": None}, response)
+        for prompt, response in zip(prompts, responses, strict=True)
+    ]
+    rewards, answered = await _all(service, shared_prompts(asked, most), len(responses))
     data = [
         PairResult(index=index, score=_activated(reward, body.use_activation)) for index, reward in enumerate(rewards)
     ]
@@ -131,19 +133,6 @@ def _chat_row(turns: list[dict[str, Any]]) -> dict[str, Any]:
             raise RecordError("unsupported_media", "the answer, the last of messages, has parts that are no text")
         content = "".join(part["text"] for part in content)
     return {"prompt": prompt, "responses": [content], "images": None}
-
-
-def _pair_rows(prompts: Sequence[str], responses: Sequence[str], most: int) -> Rows:
-    rows: list[tuple[dict[str, Any], list[int]]] = []
-    last: dict[str, int] = {}
-    for number, (prompt, response) in enumerate(zip(prompts, responses, strict=True)):
-        place = last.get(prompt)
-        if place is None or len(rows[place][1]) >= most:
-            place = last[prompt] = len(rows)
-            rows.append(({"prompt": _text_turn(prompt), "responses": [], "images": None}, []))
-        rows[place][0]["responses"].append(response)
-        rows[place][1].append(number)
-    return rows
 
 
 def _listed(name: str, value: str | list[str] | None, other: str, same: str | list[str] | None) -> list[str]:

@@ -24,14 +24,17 @@ def read_language_head(folder: str, backbone: PreTrainedModel) -> LanguageHead:
     gradients; else ``lm_head.weight`` of the folder, in the backbone's type.
 
     Raises:
-        RecipeError: critics on this family of backbones are not known.
+        RecipeError: language heads of this family of backbones are not read.
         MissingInput: the folder holds none, as one with a backbone alone.
         CorruptData: its shape is not that of the table of embeddings.
     """
     model_type = backbone.config.model_type
     if not family_of(model_type).writes:
         known = ", ".join(name for name, family in FAMILIES.items() if family.writes)
-        raise RecipeError(f"{folder!r} is a {model_type}, on which no critic can write yet: take one of {known}")
+        raise RecipeError(
+            f"{folder!r} is a {model_type}, whose language head is not read yet, and critics and judges need one: take "
+            f"one of {known}"
+        )
     table = backbone.get_input_embeddings().weight
     assert isinstance(table, nn.Parameter)
     if getattr(backbone.config, "tie_word_embeddings", False):

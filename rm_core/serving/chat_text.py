@@ -8,13 +8,16 @@ as its template writes it, or ``<img><IMG_CONTEXT></img>`` with as many as its p
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from data_pipeline.errors import RecordError
 
-__all__ = ["ChatText", "read_chat_text", "shared_rows"]
+__all__ = ["ChatText", "Rows", "read_chat_text", "shared_prompts", "shared_rows"]
+
+Rows = list[tuple[dict[str, Any], list[int]]]
+"""Rows to score, with which of the texts each of their responses is."""
 
 _START, _END = "<|im_start|>", "<|im_end|>"
 _HEADER = f"{_START}assistant\n"
@@ -67,8 +70,8 @@ def read_chat_text(text: str, prompt: str | None = None) -> ChatText:
 
 def shared_rows(
     texts: Sequence[str], prompts: Sequence[str] | None, images: Sequence[Any] | None, *, most: int
-) -> list[tuple[dict[str, Any], list[int]]]:
-    """Rows to score, with which of the texts each of their responses is; answers to one prompt share a row.
+) -> Rows:
+    """Rows to score; answers to one prompt share a row.
 
     Args:
         prompts: of every text, or None.
@@ -81,17 +84,28 @@ def shared_rows(
     for name, given in (("prompts", prompts), ("images", images)):
         if given is not None and len(given) != len(texts):
             raise RecordError("wrong_field_type", f"{len(given)} {name} for {len(texts)} texts")
-    rows: list[tuple[dict[str, Any], list[int]]] = []
-    last: dict[tuple[str, str], int] = {}
+    asked = []
     for number, text in enumerate(texts):
         read = read_chat_text(text, None if prompts is None else prompts[number])
         shown = None if images is None else images[number]
-        key = (read.key, repr(shown))
+        asked.append(((read.key, repr(shown)), {"prompt": list(read.prompt), "images": shown}, read.answer))
+    return shared_prompts(asked, most)
+
+
+def shared_prompts(asked: Iterable[tuple[Hashable, dict[str, Any], str]], most: int) -> Rows:
+    """Rows with at most so many responses each: one after the other for each prompt.
+
+    Args:
+        asked: of every text what tells its prompt from others, its row without responses, and its response.
+    """
+    rows: Rows = []
+    last: dict[Hashable, int] = {}
+    for number, (key, row, response) in enumerate(asked):
         place = last.get(key)
         if place is None or len(rows[place][1]) >= most:
             place = last[key] = len(rows)
-            rows.append(({"prompt": list(read.prompt), "responses": [], "images": shown}, []))
-        rows[place][0]["responses"].append(read.answer)
+            rows.append((row | {"responses": []}, []))
+        rows[place][0]["responses"].append(response)
         rows[place][1].append(number)
     return rows
 

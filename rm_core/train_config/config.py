@@ -19,6 +19,7 @@ __all__ = [
     "ZeroConfig",
     "check_min_workers",
     "check_profile",
+    "minimised",
 ]
 
 TRAINING_LOSS = "train/loss"
@@ -241,3 +242,11 @@ class TrainConfig:
     `run_dir` is: ``BASEREWARD_CACHE_DIR`` of each machine, which rendered clusters set, or its temporary folder."""
     cache_bytes: int = bounded(107_374_182_400, at_least=1)
     """Bytes that the copies in `cache_dir` may take; the ones used longest ago are deleted."""
+
+
+def minimised(config: TrainConfig) -> str:
+    """What a training minimises, in words for pages: ``bradley_terry``, of a critic also of its critiques."""
+    if config.paradigm == "generative":
+        return "-log P of right verdicts"
+    critiques = " and -log P of critiques" if config.paradigm == "critic" else ""
+    return f"{config.objective.name}{critiques}"

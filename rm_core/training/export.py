@@ -31,7 +31,7 @@ from rm_core.model_folder.hub import hub_name
 from rm_core.model_folder.remote import publish
 from rm_core.model_folder.verify import audit_export
 from rm_core.packing.sizes import PlanningTable
-from rm_core.train_config.config import TrainConfig
+from rm_core.train_config.config import TrainConfig, minimised
 from rm_core.training.engine import ZeroEngine
 
 __all__ = ["export", "fixture_row", "model_card"]
@@ -143,7 +143,7 @@ def model_card(config: TrainConfig, lineage: Mapping[str, Any], metrics: Mapping
     facts = {
         "Started from": f"`{_model_name(config.model)}`",
         "Steps": f"{steps:,} of {config.global_batch} {what}",
-        "Objective": f"`{config.objective.name}`",
+        "Objective": f"`{minimised(config)}`",
         "Peak learning rate": f"{config.optimizer.learning_rate:g}",
         "Precision": f"{config.precision}, ZeRO stage {config.zero.stage}",
     }

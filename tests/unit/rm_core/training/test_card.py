@@ -40,3 +40,4 @@ def test_it_says_what_the_model_reads(paradigm: str) -> None:
     text = model_card(TrainConfig(paradigm=paradigm), {}, {}, 1)
     assert f"# A {paradigm} reward model" in text
     assert ("critique" in text) == (paradigm == "critic")
+    assert ("bradley_terry" in text) == (paradigm != "generative"), "a judge has no objective on rewards"

@@ -29,7 +29,7 @@ _SLOW = "more bits would need a slower search"
 
 @dataclass(kw_only=True)
 class FieldMap:
-    """Which field of a generic record (shape ``jsonl``, also read from CSV and parquet) holds what."""
+    """Which field of a generic record (shape ``jsonl`` or ``answered``, also of CSV and parquet) holds what."""
 
     id: str = "id"
     """Field with the record's own id; where it is absent, the row number serves."""
@@ -57,6 +57,10 @@ class FieldMap:
     """Field with the critique of the better answer of a pair. May be absent."""
     rejected_critique: str = "rejected_critique"
     """Field with the critique of the worse answer of a pair. May be absent."""
+    answer: str = "answer"
+    """Field with the right answer of a question (shape ``answered``)."""
+    options: str = "options"
+    """Field with the options of a question (shape ``answered``). May be absent."""
     ignored: list[str] = field(default_factory=list)
     """Fields of any shape that mean nothing here, as dotted paths (``thumbnail``, ``chosen.tool_calls``, ``meta.*``):
     nothing is lost where they are not read."""
@@ -93,7 +97,7 @@ class SourceConfig:
     media_root: str | None = None
     """The folder or archive that image paths start from and may not leave; unset: the folder of the record's file."""
     fields: FieldMap = field(default_factory=FieldMap)
-    """Field names, for shape ``jsonl`` only."""
+    """Field names, for the shapes ``jsonl`` and ``answered`` only."""
     score_field: str = "aspects"
     """For ``ultrafeedback``: a score is the mean of the ``aspects``, or a field such as ``overall_score``."""
     responses: str = one_of("all", ("all", "extremes"))

@@ -11,6 +11,7 @@ from data_pipeline.errors import MissingInput, RecordError
 from data_pipeline.records.comparison import Comparison
 from data_pipeline.sources.accounting import Adapter, UnreadFields, accounted
 from data_pipeline.sources.adapters import (
+    answered,
     fine_grained,
     helpsteer3,
     hh_rlhf,
@@ -104,6 +105,7 @@ SHAPES: dict[str, Shape] = {
     "llava_critic": Shape(llava_critic.to_comparison, llava_critic.IRRELEVANT),
     "llava_rlhf": Shape(llava_rlhf.to_comparison),
     "mdpo": Shape(mdpo.to_comparison),
+    "answered": Shape(answered.to_comparison),
 }
 
 

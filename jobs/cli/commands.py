@@ -89,6 +89,12 @@ COMMANDS: dict[str, RecipeCommand | CommandGroup | PlainCommand] = {
         "basereward serve runs/demo/train/export serve.port=8000",
         model_key="serve.model",
     ),
+    "rl": RecipeCommand(
+        "train a policy by GRPO with rewards of a reward model, and watch what the rewards stand for",
+        "jobs.rl.rl:run",
+        "basereward rl mine.yaml rl.reward.kind=hybrid",
+        flags={"sample": "write answers with their rewards, and the best ones, in place of a training"},
+    ),
     "sweep": RecipeCommand(
         "train and evaluate a recipe in many variants, several at once, and report on them",
         "jobs.sweep.sweep:run",

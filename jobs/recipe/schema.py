@@ -20,6 +20,7 @@ from rm_core.evaluation.names import PROBE_NAMES, SUITE_NAMES
 from rm_core.generation.config import CritiquesConfig
 from rm_core.model.config import ImportModelConfig, InitModelConfig
 from rm_core.planner.config import PlanConfig
+from rm_core.rl.config import RewardConfig, RlConfig, SampleConfig
 from rm_core.serving.config import ServeConfig
 from rm_core.train_config.config import TrainConfig
 
@@ -240,6 +241,15 @@ class Recipe:
     """Section of ``score``."""
     serve: ServeConfig = field(default_factory=lambda: ServeConfig(model="${train.output}/export"))
     """Section of ``serve``."""
+    rl: RlConfig = field(
+        default_factory=lambda: RlConfig(
+            policy="${init_model.output}",
+            output="${run_dir}/rl",
+            reward=RewardConfig(model="${train.output}/export"),
+            sample=SampleConfig(output="${run_dir}/samples"),
+        )
+    )
+    """Section of ``rl``."""
     sweep: SweepConfig = field(default_factory=lambda: SweepConfig(output="${run_dir}/sweep"))
     """Section of ``sweep``."""
     ensemble: EnsembleConfig = field(
@@ -255,7 +265,7 @@ class Recipe:
 
 
 SECTIONS = (
-    "init_model", "import_model", "fetch", "preprocess", "train", "plan", "evaluate", "score", "serve", "sweep",
+    "init_model", "import_model", "fetch", "preprocess", "train", "plan", "evaluate", "score", "serve", "rl", "sweep",
     "ensemble", "tracking", "cluster",
 )  # fmt: skip
 

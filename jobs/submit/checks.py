@@ -18,7 +18,7 @@ from rm_core.train_config.check import check_train_config
 
 __all__ = ["PATHS", "check_submitted"]
 
-_TRACKED = frozenset({"train", "evaluate", "sweep", "ensemble", "promote", "runs", "demo"})
+_TRACKED = frozenset({"train", "evaluate", "rl", "sweep", "ensemble", "promote", "runs", "demo"})
 """Commands that ask MLflow."""
 _DATA = ("data_root", "preprocess.output", "preprocess.tokenizer", "preprocess.data_root")
 _TRAIN = ("train.model", "train.data", "train.output", "train.cache_dir")
@@ -36,6 +36,7 @@ PATHS: Mapping[str, tuple[str, ...]] = {
     "evaluate": _EVALUATE,
     "score": _SCORE,
     "serve": ("serve.model",),
+    "rl": ("rl.policy", "rl.output", "rl.reward.model", "data_root", "rl.sample.output", "rl.sample.policy"),
     "sweep": ("sweep.output", "data_root", "init_model.tokenizer"),
     "ensemble": _ENSEMBLE,
     "promote": _ENSEMBLE,

@@ -27,6 +27,8 @@ OPEN_WORDS = {
     "HubConfig.*", "SourceConfig.by_hand", "FetchConfig.token_variable", "FetchConfig.scratch",
     "EncodeConfig.critique_prompt",
     "GenerativeConfig.question",  # refused where it lacks its answers
+    "*.policy", "RewardConfig.url", "RuleConfig.pattern",
+    "WatchConfig.gold",  # also an address or a folder
     "RulesConfig.languages",  # a pattern: two small letters
     "SweepConfig.metric",  # also source/NAME/accuracy
     "TrainConfig.best_metric",  # also eval/by_source/NAME

@@ -41,9 +41,9 @@ __all__ = [
 _NAME = re.compile(r"(?!\.+$)[\w.:-](?:[\w. :-]{0,98}[\w.:-])?")
 _GROUP_KEYS = ("group_prompts", "group_max_responses", "group_max_tokens")
 _VIDEO_LIMITS = ("max_video_bytes", "max_video_seconds", "max_video_frames", "max_frame_pixels")
-_TRANSFORM_KEYS = ("shape", "fields", "score_field", "responses", "missing_critiques")
+_TRANSFORM_KEYS = ("shape", "fields", "score_field", "responses", "missing_critiques", "missing_reasonings")
 """What of a source decides what its adapter gives; the name is in every row."""
-_CRITIQUES = ("critique", "chosen_critique", "rejected_critique")
+_WRITTEN = ("critique", "chosen_critique", "rejected_critique", "reasonings")
 _OTHER = object()
 """Equal to no value of a key."""
 
@@ -204,6 +204,7 @@ def check_config(config: PreprocessConfig) -> None:
             "turn before the line break of preprocess.encode.answer_end='line_break': set one of them otherwise"
         )
     _check_critiques(config)
+    _check_reasonings(config)
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise RecipeError(f"preprocess.sources has {repeated[0]!r} twice: give each source its own name")
     for source in all_sources(config):
@@ -242,6 +243,23 @@ def _check_critiques(config: PreprocessConfig) -> None:
         )
 
 
+def _check_reasonings(config: PreprocessConfig) -> None:
+    """Refuse what would cut answers that reasonings are about, or lose some reasonings."""
+    if config.encode.reasonings == "none":
+        return
+    others = {
+        "preprocess.encode.critiques='given' is for critics": config.encode.critiques == "given",
+        "preprocess.rules.truncate='responses' would cut answers": config.rules.truncate == "responses",
+        "preprocess.group_prompts=true makes equal answers one": config.group_prompts,
+    }
+    for what, is_set in others.items():
+        if is_set:
+            raise RecipeError(
+                f"{what}, and preprocess.encode.reasonings='given' keeps what is said about each pair of a record's "
+                "answers: leave one of them out"
+            )
+
+
 def _inputs_of_unit(
     ref: InputRef,
     scan: FileScan,
@@ -277,7 +295,7 @@ def _inputs_of_unit(
     return inputs
 
 
-_LATER = ("answer_start", "answer_end", "family", "critiques", "min_tiles", "max_tiles")
+_LATER = ("answer_start", "answer_end", "family", "critiques", "reasonings", "min_tiles", "max_tiles")
 
 
 def _encode_settings(config: EncodeConfig) -> dict[str, Any]:
@@ -303,10 +321,11 @@ def _media_settings(config: PreprocessConfig) -> dict[str, Any]:
 
 def _without_empty(source: dict[str, Any]) -> dict[str, Any]:
     """The source without the keys that later versions added, where they decide nothing: addresses stay as they were."""
-    later = {"ignored": [], **{name: getattr(FieldMap(), name) for name in _CRITIQUES}}
+    later = {"ignored": [], **{name: getattr(FieldMap(), name) for name in _WRITTEN}}
     source["fields"] = {key: value for key, value in source["fields"].items() if later.get(key, _OTHER) != value}
-    if source["missing_critiques"] == "refuse":
-        del source["missing_critiques"]
+    for name in ("missing_critiques", "missing_reasonings"):
+        if source[name] == "refuse":
+            del source[name]
     for name in ("hub", "by_hand"):  # where files came from decides nothing: their content does
         del source[name]
     return source

@@ -17,7 +17,7 @@ from jobs.recipe.sweep_config import SweepConfig
 from rm_core.ensembles.config import EnsembleConfig
 from rm_core.evaluation.judge.config import JudgeConfig
 from rm_core.evaluation.names import PROBE_NAMES, SUITE_NAMES
-from rm_core.generation.config import CritiquesConfig
+from rm_core.generation.config import CritiquesConfig, VerdictsConfig
 from rm_core.model.config import ImportModelConfig, InitModelConfig
 from rm_core.planner.config import PlanConfig
 from rm_core.serving.config import ServeConfig
@@ -88,6 +88,8 @@ class EvaluateConfig:
     """A language model behind an address that gives the rewards in place of a reward model."""
     critiques: CritiquesConfig = field(default_factory=CritiquesConfig)
     """Where a critic's critiques come from."""
+    verdicts: VerdictsConfig = field(default_factory=VerdictsConfig)
+    """What a generative reward model is asked, and how it writes where it reasons."""
 
 
 @dataclass(kw_only=True)
@@ -117,6 +119,8 @@ class ScoreConfig:
     """Attention kernel: auto (flex on a GPU, else sdpa), sdpa, flex or flash."""
     critiques: CritiquesConfig = field(default_factory=CritiquesConfig)
     """Where a critic's critiques come from."""
+    verdicts: VerdictsConfig = field(default_factory=VerdictsConfig)
+    """What a generative reward model is asked, and how it writes where it reasons."""
 
 
 @dataclass(kw_only=True)

@@ -26,6 +26,7 @@ from rm_core.model_folder.initialise import initialise_model
 from rm_core.model_folder.paradigm import paradigm_of, question_of
 from rm_core.objectives.config import ObjectiveConfig
 from rm_core.objectives.objective import Objective
+from rm_core.objectives.verdict import VERDICT
 from rm_core.packing.plan import PackBudget
 from rm_core.scoring.scorer import Scorer, score_rows
 from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
@@ -58,7 +59,7 @@ def split_gradient(stage: int, budget: str) -> tuple[dict[str, Tensor], float]:
 
 
 def _accumulator(engine: ZeroEngine, model: RewardModel, phases: Any) -> Accumulator:
-    return Accumulator(engine, model, Objective(ObjectiveConfig()), phases, judges=True)
+    return Accumulator(engine, model, Objective(ObjectiveConfig()), phases, judges=VERDICT)
 
 
 def test_the_gradient_is_that_of_questions_asked_alone(tmp_path: Path) -> None:
@@ -68,8 +69,9 @@ def test_the_gradient_is_that_of_questions_asked_alone(tmp_path: Path) -> None:
         assert item.questions is not None
         costs = separate_verdicts(model, item)
         right = torch.tensor(item.questions.right)
-        total = total + costs[torch.arange(len(right)), right].sum() / item.questions.per_pair
-        pairs += len(right) / item.questions.per_pair
+        weights = torch.tensor(item.questions.weights)
+        total = total + (costs[torch.arange(len(right)), right] * weights).sum()
+        pairs += sum(item.questions.weights)
     expected = gradients(model, total / pairs)
     for found, loss in run_ranks(split_gradients, 2, tmp_path, CASES)[0].values():
         assert_equal_gradients(found, expected)
@@ -104,7 +106,7 @@ def test_a_judge_trains_evaluates_and_scores_alike(tmp_path: Path) -> None:
     points = run_ranks(train, 2, tmp_path / "results", str(tmp_path))[0]
     assert len([point for point in points if "train/loss" in point]) == 2
     export = str(tmp_path / "export")
-    assert paradigm_of(export) == "generative" and question_of(export) == GenerativeConfig().question
+    assert paradigm_of(export) == "generative" and question_of(export) == GenerativeConfig().asked
     data = PreparedData.open(str(tmp_path / "shards"))
     scorer = Scorer(export, PackBudget(tokens=4000, patches=4000))
     rows = data.split_indices("heldout").tolist()

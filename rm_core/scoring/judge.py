@@ -111,13 +111,10 @@ class ReasoningScorer(WritingScorer):
     """
 
     def __init__(self, folder: str, config: VerdictsConfig, writer: Writer | None = None) -> None:
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-        model = load_reward_model(folder, dtype=dtype).to(device)
         self._asking = asking_in(folder)
         self._pads = self._asking.tokens.pads
         self._config = config
-        self._writer = TransformersWriter(model, load_tokenizer(folder), config) if writer is None else writer
+        self._writer = _writer_of(folder, config) if writer is None else writer
 
     def made(self, item: EncodedComparison, *, blank: bool = False) -> JudgedOnce:
         """Its rewards and its texts about one Comparison.
@@ -140,6 +137,13 @@ class ReasoningScorer(WritingScorer):
             for (first, second), of in zip(asked.questions.pairs, texts, strict=True)
         ]
         return questions, [one for of in texts for one in of]
+
+
+def _writer_of(folder: str, config: VerdictsConfig) -> Writer:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    model = load_reward_model(folder, dtype=dtype).to(device)
+    return TransformersWriter(model, load_tokenizer(folder), config)
 
 
 def _verdict(written: Written) -> int | None:

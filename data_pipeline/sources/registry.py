@@ -72,7 +72,7 @@ class Shape(NamedTuple):
 
 
 SHAPES: dict[str, Shape] = {
-    "jsonl": Shape(jsonl.to_comparison, unranked=jsonl.to_unranked),
+    "jsonl": Shape(jsonl.to_comparison, jsonl.IRRELEVANT, unranked=jsonl.to_unranked),
     "rlaif_v": Shape(rlaif_v.to_comparison, rlaif_v.IRRELEVANT),
     "vlfeedback": Shape(vlfeedback.to_comparison, vlfeedback.IRRELEVANT),
     "ultrafeedback": Shape(ultrafeedback.to_comparison, ultrafeedback.IRRELEVANT),

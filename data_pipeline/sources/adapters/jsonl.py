@@ -44,7 +44,10 @@ from data_pipeline.records.comparison import (
 )
 from data_pipeline.sources.parsing import content_parts, fields
 
-__all__ = ["to_comparison", "to_unranked"]
+__all__ = ["IRRELEVANT", "to_comparison", "to_unranked"]
+
+IRRELEVANT = ("reasonings_by", "reasonings_by.*")
+"""What writing reasonings came to."""
 
 
 def to_comparison(record: Mapping[str, Any], source: SourceConfig, row: int) -> Comparison:

@@ -25,6 +25,7 @@ from data_pipeline.sources.inputs import inputs_of
 from data_pipeline.sources.readers.files import RowRange, split_rows
 from data_pipeline.sources.registry import adapter_of
 from data_pipeline.transform.units import WorkUnit
+from data_pipeline.transform.written import check_written
 
 __all__ = [
     "FileScan",
@@ -203,8 +204,7 @@ def check_config(config: PreprocessConfig) -> None:
             "preprocess.rules.truncate='responses' keeps an answer's last token alone, and would cut the end of the "
             "turn before the line break of preprocess.encode.answer_end='line_break': set one of them otherwise"
         )
-    _check_critiques(config)
-    _check_reasonings(config)
+    check_written(config)
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise RecipeError(f"preprocess.sources has {repeated[0]!r} twice: give each source its own name")
     for source in all_sources(config):
@@ -214,49 +214,6 @@ def check_config(config: PreprocessConfig) -> None:
             raise RecipeError(
                 f"preprocess.sources: the name {source.name!r} is no name that a metric can have: use letters, "
                 "digits, '_', '-', '.', ':' and spaces inside, at most 100 of them"
-            )
-
-
-def _check_critiques(config: PreprocessConfig) -> None:
-    """Refuse what would cut critiques, or lose some of them."""
-    if config.encode.critiques == "none":
-        if config.encode.critique_prompt != EncodeConfig().critique_prompt:
-            raise RecipeError(
-                "preprocess.encode.critique_prompt is read where critiques are: leave it out, or set "
-                "preprocess.encode.critiques=given"
-            )
-        return
-    if config.encode.answer_end == "line_break":
-        raise RecipeError(
-            "preprocess.encode.critiques='given' ends where the model stops to write, and "
-            "preprocess.encode.answer_end='line_break' one token later: set answer_end=end_of_turn"
-        )
-    if config.rules.truncate == "responses":
-        raise RecipeError(
-            "preprocess.rules.truncate='responses' would cut critiques off, and preprocess.encode.critiques='given' "
-            "asks for them: set truncate=turns or nothing"
-        )
-    if config.group_prompts:
-        raise RecipeError(
-            "preprocess.group_prompts=true makes equal answers one, whose critiques may differ: set it to false, or "
-            "preprocess.encode.critiques=none"
-        )
-
-
-def _check_reasonings(config: PreprocessConfig) -> None:
-    """Refuse what would cut answers that reasonings are about, or lose some reasonings."""
-    if config.encode.reasonings == "none":
-        return
-    others = {
-        "preprocess.encode.critiques='given' is for critics": config.encode.critiques == "given",
-        "preprocess.rules.truncate='responses' would cut answers": config.rules.truncate == "responses",
-        "preprocess.group_prompts=true makes equal answers one": config.group_prompts,
-    }
-    for what, is_set in others.items():
-        if is_set:
-            raise RecipeError(
-                f"{what}, and preprocess.encode.reasonings='given' keeps what is said about each pair of a record's "
-                "answers: leave one of them out"
             )
 
 

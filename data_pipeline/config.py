@@ -61,6 +61,9 @@ class FieldMap:
     """Field with the right answer of a question (shape ``answered``)."""
     options: str = "options"
     """Field with the options of a question (shape ``answered``). May be absent."""
+    reasonings: str = "reasonings"
+    """Field with what somebody wrote about two of the answers, a list of ``{"first", "second", "text"}``: places among
+    the answers, of a pair 0 for the better one. May be absent."""
     ignored: list[str] = field(default_factory=list)
     """Fields of any shape that mean nothing here, as dotted paths (``thumbnail``, ``chosen.tool_calls``, ``meta.*``):
     nothing is lost where they are not read."""
@@ -105,6 +108,9 @@ class SourceConfig:
     missing_critiques: str = one_of("refuse", ("refuse", "keep"))
     """What becomes of a Comparison with a response without a critique, where `encode.critiques` are read: ``refuse``
     it, or ``keep`` it to be scored: a model that was trained writes the critique then."""
+    missing_reasonings: str = one_of("refuse", ("refuse", "keep"))
+    """What becomes of a Comparison with a pair of answers without a reasoning, where `encode.reasonings` are read:
+    ``refuse`` it, or ``keep`` it to be scored: a judge that was trained writes the reasoning then."""
     limit: int | None = bounded(None, at_least=1)
     """Read only the first so many records of the source; unset: all."""
     cap: int | None = bounded(None, at_least=1)
@@ -199,6 +205,9 @@ class EncodeConfig:
         "and its weaknesses."
     )
     """The user's turn between an answer and its critique; read where there are `critiques`."""
+    reasonings: str = one_of("none", ("none", "given"))
+    """Whether shards have reasonings about pairs of answers, which judges learn to write: ``none``, or ``given``, those
+    of the records. Prompt and answers are the same tokens in either case."""
 
 
 @dataclass(kw_only=True)

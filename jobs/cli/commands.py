@@ -35,6 +35,11 @@ COMMANDS: dict[str, RecipeCommand | CommandGroup | PlainCommand] = {
         "basereward fetch paper/mixture data_root=s3://bucket/raw --dry-run",
         flags={"dry-run": "say which files, how many bytes and which licences, and fetch nothing"},
     ),
+    "write-reasonings": RecipeCommand(
+        "have a language model write why one answer of each pair is better, as data for a judge that reasons",
+        "jobs.reasonings.write_reasonings:run",
+        "basereward write-reasonings mine.yaml reasonings.judge.url=http://host:8000/v1 reasonings.judge.model=NAME",
+    ),
     "preprocess": RecipeCommand(
         "turn raw preference records into checked, tokenised Arrow shards",
         "jobs.preprocess.preprocess:run",

@@ -15,9 +15,9 @@ from data_pipeline.config import FieldMap, PreprocessConfig
 from data_pipeline.storage import absolute
 from jobs.recipe.sweep_config import SweepConfig
 from rm_core.ensembles.config import EnsembleConfig
-from rm_core.evaluation.judge.config import JudgeConfig
+from rm_core.evaluation.judge.config import JudgeConfig, ReasonerConfig
 from rm_core.evaluation.names import PROBE_NAMES, SUITE_NAMES
-from rm_core.generation.config import CritiquesConfig
+from rm_core.generation.config import CritiquesConfig, VerdictsConfig
 from rm_core.model.config import ImportModelConfig, InitModelConfig
 from rm_core.planner.config import PlanConfig
 from rm_core.rl.config import RewardConfig, RlConfig, SampleConfig
@@ -89,6 +89,8 @@ class EvaluateConfig:
     """A language model behind an address that gives the rewards in place of a reward model."""
     critiques: CritiquesConfig = field(default_factory=CritiquesConfig)
     """Where a critic's critiques come from."""
+    verdicts: VerdictsConfig = field(default_factory=VerdictsConfig)
+    """What a generative reward model is asked, and how it writes where it reasons."""
 
 
 @dataclass(kw_only=True)
@@ -118,6 +120,20 @@ class ScoreConfig:
     """Attention kernel: auto (flex on a GPU, else sdpa), sdpa, flex or flash."""
     critiques: CritiquesConfig = field(default_factory=CritiquesConfig)
     """Where a critic's critiques come from."""
+    verdicts: VerdictsConfig = field(default_factory=VerdictsConfig)
+    """What a generative reward model is asked, and how it writes where it reasons."""
+
+
+@dataclass(kw_only=True)
+class ReasoningsConfig:
+    """Have a language model write why one answer of each pair is better (`basereward write-reasonings`)."""
+
+    output: str = "reasonings"
+    """The folder for ``NAME.jsonl`` of each source: its records with reasonings, in shape ``jsonl``."""
+    sources: list[str] = field(default_factory=list)
+    """Names of the `preprocess.sources` to write about; empty: all."""
+    judge: ReasonerConfig = field(default_factory=ReasonerConfig)
+    """The language model."""
 
 
 @dataclass(kw_only=True)
@@ -212,6 +228,8 @@ class Recipe:
     """Section of ``import-model``."""
     fetch: FetchConfig = field(default_factory=FetchConfig)
     """Section of ``fetch``."""
+    reasonings: ReasoningsConfig = field(default_factory=lambda: ReasoningsConfig(output="${run_dir}/reasonings"))
+    """Section of ``write-reasonings``."""
     preprocess: PreprocessConfig = field(
         default_factory=lambda: PreprocessConfig(
             data_root="${data_root}", output="${run_dir}/shards", tokenizer="${init_model.output}"
@@ -265,8 +283,8 @@ class Recipe:
 
 
 SECTIONS = (
-    "init_model", "import_model", "fetch", "preprocess", "train", "plan", "evaluate", "score", "serve", "rl", "sweep",
-    "ensemble", "tracking", "cluster",
+    "init_model", "import_model", "fetch", "reasonings", "preprocess", "train", "plan", "evaluate", "score", "serve",
+    "rl", "sweep", "ensemble", "tracking", "cluster",
 )  # fmt: skip
 
 

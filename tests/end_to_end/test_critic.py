@@ -1,28 +1,14 @@
 """A critic from records to rewards by commands: trained, evaluated with critiques that it writes, and scoring lines."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from demo_commands import SMALL, basereward
 
 from data_pipeline.synthetic import write_synthetic
 
-ROOT = Path(__file__).parents[2]
-SMALL = ("init_model.shape=nano", "cluster.num_cpus=2", "train.num_workers=2", "train.max_steps=6", "train.log_every=2")
 FEW = ("evaluate.limit=6", "evaluate.bootstrap_samples=50", "evaluate.critiques.max_tokens=6")
-
-
-def basereward(folder: Path, *arguments: str) -> str:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "jobs", *arguments], cwd=folder, env=environment, capture_output=True, text=True,
-        timeout=900, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.mark.drill

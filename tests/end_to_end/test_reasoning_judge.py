@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from test_critic import SMALL, basereward
+from demo_commands import SMALL, basereward
 
 from data_pipeline.synthetic import write_synthetic
 

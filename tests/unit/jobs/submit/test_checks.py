@@ -14,7 +14,7 @@ from jobs.submit.checks import PATHS, check_submitted
 def test_each_key_of_a_file_or_folder_is_checked_for_some_command() -> None:
     recipe = Recipe(name="one")
     keys = {key for key in to_flat_params(recipe) if key.rpartition(".")[2] in PLACES}
-    keys -= {"evaluate.judge.model"}  # a name that the judge's server knows
+    keys -= {"evaluate.judge.model", "reasonings.judge.model"}  # names that the servers know
     keys -= {"evaluate.critiques.source", "score.critiques.source"}  # words
     checked = {"run_dir"}.union(*PATHS.values())
     assert keys == checked, "a list's paths start from data_root, and members of an ensemble have a check of their own"

@@ -51,7 +51,7 @@ def load_policy(folder: str, precision: str) -> PreTrainedModel:
     kind: Any = AutoModelForImageTextToText if sees_pictures(folder) else AutoModelForCausalLM
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     try:
-        model, found = kind.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+        model, found = kind.from_pretrained(folder, dtype=dtype, output_loading_info=True, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise MissingInput(f"rl.policy={folder!r} is no language model: {error}") from error
     if missing := sorted(found["missing_keys"]):
@@ -76,13 +76,13 @@ def load_processor(folder: str) -> Processor:
     Raises:
         RecipeError: the family's processor needs torchvision, which is not installed.
     """
-    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", trust_remote_code=False)
     if not sees_pictures(folder):
         return tokenizer
     if (model_type := model_type_of(folder)) in _OF_QWEN_VL:
-        return _QwenVLProcessor(Qwen2VLImageProcessorPil.from_pretrained(folder), tokenizer)
+        return _QwenVLProcessor(Qwen2VLImageProcessorPil.from_pretrained(folder, trust_remote_code=False), tokenizer)
     try:
-        return AutoProcessor.from_pretrained(folder, padding_side="left")  # type: ignore[no-any-return]
+        return AutoProcessor.from_pretrained(folder, padding_side="left", trust_remote_code=False)  # type: ignore[no-any-return]
     except ImportError as error:
         raise RecipeError(
             f"rl.policy={folder!r} is a {model_type}, whose processor needs torchvision: install it"

@@ -2,13 +2,13 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import child_process
 import pytest
 import yaml
 from mlflow import MlflowClient
@@ -49,10 +49,8 @@ class Lab:
 
     def start(self, command: str, *words: str) -> subprocess.Popen[str]:
         env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        return subprocess.Popen(
-            [sys.executable, "-m", "jobs", command, str(self.recipe), *words], cwd=self.folder, env=env,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+        words = (sys.executable, "-m", "jobs", command, str(self.recipe), *words)
+        return child_process.start(words, cwd=self.folder, env=env)
 
     def run(self, command: str, *words: str) -> str:
         process = self.start(command, *words)
@@ -112,7 +110,7 @@ def test_ctrl_c_ends_it_with_a_checkpoint(lab: Lab) -> None:
     while not (output / "checkpoints" / "step-00000002" / "COMPLETE.json").exists():
         assert time.monotonic() < until_s and process.poll() is None
         time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
+    child_process.interrupt(process)
     printed, _ = process.communicate(timeout=200)
     assert process.returncode == 130, printed
     steps = sorted((output / "checkpoints").glob("step-*/COMPLETE.json"))
@@ -133,7 +131,7 @@ def test_a_server_and_a_loaded_model_give_the_same_rewards(lab: Lab) -> None:
         url = "rl.reward.url=http://127.0.0.1:18431"
         lab.run("rl", "--sample", *words, url, f"rl.sample.output={lab.folder}/served")
     finally:
-        server.send_signal(signal.SIGINT)
+        child_process.interrupt(server)
         server.communicate(timeout=120)
     loaded, served = (
         [json.loads(line) for line in (lab.folder / name / "samples.jsonl").read_text().splitlines()]

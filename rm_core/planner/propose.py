@@ -79,7 +79,8 @@ def refuse(
 
 def _on_other_gpus(arch: Architecture, setting: Setting, gpu: Gpu, smallest: Row) -> str:
     """Of the catalogue's larger GPUs the smallest on which it fits, as words."""
-    for other in sorted(GPUS.values(), key=lambda one: one.memory_gb):
+    others = [replace(one, margin=gpu.margin) for one in GPUS.values()]
+    for other in sorted(others, key=lambda one: one.memory_gb):
         if other.memory_gb <= gpu.memory_gb:
             continue
         found = (

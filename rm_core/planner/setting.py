@@ -37,6 +37,7 @@ class Setting:
         token_budget, patch_budget: of a packed row.
         pools_all: the head reads all tokens of a response, and not its last one alone.
         global_batch: Comparisons a step.
+        checkpoint_every: steps between two checkpoints.
         fused: RMSNorms are one kernel and the tower's MLP is padded, as on GPUs.
     """
 
@@ -51,6 +52,7 @@ class Setting:
     patch_budget: int
     pools_all: bool
     global_batch: int
+    checkpoint_every: int
     fused: bool = True
 
     @classmethod
@@ -68,6 +70,7 @@ class Setting:
             patch_budget=config.patch_budget,
             pools_all=config.head.pooling == "mean",
             global_batch=config.global_batch,
+            checkpoint_every=config.checkpoint_every,
         )
 
     @property

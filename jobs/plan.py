@@ -80,7 +80,7 @@ def planned_of(recipe: Recipe) -> Planned:
     shape = recipe.plan.shape
     backbone = config_of_train(config) if shape is None else config_of_shape(shape)
     arch = architecture_of(backbone, config)
-    setting = Setting.of(config, gpus=recipe.plan.gpus)
+    setting = Setting.of(config, gpus=recipe.plan.gpus, gpus_per_node=recipe.plan.gpus_per_node)
     workload = _workload(recipe, backbone)
     steps = _steps(config, setting, workload)
     return Planned(

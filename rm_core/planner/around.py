@@ -60,7 +60,7 @@ class Around:
 def around_of(arch: Architecture, setting: Setting, config: PlanConfig, *, steps: int, step_s: float) -> Around:
     """What `steps` of `step_s` have around them."""
     part, weights = snapshot_bytes(arch, setting), setting.itemsize * arch.numel
-    upload_s = part * min(setting.gpus, config.gpus_per_node) / (config.store_gb_s * 1e9)
+    upload_s = part * setting.local_gpus / (config.store_gb_s * 1e9)
     weights_s = weights / (config.store_gb_s * 1e9)
     return Around(
         start_s=config.start_s + weights_s,

@@ -49,7 +49,8 @@ class Memory:
     Attributes:
         states: of ZeRO.
         activations: of the largest row.
-        weights_host: the whole model in CPU memory, while it is loaded.
+        weights_host: a GPU's part of the model in CPU memory while it is loaded: the ranks of a machine share the pages
+            of its files, and each copies one weight at a time.
         snapshot: in CPU memory, of the states, while a checkpoint is written.
     """
 
@@ -127,7 +128,7 @@ def memory_of(arch: Architecture, setting: Setting) -> Memory:
     return Memory(
         states=states_of(arch, setting),
         activations=activations_of(arch, setting, setting.row),
-        weights_host=setting.itemsize * arch.numel,
+        weights_host=setting.itemsize * (arch.numel // setting.local_gpus + arch.largest_numel),
         snapshot=snapshot_bytes(arch, setting),
     )
 

@@ -29,6 +29,7 @@ class Setting:
 
     Attributes:
         gpus: workers, a GPU each.
+        gpus_per_node: of one machine, whose memory they share.
         stage: of ZeRO, 0 to 3.
         offload_optimizer, offload_parameters: into CPU memory.
         recompute: ``none``, ``selective`` or ``full``.
@@ -42,6 +43,7 @@ class Setting:
     """
 
     gpus: int
+    gpus_per_node: int
     stage: int
     offload_optimizer: bool
     offload_parameters: bool
@@ -56,10 +58,11 @@ class Setting:
     fused: bool = True
 
     @classmethod
-    def of(cls, config: TrainConfig, *, gpus: int | None = None) -> Self:
+    def of(cls, config: TrainConfig, *, gpus: int | None = None, gpus_per_node: int = 8) -> Self:
         """The setting of a recipe, on `gpus` GPUs in the place of its own number of workers."""
         return cls(
             gpus=config.num_workers if gpus is None else gpus,
+            gpus_per_node=gpus_per_node,
             stage=config.zero.stage,
             offload_optimizer=config.zero.offload_optimizer,
             offload_parameters=config.zero.offload_parameters,
@@ -77,6 +80,11 @@ class Setting:
     def itemsize(self) -> int:
         """Bytes of a weight or an activation in the engine's type."""
         return 2 if self.precision == "bf16" else 4
+
+    @property
+    def local_gpus(self) -> int:
+        """GPUs of the fullest machine."""
+        return min(self.gpus, self.gpus_per_node)
 
     @property
     def row(self) -> Row:

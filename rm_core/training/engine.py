@@ -52,11 +52,7 @@ class ZeroEngine:
         *,
         make_optimizer: Callable[[ParameterGroups], torch.optim.Optimizer] | None = None,
     ) -> None:
-        logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
-        # Plain gloo between CPU ranks: DeepSpeed's shared-memory kernel would be compiled on first use on every host.
-        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-        _import_muon()
-        deepspeed.init_distributed(dist_init_required=False)
+        _begin()
         groups = parameter_groups(model, config, model.family.model_type)
         optimizer = adamw(groups, config) if make_optimizer is None else make_optimizer(groups)
         buffers = {name: value.clone() for name, value in model.named_buffers()}
@@ -189,6 +185,15 @@ class ZeroEngine:
                     yield name, parameter.detach().cpu().clone()
 
 
+def _begin() -> None:
+    """What precedes any work of DeepSpeed's; more than once is as once."""
+    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
+    # Plain gloo between CPU ranks: DeepSpeed's shared-memory kernel would be compiled on first use on every host.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    _import_muon()
+    deepspeed.init_distributed(dist_init_required=False)
+
+
 def shard(model: RewardModel, config: TrainConfig) -> None:
     """Leave this rank its share of every weight, one weight after the other, from host memory on; a collective call.
 
@@ -196,6 +201,7 @@ def shard(model: RewardModel, config: TrainConfig) -> None:
     were loaded in the engine's type are pages of their files, which the ranks of a host share: a rank has a copy of its
     own of one weight at a time.
     """
+    _begin()
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
     for layer in model.layers:
         # Gathered whole at its border: what is recomputed or compiled inside holds no hooks and no collective calls.

@@ -14,6 +14,7 @@ from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.schema import Recipe, with_absolute_paths
 from jobs.runtime.terminal import columns, say, table
 from rm_core.planner.architecture import Architecture, architecture_of, config_of_shape, config_of_train
+from rm_core.planner.around import Around
 from rm_core.planner.config import PlanConfig, check_plan_config
 from rm_core.planner.gpus import Gpu, gpu_of
 from rm_core.planner.memory import (
@@ -75,11 +76,11 @@ def planned_of(recipe: Recipe) -> Planned:
         RecipeError: a value is wrong.
         MissingInput: neither `plan.shape` nor a model folder is there.
     """
-    config, gpu = recipe.train, gpu_of(recipe.plan.gpu)
+    config, gpu = recipe.train, gpu_of(recipe.plan.gpu, margin=recipe.plan.memory_margin)
     shape = recipe.plan.shape
     backbone = config_of_train(config) if shape is None else config_of_shape(shape)
     arch = architecture_of(backbone, config)
-    setting = Setting.of(config, gpus=recipe.plan.gpus)
+    setting = Setting.of(config, gpus=recipe.plan.gpus, gpus_per_node=recipe.plan.gpus_per_node)
     workload = _workload(recipe, backbone)
     steps = _steps(config, setting, workload)
     return Planned(
@@ -108,7 +109,7 @@ def _workload(recipe: Recipe, backbone: Any) -> Workload:
     try:
         data = PreparedData.open(manifest_of(recipe, place))
     except MissingInput:
-        return assumed_workload(recipe.plan, backbone, recipe.train.global_batch_unit)
+        return assumed_workload(recipe.plan, backbone, recipe.train.global_batch_unit, preprocess=recipe.preprocess)
     asking = asking_of(recipe.train, data.manifest.reading.encode)
     return workload_of_data(data, backbone, recipe.train.global_batch_unit, asking=asking)
 
@@ -147,8 +148,8 @@ def _show_memory(planned: Planned) -> None:
     if memory.peak == memory.states.start:
         rows = [("the engine while it is built", _gb(memory.peak)), *rows[-2:]]
     rows += [("needed", _gb(memory.needed)), (f"there is, {planned.gpu.name}", f"{planned.gpu.memory_gb:.1f} GB")]
-    if memory.states.host:
-        rows.append(("CPU memory for each GPU", _gb(memory.host)))
+    rows.append((f"of it without the margin of {planned.gpu.margin:.0%}", f"{planned.gpu.usable_gb:.1f} GB"))
+    rows.append(("CPU memory for each GPU", _gb(memory.host)))
     table(f"Memory of each GPU, at most; fragments are {FRAGMENTATION:.0%}", rows)
     tokens = largest_token_budget(arch, setting, planned.gpu)
     patches = largest_patch_budget(arch, setting, planned.gpu)
@@ -174,6 +175,7 @@ def _show_time(planned: Planned, config: PlanConfig) -> None:
             ("model FLOPs utilisation", f"{time.mfu:.1%}"),
             ("steps", f"{time.steps:,}"),
             *_evaluation_rows(time),
+            *_around_rows(time.around),
             ("hours", f"{time.hours:,.1f}"),
             (f"at ${price:.2f} an hour and GPU", f"${time.cost:,.0f}"),
         ],
@@ -190,6 +192,16 @@ def _evaluation_rows(time: Time) -> list[tuple[str, str]]:
         return []
     took = "not known without held-out data" if not time.evaluation_s else _seconds(time.evaluation_s)
     return [("evaluations on the held-out split", f"{time.evaluations:,}"), ("one of them", took)]
+
+
+def _around_rows(around: Around) -> list[tuple[str, str]]:
+    return [
+        ("before the first step", _seconds(around.start_s)),
+        ("checkpoints", f"{around.checkpoints:,} of {_gb(around.checkpoint_bytes)}"),
+        ("upload of one, beside the steps", _seconds(around.upload_s)),
+        ("waiting for all of them", _seconds(around.saving_s)),
+        ("export of the model, without the audit's computing", _seconds(around.export_s)),
+    ]
 
 
 def _show_sizes(recipe: Recipe, planned: Planned) -> None:

@@ -56,7 +56,7 @@ def _look(recipe: Recipe, stop: Event | None = None) -> tuple[Hub, list[WantedSe
     if not sets:
         raise RecipeError("no source of the recipe says where its files are had: give preprocess.sources a section hub")
     state = state_of(sets, record, data_root)
-    _show(sets, state, config.data_root)
+    _show(sets, state, config.data_root, recipe.fetch.price_gb)
     for source in sources:
         if source.by_hand is not None:
             say(f"by hand, for {source.name}: {source.by_hand}")
@@ -88,7 +88,7 @@ def _repositories(
     return found
 
 
-def _show(sets: Sequence[WantedSet], state: State, data_root: str) -> None:
+def _show(sets: Sequence[WantedSet], state: State, data_root: str, price_gb: float | None) -> None:
     rows = [
         (
             ", ".join(one.sources),
@@ -108,6 +108,8 @@ def _show(sets: Sequence[WantedSet], state: State, data_root: str) -> None:
         f"{size:,} bytes in all; in {data_root} are {len(state.there):,} of the files, "
         f"{len(state.missing):,} with {left:,} bytes are to come"
     )
+    if price_gb is not None:
+        say(f"their traffic costs ${left / 1e9 * price_gb:,.2f} at fetch.price_gb={price_gb:g}")
 
 
 def _size(number: int) -> str:

@@ -149,6 +149,9 @@ class FetchConfig:
     """Files under way at once."""
     patience_s: float = bounded(600.0, at_least=0)
     """Seconds for which a file that brings no more bytes is asked for again."""
+    price_gb: float | None = bounded(None, at_least=0)
+    """Dollars for 10^9 bytes of traffic where the command runs; the command then says what those that are missing cost;
+    unset: it says none."""
     scratch: str | None = None
     """The folder on this machine for files under way, where `data_root` is a bucket; unset: one in the folder for
     temporary files. Beside a local `data_root` they lie in its ``.fetch``."""

@@ -23,13 +23,16 @@ class PlannedTrial:
 
     Attributes:
         gpus: workers.
-        hours: of the training, on so many GPUs; None: neither a size nor a model folder is known.
+        hours: of the training and one evaluation on the held-out split, on so many GPUs; None: neither a size nor a
+            model folder is known.
         cost: dollars, as `hours`.
         fits: whether it fits into their memory.
+        comparisons: of an epoch, or what else `train.global_batch` counts; None as `hours`.
         source: where the planner's numbers of the data are from.
     """
 
     gpus: int
+    comparisons: int | None = None
     hours: float | None = None
     cost: float | None = None
     fits: bool = True
@@ -46,10 +49,12 @@ def planned_trial(recipe: Recipe) -> PlannedTrial:
         planned: Planned = planned_of(recipe)
     except MissingInput:
         return PlannedTrial(gpus=gpus)
+    evaluated = 1 + planned.time.evaluation_s / 3600 / planned.time.hours
     return PlannedTrial(
         gpus=gpus,
-        hours=planned.time.hours,
-        cost=planned.time.cost,
+        comparisons=planned.workload.comparisons,
+        hours=planned.time.hours * evaluated,
+        cost=planned.time.cost * evaluated,
         fits=planned.memory.fits(planned.gpu),
         source=planned.workload.source,
     )
@@ -70,7 +75,7 @@ def show_plan(recipe: Recipe, trials: Mapping[str, Recipe], states: Sequence[Tri
     planned = {state.spec.id: planned_trial(trials[state.spec.id]) for state in states}
     columns(
         f"Sweep {recipe.name}: {len(states)} trials",
-        ["trial", "label", "seed", "state", "settings", "GPUs", "hours", "cost"],
+        ["trial", "label", "seed", "state", "settings", "GPUs", "an epoch", "hours", "cost"],
         [_row(state, planned[state.spec.id]) for state in states],
     )
     left = [planned[state.spec.id] for state in states if state.state not in ("finished", "stopped")]
@@ -101,6 +106,7 @@ def _row(state: TrialState, planned: PlannedTrial) -> list[str]:
         state.state,
         settings_of(spec.overrides),
         str(planned.gpus),
+        "" if planned.comparisons is None else f"{planned.comparisons:,}",
         hours,
         cost,
     ]
@@ -112,7 +118,10 @@ def _show_totals(recipe: Recipe, left: Sequence[PlannedTrial], done: int) -> Non
     if known:
         hours = sum(one.hours * one.gpus for one in known if one.hours is not None)
         cost = sum(one.cost for one in known if one.cost is not None)
-        say(f"in all {_hours(hours)} GPU hours, ${cost:,.0f}, estimated for {recipe.plan.gpu}; data: {known[0].source}")
+        sources = list(dict.fromkeys(one.source for one in known))
+        more = f"; and {len(sources) - 1} others" if len(sources) > 1 else ""
+        say(f"in all {_hours(hours)} GPU hours, ${cost:,.0f}, estimated for {recipe.plan.gpu}")
+        say(f"data: {sources[0]}{more}")
     if len(known) < len(left):
         say(
             f"{len(left) - len(known)} without an estimate: set plan.shape, as in a bundle {{plan.shape: 7b}}, or make "

@@ -11,7 +11,7 @@ model.json                             written last: format version, files with 
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -50,6 +50,7 @@ __all__ = [
     "sees_images",
     "share_weights",
     "verify_folder",
+    "write_model_files",
 ]
 
 FORMAT_VERSION = 2
@@ -83,7 +84,27 @@ def save_reward_model(
     question: str = "",
     form: str = "",
 ) -> None:
-    """Write a complete reward-model folder.
+    """Write a complete reward-model folder: `write_model_files`, and the marker."""
+    write_model_files(
+        folder, backbone, head_config, weights,
+        processor_from=processor_from, reading=reading, paradigm=paradigm, question=question, form=form,
+    )  # fmt: skip
+    finish_folder(folder, lineage)
+
+
+def write_model_files(
+    folder: str,
+    backbone: PreTrainedModel,
+    head_config: HeadConfig,
+    weights: Iterable[tuple[str, Tensor]],
+    *,
+    processor_from: str,
+    reading: Reading | None = None,
+    paradigm: str = "scalar",
+    question: str = "",
+    form: str = "",
+) -> None:
+    """Write all of a reward-model folder but its marker, which `finish_folder` adds.
 
     Args:
         backbone: gives the config; its own weights are not read (under ZeRO-3 they are shards).
@@ -107,7 +128,6 @@ def save_reward_model(
             shutil.copyfile(source, os.path.join(folder, name))
     if reading is not None:
         write_reading(folder, reading, images=os.path.exists(os.path.join(folder, "preprocessor_config.json")))
-    finish_folder(folder, lineage)
 
 
 def _without_head(weights: Iterable[tuple[str, Tensor]], head: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
@@ -120,11 +140,20 @@ def _without_head(weights: Iterable[tuple[str, Tensor]], head: dict[str, Tensor]
             yield name if name == LANGUAGE_HEAD else own_name, value
 
 
-def finish_folder(folder: str, lineage: Mapping[str, Any]) -> None:
-    """Write the marker that makes the folder complete: every file with its checksum."""
+def finish_folder(
+    folder: str, lineage: Mapping[str, Any], *, report: Callable[[str], None] = lambda what: None
+) -> None:
+    """Write the marker that makes the folder complete: every file with its checksum.
+
+    Args:
+        report: is told of each file before it is read.
+    """
     share_weights(folder)
-    names = [name for name in sorted(os.listdir(folder)) if name != MARKER and not name.startswith(".")]
-    files = {name: sha256_of(os.path.join(folder, name)) for name in names}
+    files: dict[str, str] = {}
+    for name in sorted(os.listdir(folder)):
+        if name != MARKER and not name.startswith("."):
+            report(f"checksum of {name}")
+            files[name] = sha256_of(os.path.join(folder, name))
     marker = {"format_version": FORMAT_VERSION, "files": files, "lineage": dict(lineage)}
     write_atomic(os.path.join(folder, MARKER), to_checked_json(marker))
 
@@ -147,8 +176,11 @@ def has_head(folder: str) -> bool:
     return os.path.isfile(os.path.join(folder, _HEAD_WEIGHTS))
 
 
-def load_reward_model(folder: str, *, dtype: torch.dtype = torch.float32) -> RewardModel:
+def load_reward_model(folder: str, *, dtype: torch.dtype = torch.float32, verified: bool = False) -> RewardModel:
     """The exported reward model of `folder`, local or in an object store, in evaluation mode.
+
+    Args:
+        verified: its checksums were compared a moment ago, by `verify_folder`.
 
     Raises:
         MissingInput: no reward head there.
@@ -157,7 +189,8 @@ def load_reward_model(folder: str, *, dtype: torch.dtype = torch.float32) -> Rew
     folder = local_model(folder)
     if not has_head(folder):
         raise MissingInput(f"{folder!r} holds no {_HEAD_WEIGHTS}: {_cure(folder)}")
-    verify_folder(folder)
+    if not verified:
+        verify_folder(folder)
     with open(os.path.join(folder, _HEAD_CONFIG), encoding="utf8") as file:
         head_config = HeadConfig(**json.load(file))
     backbone = load_backbone(folder, dtype=dtype)
@@ -174,8 +207,10 @@ def load_reward_model(folder: str, *, dtype: torch.dtype = torch.float32) -> Rew
     return model.eval()
 
 
-def verify_folder(folder: str) -> dict[str, Any]:
+def verify_folder(folder: str, *, report: Callable[[str], None] = lambda what: None) -> dict[str, Any]:
     """Check every file against the marker's checksum; returns the lineage.
+
+    `report` is told of each file before it is read.
 
     A file that the marker does not list is refused as well: Transformers would read an adapter, another index of
     weights or a generation config that lies beside the model, and the rewards would change.
@@ -187,6 +222,7 @@ def verify_folder(folder: str) -> dict[str, Any]:
     marker = _marker(folder)
     for name, expected in marker["files"].items():
         path = os.path.join(folder, name)
+        report(f"comparing {name}")
         if not os.path.isfile(path) or sha256_of(path) != expected:
             raise CorruptData(f"{path!r} is missing or differs from the checksum in {MARKER}")
     known = {*marker["files"], MARKER, *_FILES_OF_MLFLOW}

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,19 +41,23 @@ SETTINGS, ADAPTER_SETTINGS = "config.json", "adapter_config.json"
 _CHUNK_BYTES = 1 << 24
 
 
-def publish(draft: str, url: str) -> None:
-    """Put the finished local folder `draft` at `url`, in place of what is there; `draft` is gone afterwards."""
+def publish(draft: str, url: str, *, report: Callable[[str], None] = lambda what: None) -> None:
+    """Put the finished local folder `draft` at `url`, in place of what is there; `draft` is gone afterwards.
+
+    `report` is told of each file before it is sent.
+    """
     delete_folder(url, first=MARKER)
     if is_local(url):
         os.replace(draft, url)
         return
-    upload_files(draft, url)
+    upload_files(draft, url, report=report)
     shutil.rmtree(draft)
 
 
-def upload_files(folder: str, url: str) -> None:
-    """Put the files of the local `folder` at `url`, the marker last."""
+def upload_files(folder: str, url: str, *, report: Callable[[str], None] = lambda what: None) -> None:
+    """Put the files of the local `folder` at `url`, the marker last; `report` is told of each before it is sent."""
     for name in sorted(os.listdir(folder), key=lambda name: name == MARKER):
+        report(f"sending {name}")
         upload(os.path.join(folder, name), join(url, name))
 
 

@@ -7,8 +7,12 @@ that the trained engine scored last, and compares. Exit code 0 and one line, or 
 import argparse
 import math
 import os
+import queue
 import subprocess
 import sys
+import tempfile
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -28,20 +32,26 @@ _BF16_ROUNDING = 2.0**-9
 """Largest relative error of rounding to bfloat16, which keeps 8 significant bits."""
 
 
-def verify_export(folder: str) -> str:
+def verify_export(folder: str, *, report: Callable[[str], None] = lambda what: None) -> str:
     """Reload and re-score an exported reward model on the CPU; returns one line of what was found.
+
+    Args:
+        report: is told of each file, tensor and layer before it is looked at.
 
     Raises:
         MissingInput: no reward head or no fixture there.
         CorruptData: a checksum differs, a tensor is missing, empty or not finite, or rewards differ; with numbers.
     """
-    verify_folder(folder)
-    num_tensors = _check_tensors(folder)
+    verify_folder(folder, report=report)
+    num_tensors = _check_tensors(folder, report)
     fixture = read_fixture(folder)
     try:
-        model = load_reward_model(folder, dtype=fixture.dtype)
+        report("loading")
+        model = load_reward_model(folder, dtype=fixture.dtype, verified=True)
     except RuntimeError as error:  # of PyTorch and Transformers: a name or a shape that the model does not have
         raise CorruptData(f"{folder!r} does not fit its own configuration: {error}") from error
+    for place, layer in enumerate(model.layers, 1):
+        layer.register_forward_pre_hook(_telling(report, f"layer {place} of {len(model.layers)}"))
     with torch.inference_mode():
         found = model(with_indices(fixture.batch, model.row_format))
     output = found if isinstance(found, Output) else Output(found, None)
@@ -53,28 +63,77 @@ def verify_export(folder: str) -> str:
     )
 
 
-def audit_export(folder: str, *, timeout_s: float = 3600.0) -> str:
-    """`verify_export` in a fresh process without GPUs or a process group; returns its line.
+def _telling(report: Callable[[str], None], what: str) -> Callable[..., None]:
+    def before(*_: object) -> None:
+        report(what)
+
+    return before
+
+
+def audit_export(folder: str, *, silence_s: float = 1200.0, report: Callable[[str], None] = lambda what: None) -> str:
+    """`verify_export` in a fresh process without GPUs or a process group, on all CPUs; returns its line.
+
+    A model of 72 billion weights takes a large part of an hour. The process says each part that it comes to, and only
+    one that takes too long ends it.
+
+    Args:
+        silence_s: seconds for which it may say nothing.
+        report: is told of each part.
 
     Raises:
-        RunError: the folder does not hold the trained model, or the process did not end in time.
+        RunError: the folder does not hold the trained model, or the process said nothing for too long.
     """
     hidden = {name: value for name, value in os.environ.items() if name not in _OF_A_GROUP}
     paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = hidden | {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, "-m", "rm_core.model_folder.verify", folder]
-    try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise RunError(
-            f"{folder!r} was not re-scored in {timeout_s:.0f} s; run `{' '.join(command)}` by hand"
-        ) from error
-    if done.returncode:
-        raise RunError(
-            f"the export does not pass its audit (exit code {done.returncode}): {done.stderr.strip()[-2000:]}; "
-            "checkpoints are not touched: export again from the last one"
-        )
-    return done.stdout.strip()
+    told = [*command, "--progress", "--threads", str(os.cpu_count() or 1)]
+    with tempfile.TemporaryFile("w+") as faults, subprocess.Popen(
+        told, env=environment, stdout=subprocess.PIPE, stderr=faults, text=True
+    ) as process:  # fmt: skip
+        try:
+            found = _followed(process, silence_s, report)
+        except BaseException as error:
+            process.kill()  # it would be waited for
+            if not isinstance(error, TimeoutError):
+                raise
+            raise RunError(
+                f"{folder!r} was not re-scored: its audit said nothing for {silence_s:.0f} s; "
+                f"run `{' '.join(command)}` by hand"
+            ) from error
+        if process.wait():
+            faults.seek(0)
+            raise RunError(
+                f"the export does not pass its audit (exit code {process.returncode}): "
+                f"{faults.read().strip()[-2000:]}; checkpoints are not touched: export again from the last one"
+            )
+    return found
+
+
+def _followed(process: subprocess.Popen[str], silence_s: float, report: Callable[[str], None]) -> str:
+    """The last line that the process prints; those before it are told.
+
+    Raises:
+        TimeoutError: none came for `silence_s`.
+    """
+    lines: queue.Queue[str | None] = queue.Queue()
+
+    def read() -> None:
+        for line in process.stdout or ():
+            lines.put(line.strip())
+        lines.put(None)
+
+    threading.Thread(target=read, name="audit", daemon=True).start()
+    last = ""
+    while True:
+        try:
+            line = lines.get(timeout=silence_s)
+        except queue.Empty as error:
+            raise TimeoutError from error
+        if line is None:
+            return last
+        last = line
+        report(f"audit: {line}")
 
 
 def tolerance(expected: Tensor, dtype: torch.dtype, num_layers: int) -> float:
@@ -98,7 +157,7 @@ def num_layers_of(model: RewardModel) -> int:
     return decoder + model.family.num_vision_blocks(model.backbone)
 
 
-def _check_tensors(folder: str) -> int:
+def _check_tensors(folder: str, report: Callable[[str], None]) -> int:
     """Read every tensor of the weights' files, one at a time; returns how many."""
     faults, num_tensors = [], 0
     for path in sorted(Path(folder).glob("*.safetensors")):
@@ -106,6 +165,7 @@ def _check_tensors(folder: str) -> int:
             continue
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118  # no mapping
+                report(name)
                 tensor = file.get_tensor(name)
                 num_tensors += 1
                 if tensor.numel() == 0:
@@ -151,13 +211,21 @@ def _compare_costs(folder: str, fixture: Fixture, given: Tensor | None, num_laye
         )
 
 
+def _print(what: str) -> None:
+    print(what, flush=True)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Exit code 0 and one line, or 1 and the reason on stderr."""
     parser = argparse.ArgumentParser(prog="python -m rm_core.model_folder.verify", description=__doc__)
     parser.add_argument("folder", help="an exported reward model")
+    parser.add_argument("--progress", action="store_true", help="a line for each file, tensor and layer")
+    parser.add_argument("--threads", type=int, help="of PyTorch (default: what it takes by itself)")
     arguments = parser.parse_args(argv)
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
     try:
-        print(verify_export(arguments.folder))
+        print(verify_export(arguments.folder, report=_print if arguments.progress else lambda what: None))
     except BaserewardError as error:
         print(error, file=sys.stderr)
         return 1

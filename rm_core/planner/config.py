@@ -20,12 +20,20 @@ class PlanConfig:
     """Kind of GPU: l40s-48gb, a100-40gb, a100-80gb, h100-80gb, h200-141gb or b200-192gb."""
     gpus_per_node: int = bounded(8, at_least=1)
     """GPUs of a node: these talk over NVLink, nodes over the network."""
+    memory_margin: float = bounded(0.06, at_least=0, below=1)
+    """Share of a GPU's memory that has to stay free beside what is planned, its 8 % for fragments included: rows that
+    vary in length leave more of them over a day than the six trainings that were measured."""
     price: float | None = bounded(None, at_least=0)
     """Dollars an hour for one GPU; unset: the catalogue's, an on-demand list price."""
     comparisons: int = bounded(1_000_000, at_least=1)
     """Comparisons of an epoch, where ``train.data`` is not prepared yet."""
+    sizes: dict[str, int] = bounded({}, at_least=1)
+    """Comparisons of each source by its name, likewise, before its cap and its repeats: what ``preprocess.mixture``
+    leaves of them takes the place of ``comparisons``."""
+    text_only: list[str] = field(default_factory=list)
+    """Those of ``sizes`` that have no images."""
     prefix_tokens: int = bounded(900, at_least=1)
-    """Tokens of a prompt with its images in the mean, likewise."""
+    """Tokens of a prompt with its images in the mean, likewise; without ``text_only`` the mean is over all prompts."""
     response_tokens: int = bounded(250, at_least=1)
     """Tokens of an answer in the mean, likewise."""
     responses: int = bounded(2, at_least=1)
@@ -37,6 +45,10 @@ class PlanConfig:
     an H200, 0.42 in one of 7B with adapters."""
     network_efficiency: float = bounded(0.7, above=0, at_most=1)
     """Share of the link's or network's bytes a second that collective calls reach. An assumption."""
+    store_gb_s: float = bounded(5.0, above=0)
+    """10^9 bytes a second between a node and the store of model and checkpoints (40 Gbit/s). An assumption."""
+    start_s: float = bounded(600.0, at_least=0)
+    """Seconds for which GPUs are paid before the model is read: machines, the image, Python. An assumption."""
     compare: list[str] = field(default_factory=list)
     """Also show a table of these sizes over 8 to 256 GPUs, such as [3b, 7b, 32b, 72b]."""
 
@@ -53,3 +65,5 @@ def check_plan_config(config: PlanConfig) -> None:
             f"plan.patches={config.patches} must be 0 to four times plan.prefix_tokens={config.prefix_tokens}, which "
             "counts a token for every four of them"
         )
+    if unknown := [name for name in config.text_only if name not in config.sizes]:
+        raise RecipeError(f"plan.text_only names {', '.join(unknown)}, of which plan.sizes says no number: add them")

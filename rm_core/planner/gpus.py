@@ -4,7 +4,7 @@ Dense bf16 FLOP/s come from `rm_core.model.flops.peak_flops`, so that the planne
 by the same number.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -27,6 +27,7 @@ class Gpu:
         network_gb_s: of a whole node to other nodes, in one direction (AWS's EFA).
         host_gb: memory of the node for each of its GPUs.
         price: dollars an hour for one GPU: on-demand list prices of whole AWS machines in 2025, rounded.
+        margin: share of `memory_gb` that a plan leaves free.
         launch_us: microseconds in which the host launches a kernel from PyTorch. On one machine with an H200, rows of
             8,200 kernels took 209 ms of the host, whatever they held; of others an assumption.
     """
@@ -39,7 +40,13 @@ class Gpu:
     network_gb_s: float
     host_gb: float
     price: float
+    margin: float = 0.0
     launch_us: float = 25.0
+
+    @property
+    def usable_gb(self) -> float:
+        """What a plan may fill."""
+        return self.memory_gb * (1 - self.margin)
 
     @property
     def peak(self) -> float:
@@ -68,19 +75,24 @@ GPUS = {
 }  # fmt: skip
 
 
-def gpu_of(name: str) -> Gpu:
+def gpu_of(name: str, *, margin: float = 0.0) -> Gpu:
     """The GPU called `name`.
+
+    Args:
+        margin: share of its memory that a plan leaves free (`plan.memory_margin`).
 
     Raises:
         RecipeError: not in the catalogue.
     """
     if name not in GPUS:
         raise RecipeError(f"plan.gpu={name!r} is not in the catalogue; choose one of {', '.join(GPUS)}")
-    return GPUS[name]
+    return replace(GPUS[name], margin=margin)
 
 
 def gpu_of_device(device: str, *, memory_bytes: int, host_bytes: int) -> Gpu:
     """A GPU that is there, for `rm_core.planner.propose.check_fits`: its own memory, whatever the catalogue says.
+
+    It has no margin: what may just fit is not refused once the GPUs are taken.
 
     Args:
         device: its name in CUDA, for messages.

@@ -26,6 +26,7 @@ __all__ = [
     "largest_patch_budget",
     "largest_token_budget",
     "memory_of",
+    "snapshot_bytes",
 ]
 
 FRAGMENTATION = 0.08
@@ -48,12 +49,15 @@ class Memory:
     Attributes:
         states: of ZeRO.
         activations: of the largest row.
-        weights_host: the whole model in CPU memory, while it is loaded.
+        weights_host: a GPU's part of the model in CPU memory while it is loaded: the ranks of a machine share the pages
+            of its files, and each copies one weight at a time.
+        snapshot: in CPU memory, of the states, while a checkpoint is written.
     """
 
     states: States
     activations: Activations
     weights_host: int
+    snapshot: int
 
     @property
     def row(self) -> int:
@@ -77,8 +81,8 @@ class Memory:
 
     @property
     def host(self) -> int:
-        """Bytes of CPU memory for each GPU: what is offloaded, and not less than loading the model takes."""
-        return max(self.states.host, self.weights_host)
+        """Bytes of CPU memory for each GPU: what is offloaded and a checkpoint's snapshot, or loading the model."""
+        return max(self.states.host + self.snapshot, self.weights_host)
 
     def fits(self, gpu: Gpu) -> bool:
         """Whether GPU and CPU memory are enough."""
@@ -86,9 +90,12 @@ class Memory:
 
     def lacking(self, gpu: Gpu) -> str:
         """What is too small, in words, or ""."""
-        if self.needed > gpu.memory_gb * 1e9:
+        if self.needed > gpu.usable_gb * 1e9:
             what = "building the engine" if self.peak == self.states.start else "training"
-            return f"{what} needs {self.needed / 1e9:,.1f} GB on each GPU, and {gpu.name} has {gpu.memory_gb:.4g}"
+            margin = f", of which plan.memory_margin leaves {gpu.usable_gb:.4g}" if gpu.margin else ""
+            return (
+                f"{what} needs {self.needed / 1e9:,.1f} GB on each GPU, and {gpu.name} has {gpu.memory_gb:.4g}{margin}"
+            )
         room = gpu.host_gb - _HOST_RESERVE_GB
         if self.host > room * 1e9:
             return (
@@ -121,8 +128,14 @@ def memory_of(arch: Architecture, setting: Setting) -> Memory:
     return Memory(
         states=states_of(arch, setting),
         activations=activations_of(arch, setting, setting.row),
-        weights_host=setting.itemsize * arch.numel,
+        weights_host=setting.itemsize * (arch.numel // setting.local_gpus + arch.largest_numel),
+        snapshot=snapshot_bytes(arch, setting),
     )
+
+
+def snapshot_bytes(arch: Architecture, setting: Setting) -> int:
+    """A rank's part of a checkpoint: float32 weights and both moments of its share of what trains."""
+    return 12 * arch.trained_numel // setting.gpus
 
 
 def largest_token_budget(arch: Architecture, setting: Setting, gpu: Gpu) -> int:

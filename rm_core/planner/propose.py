@@ -40,12 +40,13 @@ _KEYS = {
 """What may be changed, from what costs least to what costs most."""
 
 
-def check_fits(config: TrainConfig, gpu: Gpu, *, backbone: Any = None) -> Memory:
+def check_fits(config: TrainConfig, gpu: Gpu, *, backbone: Any = None, gpus_per_node: int = 8) -> Memory:
     """What the training `config` needs of each GPU; `train` asks before it takes the cluster's GPUs.
 
     Args:
         gpu: the kind of GPU; for a device that is not in the catalogue, one with the device's memory.
         backbone: the Transformers config of the backbone; unset: of the folder ``config.model``.
+        gpus_per_node: that share a machine's memory.
 
     Raises:
         RecipeError: it does not fit: what is short, and changes of the recipe that fit.
@@ -53,7 +54,7 @@ def check_fits(config: TrainConfig, gpu: Gpu, *, backbone: Any = None) -> Memory
     """
     check_train_config(config)
     arch = architecture_of(config_of_train(config) if backbone is None else backbone, config)
-    setting = Setting.of(config)
+    setting = Setting.of(config, gpus_per_node=gpus_per_node)
     memory = memory_of(arch, setting)
     if not memory.fits(gpu):
         raise refuse(arch, setting, gpu)
@@ -79,7 +80,8 @@ def refuse(
 
 def _on_other_gpus(arch: Architecture, setting: Setting, gpu: Gpu, smallest: Row) -> str:
     """Of the catalogue's larger GPUs the smallest on which it fits, as words."""
-    for other in sorted(GPUS.values(), key=lambda one: one.memory_gb):
+    others = [replace(one, margin=gpu.margin) for one in GPUS.values()]
+    for other in sorted(others, key=lambda one: one.memory_gb):
         if other.memory_gb <= gpu.memory_gb:
             continue
         found = (

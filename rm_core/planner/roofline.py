@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from rm_core.packing.plan import PackBudget, Plan
 from rm_core.planner.architecture import Architecture
+from rm_core.planner.around import Around, around_of
 from rm_core.planner.config import PlanConfig
 from rm_core.planner.gpus import Gpu
 from rm_core.planner.launches import launches_of_row
@@ -64,8 +65,9 @@ class Time:
         mfu: model FLOPs utilisation: needed FLOPs of the step / what the GPUs could do in its time.
         steps: of the whole training.
         evaluations: on the held-out split, while it trains.
-        evaluation_s: of one of them.
-        hours: of the whole training with these; start, checkpoints and benchmarks not included.
+        evaluation_s: of one of them, or of the one after the training; 0: not known.
+        around: start, checkpoints and export.
+        hours: of the whole training with these; benchmarks are not included.
         cost: dollars for `hours`.
     """
 
@@ -79,6 +81,7 @@ class Time:
     steps: int
     evaluations: int
     evaluation_s: float
+    around: Around
     hours: float
     cost: float
 
@@ -158,8 +161,9 @@ def time_of(
     send_s = _sent(arch, setting, rows) / (_link(setting, gpu, config) * config.network_efficiency)
     update_s = _update_s(arch, setting, gpu, rows)
     step_s = compute_s + send_s + update_s
-    evaluation_s = _evaluation_s(arch, setting, workload, gpu, config, evaluated) if evaluations else 0.0
-    hours = (steps * step_s + evaluations * evaluation_s) / 3600
+    evaluation_s = _evaluation_s(arch, setting, workload, gpu, config, evaluated)
+    around = around_of(arch, setting, config, steps=steps, step_s=step_s)
+    hours = (steps * step_s + evaluations * evaluation_s + around.total_s) / 3600
     return Time(
         rows=rows,
         straggler=straggler,
@@ -171,6 +175,7 @@ def time_of(
         steps=steps,
         evaluations=evaluations,
         evaluation_s=evaluation_s,
+        around=around,
         hours=hours,
         cost=hours * setting.gpus * (gpu.price if config.price is None else config.price),
     )

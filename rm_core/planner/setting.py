@@ -29,6 +29,7 @@ class Setting:
 
     Attributes:
         gpus: workers, a GPU each.
+        gpus_per_node: of one machine, whose memory they share.
         stage: of ZeRO, 0 to 3.
         offload_optimizer, offload_parameters: into CPU memory.
         recompute: ``none``, ``selective`` or ``full``.
@@ -37,10 +38,12 @@ class Setting:
         token_budget, patch_budget: of a packed row.
         pools_all: the head reads all tokens of a response, and not its last one alone.
         global_batch: Comparisons a step.
+        checkpoint_every: steps between two checkpoints.
         fused: RMSNorms are one kernel and the tower's MLP is padded, as on GPUs.
     """
 
     gpus: int
+    gpus_per_node: int
     stage: int
     offload_optimizer: bool
     offload_parameters: bool
@@ -51,13 +54,15 @@ class Setting:
     patch_budget: int
     pools_all: bool
     global_batch: int
+    checkpoint_every: int
     fused: bool = True
 
     @classmethod
-    def of(cls, config: TrainConfig, *, gpus: int | None = None) -> Self:
+    def of(cls, config: TrainConfig, *, gpus: int | None = None, gpus_per_node: int = 8) -> Self:
         """The setting of a recipe, on `gpus` GPUs in the place of its own number of workers."""
         return cls(
             gpus=config.num_workers if gpus is None else gpus,
+            gpus_per_node=gpus_per_node,
             stage=config.zero.stage,
             offload_optimizer=config.zero.offload_optimizer,
             offload_parameters=config.zero.offload_parameters,
@@ -68,12 +73,18 @@ class Setting:
             patch_budget=config.patch_budget,
             pools_all=config.head.pooling == "mean",
             global_batch=config.global_batch,
+            checkpoint_every=config.checkpoint_every,
         )
 
     @property
     def itemsize(self) -> int:
         """Bytes of a weight or an activation in the engine's type."""
         return 2 if self.precision == "bf16" else 4
+
+    @property
+    def local_gpus(self) -> int:
+        """GPUs of the fullest machine."""
+        return min(self.gpus, self.gpus_per_node)
 
     @property
     def row(self) -> Row:

@@ -5,12 +5,15 @@ from typing import Any
 
 import numpy as np
 
+from data_pipeline.config import PreprocessConfig
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.encoding.questions import Asking
+from data_pipeline.errors import RecipeError
 from rm_core.model.families import family_of
 from rm_core.model.flops import Flops, cost_model
 from rm_core.packing.epoch import epoch_table, question_sizes
 from rm_core.packing.sizes import PlanningTable
+from rm_core.planner.assumed import Counts, assumed_counts
 from rm_core.planner.config import PlanConfig
 
 __all__ = ["Workload", "assumed_workload", "workload_of_data"]
@@ -46,27 +49,42 @@ class Workload:
     unit: str = "comparisons"
 
 
-def assumed_workload(config: PlanConfig, backbone: Any, unit: str = "comparisons") -> Workload:
+def assumed_workload(
+    config: PlanConfig, backbone: Any, unit: str = "comparisons", *, preprocess: PreprocessConfig | None = None
+) -> Workload:
     """Comparisons of the means that `config` states, each with one square image where it has patches.
 
     Args:
         unit: `train.global_batch_unit`.
+        preprocess: what the recipe makes of its sources; unset: `config.comparisons` are trained on, none held out.
+
+    Raises:
+        RecipeError: a source that is used has no size, and others have; or an epoch would show nothing.
     """
     pairs = config.responses * (config.responses - 1) // 2
+    counts = Counts(pictured=config.comparisons) if preprocess is None else assumed_counts(config, preprocess)
+    shown, held = counts.pictured + counts.text, counts.held_pictured + counts.held_text
+    if round(shown) < 1:
+        raise RecipeError("plan.sizes and preprocess leave no Comparison to train on: name other sources or ratios")
     flops = Flops.of(backbone)
+    answers, words = [config.response_tokens] * config.responses, config.prefix_tokens - config.patches // 4
     patches = config.patches if flops.vision is not None else 0
-    prefix = config.prefix_tokens if flops.vision is not None else config.prefix_tokens - config.patches // 4
     grids = [_assumed_grid(patches, flops.vision.tile)] if patches and flops.vision is not None else []
+    prefix = config.prefix_tokens if flops.vision is not None else words
+    seeing, reading = flops.forward(prefix, answers, grids), flops.forward(words, answers, [])
+    share = counts.pictured / shown
     whole = Workload(
-        comparisons=config.comparisons,
-        tokens=prefix + config.responses * config.response_tokens,
-        patches=patches,
-        flops=flops.forward(prefix, [config.response_tokens] * config.responses, grids),
+        comparisons=round(shown),
+        tokens=share * prefix + (1 - share) * words + sum(answers),
+        patches=share * patches,
+        flops=share * seeing + (1 - share) * reading,
         largest_tokens=0,
         largest_patches=0,
-        source="assumed in the section plan: there is no prepared data",
+        source=f"assumed in the section plan: there is no prepared data; {round(shown):,} Comparisons an epoch",
+        heldout=round(held),
+        heldout_flops=counts.held_pictured * seeing + counts.held_text * reading,
     )
-    return _shares(whole, pairs * config.comparisons) if unit == "pairs" else whole
+    return _shares(whole, pairs * whole.comparisons) if unit == "pairs" else whole
 
 
 def _assumed_grid(patches: int, tile: int) -> tuple[int, int, int]:

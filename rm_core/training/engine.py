@@ -32,7 +32,7 @@ from rm_core.train_config.parameter_groups import ParameterGroups, RateShare, pa
 from rm_core.training.master_weights import MasterWeights
 from rm_core.training.sharded_state import ShardedState
 
-__all__ = ["ZeroEngine"]
+__all__ = ["ZeroEngine", "shard"]
 
 
 class ZeroEngine:
@@ -52,16 +52,12 @@ class ZeroEngine:
         *,
         make_optimizer: Callable[[ParameterGroups], torch.optim.Optimizer] | None = None,
     ) -> None:
-        logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
-        # Plain gloo between CPU ranks: DeepSpeed's shared-memory kernel would be compiled on first use on every host.
-        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-        _import_muon()
-        deepspeed.init_distributed(dist_init_required=False)
+        _begin()
         groups = parameter_groups(model, config, model.family.model_type)
         optimizer = adamw(groups, config) if make_optimizer is None else make_optimizer(groups)
         buffers = {name: value.clone() for name, value in model.named_buffers()}
         if config.zero.stage == 3:
-            _shard(model, config)
+            shard(model, config)
         self._engine, *_ = deepspeed.initialize(
             model=model,
             optimizer=optimizer,
@@ -189,18 +185,49 @@ class ZeroEngine:
                     yield name, parameter.detach().cpu().clone()
 
 
-def _shard(model: RewardModel, config: TrainConfig) -> None:
-    """Leave this rank its share of every weight, one weight after the other, from host memory on.
+def _begin() -> None:
+    """What precedes any work of DeepSpeed's; more than once is as once."""
+    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
+    # Plain gloo between CPU ranks: DeepSpeed's shared-memory kernel would be compiled on first use on every host.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    _import_muon()
+    deepspeed.init_distributed(dist_init_required=False)
 
-    `deepspeed.initialize` alone moves the whole model to the GPU first, and a 72B one does not fit there.
+
+def shard(model: RewardModel, config: TrainConfig) -> None:
+    """Leave this rank its share of every weight, one weight after the other, from host memory on; a collective call.
+
+    `deepspeed.initialize` alone moves the whole model to the GPU first, and a 72B one does not fit there. Weights that
+    were loaded in the engine's type are pages of their files, which the ranks of a host share: a rank has a copy of its
+    own of one weight at a time.
     """
+    _begin()
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
-    for parameter in model.parameters():  # as `initialize` would; shards of two types don't go into one buffer
-        parameter.data = parameter.data.to(dtype)
     for layer in model.layers:
         # Gathered whole at its border: what is recomputed or compiled inside holds no hooks and no collective calls.
         set_z3_leaf_module(layer, True)
-    deepspeed.zero.Init(module=model, config_dict_or_path=deepspeed_config(config), dtype=dtype)
+    deepspeed.zero.Init(module=_OneByOne(model, dtype), config_dict_or_path=deepspeed_config(config), dtype=dtype)
+
+
+class _OneByOne(nn.Module):
+    """A model whose weights are copied as DeepSpeed comes to them, each in the engine's type on the rank's device.
+
+    DeepSpeed sends rank 0's weight into that of each rank: in a mapped page of a file this would make a copy of it that
+    stays as long as any other weight of the file is there. Shards of two types don't go into one buffer.
+    """
+
+    def __init__(self, model: RewardModel, dtype: torch.dtype) -> None:
+        super().__init__()
+        self._weights = list(model.parameters())
+        self._dtype = dtype
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:  # noqa: ARG002  # as `nn.Module` has it
+        """Those of the model that are no shards yet, in its order."""
+        device = torch.device(get_accelerator().current_device_name())
+        for parameter in self._weights:
+            if not hasattr(parameter, "ds_tensor"):
+                parameter.data = parameter.data.to(device, self._dtype, copy=True)
+            yield parameter
 
 
 def adamw(groups: ParameterGroups, config: TrainConfig) -> torch.optim.AdamW:

@@ -1,7 +1,8 @@
 """The trained weights of all ranks -> one folder, which a fresh process has found to score as the trained engine does.
 
     all ranks: score a row of training Comparisons, gather the weights
-    rank 0: EXPORT.unverified -> `rm_core.model_folder.verify` in a process of its own -> renamed to EXPORT
+    rank 0: EXPORT.unverified -> `rm_core.model_folder.verify` in a process of its own -> renamed to EXPORT, or sent
+    the others meanwhile: wait, and are told of each part (`first_rank`)
 
 A folder that does not agree keeps its name, for whoever looks for the cause, and is never taken for a finished model.
 """
@@ -9,30 +10,30 @@ A folder that does not agree keeps its name, for whoever looks for the cause, an
 import os
 import shutil
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.distributed as dist
+from torch import Tensor
 
 from data_pipeline.encoding.joining import as_one_record
 from data_pipeline.encoding.reading import Reading
-from data_pipeline.errors import RunError
 from data_pipeline.storage import is_local, join, name_of, write_atomic
 from rm_core.batches.loader import Comparisons
 from rm_core.batches.packed import PackedBatch, collate
 from rm_core.model.lora import merged
 from rm_core.model.reward_model import Output, RewardModel
 from rm_core.model_folder.fixture import write_fixture
-from rm_core.model_folder.folder import save_reward_model
+from rm_core.model_folder.folder import finish_folder, write_model_files
 from rm_core.model_folder.hub import hub_name
 from rm_core.model_folder.remote import publish
 from rm_core.model_folder.verify import audit_export
 from rm_core.packing.sizes import PlanningTable
 from rm_core.train_config.config import TrainConfig, minimised
 from rm_core.training.engine import ZeroEngine
+from rm_core.training.first_rank import Report, on_first_rank
 
 __all__ = ["export", "fixture_row", "model_card"]
 
@@ -55,6 +56,7 @@ def export(
     lineage: Mapping[str, Any],
     reading: Reading,
     card: str,
+    beat: Report,
 ) -> None:
     """Write the finished model; a collective call. Of its weights rank 0 holds a file's worth at once.
 
@@ -64,33 +66,40 @@ def export(
         lineage: what the model came from, written into its marker.
         reading: of its training data.
         card: its README.
+        beat: is told of each part that is done, for the watchdog: a model of 145 GB takes a large part of an hour.
 
     Raises:
         RunError: on every rank, where the folder does not score as the engine does.
     """
     output = _score(engine, model, row)
-    weights = merged(engine.weights(), config.lora)
-    faults = [""]
+    weights = merged(_told(engine.weights(), beat), config.lora)
+    draft = f"{export_to}.unverified" if is_local(export_to) else join(config.cache_dir, "export.unverified")
     if engine.world_rank == 0:
-        draft = f"{export_to}.unverified" if is_local(export_to) else join(config.cache_dir, "export.unverified")
         _remove(draft)
         write_fixture(draft, row, output.rewards, model.backbone.dtype, costs=output.costs)
         write_atomic(os.path.join(draft, "README.md"), card.encode())
-        save_reward_model(
+        write_model_files(
             draft, model.backbone, model.head_config, weights,
-            processor_from=config.model, lineage=lineage, reading=reading, paradigm=config.paradigm,
+            processor_from=config.model, reading=reading, paradigm=config.paradigm,
             question=config.generative.asked if config.paradigm == "generative" else "",
             form=config.generative.form,
         )  # fmt: skip
-        faults = [_fault(draft)]
     else:
         deque(weights, maxlen=0)  # it takes part in gathering them
-    dist.broadcast_object_list(faults)
-    if faults[0]:
-        raise RunError(faults[0])
-    if engine.world_rank == 0:
-        publish(draft, export_to)
-    dist.barrier()
+
+    def finish(report: Report) -> None:
+        finish_folder(draft, lineage, report=report)
+        audit_export(draft, report=report)
+        publish(draft, export_to, report=report)
+
+    on_first_rank(finish, beat=beat)
+
+
+def _told(weights: Iterable[tuple[str, Tensor]], beat: Report) -> Iterator[tuple[str, Tensor]]:
+    """The same; rank 0, which alone gets them, tells `beat` of each, while it writes those before."""
+    for name, value in weights:
+        beat(f"gathering {name}")
+        yield name, value
 
 
 def fixture_row(data: Comparisons, table: PlanningTable, model: RewardModel) -> PackedBatch:
@@ -116,15 +125,6 @@ def _score(engine: ZeroEngine, model: RewardModel, row: PackedBatch) -> Output:
         rewards, costs = engine.outputs(row.to(engine.device))
     model.train(training)
     return Output(rewards.float().cpu(), None if costs is None else costs.cpu())
-
-
-def _fault(folder: str) -> str:
-    """What a fresh process says against the folder; "" where it agrees."""
-    try:
-        audit_export(folder)
-    except RunError as error:
-        return str(error)
-    return ""
 
 
 def _remove(folder: str) -> None:

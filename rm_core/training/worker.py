@@ -103,7 +103,10 @@ def train_rank(
         card = model_card(original, lineage, metrics, steps)
         row = fixture_row(view, table, model)
         reading = data.manifest.reading
-        export(engine, model, row, config, export_to=export_to, lineage=lineage, reading=reading, card=card)
+        export(
+            engine, model, row, config, export_to=export_to, lineage=lineage, reading=reading, card=card,
+            beat=watchdog.advance,
+        )  # fmt: skip
 
 
 def _engine_of(model: RewardModel, config: TrainConfig, plan: StagedPlan) -> ZeroEngine:
@@ -126,7 +129,7 @@ def _planned_memory(config: TrainConfig) -> Memory | None:
     host_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // local
     memory_bytes = torch.cuda.get_device_properties().total_memory
     gpu = gpu_of_device(torch.cuda.get_device_name(), memory_bytes=memory_bytes, host_bytes=host_bytes)
-    return check_fits(replace(config, num_workers=dist.get_world_size()), gpu)
+    return check_fits(replace(config, num_workers=dist.get_world_size()), gpu, gpus_per_node=local)
 
 
 def build_model(config: TrainConfig) -> RewardModel:

@@ -117,7 +117,7 @@ def run_all(path: str, stage: int) -> dict[str, Any]:
     found: dict[str, Any] = {f"rewards-{one}": rewards_by_group(folder, one) for one in STAGES} if stage == 0 else {}
     with pytest.MonkeyPatch.context() as patch:
         # Other tests go through it.
-        patch.setattr(export, "audit_export", lambda folder: "")
+        patch.setattr(export, "audit_export", lambda folder, report: "")
         found["whole"] = train(config_of(folder, stage, "whole", keep_checkpoints=1, keep_best_checkpoints=1))
         # In step 2, whose evaluation is then left out, and on the way through the evaluation after step 3.
         resumed = config_of(folder, stage, "resumed", keep_best_checkpoints=1)

@@ -58,7 +58,7 @@ def train(path: str) -> dict[str, Any]:
         before_save=lambda: None, note=print,
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export, "audit_export", lambda folder: "")  # other tests go through it
+        patch.setattr(export, "audit_export", lambda folder, report: "")  # other tests go through it
         worker.train_rank(
             config, hooks, export_to=str(folder / "export"), lineage={},
             make_sets=lambda config, data: [replace(one, measure=kept) for one in evaluation_sets(config, data)],

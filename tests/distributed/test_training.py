@@ -118,7 +118,7 @@ def train_all(path: str) -> dict[str, dict[str, Any]]:
     found["stopped"] = train(rare, folder / "resumed", stop=dist.get_rank() == 1)
     with pytest.MonkeyPatch.context() as patch:
         # The whole training has been through it.
-        patch.setattr(export, "audit_export", lambda folder: "")
+        patch.setattr(export, "audit_export", lambda folder, report: "")
         found["resumed"] = train(staged(folder), folder / "resumed")
     return found | {"detached": train_detached(folder), "lost": train_and_lose(folder)}
 

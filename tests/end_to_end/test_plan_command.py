@@ -19,7 +19,9 @@ def test_a_recipe_that_fits(capsys: pytest.CaptureFixture[str]) -> None:
     assert "weights │ 15.5 GB" in out
     assert "there is, h100-80gb │ 84.0 GB" in out
     assert "assumed in the section plan: there is no prepared data" in out
-    assert "steps │ 22,266" in out
+    assert "steps │ 22,317" in out
+    assert "of it without the margin of 6% │ 79.0 GB" in out
+    assert "checkpoints │ 45 of 93.1 GB" in out
     assert "at $2.00 an hour and GPU" in out
 
 
@@ -27,7 +29,8 @@ def test_what_does_not_fit_is_refused_with_what_does(capsys: pytest.CaptureFixtu
     assert main(["plan", "scale/7b_zero3", "plan.gpus=4"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "needs 55.0 GB on each GPU, and a100-40gb has 42. What fits: plan.gpus=8; or " in captured.err
+    assert "needs 55.0 GB on each GPU, and a100-40gb has 42, of which plan.memory_margin leaves 39.48. " in captured.err
+    assert "What fits: plan.gpus=8; or " in captured.err
     assert main(["plan", "scale/7b_zero3", "plan.gpus=4", "plan.gpus=8"]) == 0
 
 

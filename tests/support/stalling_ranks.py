@@ -25,6 +25,7 @@ from rm_core.batches.packed import collate
 from rm_core.model.reward_model import RewardModel
 from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
 from rm_core.training.engine import ZeroEngine
+from rm_core.training.first_rank import on_first_rank
 from rm_core.training.watchdog import Watchdog
 
 NUM_STEPS, HANG_STEP, SLEEP_S = 3, 2, 300
@@ -101,9 +102,25 @@ def _rank(rank: int, world_size: int, port: int, folder: str, case: str, timeout
         world_size=world_size,
         report=Path(folder, f"report-{rank}.txt").write_text,
     ) as watchdog:
-        _train(engine, model, watchdog, rank, hang)
+        if case in ("long work", "silent work"):
+            _work(watchdog, timeout_s, says_its_parts=case == "long work")
+        else:
+            _train(engine, model, watchdog, rank, hang)
     torch.save(dict(engine.weights()), os.path.join(folder, f"weights-{rank}.pt"))
     dist.destroy_process_group()
+
+
+def _work(watchdog: Watchdog, timeout_s: float, *, says_its_parts: bool) -> None:
+    """Eight parts on rank 0, each a quarter of the watchdog's time; or the first one alone is said."""
+    watchdog.enter("export")
+
+    def work(report: Callable[[str], None]) -> None:
+        for part in range(8):
+            if says_its_parts or part == 0:
+                report(f"part {part}")
+            time.sleep(timeout_s / 4)
+
+    on_first_rank(work, beat=watchdog.advance, every_s=0.0)
 
 
 def _train(

@@ -81,6 +81,10 @@ class Watchdog:
         """The training thread begins `phase`. A new `step` begins at row 0; what is left out stays as it was."""
         self._progress.enter(phase, step, row, ids)
 
+    def advance(self, what: str) -> None:
+        """The training thread has come to another part of its phase, which a report names as it names a module."""
+        self._progress.at(what)
+
     def __enter__(self) -> Self:
         self.enter("start")
         if self._timeout_s > 0:

@@ -67,7 +67,9 @@ def test_a_recipe_is_fetched_and_then_there(hub: DataHub, capsys: pytest.Capture
     size = len(LARGE) + len(SMALL) + 9_000
     assert f"{size:,} bytes in all" in said and "birds, again" in said and "cc-by-4.0" in said and "none stated" in said
     assert "by hand, for birds: its songs are at http://songs.example" in said
-    assert not hub.sent and not Path("data").exists()
+    assert not hub.sent and not Path("data").exists() and "traffic costs" not in said
+    assert fetch(hub, "--dry-run", "fetch.price_gb=90") == 0
+    assert f"their traffic costs ${size * 90 / 1e9:,.2f} at fetch.price_gb=90" in capsys.readouterr().out
     assert fetch(hub) == 0
     assert Path("data/birds/data/a.parquet").read_bytes() == LARGE
     assert Path("data/birds/index.json").read_bytes() == SMALL

@@ -34,7 +34,7 @@ OPEN_WORDS = {
     "SweepConfig.metric",  # also source/NAME/accuracy
     "TrainConfig.best_metric",  # also eval/by_source/NAME
     # Names of a table that grows; the look-up refuses an unknown one and lists the others.
-    "*.shape", "PlanConfig.compare", "PlanConfig.gpu", "SweepConfig.paper_table",
+    "*.shape", "PlanConfig.compare", "PlanConfig.gpu", "PlanConfig.text_only", "SweepConfig.paper_table",
     "TrainConfig.evaluate_suites",
 }  # fmt: skip
 """Texts that are no choice out of a closed set."""

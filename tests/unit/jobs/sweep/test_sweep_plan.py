@@ -103,7 +103,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
     assert len(rows) == 4
     cells = [cell.strip() for cell in rows[0].split("│")[1:-1]]
     assert cells[:6] == [first.id, "3b", "0", "finished", "plan.shape=3b, train.num_workers=8", "8"]
-    assert float(cells[6]) > 0 and cells[7].startswith("$")
+    assert cells[6] == "1,000,000" and float(cells[7]) > 0 and cells[8].startswith("$")
     assert "3 to do, 1 done; the largest on 16 GPUs" in printed
     assert "GPU hours, $" in printed and "nothing was started" in printed
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["mine.yaml", "trial.json"]

@@ -160,11 +160,19 @@ def test_a_fresh_process_of_a_rank_audits(folder: str, monkeypatch: pytest.Monke
     monkeypatch.setenv("RANK", "3")
     monkeypatch.setenv("WORLD_SIZE", "many")
     assert "9 rewards of 3 Comparisons" in audit_export(folder)
-    with pytest.raises(RunError, match="not re-scored in 0 s"):
-        audit_export(folder, timeout_s=0.01)
+    with pytest.raises(RunError, match="not re-scored: its audit said nothing for 0 s"):
+        audit_export(folder, silence_s=0.01)
     change(folder, "reward_head.safetensors", "layers.2.weight", lambda old: -old)
     with pytest.raises(RunError, match="does not pass its audit .exit code 1.: .* gives other rewards"):
         audit_export(folder)
+
+
+def test_files_tensors_and_layers_are_told(folder: str) -> None:
+    told: list[str] = []
+    verify_export(folder, report=told.append)
+    assert "comparing model.safetensors" in told and "language_model.layers.0.mlp.up_proj.weight" in told
+    assert told.index("loading") < told.index("layer 1 of 4")
+    assert sum(one.startswith("comparing model.") for one in told) == 1, "the weights are hashed once"
 
 
 def test_exit_codes(folder: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,8 +72,8 @@ def test_a_step_by_hand() -> None:
     assert time.compute_s == pytest.approx(16 * 4 * workload.flops / (989e12 * 0.25))
     assert time.send_s == pytest.approx((4 * 2 + 1) * 7 / 8 * 2 * P / (450e9 * 0.7))
     assert time.update_s == pytest.approx(30 * P / 8 / (3350e9 * 0.8))
-    assert time.hours == pytest.approx(time.step_s)
-    assert time.cost == pytest.approx(8 * 6.9 * time.step_s)
+    assert time.hours == pytest.approx(time.step_s + time.around.total_s / 3600)
+    assert time.cost == pytest.approx(8 * 6.9 * time.hours)
     assert time.mfu == pytest.approx(3 * 128 * workload.flops / (time.step_s * 8 * 989e12))
 
 
@@ -85,7 +85,7 @@ def test_an_evaluation_by_hand() -> None:
     setting = replace(EIGHT, token_budget=32768)
     plain = time_of(ARCH, setting, workload, H100, config, steps=100)
     time = time_of(ARCH, setting, workload, H100, config, steps=100, evaluations=20)
-    assert (plain.evaluations, plain.evaluation_s) == (0, 0.0)
+    assert (plain.evaluations, plain.evaluation_s) == (0, time.evaluation_s)
     assert time.evaluation_s == pytest.approx(150 * workload.flops / (989e12 * 0.25))
     assert time.hours - plain.hours == pytest.approx(20 * time.evaluation_s / 3600)
     third = time_of(ARCH, setting, workload, H100, config, steps=100, evaluations=1, evaluated=400)

@@ -43,7 +43,11 @@ def planned(name: str, *words: str) -> tuple[Architecture, Setting, Gpu]:
     recipe = load_recipe(name, words)
     assert recipe.plan.shape is not None
     arch = architecture_of(config_of_shape(recipe.plan.shape), recipe.train)
-    return arch, Setting.of(recipe.train, gpus=recipe.plan.gpus), gpu_of(recipe.plan.gpu)
+    return (
+        arch,
+        Setting.of(recipe.train, gpus=recipe.plan.gpus),
+        gpu_of(recipe.plan.gpu, margin=recipe.plan.memory_margin),
+    )
 
 
 def test_every_recipe_has_a_tighter_one() -> None:
@@ -67,7 +71,8 @@ def test_a_recipe_fits_and_the_next_row_does_not(name: str) -> None:
 )
 def test_a_tighter_one_is_refused_and_its_proposals_fit(name: str) -> None:
     recipe = load_recipe(name, [TIGHTER[name]])
-    gpu, backbone = gpu_of(recipe.plan.gpu), config_of_shape(str(recipe.plan.shape))
+    gpu = gpu_of(recipe.plan.gpu, margin=recipe.plan.memory_margin)
+    backbone = config_of_shape(str(recipe.plan.shape))
     with pytest.raises(RecipeError, match="does not fit: .* needs .* What fits: train") as refused:
         check_fits(recipe.train, gpu, backbone=backbone)
     _, _, cures = str(refused.value).partition("What fits: ")
@@ -86,7 +91,7 @@ def test_proposals_change_as_little_as_possible() -> None:
 
 def test_a_proposed_row_holds_the_largest_comparison() -> None:
     arch, setting, gpu = planned("scale/7b_zero2", "plan.gpu=a100-40gb")
-    gpu = replace(gpu, memory_gb=44)  # little enough for another row to be all that is needed
+    gpu = replace(gpu, memory_gb=44, margin=0.0)  # little enough for another row to be all that is needed
     budgets = {one.patch_budget for one in proposals(arch, setting, gpu)}
     assert any(budget < setting.patch_budget for budget in budgets)
     kept = proposals(arch, setting, gpu, smallest=Row(tokens=setting.token_budget, patches=setting.patch_budget))

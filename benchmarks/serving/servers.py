@@ -59,7 +59,7 @@ class NaiveService(RewardService):
     async def score(self, row: Mapping[str, Any]) -> Answer:
         """As whoever writes a server in an hour does it."""
         read = await asyncio.to_thread(self._first.scorer.read, row)
-        [asked] = read.asked.values()
+        [[asked]] = [one.versions for one in read.asked.values()]
         async with self._free:
             rewards = await asyncio.to_thread(self._forward, asked.encoded)
         scores = RowScores(rewards=rewards, spread=(0.0,) * len(rewards), probability=None)

@@ -20,6 +20,8 @@ from transformers import (
     Qwen2VLForConditionalGeneration,
     Qwen3ForCausalLM,
     Qwen3VLForConditionalGeneration,
+    StoppingCriteria,
+    StoppingCriteriaList,
 )
 
 from data_pipeline.encoding.encoded import EncodedComparison, spans_of_parts
@@ -27,7 +29,7 @@ from data_pipeline.encoding.spans import EncodedVideo, VisionSpan
 from data_pipeline.encoding.tokenizer import ChatTokenizer
 from rm_core.batches.pixels import patches_of
 from rm_core.generation.config import CritiquesConfig
-from rm_core.generation.interface import Written, opened
+from rm_core.generation.interface import Written, check_time, opened
 from rm_core.model.reward_model import RewardModel
 
 __all__ = ["TransformersWriter"]
@@ -65,19 +67,23 @@ class TransformersWriter:
         self._end = tokenizer.special_ids[_END]
         self._sampling = self._sampled(len(model.lm_head.weight))
 
-    def write(self, item: EncodedComparison, *, blank: bool = False) -> list[list[Written]]:
-        """Texts behind each branch, in the order of the responses; `blank`: of grey pictures."""
-        texts = [self._written(ids) for ids in self.tokens(item, blank=blank)]
+    def write(
+        self, item: EncodedComparison, *, blank: bool = False, until_s: float | None = None
+    ) -> list[list[Written]]:
+        """Texts behind each branch, in the order of the responses; see `Writer`."""
+        texts = [self._written(ids) for ids in self.tokens(item, blank=blank, until_s=until_s)]
         number = self._config.number
         return [texts[start : start + number] for start in range(0, len(texts), number)]
 
-    def tokens(self, item: EncodedComparison, *, blank: bool = False) -> list[list[int]]:
+    def tokens(self, item: EncodedComparison, *, blank: bool = False, until_s: float | None = None) -> list[list[int]]:
         """The tokens of these texts, one after the other, up to and with the closing one, which may repeat."""
         item = opened(item)
         inputs = self._inputs(item, blank)
         length = inputs["input_ids"].shape[1]
         with torch.inference_mode(), self._own_attention(), _seeded(self._seed_of(item), inputs["input_ids"].device):
-            found: Tensor = self._language_model.generate(**inputs, generation_config=self._sampling)
+            found: Tensor = self._language_model.generate(
+                **inputs, generation_config=self._sampling, stopping_criteria=StoppingCriteriaList([_Until(until_s)])
+            )
         tokens: list[list[int]] = found[:, length:].tolist()
         return tokens
 
@@ -150,6 +156,17 @@ class TransformersWriter:
         finally:
             config._attn_implementation = packed
             backbone.rope_deltas = None
+
+
+class _Until(StoppingCriteria):
+    """Stops nothing: raises once it is too late, so that no cut text is taken for a whole one."""
+
+    def __init__(self, until_s: float | None) -> None:
+        self._until_s = until_s
+
+    def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:  # noqa: ARG002  # as Transformers calls it
+        check_time(self._until_s)
+        return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from rm_core.model_folder.remote import local_model
 from rm_core.packing.plan import PackBudget
 from rm_core.scoring.scorer import Scorer
 
-__all__ = ["CriticScorer", "Critiqued", "CritiquedRow", "check_writer", "scorer_of"]
+__all__ = ["CriticScorer", "Critiqued", "CritiquedRow", "Critiques", "check_writer", "scorer_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,27 @@ class CritiquedRow:
     blank_rewards: tuple[float, ...] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Critiques:
+    """What a critic wrote of one Comparison, before it is scored.
+
+    Attributes:
+        versions: the Comparison with a critique behind each response; the mean of their rewards counts.
+        texts, tokens, cut, seconds: as for `Critiqued`.
+    """
+
+    versions: tuple[EncodedComparison, ...]
+    texts: tuple[tuple[str, ...], ...]
+    tokens: int
+    cut: int
+    seconds: float
+
+
 class CriticScorer:
     """As `Scorer`, of a critic, whatever critiques are given.
+
+    Attributes:
+        scorer: scores what has its critiques.
 
     Args:
         folder: an exported critic.
@@ -76,12 +95,12 @@ class CriticScorer:
     """
 
     def __init__(self, folder: str, budget: PackBudget, config: CritiquesConfig, *, attention: str = "auto") -> None:
-        self._scorer = Scorer(folder, budget, attention=attention)
+        self.scorer = Scorer(folder, budget, attention=attention)
         copy = local_model(folder)
         tokenizer, reading = load_tokenizer(copy), reading_of(copy)
         assert reading is not None, "a critic's folder says how it reads records"
         self._encoder = Encoder(tokenizer, reading.encode)
-        self._writer = TransformersWriter(self._scorer.model, tokenizer, config)
+        self._writer = TransformersWriter(self.scorer.model, tokenizer, config)
 
     def score(self, comparisons: Sequence[EncodedComparison], *, blank: bool = False) -> list[tuple[float, ...]]:
         """K rewards for each Comparison, in the given order; `blank`: as for `Scorer`, also for what is written."""
@@ -99,21 +118,27 @@ class CriticScorer:
             found.append(CritiquedRow(item.id, item.source, self._critiqued(item, False), blank))
         return found
 
-    def _critiqued(self, item: EncodedComparison, blank: bool) -> Critiqued:
+    def write(self, item: EncodedComparison, *, blank: bool = False, until_s: float | None = None) -> "Critiques":
+        """The Comparison once with each of the critiques that are written of its responses; see `Writer.write`."""
         began_s = time.perf_counter()
-        texts = self._writer.write(item, blank=blank)
+        texts = self._writer.write(item, blank=blank, until_s=until_s)
         seconds = time.perf_counter() - began_s
-        number = len(texts[0])
-        versions = [self._with(item, [of_response[place] for of_response in texts]) for place in range(number)]
-        rewards = np.array(self._scorer.score(versions, blank=blank))
         written = [one for of_response in texts for one in of_response]
-        return Critiqued(
-            rewards=tuple(rewards.mean(axis=0).tolist()),
-            critiques=tuple(tuple(one.text for one in of_response) for of_response in texts),
+        return Critiques(
+            versions=tuple(self._with(item, of_version) for of_version in zip(*texts, strict=True)),
+            texts=tuple(tuple(one.text for one in of_response) for of_response in texts),
             tokens=sum(one.tokens for one in written),
             cut=sum(not one.ended for one in written),
             seconds=seconds,
         )
+
+    def _critiqued(self, item: EncodedComparison, blank: bool) -> Critiqued:
+        found = self.write(item, blank=blank)
+        rewards = np.array(self.scorer.score(found.versions, blank=blank))
+        return Critiqued(
+            rewards=tuple(rewards.mean(axis=0).tolist()), critiques=found.texts, tokens=found.tokens, cut=found.cut,
+            seconds=found.seconds,
+        )  # fmt: skip
 
     def _with(self, item: EncodedComparison, texts: Sequence[Written]) -> EncodedComparison:
         branches = [

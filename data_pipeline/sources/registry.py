@@ -48,7 +48,7 @@ from data_pipeline.sources.fitting import OF_ANOTHER_SHAPE, advice
 
 __all__ = ["MAX_ADVISED", "OF_CRITIQUES", "SHAPES", "Shape", "adapter_of", "unranked_adapter"]
 
-OF_CRITIQUES = ("critiques", "critique_tokens", "critiques_cut", "critique_seconds")
+OF_CRITIQUES = ("critiques", "critique_tokens", "critiques_cut", "critique_seconds", "scoring_seconds")
 """Fields of a line that a critic scored which wrote critiques."""
 MAX_ADVISED = 20
 """Refusals of one adapter, so of one unit, that are looked at further; each takes fifty times as long as a record."""

@@ -3,12 +3,12 @@
     rows --parts of 16--> scoring_actors -> critiques/SPLIT.jsonl: a line each -> ScoredComparison, WritingCost
 
 Writing takes far longer than scoring, so a killed command goes on with the part that it was in, as `score` does. A line
-has ``rewards``, ``critiques`` (for each response), ``critique_tokens`` and ``critique_seconds``.
+has ``rewards``, ``critiques`` (for each response), ``critique_tokens``, ``critique_seconds`` and ``scoring_seconds``.
 """
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from data_pipeline import storage
@@ -21,6 +21,7 @@ from jobs.runtime.terminal import progress
 from rm_core.generation.config import CritiquesConfig
 from rm_core.model_folder.folder import marker_sha256
 from rm_core.model_folder.remote import local_model
+from rm_core.scoring.cost import ScoringCost
 from rm_core.scoring.critic import CritiquedRow
 from rm_core.scoring.scored import ScoredComparison
 from rm_core.scoring.scorer import scored_item
@@ -44,6 +45,7 @@ class WritingCost:
         cut: of these, the ones that did not end by themselves.
         tokens: of all of them.
         seconds: that writing took, on one process.
+        scoring_seconds: that scoring them took.
     """
 
     items: int
@@ -51,6 +53,7 @@ class WritingCost:
     cut: int
     tokens: int
     seconds: float
+    scoring_seconds: float
 
     def facts(self) -> dict[str, str]:
         """In words, for a page and the terminal."""
@@ -59,6 +62,11 @@ class WritingCost:
             "tokens written": f"{self.tokens:,}, {self.tokens / max(1, self.items):.1f} a Comparison",
             "seconds of writing": f"{self.seconds / max(1, self.items):.3g} a Comparison, on one process",
         }
+
+    @property
+    def whole(self) -> ScoringCost:
+        """Of writing and scoring."""
+        return ScoringCost(items=self.items, written_tokens=self.tokens, seconds=self.seconds + self.scoring_seconds)
 
     def numbers(self) -> dict[str, float]:
         """For MLflow."""
@@ -71,7 +79,7 @@ class WritingCost:
 
 def job_of_critiques(config: CritiquesConfig) -> dict[str, Any]:
     """What of them decides rewards; nothing where they are given."""
-    return {} if config.source == "given" else {"critiques": asdict(config)}
+    return {} if config.source == "given" else {"critiques": config.deciding()}
 
 
 def score_written(
@@ -136,4 +144,5 @@ def _cost(lines: Sequence[Mapping[str, Any]]) -> WritingCost:
         cut=sum(line["critiques_cut"] for line in lines),
         tokens=sum(line["critique_tokens"] for line in lines),
         seconds=sum(line["critique_seconds"] for line in lines),
+        scoring_seconds=sum(line.get("scoring_seconds", 0.0) for line in lines),  # earlier versions did not count them
     )

@@ -17,8 +17,9 @@ from data_pipeline.encoding.encoder import EncodedComparison, Encoder
 from data_pipeline.encoding.tokenizer import load_tokenizer
 from data_pipeline.errors import RecipeError
 from rm_core.generation.config import CritiquesConfig
-from rm_core.generation.interface import Written, opened
+from rm_core.generation.interface import Writer, Written, opened
 from rm_core.generation.transformers_writer import TransformersWriter
+from rm_core.generation.vllm_writer import VllmWriter
 from rm_core.model_folder.paradigm import paradigm_of
 from rm_core.model_folder.reading import reading_of
 from rm_core.model_folder.remote import local_model
@@ -38,6 +39,7 @@ class Critiqued:
         tokens: that were written, all together.
         cut: critiques that did not end by themselves.
         seconds: that writing took.
+        scoring_seconds: that scoring took, behind it.
     """
 
     rewards: tuple[float, ...]
@@ -45,6 +47,7 @@ class Critiqued:
     tokens: int
     cut: int
     seconds: float
+    scoring_seconds: float = 0.0
 
     def fields(self) -> dict[str, Any]:
         """What a line of JSON says of it beside the rewards."""
@@ -53,6 +56,7 @@ class Critiqued:
             "critique_tokens": self.tokens,
             "critiques_cut": self.cut,
             "critique_seconds": round(self.seconds, 4),
+            "scoring_seconds": round(self.scoring_seconds, 4),
         }
 
 
@@ -100,7 +104,11 @@ class CriticScorer:
         tokenizer, reading = load_tokenizer(copy), reading_of(copy)
         assert reading is not None, "a critic's folder says how it reads records"
         self._encoder = Encoder(tokenizer, reading.encode)
-        self._writer = TransformersWriter(self.scorer.model, tokenizer, config)
+        self._writer: Writer = (
+            VllmWriter(copy, self.scorer.model, tokenizer, reading.encode, config, budget.tokens)
+            if config.writer == "vllm"
+            else TransformersWriter(self.scorer.model, tokenizer, config)
+        )
 
     def score(self, comparisons: Sequence[EncodedComparison], *, blank: bool = False) -> list[tuple[float, ...]]:
         """K rewards for each Comparison, in the given order; `blank`: as for `Scorer`, also for what is written."""
@@ -134,10 +142,11 @@ class CriticScorer:
 
     def _critiqued(self, item: EncodedComparison, blank: bool) -> Critiqued:
         found = self.write(item, blank=blank)
+        began_s = time.perf_counter()
         rewards = np.array(self.scorer.score(found.versions, blank=blank))
         return Critiqued(
             rewards=tuple(rewards.mean(axis=0).tolist()), critiques=found.texts, tokens=found.tokens, cut=found.cut,
-            seconds=found.seconds,
+            seconds=found.seconds, scoring_seconds=time.perf_counter() - began_s,
         )  # fmt: skip
 
     def _with(self, item: EncodedComparison, texts: Sequence[Written]) -> EncodedComparison:

@@ -52,7 +52,7 @@ def model_origin(sha256: str, critiques: CritiquesConfig) -> str:
     """
     if critiques.source == "given":
         return sha256
-    written = hashlib.sha256(json.dumps(asdict(critiques), sort_keys=True).encode()).hexdigest()
+    written = hashlib.sha256(json.dumps(critiques.deciding(), sort_keys=True).encode()).hexdigest()
     return f"{sha256}:written:{written}"
 
 

@@ -20,9 +20,9 @@ ENCODE = EncodeConfig(critiques="given", critique_prompt="Judge it.")
 QUESTION = "1 {first} 2 {second} Which?"
 
 
-def write_critic(folder: Path, tokenizer: Path) -> str:
-    """A complete folder, of a model that reads records by `ENCODE` and the tokenizer of `tokenizer`."""
-    return _write(folder, tokenizer, "critic", ENCODE)
+def write_critic(folder: Path, tokenizer: Path, shape: str = "nano", encode: EncodeConfig = ENCODE) -> str:
+    """A complete folder, of a model that reads records by `encode` and the tokenizer of `tokenizer`."""
+    return _write(folder, tokenizer, "critic", encode, shape=shape)
 
 
 def write_judge(folder: Path, tokenizer: Path) -> str:
@@ -30,9 +30,11 @@ def write_judge(folder: Path, tokenizer: Path) -> str:
     return _write(folder, tokenizer, "generative", EncodeConfig(), QUESTION)
 
 
-def _write(folder: Path, tokenizer: Path, paradigm: str, encode: EncodeConfig, question: str = "") -> str:
+def _write(
+    folder: Path, tokenizer: Path, paradigm: str, encode: EncodeConfig, question: str = "", shape: str = "nano"
+) -> str:
     known = load_tokenizer(str(tokenizer))
-    config = backbone_config("nano", vocab_size=known.vocab_size, special_ids=dict(known.special_ids))
+    config = backbone_config(shape, vocab_size=known.vocab_size, special_ids=dict(known.special_ids))
     config.tie_word_embeddings = True
     backbone = new_backbone(config, seed=0, dtype=torch.float32)
     language_head = LanguageHead(backbone.get_input_embeddings().weight)

@@ -31,7 +31,7 @@ from rm_core.model.config import HeadConfig
 from rm_core.model.head import RewardHead
 from rm_core.model_folder.folder import load_reward_model, save_reward_model
 from rm_core.serving.config import ServeConfig
-from rm_core.serving.served_scorer import RowScores
+from rm_core.serving.rows import RowScores
 from rm_core.serving.service import Answer, LoadedModel, RewardService
 
 __all__ = ["SIDES", "model_folder", "serve_side"]

@@ -3,10 +3,10 @@
 row --read--> ReadRow: a `MemberRow` a member --write, where a critic has to--> --score_read, many at once--> RowScores
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,65 +18,15 @@ from data_pipeline.records.comparison import Comparison
 from rm_core.ensembles.ensemble import Combined
 from rm_core.packing.plan import PackBudget
 from rm_core.scoring.table_rows import comparison_of
-from rm_core.serving.member_scorer import MemberRow, MemberScorer, RowSize
+from rm_core.serving.member_scorer import MemberScorer, RowSize
+from rm_core.serving.rows import ReadRow, RowLimits, RowScores
 from rm_core.serving.served_model import ServedModel
 
-__all__ = ["ReadRow", "RowLimits", "RowScores", "ServedScorer"]
+__all__ = ["ServedScorer"]
 
 Floats = npt.NDArray[np.float64]
+Given = TypeVar("Given")
 _SHOWN = 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class RowLimits:
-    """What a row may bring that comes from anywhere."""
-
-    responses: int
-    images: int
-    image_pixels: int
-    """That an image decodes to; the model's own limit holds too."""
-    written_tokens: int
-    """That critics may write of the row, all together."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReadRow:
-    """One row as every member reads it that is asked about it."""
-
-    num_responses: int
-    asked: Mapping[str, MemberRow]
-    """Name of the member -> what it is asked."""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether critiques have to be written before it can be scored."""
-        return any(one.is_open for one in self.asked.values())
-
-    @property
-    def written_tokens(self) -> int:
-        """Of all critiques that were written."""
-        return sum(one.tokens for one in self.asked.values())
-
-    @property
-    def writing_seconds(self) -> float:
-        """That this took."""
-        return sum(one.seconds for one in self.asked.values())
-
-
-@dataclass(frozen=True, kw_only=True)
-class RowScores:
-    """What one row gets; every tuple has one entry a response."""
-
-    rewards: tuple[float, ...]
-    """Higher is better."""
-    spread: tuple[float, ...]
-    """Standard deviation over the members that read the response."""
-    probability: float | None
-    """P(the first of two responses is the better one); None where there are not two."""
-    critiques: tuple[tuple[str, ...], ...] = ()
-    """For each response, what critics wrote of it; empty where nothing was written."""
-    critique_tokens: int = 0
-    """Tokens that were written."""
 
 
 class ServedScorer:
@@ -123,26 +73,14 @@ class ServedScorer:
         """Whether a member is a judge: then rewards are of answers that are sent together, two at least."""
         return any(one.is_judge for one in self._scorers.values())
 
-    @property
-    def reads_critiques(self) -> bool:
-        """Whether a member is a critic."""
-        return any(one.is_critic for one in self._scorers.values())
-
     def score(self, rows: Sequence[Mapping[str, Any]]) -> list[RowScores]:
         """Scores of every row, in order.
 
         Raises:
             UserError: some rows can't be scored; the message has the numbers, from 0, and the reasons of the first.
         """
-        found: list[ReadRow] = []
-        bad: list[str] = []
-        for number, row in enumerate(rows):
-            try:
-                found.append(self.read(row, number))
-            except RecordError as error:
-                bad.append(f"row {number}: {error}")
-        _refuse(bad, len(rows))
-        return self.score_read([self.write(row) for row in found])
+        read = _each(rows, self.read)
+        return self.score_read(_each(read, lambda row, _: self.write(row)))
 
     def warm_up(self) -> None:
         """Score once: kernels are compiled then, and not while a request waits. Nothing is written."""
@@ -162,7 +100,7 @@ class ServedScorer:
         comparison = comparison_of(row, number, self._media_root or "/")
         self._check(comparison)
         has_critiques = any(response.critique is not None for response in comparison.responses)
-        self._check_critiques(comparison.num_responses, has_critiques)
+        self._check_critiques(comparison, has_critiques)
         return self._read(comparison, has_critiques)
 
     def write(self, row: ReadRow, until_s: float | None = None) -> ReadRow:
@@ -191,10 +129,13 @@ class ServedScorer:
         images = [load_image(ref, self._media_root or "/", self._media) for ref in comparison.media]
         asked = {
             name: one.read(comparison, images, has_critiques=has_critiques)
-            for name, one in self._scorers.items()
-            if not (one.text_only and comparison.media)
+            for name, one in self._asked_about(comparison).items()
         }
         return ReadRow(num_responses=comparison.num_responses, asked=asked)
+
+    def _asked_about(self, comparison: Comparison) -> dict[str, MemberScorer]:
+        """The members that read it."""
+        return {name: one for name, one in self._scorers.items() if not (one.text_only and comparison.media)}
 
     def _check(self, comparison: Comparison) -> None:
         """What needs no look into an image.
@@ -215,14 +156,14 @@ class ServedScorer:
             if count > most:
                 raise RecordError(f"too_many_{name}", f"{count} {name}, at most {most} are taken at once")
 
-    def _check_critiques(self, num_responses: int, has_critiques: bool) -> None:
+    def _check_critiques(self, comparison: Comparison, has_critiques: bool) -> None:
         """Refuse critiques that nobody reads or that the scale was not measured with, and a row that lacks them.
 
         Raises:
             RecordError: unexpected_critiques, missing_critique, too_many_critiques.
         """
-        members = self._scorers.values()
-        if has_critiques and not self.reads_critiques:
+        members = self._asked_about(comparison).values()
+        if has_critiques and not any(one.is_critic for one in members):
             raise RecordError("unexpected_critiques", "no critic reads them: leave critiques out")
         if has_critiques and self._served.ensemble is not None and any(one.writes for one in members):
             raise RecordError(
@@ -235,11 +176,11 @@ class ServedScorer:
                 "this critic reads given critiques: send critiques, one for each response, or have it write them "
                 "(serve.critiques.source=written; of an ensemble, critiques of its member)",
             )
-        most = 0 if has_critiques else sum(one.most_written(num_responses) for one in members)
+        most = 0 if has_critiques else sum(one.most_written(comparison.num_responses) for one in members)
         if self._limits is not None and most > self._limits.written_tokens:
             raise RecordError(
                 "too_many_critiques",
-                f"up to {most} tokens would be written of {num_responses} responses, at most "
+                f"up to {most} tokens would be written of {comparison.num_responses} responses, at most "
                 f"{self._limits.written_tokens} are (serve.max_written_tokens): send fewer responses, or lower "
                 "serve.critiques.number or max_tokens",
             )
@@ -273,7 +214,16 @@ def _with_critiques(scores: RowScores, row: ReadRow) -> RowScores:
     return replace(scores, critiques=texts, critique_tokens=row.written_tokens)
 
 
-def _refuse(bad: Sequence[str], num_rows: int) -> None:
+def _each(items: Sequence[Given], do: Callable[[Given, int], ReadRow]) -> list[ReadRow]:
+    """What becomes of every item, with its number; where some fail, all is refused with what the first ones lack."""
+    found: list[ReadRow] = []
+    bad: list[str] = []
+    for number, item in enumerate(items):
+        try:
+            found.append(do(item, number))
+        except RecordError as error:
+            bad.append(f"row {number}: {error}")
     if bad:
         more = f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
-        raise UserError(f"{len(bad)} of {num_rows} rows can't be scored: {'; '.join(bad[:_SHOWN])}{more}")
+        raise UserError(f"{len(bad)} of {len(items)} rows can't be scored: {'; '.join(bad[:_SHOWN])}{more}")
+    return found

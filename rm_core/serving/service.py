@@ -21,7 +21,8 @@ from data_pipeline.errors import RunError
 from rm_core.generation.interface import WritingTooLong
 from rm_core.serving.batching import Batcher, BatchLimits, BatchSeen, Closing, Full, Size
 from rm_core.serving.config import ServeConfig
-from rm_core.serving.served_scorer import ReadRow, RowLimits, RowScores, ServedScorer
+from rm_core.serving.rows import ReadRow, RowLimits, RowScores
+from rm_core.serving.served_scorer import ServedScorer
 
 __all__ = ["Answer", "LoadedModel", "NotFinite", "RewardService", "TooLate", "limits_of"]
 

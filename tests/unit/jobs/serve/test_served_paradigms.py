@@ -1,10 +1,12 @@
 """Critics and judges behind HTTP: rewards are those of `score` and of pyfunc, on every route; a mixed ensemble too."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,8 +15,10 @@ from paradigm_models import WRITING, ParadigmModels, serving
 from serve_lab import Lab, answering
 
 from data_pipeline.encoding.template import chat_template
-from data_pipeline.errors import UserError
+from data_pipeline.errors import RecipeError, UserError
+from jobs.serve.applications import applications, checked
 from rm_core.generation.config import CritiquesConfig
+from rm_core.serving.config import ServeConfig
 
 PROMPT = "Name a bird."
 ROWS: list[dict[str, Any]] = [
@@ -106,6 +110,16 @@ def test_what_a_critic_can_not_do_says_why(models: ParadigmModels, critic: Lab) 
         assert answer["type"] == "missing_critique" and "serve.critiques.source=written" in answer["message"]
     with lab_of(models, "scalar") as lab:
         assert refused(lab, "/score", ROWS[1] | {"critiques": CRITIQUES}) == (422, "unexpected_critiques")
+
+
+def test_settings_reach_a_replica_as_they_were() -> None:
+    """Plain values go there, in a file too."""
+    config = serving(max_written_tokens=7)
+    [one] = applications(config, tracking_uri=None, reading={}, gpus=0.0)
+    assert ServeConfig.of_values(json.loads(json.dumps(one["serve"]))) == replace(config, gpus=0.0)
+    same = replace(config, critiques=replace(WRITING, temperature=0.0))
+    with pytest.raises(RecipeError, match=r"serve\.critiques\.temperature=0 writes serve\.critiques\.number=2 times"):
+        checked(same)
 
 
 def test_writing_ends_with_the_time_of_its_request(models: ParadigmModels) -> None:

@@ -281,3 +281,10 @@ def test_accuracy_stands_beside_what_the_rewards_cost(tmp_path: Path) -> None:
     written = {row["label"]: row["written_tokens"] for row in csv.DictReader(io.StringIO(text))}
     assert written["scalar"] == "0.0" and written["early"] == ""
     assert "cost of a Comparison" not in told_of(write_sweep(tmp_path / "b", points[-1:], report="study"))
+
+
+def test_points_in_no_order_are_not_joined_by_a_line(tmp_path: Path) -> None:
+    keys = {"scalar": {"train.paradigm": "scalar"}, "critic": {"train.paradigm": "critic", "evaluate.limit": 9}}
+    points = [trial_point(name, {"point": name}, overrides=found) for name, found in keys.items()]
+    files = render_report(read_sweep(write_sweep(tmp_path, points, method="list", report="study")))[0]
+    assert {name for name in files if name.endswith(".png")} == {"ranking.png"}

@@ -25,7 +25,7 @@ OPEN_WORDS = {
     "SubmitConfig.env", "JudgeConfig.url", "JudgeConfig.key_variable", "JudgeConfig.template",
     "ServeConfig.models", "ServeConfig.host", "ServeConfig.token_variable",
     "HubConfig.*", "SourceConfig.by_hand", "FetchConfig.token_variable", "FetchConfig.scratch",
-    "EncodeConfig.critique_prompt",
+    "EncodeConfig.critique_prompt", "CritiquesConfig.vllm_python",
     "GenerativeConfig.question",  # refused where it lacks its answers
     "RulesConfig.languages",  # a pattern: two small letters
     "SweepConfig.metric",  # also source/NAME/accuracy

@@ -29,7 +29,7 @@ _SLOW = "more bits would need a slower search"
 
 @dataclass(kw_only=True)
 class FieldMap:
-    """Which field of a generic record (shape ``jsonl``, also read from CSV and parquet) holds what."""
+    """Which field of a generic record (shape ``jsonl`` or ``answered``, also of CSV and parquet) holds what."""
 
     id: str = "id"
     """Field with the record's own id; where it is absent, the row number serves."""
@@ -57,6 +57,13 @@ class FieldMap:
     """Field with the critique of the better answer of a pair. May be absent."""
     rejected_critique: str = "rejected_critique"
     """Field with the critique of the worse answer of a pair. May be absent."""
+    answer: str = "answer"
+    """Field with the right answer of a question (shape ``answered``)."""
+    options: str = "options"
+    """Field with the options of a question (shape ``answered``). May be absent."""
+    reasonings: str = "reasonings"
+    """Field with what somebody wrote about two of the answers, a list of ``{"first", "second", "text"}``: places among
+    the answers, of a pair 0 for the better one. May be absent."""
     ignored: list[str] = field(default_factory=list)
     """Fields of any shape that mean nothing here, as dotted paths (``thumbnail``, ``chosen.tool_calls``, ``meta.*``):
     nothing is lost where they are not read."""
@@ -93,7 +100,7 @@ class SourceConfig:
     media_root: str | None = None
     """The folder or archive that image paths start from and may not leave; unset: the folder of the record's file."""
     fields: FieldMap = field(default_factory=FieldMap)
-    """Field names, for shape ``jsonl`` only."""
+    """Field names, for the shapes ``jsonl`` and ``answered`` only."""
     score_field: str = "aspects"
     """For ``ultrafeedback``: a score is the mean of the ``aspects``, or a field such as ``overall_score``."""
     responses: str = one_of("all", ("all", "extremes"))
@@ -101,6 +108,9 @@ class SourceConfig:
     missing_critiques: str = one_of("refuse", ("refuse", "keep"))
     """What becomes of a Comparison with a response without a critique, where `encode.critiques` are read: ``refuse``
     it, or ``keep`` it to be scored: a model that was trained writes the critique then."""
+    missing_reasonings: str = one_of("refuse", ("refuse", "keep"))
+    """What becomes of a Comparison with a pair of answers without a reasoning, where `encode.reasonings` are read:
+    ``refuse`` it, or ``keep`` it to be scored: a judge that was trained writes the reasoning then."""
     limit: int | None = bounded(None, at_least=1)
     """Read only the first so many records of the source; unset: all."""
     cap: int | None = bounded(None, at_least=1)
@@ -195,6 +205,9 @@ class EncodeConfig:
         "and its weaknesses."
     )
     """The user's turn between an answer and its critique; read where there are `critiques`."""
+    reasonings: str = one_of("none", ("none", "given"))
+    """Whether shards have reasonings about pairs of answers, which judges learn to write: ``none``, or ``given``, those
+    of the records. Prompt and answers are the same tokens in either case."""
 
 
 @dataclass(kw_only=True)

@@ -27,7 +27,7 @@ __all__ = ["run"]
 NUM_COMPARISONS = 2400
 SEED = 0
 WRONG_CRITIQUES = 0.1
-"""Share of the critiques that are wrong about a word, where the recipe reads critiques."""
+"""Share of the critiques, and of the reasonings, that are wrong about a word, where the recipe reads them."""
 _NUM_SCORED = 8
 
 
@@ -40,8 +40,14 @@ def run(recipe: Recipe) -> None:
     check_tracking(recipe.tracking)
     wall_s: dict[str, float] = {}
     with _timed("synthesise", wall_s):
-        wrong = WRONG_CRITIQUES if recipe.preprocess.encode.critiques == "given" else None
-        planted = write_synthetic(recipe.data_root, num_comparisons=NUM_COMPARISONS, seed=SEED, wrong_critiques=wrong)
+        encode = recipe.preprocess.encode
+        planted = write_synthetic(
+            recipe.data_root,
+            num_comparisons=NUM_COMPARISONS,
+            seed=SEED,
+            wrong_critiques=WRONG_CRITIQUES if encode.critiques == "given" else None,
+            wrong_reasonings=WRONG_CRITIQUES if encode.reasonings == "given" else None,
+        )
     with ExitStack() as stack:
         with _timed("cluster", wall_s):
             cluster = stack.enter_context(open_cluster(recipe.cluster))

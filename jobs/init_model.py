@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 
+from data_pipeline.encoding.judge_format import CLOSING, reasoned
 from data_pipeline.encoding.tokenizer import train_tokenizer
 from data_pipeline.errors import MissingInput
 from data_pipeline.records.comparison import Comparison, text_of
@@ -43,7 +44,9 @@ def run(recipe: Recipe) -> None:
 
 
 def _texts(recipe: Recipe) -> Iterator[str]:
-    """Prompts, responses and, where they are read, critiques of each source's first records, an equal share each."""
+    """Prompts, responses and, where they are read, critiques and reasonings of each source's first records, an equal
+    share each.
+    """
     sources = recipe.preprocess.sources
     if not sources:
         raise MissingInput(
@@ -53,6 +56,8 @@ def _texts(recipe: Recipe) -> Iterator[str]:
     for source in sources:
         for comparison in islice(comparisons_of(source, recipe.preprocess.data_root), share):
             yield from _texts_of(comparison, critiques=recipe.preprocess.encode.critiques == "given")
+            if recipe.preprocess.encode.reasonings == "given":
+                yield from (f"{reasoned(one.text)}1{CLOSING}" for one in comparison.reasonings)
 
 
 def _texts_of(comparison: Comparison, *, critiques: bool) -> Iterator[str]:

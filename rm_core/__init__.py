@@ -13,7 +13,7 @@ The rooms in the order of the data; each imports only from rooms above it, and `
     recipe -> TrainConfig         train_config/  what a recipe may say about training, refused early where it cannot be
       -> Memory, Time             planner/       whether it fits, how long it takes, before a GPU is rented
       -> Trainer -> model folder  training/      accumulate, step on the ZeRO engine, watch, save, export
-    RewardModel -> texts          generation/    critiques that a model writes behind a response
+    RewardModel -> texts          generation/    critiques and reasoned verdicts that a model writes
       -> ScoredComparison         scoring/       a model folder as a function of Comparisons: `Scorer`
       -> EvaluationReport         evaluation/    accuracies with intervals, curves, two models compared
       -> Analysis                 scaling/       the points of a sweep: ranking, power laws

@@ -16,10 +16,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from data_pipeline.dataset.shards import image_format_of
+from data_pipeline.encoding.encoded import EncodedReasoning
 from data_pipeline.encoding.encoder import EncodedComparison, EncodedImage, EncodedVideo, VisionSpan
 from data_pipeline.encoding.truncate import Cut
 from data_pipeline.media import ImageFormat
-from data_pipeline.records.comparison import Comparison, ImageSlot, MediaRef, Part, Response, Turn
+from data_pipeline.records.comparison import Comparison, ImageSlot, MediaRef, Part, Reasoning, Response, Turn
 
 __all__ = ["ShardReader"]
 
@@ -77,6 +78,7 @@ class ShardReader:
             scores=rows.scores(place),
             images=self._spans(rows.spans(place)[first_span:]),
             target_starts=starts,
+            reasonings=rows.reasonings(place),
         )
 
     def comparison(self, row: int, split: str) -> Comparison:
@@ -97,6 +99,7 @@ class ShardReader:
             ),
             media=tuple(map(_media_ref, self._spans(media))),
             split=split,
+            reasonings=tuple(Reasoning(**one) for one in values.get("reasonings") or ()),
         )
 
     def _spans(self, spans: Iterable["_Span"]) -> tuple[VisionSpan, ...]:
@@ -124,6 +127,9 @@ class _Rows:
         self._seconds = _Lists(batch["span_seconds"])
         has_critiques = "target_starts" in batch.schema.names
         self._target_starts = _Lists(batch["target_starts"]) if has_critiques else None
+        has_reasonings = "reasoning_ids" in batch.schema.names
+        self._reasoning_pairs = _Lists(batch["reasoning_pairs"]) if has_reasonings else None
+        self._reasoning_ids = _NestedLists(batch["reasoning_ids"]) if has_reasonings else None
         responses = batch["responses"]
         scores = responses.values.flatten()[responses.values.type.get_field_index("score")]
         self._score_offsets = memoryview(responses.offsets.to_numpy())
@@ -136,6 +142,16 @@ class _Rows:
 
     def target_starts(self, place: int) -> tuple[int, ...]:
         return () if self._target_starts is None else tuple(self._target_starts[place].tolist())
+
+    def reasonings(self, place: int) -> tuple[EncodedReasoning, ...]:
+        if self._reasoning_pairs is None or self._reasoning_ids is None:
+            return ()
+        pairs = self._reasoning_pairs[place].reshape(-1, 2).tolist()
+        count = len(self.ranks[place])
+        if any(not 0 <= at < count for pair in pairs for at in pair):
+            raise ValueError(f"reasonings are about answers {pairs} of {count}")
+        texts = zip(pairs, self._reasoning_ids[place], strict=True)
+        return tuple(EncodedReasoning(first, second, ids) for (first, second), ids in texts)
 
     def scores(self, place: int) -> tuple[float | None, ...]:
         inside = slice(self._score_offsets[place], self._score_offsets[place + 1])

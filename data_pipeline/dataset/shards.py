@@ -6,7 +6,7 @@ original files' bytes where these are small, and are resized when a batch is mad
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -25,12 +25,14 @@ __all__ = [
     "COMPARISON_SCHEMA",
     "CRITIQUE_COLUMNS",
     "IMAGE_SCHEMA",
+    "REASONING_COLUMNS",
     "SCHEMA_VERSION",
     "ShardFile",
     "ShardInfo",
     "ShardRow",
     "image_format_of",
     "read_table",
+    "reasoned_lengths",
     "serialise",
     "span_frames",
     "table_of",
@@ -67,6 +69,13 @@ of the prefix, where it may be cut.
 CRITIQUE_COLUMNS = [pa.field("target_starts", pa.list_(pa.int32())), pa.field("critiques", pa.list_(pa.string()))]
 """Of shards with critiques, behind the others: for each response, how many of its tokens stand before its critique, and
 the critique's text, null where it has none."""
+REASONING_COLUMNS = [
+    pa.field("reasonings", pa.list_(pa.struct([("first", pa.int32()), ("second", pa.int32()), ("text", pa.string())]))),
+    pa.field("reasoning_pairs", pa.list_(pa.int32())),
+    pa.field("reasoning_ids", pa.list_(pa.list_(pa.int32()))),
+]
+"""Of shards with reasonings, behind the others: all of the record, and of those that are read their two places, one
+behind the other, and their tokens."""
 IMAGE_SCHEMA = pa.schema(
     [
         ("sha256", pa.string()),
@@ -100,7 +109,8 @@ class ShardRow:
     def _texts(self) -> list[str]:
         responses = self.comparison.responses
         texts = [text_of(turn.parts) for turn in self.comparison.prompt] + [one.text for one in responses]
-        return texts + [one.critique or "" for one in responses if self.encoded.target_starts]
+        texts += [one.critique or "" for one in responses if self.encoded.target_starts]
+        return texts + [one.text for one in self.comparison.reasonings if self.encoded.reasonings]
 
 
 class ShardFile(NamedTuple):
@@ -164,6 +174,12 @@ def write_shard(folder: str, name: str, rows: Sequence[ShardRow]) -> tuple[Shard
 def span_frames(spans: Sequence[VisionSpan]) -> list[int]:
     """For each span, 0 for a still image and n for a video of n frames."""
     return [len(span.frames) if isinstance(span, EncodedVideo) else 0 for span in spans]
+
+
+def reasoned_lengths(encoded: EncodedComparison) -> list[int]:
+    """For each reasoning, its tokens and those of the two answers that it is about."""
+    sizes = [len(ids) for ids in encoded.response_ids]
+    return [sizes[one.first] + sizes[one.second] + len(one.ids) for one in encoded.reasonings]
 
 
 def serialise(table: pa.Table) -> bytes:
@@ -245,11 +261,19 @@ def _comparison_table(rows: Sequence[ShardRow], pictures_of: Sequence[list[int]]
         "span_seconds": [[_seconds(span) for span in one.images] for one in encoded],
         "content_key": [row.content_key for row in rows],
     }
-    if not any(one.target_starts for one in encoded):  # as earlier versions wrote it
-        return _table(columns, COMPARISON_SCHEMA)
-    columns["target_starts"] = [one.target_starts for one in encoded]
-    columns["critiques"] = [[response.critique for response in row.comparison.responses] for row in rows]
-    return _table(columns, pa.schema([*COMPARISON_SCHEMA, *CRITIQUE_COLUMNS]))
+    more: list[pa.Field] = []  # without what is written about answers, as earlier versions wrote it
+    if any(one.target_starts for one in encoded):
+        columns["target_starts"] = [one.target_starts for one in encoded]
+        columns["critiques"] = [[response.critique for response in row.comparison.responses] for row in rows]
+        more += CRITIQUE_COLUMNS
+    if any(one.reasonings for one in encoded):
+        said = [row.comparison.reasonings for row in rows]
+        columns["reasonings"] = [[asdict(one) for one in of_row] for of_row in said]
+        places = [[place for one in of.reasonings for place in (one.first, one.second)] for of in encoded]
+        columns["reasoning_pairs"] = places
+        columns["reasoning_ids"] = _nested_int_lists([[one.ids for one in of.reasonings] for of in encoded])
+        more += REASONING_COLUMNS
+    return _table(columns, pa.schema([*COMPARISON_SCHEMA, *more]))
 
 
 def _image_table(images: Sequence[EncodedImage]) -> pa.Table:

@@ -9,7 +9,7 @@ Filtering reads the first and writes the second, so that changing a rule opens n
 
 import pyarrow as pa
 
-__all__ = ["GROUPS_SCHEMA", "MINHASH_VALUES", "ROWS_SCHEMA", "UNIT_ROWS_SCHEMA"]
+__all__ = ["GROUPS_SCHEMA", "MINHASH_VALUES", "REASONED", "ROWS_SCHEMA", "UNIT_ROWS_SCHEMA", "with_reasoned"]
 
 MINHASH_VALUES = 64
 """Values of 16 bits in a MinHash signature."""
@@ -70,6 +70,16 @@ ROWS_SCHEMA = pa.schema(
     ]
 )
 """What filtering decided: all that planning needs."""
+
+REASONED = pa.field("reasoned_lengths", _INTS)
+"""A column behind the others in tables about shards with reasonings: of each, its tokens and those of the two answers
+that it is about."""
+
+
+def with_reasoned(schema: pa.Schema, reasonings: str) -> pa.Schema:
+    """The schema of a table about shards that were written with `EncodeConfig.reasonings`."""
+    return schema.append(REASONED) if reasonings == "given" else schema
+
 
 GROUPS_SCHEMA = pa.schema(
     [

@@ -7,5 +7,6 @@ encoder     Comparison, media --> EncodedComparison (whole) and Segments (where 
 truncate    lengths ------------> Cut: turns and ends of responses to cut; filtering decides, the shard reader cuts
 joining     EncodedComparisons -> one of them all, with every judgement, where they ask the same
 questions   EncodedComparison --> the same as questions to a judge, each about two of its answers
+judge_format    what a judge that reasons writes, and the verdict in it
 template    the same chat format as a Jinja template, for whoever loads the model folder with transformers
 """

@@ -8,7 +8,15 @@ import numpy.typing as npt
 
 from data_pipeline.encoding.spans import EncodedImage, EncodedVideo, VisionSpan
 
-__all__ = ["NOT_KNOWN", "EncodedComparison", "Judgement", "Questions", "Segments", "spans_of_parts"]
+__all__ = [
+    "NOT_KNOWN",
+    "EncodedComparison",
+    "EncodedReasoning",
+    "Judgement",
+    "Questions",
+    "Segments",
+    "spans_of_parts",
+]
 
 Ids = npt.NDArray[np.int32]
 NOT_KNOWN = -1
@@ -35,22 +43,39 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
+class EncodedReasoning:
+    """A `Reasoning` as a judge writes it in front of its verdict: ``<think>text</think><answer>``.
+
+    Attributes:
+        first: place of the response that is shown first.
+        second: of the other one.
+        ids: int32 tokens.
+    """
+
+    first: int
+    second: int
+    ids: Ids
+
+
+@dataclass(frozen=True, slots=True)
 class Questions:
     """Of a Comparison that a judge reads, which answers each of its responses asks about; see `questions.py`.
 
     Attributes:
         pairs: for each response of the row, the places of the first and of the second answer that it shows.
         right: for each, 0 where the first answer is known to be better, 1 where the second is, else `NOT_KNOWN`.
-        per_pair: questions about each pair that a record judges: 2 where both orders are asked.
+        weights: of each in the loss, such that those about a pair that a record judges sum to 1.
         lengths: tokens of each answer, with its closing one.
         verdicts: the tokens by which a judge says that the first, or the second, is better.
+        behind: tokens of each response from the verdict on; 0 where it stands behind the response.
     """
 
     pairs: tuple[tuple[int, int], ...]
     right: tuple[int, ...]
-    per_pair: int
+    weights: tuple[float, ...]
     lengths: tuple[int, ...]
     verdicts: tuple[int, int]
+    behind: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +96,7 @@ class EncodedComparison:
             goes on to its end; empty where it writes nothing.
         questions: what each response asks a judge, who then says which of the answers is better; ranks and judgements
             are those of the answers. None: the responses are the answers.
+        reasonings: about pairs of responses, for who asks a judge; no part of any response.
     """
 
     id: str
@@ -84,6 +110,7 @@ class EncodedComparison:
     judgements: tuple[Judgement, ...] = ()
     target_starts: tuple[int, ...] = ()
     questions: Questions | None = None
+    reasonings: tuple[EncodedReasoning, ...] = ()
 
     @property
     def answer_lengths(self) -> tuple[int, ...]:

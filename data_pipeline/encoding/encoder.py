@@ -7,6 +7,7 @@
     video       <|vision_start|> n x <|video_pad|> <|vision_end|>,  n, and Qwen3-VL's stamps of time: see `spans.py`
     of InternVL <img> n x <IMG_CONTEXT> </img>
     response k  its text and <|im_end|>
+    reasoning   <think> its text </think><answer>, about two responses, and a part of none: see `questions.py`
     critique    \\n<|im_start|>user\\n...<|im_end|>\\n<|im_start|>assistant\\n  its text and <|im_end|>, behind the
                 response that it is about, and a part of its branch; the model may write it there
 
@@ -21,13 +22,14 @@ Transformers' `apply_chat_template` is not used: it makes one text of it all, in
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import combinations, takewhile
 
 import numpy as np
 import numpy.typing as npt
 
 from data_pipeline.config import EncodeConfig
-from data_pipeline.encoding.encoded import EncodedComparison, Judgement, Segments
+from data_pipeline.encoding.encoded import EncodedComparison, EncodedReasoning, Judgement, Segments
+from data_pipeline.encoding.judge_format import has_tag, reasoned
 from data_pipeline.encoding.pictures import check_limits, picture_tokens, sized_picture
 from data_pipeline.encoding.spans import EncodedImage, EncodedVideo, VisionSpan, stamps_of, steps_of
 from data_pipeline.encoding.tokenizer import ChatTokenizer
@@ -118,6 +120,7 @@ class Encoder:
             scores=tuple(response.score for response in comparison.responses),
             images=tuple(sized[slot] for slot in comparison.image_slots()),
             target_starts=tuple(start for _, start in branches) if self._config.critiques == "given" else (),
+            reasonings=self._reasonings(comparison) if self._config.reasonings == "given" else (),
         )
         least = 3 if joined else 0  # the line break, a token of text, the closing one
         floors = tuple(max(least, self._floor(ids)) for ids in encoded.response_ids)
@@ -134,6 +137,37 @@ class Encoder:
         for place, response in enumerate(comparison.responses):
             if not (response.critique or "").strip():
                 raise RecordError("missing_critique", f"response {place} of {len(comparison.responses)}")
+
+    def check_reasonings(self, comparison: Comparison) -> None:
+        """Refuse a Comparison that lacks a reasoning about a pair of which one is better, where they are read.
+
+        Raises:
+            RecordError: ``"missing_reasoning"``.
+        """
+        if self._config.reasonings == "none":
+            return
+        written = {frozenset((one.first, one.second)) for one in comparison.reasonings if one.text.strip()}
+        ranks = [response.rank for response in comparison.responses]
+        for first, second in combinations(range(len(ranks)), 2):
+            if ranks[first] != ranks[second] and frozenset((first, second)) not in written:
+                raise RecordError("missing_reasoning", f"responses {first} and {second} of {len(ranks)}")
+
+    def _reasonings(self, comparison: Comparison) -> tuple[EncodedReasoning, ...]:
+        """Those with a text; white space at the ends says nothing.
+
+        Raises:
+            RecordError: ``"wrong_reasoning"``: one is about a tie, or has a tag in it.
+        """
+        found = []
+        ranks = [response.rank for response in comparison.responses]
+        for one in comparison.reasonings:
+            if ranks[one.first] == ranks[one.second]:
+                raise RecordError("wrong_reasoning", f"none of responses {one.first} and {one.second} is better")
+            if has_tag(one.text):
+                raise RecordError("wrong_reasoning", f"a tag of the verdict stands in {one.text[:80]!r}")
+            if why := one.text.strip():
+                found.append(EncodedReasoning(one.first, one.second, self._ids([reasoned(why)], ())))
+        return tuple(found)
 
     def _branch(self, pieces: list[_Piece], response: Response, sized: Sequence[VisionSpan]) -> tuple[Ids, int]:
         """Tokens of a response's branch, and how many of them stand before its critique; all of them without one."""

@@ -3,27 +3,37 @@
     prompt, as it was | <|im_start|>user  QUESTION  "[Answer 1]"            the prefix, once
         answer i | "[Answer 2]" | answer j | "..." <|im_start|>assistant    one response for each question (i, j)
 
-The judge's next token is its verdict: ``1`` or ``2``. Prompt and pictures are computed once for all questions about a
-Comparison, and each question is a response of the packed row: nobody sees another question's answers.
+The judge's next token is its verdict: ``1`` or ``2``. One that reasons writes ``<think>why</think><answer>1</answer>``
+there (`judge_format`); a given reasoning stands behind its question, in the same response. Prompt and pictures are
+computed once for all questions about a Comparison, and each question is a response of the packed row: nobody sees
+another question's answers.
 
 Tokens of answers stay those of the shards, so that the same shards train every kind of reward model. A byte pair never
 crosses from the question's text into an answer.
 
 Source of the form: the generative reward models of the BaseReward paper (arXiv 2509.16127), Table 1, whose short form
-answers with ``1`` or ``2`` alone.
+answers with ``1`` or ``2`` alone, and whose long form thinks first.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from data_pipeline.config import EncodeConfig
-from data_pipeline.encoding.encoded import NOT_KNOWN, EncodedComparison, Judgement, Questions, spans_of_parts
+from data_pipeline.encoding.encoded import (
+    NOT_KNOWN,
+    EncodedComparison,
+    Judgement,
+    Questions,
+    spans_of_parts,
+)
+from data_pipeline.encoding.judge_format import CLOSING
 from data_pipeline.encoding.tokenizer import ChatTokenizer
-from data_pipeline.errors import RecipeError
+from data_pipeline.errors import RecipeError, RunError
 
 __all__ = ["Asking", "QuestionTokens", "question_tokens"]
 
@@ -43,6 +53,7 @@ class QuestionTokens:
         header: tokens of the answer header that ends a prefix, which a question takes the place of.
         end: tokens that end an answer, which a question leaves out.
         pads: tokens of pictures and of videos.
+        closing: what follows the verdict of a judge that reasons.
     """
 
     before: Ids
@@ -52,6 +63,7 @@ class QuestionTokens:
     header: int
     end: int
     pads: tuple[int, int]
+    closing: Ids = field(default_factory=lambda: _ids([]))
 
     @property
     def num_own(self) -> int:
@@ -95,6 +107,7 @@ def question_tokens(tokenizer: ChatTokenizer, template: str, encode: EncodeConfi
         header=len(header),
         end=2 if encode.answer_end == "line_break" else 1,
         pads=(tokenizer.image_token, tokenizer.video_token),
+        closing=_ids([*tokenizer.encode(CLOSING), special["<|im_end|>"]]),
     )
 
 
@@ -105,33 +118,54 @@ class Asking:
     Attributes:
         orders: ``both``: about every pair of which a record says that one is better, in both orders; ``one``: in one
             order, drawn from the tokens of prompt and answers, so that the better answer comes first in about half of
-            the pairs; ``all``: about every pair in both orders, whatever is known of it.
+            the pairs; ``all``: about every pair in both orders, whatever is known of it; ``given``: once for each
+            reasoning of the record, with the reasoning and its verdict behind the question.
     """
 
     tokens: QuestionTokens
     orders: str
 
     def __call__(self, item: EncodedComparison) -> EncodedComparison:
-        """The Comparison with a response for each question; what was said of its answers stays."""
+        """The Comparison with a response for each question; what was said of its answers stays.
+
+        Raises:
+            RunError: reasonings are asked for, and a pair of which one answer is better has none.
+        """
         tokens, questions = self.tokens, self._questions(item)
+        if self.orders == "given":
+            _check_reasonings(item)
         pairs = [pair for pair, _ in questions]
+        reasoned = self.orders == "given"
+        times = Counter(map(frozenset, pairs)) if reasoned else {}
         answers = [ids[: -tokens.end] for ids in item.response_ids]
         spans = spans_of_parts(item, tokens.pads)
+        asked = tuple(
+            np.concatenate([answers[first], tokens.between, answers[second], tokens.after]) for first, second in pairs
+        )
         return replace(
             item,
             prefix_ids=np.concatenate([item.prefix_ids[: -tokens.header], tokens.before]),
-            response_ids=tuple(
-                np.concatenate([answers[first], tokens.between, answers[second], tokens.after])
-                for first, second in pairs
-            ),
+            response_ids=self._reasoned(item, asked, questions) if reasoned else asked,
+            target_starts=tuple(map(len, asked)) if reasoned else (),
+            reasonings=(),
             images=(*spans[0], *(span for pair in pairs for place in pair for span in spans[1 + place])),
             questions=Questions(
                 pairs=tuple(pairs),
                 right=tuple(right for _, right in questions),
-                per_pair=1 if self.orders == "one" else 2,
+                weights=tuple(1 / times.get(frozenset(pair), 1 if self.orders == "one" else 2) for pair in pairs),
                 lengths=tuple(map(len, item.response_ids)),
                 verdicts=tokens.verdicts,
+                behind=1 + len(tokens.closing) if reasoned else 0,
             ),
+        )
+
+    def _reasoned(
+        self, item: EncodedComparison, asked: Sequence[Ids], questions: Sequence[tuple[tuple[int, int], int]]
+    ) -> tuple[Ids, ...]:
+        """Each question with what the judge shall write: its reasoning, and the verdict that the record gives."""
+        return tuple(
+            np.concatenate([question, one.ids, _ids([self.tokens.verdicts[right]]), self.tokens.closing])
+            for question, one, (_, right) in zip(asked, item.reasonings, questions, strict=True)
         )
 
     def _questions(self, item: EncodedComparison) -> list[tuple[tuple[int, int], int]]:
@@ -139,12 +173,27 @@ class Asking:
         if self.orders == "all":
             places = range(len(item.response_ids))
             return [((i, j), NOT_KNOWN) for i in places for j in places if i != j]
+        if self.orders == "given":
+            ranks = item.ranks
+            return [((r.first, r.second), int(ranks[r.first] > ranks[r.second])) for r in item.reasonings]
         found: list[tuple[tuple[int, int], int]] = []
         for judgement in item.judged:
             for better, worse in pairs_of(judgement):
                 in_order = ((better, worse), 0), ((worse, better), 1)
                 found += in_order if self.orders == "both" else [in_order[_turns(item, better, worse)]]
         return found
+
+
+def _check_reasonings(item: EncodedComparison) -> None:
+    has = {frozenset((one.first, one.second)) for one in item.reasonings}
+    for judgement in item.judged:
+        for better, worse in pairs_of(judgement):
+            if frozenset((better, worse)) not in has:
+                raise RunError(
+                    f"Comparison {item.id!r} has no reasoning about its answers {better} and {worse}, and "
+                    "train.generative.form=reasoning learns from them: preprocess its source with "
+                    "missing_reasonings=refuse"
+                )
 
 
 def pairs_of(judgement: Judgement) -> list[tuple[int, int]]:

@@ -108,7 +108,8 @@ class Reading:
 
     def tokens_and_pixels(self) -> dict[str, Any]:
         """What makes other tokens or pixels of the same record, by the key of a recipe that decides it."""
-        return self.learnt() | {f"preprocess.encode.{key}": value for key, value in asdict(self.encode).items()}
+        encode = {key: value for key, value in asdict(self.encode).items() if key != "reasonings"}  # beside the answers
+        return self.learnt() | {f"preprocess.encode.{key}": value for key, value in encode.items()}
 
     def all(self) -> dict[str, Any]:
         """The same, and what is refused as too long or too large."""

@@ -21,7 +21,7 @@ from data_pipeline.config import PreprocessConfig
 from data_pipeline.dataset.layout import groups_name, manifest_url, quarantine_name, rows_name
 from data_pipeline.dataset.manifest import Counts, FileInfo, InputFile, Manifest
 from data_pipeline.dataset.shards import SCHEMA_VERSION, serialise
-from data_pipeline.dataset.tables import ROWS_SCHEMA
+from data_pipeline.dataset.tables import REASONED, ROWS_SCHEMA
 from data_pipeline.errors import CorruptData
 from data_pipeline.filtering.apply import FilterResult, apply_filters
 from data_pipeline.filtering.contamination import BenchmarkIndex
@@ -111,7 +111,10 @@ def _rows(gathered: Gathered, filtered: FilterResult) -> pa.Table:
         "repeats": filtered.repeats,
         "dropped_turns": filtered.dropped_turns,
     }
-    return pa.table([_column(columns[field.name], field.type) for field in ROWS_SCHEMA], schema=ROWS_SCHEMA)
+    schema = ROWS_SCHEMA
+    if REASONED.name in table.column_names:
+        schema, columns[REASONED.name] = schema.append(REASONED), table[REASONED.name]
+    return pa.table([_column(columns[field.name], field.type) for field in schema], schema=schema)
 
 
 def _column(values: Any, kind: pa.DataType) -> Any:

@@ -81,7 +81,7 @@ def read_units(units: Sequence[WorkUnit], config: PreprocessConfig) -> list[Done
 
 def gather(done: Sequence[DoneUnit]) -> Gathered:
     """The rows of all units in one table."""
-    table = pa.concat_tables([UNIT_ROWS_SCHEMA.empty_table(), *(one.table for one in done)])
+    table = pa.concat_tables([one.table for one in done]) if done else UNIT_ROWS_SCHEMA.empty_table()
     bases = np.cumsum([0, *(len(one.record.shards) for one in done)])
     sizes = [len(one.table) for one in done]
     unit = np.repeat(np.arange(len(done)), sizes)

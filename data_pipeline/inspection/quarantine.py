@@ -99,6 +99,7 @@ MEANINGS: dict[str, str] = {
     "media_too_large": "A media file is larger than the recipe allows.",
     "missing_critique": "A response has no critique, and the recipe reads them.",
     "missing_field": "A field that the shape needs is not there.",
+    "missing_reasoning": "A pair of responses has no reasoning, and the recipe reads them.",
     "missing_media": "A media file that the record names is not there.",
     "near_duplicate": "Nearly the same prompt, images and responses came before.",
     "no_answers_found": "A judge's prompt doesn't show where its two answers begin and end.",
@@ -123,6 +124,7 @@ MEANINGS: dict[str, str] = {
     "unsupported_media": "The record needs sound, an unread field's video, or a video for a backbone that sees none.",
     "video_file": "A video file is of a format or codec that isn't read.",
     "wrong_field_type": "A field holds something else than the shape says.",
+    "wrong_reasoning": "A reasoning is about a tie, or holds a tag that a judge ends it with.",
 }
 
 

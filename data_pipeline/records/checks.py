@@ -73,6 +73,7 @@ def check_size(comparison: Comparison) -> None:
     parts = [part for turn in comparison.prompt for part in turn.parts]
     parts += [part for response in comparison.responses for part in response.parts]
     parts += [response.critique for response in comparison.responses if response.critique is not None]
+    parts += [reasoning.text for reasoning in comparison.reasonings]
     chars = sum(len(part) for part in parts if isinstance(part, str))
     if chars > MAX_TEXT_CHARS:
         raise RecordError("too_long", f"texts of {chars:,} characters, at most {MAX_TEXT_CHARS:,} are tokenised")
@@ -88,6 +89,7 @@ def _check_words(comparison: Comparison) -> None:
         raise RecordError("empty_prompt", f"{len(comparison.prompt)} turns without text or image")
     texts = [text_of(turn.parts) for turn in comparison.prompt] + [response.text for response in comparison.responses]
     texts += [response.critique for response in comparison.responses if response.critique is not None]
+    texts += [reasoning.text for reasoning in comparison.reasonings]
     for text in texts:
         try:
             text.encode("utf-8")

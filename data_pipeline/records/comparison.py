@@ -17,7 +17,17 @@ from dataclasses import dataclass
 
 from data_pipeline.errors import RecordError
 
-__all__ = ["ROLES", "Comparison", "ImageSlot", "MediaRef", "Part", "Response", "Turn", "ranks_from_scores"]
+__all__ = [
+    "ROLES",
+    "Comparison",
+    "ImageSlot",
+    "MediaRef",
+    "Part",
+    "Reasoning",
+    "Response",
+    "Turn",
+    "ranks_from_scores",
+]
 
 ROLES = ("system", "user", "assistant")
 
@@ -77,6 +87,21 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True)
+class Reasoning:
+    """What somebody wrote about two answers that were shown one after the other.
+
+    Attributes:
+        first: place of the response that was shown first, which the text calls answer 1.
+        second: of the other one.
+        text: why one of them is better, without a verdict.
+    """
+
+    first: int
+    second: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """One prompt with its media and K >= 2 ranked responses.
 
@@ -87,6 +112,7 @@ class Comparison:
         responses: K answers in the record's own order.
         media: what every `ImageSlot.index` of prompt and responses points into.
         split: set only where the record itself fixes it; otherwise assigned by content.
+        reasonings: about pairs of responses, which judges learn to write.
     """
 
     id: str
@@ -95,6 +121,7 @@ class Comparison:
     responses: tuple[Response, ...]
     media: tuple[MediaRef, ...] = ()
     split: str | None = None
+    reasonings: tuple[Reasoning, ...] = ()
 
     @property
     def num_responses(self) -> int:

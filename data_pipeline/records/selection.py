@@ -17,8 +17,14 @@ def extremes(comparison: Comparison) -> Comparison:
     if len(set(ranks)) < 2:
         return comparison
     best, worst = ranks.index(min(ranks)), ranks.index(max(ranks))
-    pair = tuple(replace(comparison.responses[place], rank=int(place == worst)) for place in sorted((best, worst)))
-    return _without_unused_media(replace(comparison, responses=pair))
+    kept = sorted((best, worst))
+    pair = tuple(replace(comparison.responses[place], rank=int(place == worst)) for place in kept)
+    reasonings = tuple(
+        replace(one, first=kept.index(one.first), second=kept.index(one.second))
+        for one in comparison.reasonings
+        if {one.first, one.second} == {best, worst}
+    )
+    return _without_unused_media(replace(comparison, responses=pair, reasonings=reasonings))
 
 
 def with_frames(comparison: Comparison, frames_of: Callable[[MediaRef], Sequence[MediaRef]]) -> Comparison:

@@ -7,6 +7,7 @@
     lost_parts  which fields that are not read would be a loss: media, calls of tools, a system prompt
     fitting     a refused record -> the shape that reads it
     adapters    (raw dict, SourceConfig, row) -> Comparison, several for a tree, or RecordError with its reason
+    generic_record  Comparison -> a raw dict of shape jsonl, for who adds to it
     parsing     what adapters share: checked fields, dialogues, images among turns, ratings, judges' prompts
 
 Readers know files (.jsonl, .json, .csv, .tsv, each also .gz, and .parquet; one module a kind) and nothing of

@@ -11,6 +11,7 @@ from data_pipeline.errors import MissingInput, RecordError
 from data_pipeline.records.comparison import Comparison
 from data_pipeline.sources.accounting import Adapter, UnreadFields, accounted
 from data_pipeline.sources.adapters import (
+    answered,
     fine_grained,
     helpsteer3,
     hh_rlhf,
@@ -46,10 +47,13 @@ from data_pipeline.sources.adapters import (
 )
 from data_pipeline.sources.fitting import OF_ANOTHER_SHAPE, advice
 
-__all__ = ["MAX_ADVISED", "OF_CRITIQUES", "SHAPES", "Shape", "adapter_of", "unranked_adapter"]
+__all__ = ["MAX_ADVISED", "OF_WRITING", "SHAPES", "Shape", "adapter_of", "unranked_adapter"]
 
-OF_CRITIQUES = ("critiques", "critique_tokens", "critiques_cut", "critique_seconds", "scoring_seconds")
-"""Fields of a line that a critic scored which wrote critiques."""
+OF_WRITING = (
+    *("critiques", "critique_tokens", "critiques_cut", "critique_seconds", "scoring_seconds"),
+    *("verdicts", "verdict_tokens", "verdicts_cut", "verdicts_unread", "verdict_seconds"),
+)
+"""Fields of a line that a critic scored which wrote critiques, or a judge which reasoned."""
 MAX_ADVISED = 20
 """Refusals of one adapter, so of one unit, that are looked at further; each takes fifty times as long as a record."""
 
@@ -69,7 +73,7 @@ class Shape(NamedTuple):
 
 
 SHAPES: dict[str, Shape] = {
-    "jsonl": Shape(jsonl.to_comparison, unranked=jsonl.to_unranked),
+    "jsonl": Shape(jsonl.to_comparison, jsonl.IRRELEVANT, unranked=jsonl.to_unranked),
     "rlaif_v": Shape(rlaif_v.to_comparison, rlaif_v.IRRELEVANT),
     "vlfeedback": Shape(vlfeedback.to_comparison, vlfeedback.IRRELEVANT),
     "ultrafeedback": Shape(ultrafeedback.to_comparison, ultrafeedback.IRRELEVANT),
@@ -104,6 +108,7 @@ SHAPES: dict[str, Shape] = {
     "llava_critic": Shape(llava_critic.to_comparison, llava_critic.IRRELEVANT),
     "llava_rlhf": Shape(llava_rlhf.to_comparison),
     "mdpo": Shape(mdpo.to_comparison),
+    "answered": Shape(answered.to_comparison),
 }
 
 
@@ -135,7 +140,7 @@ def unranked_adapter(
     """
     found = _shape(shape)
     labels = (f"{names.responses}.{label}" for label in (names.score, names.rank)) if shape == "jsonl" else ()
-    ours = ("rewards", "error", *OF_CRITIQUES)
+    ours = ("rewards", "error", *OF_WRITING, *([names.reasonings] if shape == "jsonl" else []))
     adapter = accounted(found.unranked or found.read, (*found.irrelevant, *ours, *labels), unread)
 
     def read(record: Mapping[str, Any], source: SourceConfig, row: int) -> Comparison:

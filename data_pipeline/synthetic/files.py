@@ -9,7 +9,7 @@
     pairs/pairs.jsonl             pairs, text only                        20 %
 
 Bad records come on top of `num_comparisons`, at even distances, and never first in a file. With critiques there are the
-last three sources alone, whose shapes have a place for them.
+last three sources alone, whose shapes have a place for them; with reasonings captions and pairs.
 """
 
 import io
@@ -27,7 +27,15 @@ from data_pipeline import storage
 from data_pipeline.config import SourceConfig
 from data_pipeline.synthetic import records
 from data_pipeline.synthetic.records import Raw
-from data_pipeline.synthetic.tasks import Task, critique, text_pair_task, text_task, visual_pair_task, visual_task
+from data_pipeline.synthetic.tasks import (
+    Task,
+    critique,
+    reasoning,
+    text_pair_task,
+    text_task,
+    visual_pair_task,
+    visual_task,
+)
 
 __all__ = ["SyntheticReport", "write_synthetic"]
 
@@ -60,6 +68,7 @@ class _Plan:
     record: Callable[[Task, str], Raw]
     bad: dict[str, Callable[[Raw], Raw]]
     has_critiques: bool = True
+    has_reasonings: bool = False
 
 
 _PLANS = (
@@ -91,6 +100,7 @@ _PLANS = (
         draw=lambda rng: visual_task(rng, (2, 1, 0)),
         record=records.captions,
         bad={"malformed_record": records.cut_line, "no_preference": records.level_scores},
+        has_reasonings=True,
     ),
     _Plan(
         name="ultrafeedback",
@@ -109,12 +119,18 @@ _PLANS = (
         draw=text_pair_task,
         record=records.pairs,
         bad={"identical_responses": records.repeat_chosen, "missing_field": records.drop_rejected},
+        has_reasonings=True,
     ),
 )
 
 
 def write_synthetic(
-    folder: str, *, num_comparisons: int, seed: int, wrong_critiques: float | None = None
+    folder: str,
+    *,
+    num_comparisons: int,
+    seed: int,
+    wrong_critiques: float | None = None,
+    wrong_reasonings: float | None = None,
 ) -> SyntheticReport:
     """Write the raw files of a synthetic preference set below `folder`; the same bytes for the same arguments.
 
@@ -124,6 +140,7 @@ def write_synthetic(
         seed: another seed draws another set.
         wrong_critiques: every answer gets a critique, and this share of them is wrong about the answer, 0 to 1; None:
             there are none.
+        wrong_reasonings: likewise of reasonings about each pair of answers, in an order that is drawn.
 
     Raises:
         ValueError: `num_comparisons` is out of range.
@@ -132,11 +149,15 @@ def write_synthetic(
         raise ValueError(f"num_comparisons must be {_MIN_COMPARISONS} to {_MAX_COMPARISONS}, got {num_comparisons}")
     good: dict[str, int] = {}
     planted: Counter[str] = Counter()
-    plans = [plan for plan in _PLANS if wrong_critiques is None or plan.has_critiques]
+    plans = [
+        plan
+        for plan in _PLANS
+        if (wrong_critiques is None or plan.has_critiques) and (wrong_reasonings is None or plan.has_reasonings)
+    ]
     num_bad = max(1, num_comparisons // _BAD_EVERY)
     for plan, count in zip(plans, _shares(num_comparisons, plans), strict=True):
         good[plan.name] = count
-        planted.update(_write_source(folder, plan, count, num_bad, seed, wrong_critiques))
+        planted.update(_write_source(folder, plan, count, num_bad, seed, wrong_critiques, wrong_reasonings))
     sources = [SourceConfig(name=plan.name, path=plan.file, shape=plan.shape) for plan in plans]
     return SyntheticReport(good=good, planted=dict(planted), sources=sources)
 
@@ -150,10 +171,17 @@ def _shares(total: int, plans: Sequence[_Plan]) -> list[int]:
 
 
 def _write_source(
-    folder: str, plan: _Plan, num_good: int, num_bad: int, seed: int, wrong_critiques: float | None
+    folder: str,
+    plan: _Plan,
+    num_good: int,
+    num_bad: int,
+    seed: int,
+    wrong_critiques: float | None,
+    wrong_reasonings: float | None,
 ) -> dict[str, int]:
     """Write one source's file and pictures; returns the bad records in it by reason."""
     rng, critics_rng = random.Random(f"{seed}/{plan.name}"), random.Random(f"{seed}/{plan.name}/critiques")
+    judges_rng = random.Random(f"{seed}/{plan.name}/reasonings")
     reasons = [reason for reason in plan.bad for _ in range(num_bad)]
     tasks = _distinct_tasks(rng, plan, num_good + len(reasons))
     step = max(1, len(tasks) // len(reasons))
@@ -163,6 +191,9 @@ def _write_source(
         raw = plan.record(task, f"{number:06d}")
         if wrong_critiques is not None:
             raw = records.criticised(raw, task, partial(critique, critics_rng, wrong_share=wrong_critiques))
+        if wrong_reasonings is not None:
+            thought = partial(reasoning, judges_rng, wrong_share=wrong_reasonings)
+            raw = records.reasoned(raw, task, thought, lambda: judges_rng.random() < 0.5)
         reason = spoiled_at.get(number)
         rows.append(plan.bad[reason](raw) if reason else raw)
     base = storage.join(folder, storage.parent_of(plan.file))

@@ -7,6 +7,7 @@ in `files.py`.
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import Any
 
 from data_pipeline.sources.adapters import ultrafeedback as ultrafeedback_shape
@@ -25,6 +26,7 @@ __all__ = [
     "level_scores",
     "lose_image",
     "pairs",
+    "reasoned",
     "repeat_chosen",
     "rlaif_v",
     "spoil_ratings",
@@ -131,6 +133,22 @@ def criticised(raw: Raw, task: Task, critique_of: Callable[[Answer], str]) -> Ra
     chosen, rejected = _best_first(task)
     critiques = {"chosen_critique": critique_of(chosen), "rejected_critique": critique_of(rejected)}
     return replace(raw, record={**raw.record, **critiques})
+
+
+def reasoned(raw: Raw, task: Task, reasoning_of: Callable[[Answer, Answer], str], turned: Callable[[], bool]) -> Raw:
+    """A record of captions or pairs with a reasoning about each pair of which one answer is better.
+
+    Args:
+        turned: whether the answer that the record has later is shown first, asked once a pair.
+    """
+    answers = list(task.answers) if "responses" in raw.record else list(_best_first(task))
+    found = []
+    for first, second in combinations(range(len(answers)), 2):
+        if answers[first].num_right != answers[second].num_right:
+            shown = (second, first) if turned() else (first, second)
+            text = reasoning_of(answers[shown[0]], answers[shown[1]])
+            found.append({"first": shown[0], "second": shown[1], "text": text})
+    return replace(raw, record={**raw.record, "reasonings": found})
 
 
 def truncate_image(raw: Raw) -> Raw:

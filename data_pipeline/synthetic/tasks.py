@@ -10,7 +10,16 @@ from dataclasses import dataclass
 
 from data_pipeline.synthetic.scenes import COLOURS, Scene, draw_scene
 
-__all__ = ["Answer", "Task", "critique", "text_pair_task", "text_task", "visual_pair_task", "visual_task"]
+__all__ = [
+    "Answer",
+    "Task",
+    "critique",
+    "reasoning",
+    "text_pair_task",
+    "text_task",
+    "visual_pair_task",
+    "visual_task",
+]
 
 _SIDES = ("left", "right")
 _BOTH_QUESTIONS = (
@@ -153,14 +162,29 @@ def critique(rng: random.Random, answer: Answer, *, wrong_share: float) -> str:
 
     "The first is right, the second is wrong."
     """
-    said = list(answer.right)
-    if rng.random() < wrong_share:
-        place = rng.randrange(len(said))
-        said[place] = not said[place]
-    words = ["right" if one else "wrong" for one in said]
+    words = _words(rng, answer, rng.random() < wrong_share)
     if len(words) == 1:
         return f"It is {words[0]}."
     return f"The first is {words[0]}, the second is {words[1]}."
+
+
+def reasoning(rng: random.Random, first: Answer, second: Answer, *, wrong_share: float) -> str:
+    """What a judge thinks of two answers: of each attribute whether it is right. So many are wrong about one of them.
+
+    "1: right, wrong. 2: right, right."
+    """
+    wrong = rng.randrange(2) if rng.random() < wrong_share else None
+    said = [", ".join(_words(rng, answer, place == wrong)) for place, answer in enumerate((first, second))]
+    return f"1: {said[0]}. 2: {said[1]}."
+
+
+def _words(rng: random.Random, answer: Answer, wrong: bool) -> list[str]:
+    """Of each attribute whether it is right; of one of them the opposite, where that is to be `wrong`."""
+    said = list(answer.right)
+    if wrong:
+        place = rng.randrange(len(said))
+        said[place] = not said[place]
+    return ["right" if one else "wrong" for one in said]
 
 
 def _other(rng: random.Random, word: str, words: Sequence[str]) -> str:

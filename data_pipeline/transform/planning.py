@@ -25,6 +25,7 @@ from data_pipeline.sources.inputs import inputs_of
 from data_pipeline.sources.readers.files import RowRange, split_rows
 from data_pipeline.sources.registry import adapter_of
 from data_pipeline.transform.units import WorkUnit
+from data_pipeline.transform.written import check_written
 
 __all__ = [
     "FileScan",
@@ -41,9 +42,9 @@ __all__ = [
 _NAME = re.compile(r"(?!\.+$)[\w.:-](?:[\w. :-]{0,98}[\w.:-])?")
 _GROUP_KEYS = ("group_prompts", "group_max_responses", "group_max_tokens")
 _VIDEO_LIMITS = ("max_video_bytes", "max_video_seconds", "max_video_frames", "max_frame_pixels")
-_TRANSFORM_KEYS = ("shape", "fields", "score_field", "responses", "missing_critiques")
+_TRANSFORM_KEYS = ("shape", "fields", "score_field", "responses", "missing_critiques", "missing_reasonings")
 """What of a source decides what its adapter gives; the name is in every row."""
-_CRITIQUES = ("critique", "chosen_critique", "rejected_critique")
+_WRITTEN = ("critique", "chosen_critique", "rejected_critique", "reasonings")
 _OTHER = object()
 """Equal to no value of a key."""
 
@@ -203,7 +204,7 @@ def check_config(config: PreprocessConfig) -> None:
             "preprocess.rules.truncate='responses' keeps an answer's last token alone, and would cut the end of the "
             "turn before the line break of preprocess.encode.answer_end='line_break': set one of them otherwise"
         )
-    _check_critiques(config)
+    check_written(config)
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise RecipeError(f"preprocess.sources has {repeated[0]!r} twice: give each source its own name")
     for source in all_sources(config):
@@ -214,32 +215,6 @@ def check_config(config: PreprocessConfig) -> None:
                 f"preprocess.sources: the name {source.name!r} is no name that a metric can have: use letters, "
                 "digits, '_', '-', '.', ':' and spaces inside, at most 100 of them"
             )
-
-
-def _check_critiques(config: PreprocessConfig) -> None:
-    """Refuse what would cut critiques, or lose some of them."""
-    if config.encode.critiques == "none":
-        if config.encode.critique_prompt != EncodeConfig().critique_prompt:
-            raise RecipeError(
-                "preprocess.encode.critique_prompt is read where critiques are: leave it out, or set "
-                "preprocess.encode.critiques=given"
-            )
-        return
-    if config.encode.answer_end == "line_break":
-        raise RecipeError(
-            "preprocess.encode.critiques='given' ends where the model stops to write, and "
-            "preprocess.encode.answer_end='line_break' one token later: set answer_end=end_of_turn"
-        )
-    if config.rules.truncate == "responses":
-        raise RecipeError(
-            "preprocess.rules.truncate='responses' would cut critiques off, and preprocess.encode.critiques='given' "
-            "asks for them: set truncate=turns or nothing"
-        )
-    if config.group_prompts:
-        raise RecipeError(
-            "preprocess.group_prompts=true makes equal answers one, whose critiques may differ: set it to false, or "
-            "preprocess.encode.critiques=none"
-        )
 
 
 def _inputs_of_unit(
@@ -277,7 +252,7 @@ def _inputs_of_unit(
     return inputs
 
 
-_LATER = ("answer_start", "answer_end", "family", "critiques", "min_tiles", "max_tiles")
+_LATER = ("answer_start", "answer_end", "family", "critiques", "reasonings", "min_tiles", "max_tiles")
 
 
 def _encode_settings(config: EncodeConfig) -> dict[str, Any]:
@@ -303,10 +278,11 @@ def _media_settings(config: PreprocessConfig) -> dict[str, Any]:
 
 def _without_empty(source: dict[str, Any]) -> dict[str, Any]:
     """The source without the keys that later versions added, where they decide nothing: addresses stay as they were."""
-    later = {"ignored": [], **{name: getattr(FieldMap(), name) for name in _CRITIQUES}}
+    later = {"ignored": [], **{name: getattr(FieldMap(), name) for name in _WRITTEN}}
     source["fields"] = {key: value for key, value in source["fields"].items() if later.get(key, _OTHER) != value}
-    if source["missing_critiques"] == "refuse":
-        del source["missing_critiques"]
+    for name in ("missing_critiques", "missing_reasonings"):
+        if source[name] == "refuse":
+            del source[name]
     for name in ("hub", "by_hand"):  # where files came from decides nothing: their content does
         del source[name]
     return source

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from data_pipeline.config import MediaConfig, PreprocessConfig, SourceConfig
-from data_pipeline.dataset.shards import ShardRow, span_frames
+from data_pipeline.dataset.shards import ShardRow, reasoned_lengths, span_frames
 from data_pipeline.encoding.encoder import (
     EncodedComparison,
     EncodedImage,
@@ -109,6 +109,8 @@ class RowBuilder:
         media = [self._medium(ref) for ref in comparison.media]
         if self._source.missing_critiques == "refuse":
             self._encoder.check_critiques(comparison)
+        if self._source.missing_reasonings == "refuse":
+            self._encoder.check_reasonings(comparison)
         key = content_key(comparison, [one.sha256 for one in media])
         encoded, segments = self._encoder.encode_segments(comparison, media)
         check_tokens(comparison, encoded)
@@ -245,6 +247,7 @@ def _layout(encoded: EncodedComparison, segments: Segments) -> dict[str, Any]:
         "ranks": list(encoded.ranks),
         "image_patches": [span.num_patches for span in encoded.images],
         "span_frames": span_frames(encoded.images),
+        "reasoned_lengths": reasoned_lengths(encoded),
     }
 
 

@@ -21,7 +21,7 @@ from data_pipeline import storage
 from data_pipeline.config import PreprocessConfig
 from data_pipeline.dataset.layout import rows_url, shard_folder, unit_url
 from data_pipeline.dataset.shards import ShardInfo, ShardRow, serialise, write_shard
-from data_pipeline.dataset.tables import UNIT_ROWS_SCHEMA
+from data_pipeline.dataset.tables import UNIT_ROWS_SCHEMA, with_reasoned
 from data_pipeline.encoding.encoder import Encoder
 from data_pipeline.encoding.tokenizer import load_tokenizer
 from data_pipeline.errors import CorruptData, RecordError, RunError, Unavailable
@@ -195,6 +195,8 @@ class _UnitWriter:
         self._refusals: list[Refusal] = []
         self._unavailable: list[str] = []
         self._builder = _builder_of(unit, config)
+        of_benchmark = unit.source >= len(config.sources)
+        self._schema = with_reasoned(UNIT_ROWS_SCHEMA, "none" if of_benchmark else config.encode.reasonings)
 
     def run(self) -> UnitRecord:
         unit = self._unit
@@ -216,7 +218,7 @@ class _UnitWriter:
                 "media.unavailable=refuse would refuse their records"
             )
         self._flush()
-        table = pa.concat_tables([UNIT_ROWS_SCHEMA.empty_table(), *self._signals])
+        table = pa.concat_tables([self._schema.empty_table(), *self._signals])
         data = serialise(table)
         storage.write_atomic(rows_url(unit.address, self._config.output), data)
         unavailable = any(refusal.reason == UNAVAILABLE for refusal in self._refusals)
@@ -238,7 +240,8 @@ class _UnitWriter:
     def _keep(self, row: int, item: int, built: BuiltRow) -> None:
         signals = {**built.signals, "raw_row": row, "item": item, "file_repeat": self._unit.file_repeat}
         if built.shard_row is None:
-            self._signals.append(_table([{**signals, "shard": 0, "row": 0, "image_rows": []}]))
+            rows = [{**signals, "shard": 0, "row": 0, "image_rows": []}]
+            self._signals.append(pa.Table.from_pylist(rows, self._schema))
             return
         if self._waiting and self._waiting_bytes + built.shard_row.num_bytes > self._config.shard_bytes:
             self._flush()
@@ -252,14 +255,11 @@ class _UnitWriter:
         place = len(self._shards)
         info, spans = write_shard(shard_folder(self._config.output), f"{self._unit.address}-{place}", self._waiting)
         self._shards.append(info)
-        self._signals.append(
-            _table(
-                [
-                    {**signals, "shard": place, "row": row, "image_rows": spans[row]}
-                    for row, signals in enumerate(self._waiting_signals)
-                ]
-            )
-        )
+        rows = [
+            {**signals, "shard": place, "row": row, "image_rows": spans[row]}
+            for row, signals in enumerate(self._waiting_signals)
+        ]
+        self._signals.append(pa.Table.from_pylist(rows, self._schema))
         self._waiting, self._waiting_signals, self._waiting_bytes = [], [], 0
         self._builder.forget()
 
@@ -283,10 +283,6 @@ def _encoder_of(unit: WorkUnit, config: PreprocessConfig) -> Encoder:
 
 # Loading Qwen2.5's vocabulary takes about half a second; a worker does hundreds of units.
 _cached_tokenizer = lru_cache(maxsize=1)(lambda folder, _fingerprint: load_tokenizer(folder))
-
-
-def _table(rows: list[dict[str, Any]]) -> pa.Table:
-    return pa.Table.from_pylist(rows, schema=UNIT_ROWS_SCHEMA)
 
 
 def _is_whole(record: UnitRecord, address: str, output: str) -> bool:

@@ -35,6 +35,11 @@ COMMANDS: dict[str, RecipeCommand | CommandGroup | PlainCommand] = {
         "basereward fetch paper/mixture data_root=s3://bucket/raw --dry-run",
         flags={"dry-run": "say which files, how many bytes and which licences, and fetch nothing"},
     ),
+    "write-reasonings": RecipeCommand(
+        "have a language model write why one answer of each pair is better, as data for a judge that reasons",
+        "jobs.reasonings.write_reasonings:run",
+        "basereward write-reasonings mine.yaml reasonings.judge.url=http://host:8000/v1 reasonings.judge.model=NAME",
+    ),
     "preprocess": RecipeCommand(
         "turn raw preference records into checked, tokenised Arrow shards",
         "jobs.preprocess.preprocess:run",
@@ -88,6 +93,12 @@ COMMANDS: dict[str, RecipeCommand | CommandGroup | PlainCommand] = {
         "jobs.serve.entry:run",
         "basereward serve runs/demo/train/export serve.port=8000",
         model_key="serve.model",
+    ),
+    "rl": RecipeCommand(
+        "train a policy by GRPO with rewards of a reward model, and watch what the rewards stand for",
+        "jobs.rl.rl:run",
+        "basereward rl mine.yaml rl.reward.kind=hybrid",
+        flags={"sample": "write answers with their rewards, and the best ones, in place of a training"},
     ),
     "sweep": RecipeCommand(
         "train and evaluate a recipe in many variants, several at once, and report on them",

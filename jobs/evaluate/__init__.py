@@ -3,6 +3,7 @@
 evaluate          the command: prepare -> score the split, its probes and the suites -> publish
 prepare           model verified, data opened
 probes            the split again with every picture, answer or prompt changed
+writing           a split scored by a model that writes first, whose texts are kept
 judge             a language model behind an address gives the rewards of a split and of suites
 judging           asks it about each item once, many at a time, and keeps each answer
 publish           report, MLflow, terminal

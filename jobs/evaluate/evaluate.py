@@ -22,7 +22,6 @@ from data_pipeline.errors import BaserewardError, RunError
 from data_pipeline.filtering.groups import group_names
 from data_pipeline.inspection.samples import read_samples
 from data_pipeline.storage import join
-from jobs.evaluate.critiques import score_written
 from jobs.evaluate.judge import judge_split
 from jobs.evaluate.prepare import Evaluation, prepare
 from jobs.evaluate.probes import probe_split
@@ -30,6 +29,7 @@ from jobs.evaluate.publish import SplitResult, publish, write_cost
 from jobs.evaluate.publish_suites import publish_suites
 from jobs.evaluate.scoring_actors import ScoringJob, ScoringPool, collect
 from jobs.evaluate.suites import SuiteResult, measure_suites, open_suites
+from jobs.evaluate.writing import score_written
 from jobs.pages.failure_views import NUM_FAILURES, SUITE_BYTES, failure_views
 from jobs.pages.judge_view import judge_facts
 from jobs.pages.suite_report import SuiteView, suite_view
@@ -76,6 +76,7 @@ def run(
         attention=config.attention,
         data=None if evaluation.data is None else config.data,
         critiques=config.critiques,
+        verdicts=config.verdicts,
     )
     found, results = None, []
     try:
@@ -109,7 +110,7 @@ def _evaluate_split(evaluation: Evaluation, data: PreparedData, pool: ScoringPoo
     judged, cost, spent = None, None, None
     if evaluation.is_judged:
         scored, judged = judge_split(evaluation, data, rows.tolist())
-    elif config.critiques.source == "written":
+    elif evaluation.writes:
         scored, cost = score_written(evaluation, data, pool, rows.tolist())
         spent = cost.whole
     else:

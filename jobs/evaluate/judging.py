@@ -12,6 +12,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from threading import Thread
 from typing import Any
@@ -27,15 +28,46 @@ from rm_core.evaluation.judge.kept import judged_line
 from rm_core.evaluation.judge.questions import Asked, content_of, orders_of
 from rm_core.evaluation.judge.verdicts import Reply
 
-__all__ = ["judge_items"]
+__all__ = ["OF_VERDICTS", "How", "judge_items"]
 
 Items = Callable[[Sequence[int]], Iterable[Asked]]
 """The items at places that ascend, in that order, read as they are asked for."""
 _NAMED_BY = ("suite", "index", "id")
+Orders = Sequence[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class How:
+    """What items are asked for.
+
+    Attributes:
+        orders: of an item, the (first, second) answers of each question; its arguments are the settings and a name
+            that draws orders.
+        line: of an item, its orders, the replies to each that came, and why some did not: (line, error or None).
+        section: of the recipe that names the judge, for messages.
+    """
+
+    orders: Callable[[Asked, JudgeConfig, str], Orders]
+    line: Callable[[Asked, Orders, Sequence[Sequence[Reply]], str | None], tuple[str, str | None]]
+    section: str
+
+
+OF_VERDICTS = How(
+    orders=lambda item, config, name: orders_of(len(item.comparison.responses), both=config.both_orders, key=name),
+    line=judged_line,
+    section="evaluate.judge",
+)
+"""Verdicts about all pairs of answers."""
 
 
 def judge_items(
-    title: str, total: int, items: Items, folder: PartsFolder, config: JudgeConfig, key: str | None
+    title: str,
+    total: int,
+    items: Items,
+    folder: PartsFolder,
+    config: JudgeConfig,
+    key: str | None,
+    how: How = OF_VERDICTS,
 ) -> Tally:
     """Ask about all items that are not answered yet, and put their lines together.
 
@@ -55,7 +87,7 @@ def judge_items(
         with progress(title, total, total - len(missing)) as advance:
             keep = _Keeper(folder, total - len(missing), lambda count: advance(count, ""))
             with _loop() as run:
-                run(_ask_all(iter(items(missing)), config, key, keep))
+                run(_ask_all(iter(items(missing)), config, key, keep, how))
     return folder.publish([RowRange(place, 1) for place in range(total)])
 
 
@@ -75,11 +107,11 @@ class _Keeper:
         self._advance(self._count)
 
 
-async def _ask_all(items: Iterator[Asked], config: JudgeConfig, key: str | None, keeper: _Keeper) -> None:
+async def _ask_all(items: Iterator[Asked], config: JudgeConfig, key: str | None, keeper: _Keeper, how: How) -> None:
     """Ask about the items; the first failure ends the reading of more, and is raised once all under way have ended."""
     failures: list[BaseException] = []
     under_way: set[asyncio.Task[None]] = set()
-    async with Endpoint(config, key) as endpoint:
+    async with Endpoint(config, key, how.section) as endpoint:
         await endpoint.try_out()
         while not failures:
             try:
@@ -89,7 +121,7 @@ async def _ask_all(items: Iterator[Asked], config: JudgeConfig, key: str | None,
                 break
             if item is None:
                 break
-            under_way.add(asyncio.create_task(_judge(endpoint, item, config, keeper)))
+            under_way.add(asyncio.create_task(_judge(endpoint, item, config, keeper, how)))
             while len(under_way) >= config.concurrency:
                 under_way = await _one_of(under_way, failures)
         while under_way:
@@ -105,7 +137,7 @@ async def _one_of(under_way: set[asyncio.Task[None]], failures: list[BaseExcepti
     return left
 
 
-async def _judge(endpoint: Endpoint, item: Asked, config: JudgeConfig, keeper: _Keeper) -> None:
+async def _judge(endpoint: Endpoint, item: Asked, config: JudgeConfig, keeper: _Keeper, how: How) -> None:
     """Ask all questions of an item and keep its line.
 
     Raises:
@@ -113,21 +145,27 @@ async def _judge(endpoint: Endpoint, item: Asked, config: JudgeConfig, keeper: _
     """
     name = " ".join(str(item.fields[key]) for key in _NAMED_BY if key in item.fields)
     repeated: Counter[str] = Counter()
+    if (refused := item.failure or _refusal_of(item)) is not None:
+        keeper.keep(item.place, how.line(item, (), (), refused), repeated)
+        return
+    orders = how.orders(item, config, name)
+    asked = [partial(content_of, item, config, order) for order in orders for _ in range(config.samples)]
+    found = await asyncio.gather(*(endpoint.ask(one, repeated) for one in asked), return_exceptions=True)
+    failure = _failure_of(found, config, name, how.section)
+    by_question = [found[start : start + config.samples] for start in range(0, len(found), config.samples)]
+    replies = [[one for one in of_question if isinstance(one, Reply)] for of_question in by_question]
+    keeper.keep(item.place, how.line(item, orders, replies, failure), repeated)
+
+
+def _refusal_of(item: Asked) -> str | None:
     try:
         check(item.comparison, labelled=False)
     except RecordError as refusal:
-        keeper.keep(item.place, judged_line(item, (), (), str(refusal)), repeated)
-        return
-    orders = orders_of(len(item.comparison.responses), both=config.both_orders, key=name)
-    asked = [partial(content_of, item, config, order) for order in orders for _ in range(config.samples)]
-    found = await asyncio.gather(*(endpoint.ask(one, repeated) for one in asked), return_exceptions=True)
-    failure = _failure_of(found, config, name)
-    by_question = [found[start : start + config.samples] for start in range(0, len(found), config.samples)]
-    replies = [[one for one in of_question if isinstance(one, Reply)] for of_question in by_question]
-    keeper.keep(item.place, judged_line(item, orders, replies, failure), repeated)
+        return str(refusal)
+    return None
 
 
-def _failure_of(found: Sequence[Reply | BaseException], config: JudgeConfig, name: str) -> str | None:
+def _failure_of(found: Sequence[Reply | BaseException], config: JudgeConfig, name: str, section: str) -> str | None:
     """Why the item has no rewards, behind a word to count by: of its first one without a reply; None: all have one.
 
     Raises:
@@ -140,7 +178,7 @@ def _failure_of(found: Sequence[Reply | BaseException], config: JudgeConfig, nam
         if isinstance(one, Unanswered) and config.unanswered == "fail":
             raise Unavailable(
                 f"the judge gave no answer about item {name!r}: {one}; what is answered is kept: give the same command "
-                "again once it is up, or let such items be wrong with evaluate.judge.unanswered=wrong"
+                f"again once it is up, or go on without such items: see {section}.unanswered"
             ) from one
     if not failures:
         return None

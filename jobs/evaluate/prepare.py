@@ -15,11 +15,11 @@ from jobs.recipe.schema import EvaluateConfig, Recipe, with_absolute_paths
 from jobs.runtime.terminal import say
 from jobs.tracking.address import check_tracking
 from rm_core.evaluation.judge.config import key_of
-from rm_core.generation.config import check_critiques_config
+from rm_core.generation.config import VerdictsConfig
 from rm_core.model_folder.folder import marker_sha256, verify_folder
 from rm_core.model_folder.reading import check_data, reading_to_use
 from rm_core.model_folder.remote import local_model
-from rm_core.scoring.critic import check_writer
+from rm_core.scoring.choose import check_writing, writes
 from rm_core.scoring.scored_file import ScoredOrigin, model_origin
 
 __all__ = ["Evaluation", "prepare", "reading_as"]
@@ -42,10 +42,21 @@ class Evaluation:
         """Whether a judge gives the rewards; there is no model then."""
         return self.config.judge.url is not None
 
+    @property
+    def writes(self) -> bool:
+        """Whether the model writes before it scores."""
+        return (
+            self.config.rewards is None
+            and not self.is_judged
+            and writes(local_model(self.config.model), self.config.critiques)
+        )
+
     def origin(self) -> ScoredOrigin | None:
         """What its rewards are of, for an ensemble that looks for them; None where only some of the split is scored."""
         if self.config.limit is not None or self.data is None or self.config.split is None or self.is_judged:
             return None
+        if self.config.verdicts != VerdictsConfig():
+            return None  # an ensemble asks a judge about all pairs
         model = model_origin(marker_sha256(local_model(self.config.model)), self.config.critiques)
         fingerprint = self.data.manifest.fingerprint
         return ScoredOrigin(data_fingerprint=fingerprint, split=self.config.split, model=model)
@@ -64,7 +75,6 @@ def prepare(recipe: Recipe) -> Evaluation:
     if not config.suites and (config.split is None or config.rewards is not None):
         raise RecipeError("nothing is evaluated: name a split (evaluate.split=heldout) or evaluate.suites=[...]")
     check_judge(config)
-    check_critiques_config(config.critiques, "evaluate.critiques")
     check_tracking(recipe.tracking)
     key_of(config.judge)
     if config.rewards is not None:
@@ -73,7 +83,8 @@ def prepare(recipe: Recipe) -> Evaluation:
     copy = None if config.judge.url is not None else local_model(config.model)
     lineage = {} if copy is None else verify_folder(copy)
     if copy is not None:
-        check_writer(copy, config.critiques, f"evaluate.model={recipe.evaluate.model!r}")
+        name = f"evaluate.model={recipe.evaluate.model!r}"
+        check_writing(copy, config.critiques, config.verdicts, name=name, section="evaluate")
     data = None
     if config.split is not None:
         config = replace(config, data=manifest_of(recipe, config.data))

@@ -11,8 +11,8 @@ from data_pipeline.inspection.samples import Sample
 from data_pipeline.shown import markdown
 from data_pipeline.storage import exists, join, parent_of, read_json, write_atomic
 from data_pipeline.storage.writing import delete_file
-from jobs.evaluate.critiques import WritingCost
 from jobs.evaluate.prepare import Evaluation
+from jobs.evaluate.writing import WritingCost
 from jobs.pages.diagnostics_views import warnings_of
 from jobs.pages.evaluation_report import write_report
 from jobs.pages.failure_views import failure_views
@@ -53,7 +53,7 @@ class SplitResult:
     judged: JudgeCounts | None = None
     """What asking the judge came to, where one gave the rewards."""
     cost: WritingCost | None = None
-    """What writing critiques came to, where the model wrote them."""
+    """What writing critiques, or reasoned verdicts, came to, where the model wrote them."""
     spent: ScoringCost | None = None
     """What the rewards cost; None where a judge behind an address gave them."""
 
@@ -174,14 +174,22 @@ def judge_tag(tracker: Tracker, by: str) -> dict[str, str]:
 def _measured_on(evaluation: Evaluation, data: PreparedData, report: EvaluationReport) -> str:
     """What the numbers are of, and how sure they are: "whole split heldout: 344 Comparisons in 226 groups, ..."."""
     config, accuracy = evaluation.config, report.overall.accuracy
-    written = config.critiques.source == "written"
     size = len(data.split_indices(config.split or ""))
     kind = _WHOLE if report.num_comparisons == size else f"first {report.num_comparisons:,} of {size:,} of"
     return (
         f"{kind} split {config.split}: {report.num_comparisons:,} Comparisons in {report.num_groups:,} groups, "
-        f"{accuracy.num_pairs:,} pairs; accuracy {ends(accuracy.interval)}"
-        + (f"; {config.critiques.number} critiques of each answer written" if written else "")
+        f"{accuracy.num_pairs:,} pairs; accuracy {ends(accuracy.interval)}" + _written(evaluation)
     )
+
+
+def _written(evaluation: Evaluation) -> str:
+    """What the model wrote first, and which pairs a judge was asked about."""
+    config = evaluation.config
+    critiques = config.critiques.source == "written"
+    said = f"; {config.critiques.number} critiques of each answer written" if critiques else ""
+    if evaluation.writes and not critiques:
+        said = f"; {config.verdicts.number} verdicts on each pair and order written"
+    return said + ("; a tournament" if config.verdicts.pairs == "tournament" else "")
 
 
 def groups_of(report: EvaluationReport) -> dict[str, Group]:

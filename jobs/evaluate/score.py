@@ -19,19 +19,18 @@ from data_pipeline.encoding.encoder import EncodedComparison, Encoder
 from data_pipeline.encoding.tokenizer import load_tokenizer
 from data_pipeline.errors import MissingInput, RecipeError
 from data_pipeline.sources.readers.files import RowRange, split_rows
-from jobs.evaluate.critiques import job_of_critiques
 from jobs.evaluate.prepare import reading_as
 from jobs.evaluate.score_parts import Part, PartsFolder, Tally
 from jobs.evaluate.scoring_actors import Given, ScoringJob, ScoringPool
+from jobs.evaluate.writing import job_of_writing
 from jobs.preprocess.preprocess import unread_rows
 from jobs.recipe.load import required
 from jobs.recipe.schema import Recipe, with_absolute_paths
 from jobs.runtime.leases import writes
 from jobs.runtime.terminal import progress, say, table
-from rm_core.generation.config import check_critiques_config
 from rm_core.model_folder.folder import marker_sha256, verify_folder
 from rm_core.model_folder.remote import local_model
-from rm_core.scoring.critic import Critiqued, check_writer
+from rm_core.scoring.choose import check_writing
 from rm_core.scoring.lines import Line, LineReader, line_of
 
 __all__ = ["CHUNK_LINES", "LINES_A_PART", "Chunk", "ReadsLines", "chunks_of", "run", "score_parts"]
@@ -91,10 +90,10 @@ def run(recipe: Recipe) -> None:
         raise MissingInput(f"score.input={source!r} is not there: check the path, which starts from {os.getcwd()}")
     if storage.absolute(source) == config.output:
         raise RecipeError(f"score.output={shown!r} is the input: give the lines with rewards a file of their own")
-    check_critiques_config(config.critiques, "score.critiques")
     copy = local_model(config.model)
     verify_folder(copy)
-    check_writer(copy, config.critiques, f"score.model={recipe.score.model!r}")
+    name = f"score.model={recipe.score.model!r}"
+    check_writing(copy, config.critiques, config.verdicts, name=name, section="score")
     recipe = reading_as(recipe, copy, f"score.model={recipe.score.model!r}")
     parts = split_rows(source, LINES_A_PART)
     again = _PASSING if config.retry_refused else ()
@@ -124,6 +123,7 @@ def _score_missing(
         patch_budget=config.patch_budget,
         attention=config.attention,
         critiques=config.critiques,
+        verdicts=config.verdicts,
     )
     left = sum(part.count for part in missing)
     already = total - left
@@ -190,7 +190,9 @@ def score_parts(
 
 
 def _line_of(line: Line, given: Given | None) -> tuple[str, str | None]:
-    return line_of(line, given.rewards, given.fields()) if isinstance(given, Critiqued) else line_of(line, given)
+    if given is None or isinstance(given, tuple):
+        return line_of(line, given)
+    return line_of(line, given.rewards, given.fields(), error=given.error)
 
 
 def show(output: str, tally: Tally) -> None:
@@ -228,5 +230,5 @@ def _job(recipe: Recipe, source: str, model: str) -> dict[str, Any]:
         "encode": asdict(recipe.preprocess.encode),
         "media": asdict(recipe.preprocess.media),
         "max_tokens": recipe.preprocess.rules.max_tokens,
-        **job_of_critiques(recipe.score.critiques),
+        **job_of_writing(recipe.score.critiques, recipe.score.verdicts),
     }

@@ -22,13 +22,14 @@ from jobs.runtime.ray_session import open_cluster, ray_errors
 from jobs.runtime.terminal import progress, say
 from rm_core.evaluation.diagnostics.probes import Probed
 from rm_core.evaluation.diagnostics.rows import ProbedRows, probe_rows
-from rm_core.generation.config import CritiquesConfig
+from rm_core.generation.config import CritiquesConfig, VerdictsConfig
 from rm_core.model_folder.remote import local_model
 from rm_core.packing.plan import PackBudget
+from rm_core.scoring.choose import scorer_of
 from rm_core.scoring.cost import TimedScores
-from rm_core.scoring.critic import CriticScorer, Critiqued, CritiquedRow, scorer_of
 from rm_core.scoring.scored import ScoredComparison
 from rm_core.scoring.scorer import score_rows
+from rm_core.scoring.written import Made, WritingScorer, WrittenRow
 
 __all__ = ["AHEAD", "Given", "ScoringJob", "ScoringPool", "collect", "started_ahead"]
 
@@ -37,8 +38,8 @@ AHEAD = 2
 CHUNKS_OF_A_NEW_ONE = 4
 """Chunks for which a machine is asked for that has to start first, and load the model."""
 
-Given = tuple[float, ...] | Critiqued
-"""Rewards of a Comparison; of a critic that writes, with what it wrote."""
+Given = tuple[float, ...] | Made
+"""Rewards of a Comparison; of a model that writes first, with what it wrote."""
 Score = TypeVar("Score")
 Item = TypeVar("Item")
 Started = TypeVar("Started")
@@ -59,6 +60,8 @@ class ScoringJob:
     """The prepared data that row numbers point into; None where Comparisons are sent whole."""
     critiques: CritiquesConfig = field(default_factory=CritiquesConfig)
     """Where a critic's critiques come from."""
+    verdicts: VerdictsConfig = field(default_factory=VerdictsConfig)
+    """What a judge is asked."""
 
 
 class ScoringActor:
@@ -69,7 +72,7 @@ class ScoringActor:
             torch.set_num_threads(1)
         self._job = job
         budget = PackBudget(tokens=job.token_budget, patches=job.patch_budget)
-        self._scorer = scorer_of(job.model, budget, job.critiques, attention=job.attention)
+        self._scorer = scorer_of(job.model, budget, job.critiques, job.verdicts, attention=job.attention)
         self._timed = TimedScores(self._scorer)
         self._data = None if job.data is None else PreparedData.open(job.data)
 
@@ -89,12 +92,12 @@ class ScoringActor:
     def comparisons(self, items: Sequence[EncodedComparison]) -> list[Given]:
         """Score Comparisons sent whole."""
         return list(
-            self._scorer.critiqued(items) if isinstance(self._scorer, CriticScorer) else self._scorer.score(items)
+            map(self._scorer.made, items) if isinstance(self._scorer, WritingScorer) else self._scorer.score(items)
         )
 
-    def critiqued(self, rows: Sequence[int], blank_images: bool) -> list[CritiquedRow]:
-        """Write critiques of rows of the job's prepared data, and score them."""
-        assert self._data is not None and isinstance(self._scorer, CriticScorer)
+    def written(self, rows: Sequence[int], blank_images: bool) -> list[WrittenRow]:
+        """Write about rows of the job's prepared data, and score them."""
+        assert self._data is not None and isinstance(self._scorer, WritingScorer)
         return self._scorer.rows(map(self._data.encoded, rows), blank_images=blank_images)
 
     @cached_property
@@ -155,9 +158,9 @@ class ScoringPool:
         """
         return self._mapped(lambda actor, chunk: actor.probed.remote(probe, *chunk), chunks)
 
-    def critiqued(self, chunks: Sequence[Sequence[int]], *, blank_images: bool) -> Iterator[list[CritiquedRow]]:
-        """The same, of a critic that writes, with what it wrote."""
-        return self._mapped(lambda actor, chunk: actor.critiqued.remote(chunk, blank_images), chunks)
+    def written(self, chunks: Sequence[Sequence[int]], *, blank_images: bool) -> Iterator[list[WrittenRow]]:
+        """The same, of a model that writes first, with what it wrote."""
+        return self._mapped(lambda actor, chunk: actor.written.remote(chunk, blank_images), chunks)
 
     def comparisons(
         self, chunks: Iterable[tuple[Item, Sequence[EncodedComparison]]], *, num_chunks: int

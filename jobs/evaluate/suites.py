@@ -21,12 +21,12 @@ from data_pipeline.encoding.tokenizer import load_tokenizer
 from data_pipeline.errors import RecipeError, RunError
 from data_pipeline.inspection.samples import Sample
 from data_pipeline.sources.readers.files import RowRange
-from jobs.evaluate.critiques import job_of_critiques
 from jobs.evaluate.judge import judge_suite
 from jobs.evaluate.prepare import reading_as
 from jobs.evaluate.score import CHUNK_LINES, LINES_A_PART, chunks_of, score_parts
 from jobs.evaluate.score_parts import PartsFolder
 from jobs.evaluate.scoring_actors import ScoringPool
+from jobs.evaluate.writing import job_of_writing
 from jobs.pages.failure_views import NUM_FAILURES
 from jobs.recipe.schema import EvaluateConfig, Recipe
 from jobs.recipe.suites import open_named
@@ -222,5 +222,5 @@ def _job(recipe: Recipe, data: SuiteData, model: str, probe: str | None) -> dict
         "encode": asdict(recipe.preprocess.encode),
         "media": asdict(recipe.preprocess.media),
         "max_tokens": recipe.preprocess.rules.max_tokens,
-        **job_of_critiques(config.critiques),
+        **job_of_writing(config.critiques, config.verdicts),
     }

@@ -48,7 +48,7 @@ def _fetch(recipe: Recipe) -> None:
 def _look(recipe: Recipe, stop: Event | None = None) -> tuple[Hub, list[WantedSet], State]:
     """Ask the hub what there is, and say what of it is wanted, what is there and what is to come."""
     config = recipe.preprocess
-    sources = [*used_sources(config), *config.decontaminate.against]
+    sources = [*used_sources(config), *config.decontaminate.against, *recipe.rl.prompts]
     data_root = storage.absolute(config.data_root)
     record = Record.read(data_root)
     hub = Hub(recipe.fetch, stop or Event(), say)

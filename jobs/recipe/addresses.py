@@ -48,6 +48,7 @@ PLACES = frozenset(
         "rewards",
         "source",
         "scratch",
+        "policy",
     )
 )
 """Last parts of the keys of files and folders."""

@@ -1,11 +1,14 @@
-"""The judge that the section `evaluate` names, checked before anything is asked."""
+"""The language models that a recipe names behind addresses, checked before anything is asked."""
 
 from data_pipeline.errors import RecipeError
 from jobs.recipe.addresses import check_endpoint
 from jobs.recipe.schema import EvaluateConfig
-from rm_core.evaluation.judge.config import check_judge_config
+from rm_core.evaluation.judge.config import ReasonerConfig, check_judge_config
 
-__all__ = ["check_judge"]
+__all__ = ["REASONER", "check_judge", "check_reasoner"]
+
+REASONER = "reasonings.judge"
+"""The section of the model that writes reasonings."""
 
 
 def check_judge(config: EvaluateConfig) -> None:
@@ -28,3 +31,15 @@ def check_judge(config: EvaluateConfig) -> None:
             f"evaluate.diagnostics={config.diagnostics} are changes for a reward model, and {key}.url names a judge: "
             "leave them out"
         )
+
+
+def check_reasoner(config: ReasonerConfig) -> None:
+    """Refuse a model that writes reasonings and can't be asked.
+
+    Raises:
+        RecipeError: names the key and the cure.
+    """
+    if config.url is None:
+        raise RecipeError(f"{REASONER}.url is not set: say where the language model answers, as http://host:8000/v1")
+    check_endpoint(config.url, f"{REASONER}.url")
+    check_judge_config(config, REASONER)

@@ -15,11 +15,12 @@ from data_pipeline.config import FieldMap, PreprocessConfig
 from data_pipeline.storage import absolute
 from jobs.recipe.sweep_config import SweepConfig
 from rm_core.ensembles.config import EnsembleConfig
-from rm_core.evaluation.judge.config import JudgeConfig
+from rm_core.evaluation.judge.config import JudgeConfig, ReasonerConfig
 from rm_core.evaluation.names import PROBE_NAMES, SUITE_NAMES
-from rm_core.generation.config import CritiquesConfig
+from rm_core.generation.config import CritiquesConfig, VerdictsConfig
 from rm_core.model.config import ImportModelConfig, InitModelConfig
 from rm_core.planner.config import PlanConfig
+from rm_core.rl.config import RewardConfig, RlConfig, SampleConfig
 from rm_core.serving.config import ServeConfig
 from rm_core.train_config.config import TrainConfig
 
@@ -88,6 +89,8 @@ class EvaluateConfig:
     """A language model behind an address that gives the rewards in place of a reward model."""
     critiques: CritiquesConfig = field(default_factory=CritiquesConfig)
     """Where a critic's critiques come from."""
+    verdicts: VerdictsConfig = field(default_factory=VerdictsConfig)
+    """What a generative reward model is asked, and how it writes where it reasons."""
 
 
 @dataclass(kw_only=True)
@@ -117,6 +120,20 @@ class ScoreConfig:
     """Attention kernel: auto (flex on a GPU, else sdpa), sdpa, flex or flash."""
     critiques: CritiquesConfig = field(default_factory=CritiquesConfig)
     """Where a critic's critiques come from."""
+    verdicts: VerdictsConfig = field(default_factory=VerdictsConfig)
+    """What a generative reward model is asked, and how it writes where it reasons."""
+
+
+@dataclass(kw_only=True)
+class ReasoningsConfig:
+    """Have a language model write why one answer of each pair is better (`basereward write-reasonings`)."""
+
+    output: str = "reasonings"
+    """The folder for ``NAME.jsonl`` of each source: its records with reasonings, in shape ``jsonl``."""
+    sources: list[str] = field(default_factory=list)
+    """Names of the `preprocess.sources` to write about; empty: all."""
+    judge: ReasonerConfig = field(default_factory=ReasonerConfig)
+    """The language model."""
 
 
 @dataclass(kw_only=True)
@@ -211,6 +228,8 @@ class Recipe:
     """Section of ``import-model``."""
     fetch: FetchConfig = field(default_factory=FetchConfig)
     """Section of ``fetch``."""
+    reasonings: ReasoningsConfig = field(default_factory=lambda: ReasoningsConfig(output="${run_dir}/reasonings"))
+    """Section of ``write-reasonings``."""
     preprocess: PreprocessConfig = field(
         default_factory=lambda: PreprocessConfig(
             data_root="${data_root}", output="${run_dir}/shards", tokenizer="${init_model.output}"
@@ -240,6 +259,15 @@ class Recipe:
     """Section of ``score``."""
     serve: ServeConfig = field(default_factory=lambda: ServeConfig(model="${train.output}/export"))
     """Section of ``serve``."""
+    rl: RlConfig = field(
+        default_factory=lambda: RlConfig(
+            policy="${init_model.output}",
+            output="${run_dir}/rl",
+            reward=RewardConfig(model="${train.output}/export"),
+            sample=SampleConfig(output="${run_dir}/samples"),
+        )
+    )
+    """Section of ``rl``."""
     sweep: SweepConfig = field(default_factory=lambda: SweepConfig(output="${run_dir}/sweep"))
     """Section of ``sweep``."""
     ensemble: EnsembleConfig = field(
@@ -255,8 +283,8 @@ class Recipe:
 
 
 SECTIONS = (
-    "init_model", "import_model", "fetch", "preprocess", "train", "plan", "evaluate", "score", "serve", "sweep",
-    "ensemble", "tracking", "cluster",
+    "init_model", "import_model", "fetch", "reasonings", "preprocess", "train", "plan", "evaluate", "score", "serve",
+    "rl", "sweep", "ensemble", "tracking", "cluster",
 )  # fmt: skip
 
 

@@ -19,10 +19,10 @@ from typing import Any, Self
 
 import httpx2
 
-from data_pipeline.errors import RunError, Unavailable, UserError
+from data_pipeline.errors import BaserewardError, RunError, Unavailable, UserError
 from data_pipeline.storage.web import retry_after_s
 
-__all__ = ["RewardClient", "Scores"]
+__all__ = ["RewardClient", "RowRefused", "Scores"]
 
 TOKEN_VARIABLE = "BASEREWARD_SERVE_TOKEN"  # noqa: S105  # a variable's name
 _AGAIN = (429, 502, 503)
@@ -32,6 +32,10 @@ _PAUSE_S = 0.5
 Prompt = str | Sequence[Mapping[str, Any]]
 Image = str | bytes | Path
 """A data URL or bytes; another text, and a Path, is the place of a file here."""
+
+
+class RowRefused(UserError):
+    """The server has read what was asked, and it can't be scored: an answer is too long, or there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +105,8 @@ class RewardClient:
             critiques: one of each response, for a critic; None: it writes its own.
 
         Raises:
-            UserError: it can't be scored, or the token is wrong.
+            RowRefused: it can't be scored.
+            UserError: the token is wrong.
             Unavailable: there was no answer in `patience_s`.
             RunError: the server failed.
         """
@@ -147,11 +152,17 @@ class RewardClient:
                     return dict(answer.json())
                 said = f"{answer.status_code}: {_message(answer)}"
                 if answer.status_code not in _AGAIN:
-                    raise (UserError if answer.status_code < 500 else RunError)(f"{answer.request.url}: {said}")
+                    raise _error_of(answer.status_code)(f"{answer.request.url}: {said}")
                 pause_s = retry_after_s(answer.headers.get("Retry-After")) or _PAUSE_S
             if time.monotonic() + pause_s > until_s:
                 raise Unavailable(f"{self._client.base_url}: no answer in {self._patience_s:g} s: {said}")
             time.sleep(pause_s)
+
+
+def _error_of(status: int) -> type[BaserewardError]:
+    if status in (413, 422):
+        return RowRefused
+    return UserError if status < 500 else RunError
 
 
 def _message(answer: httpx2.Response) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from data_pipeline.errors import RecipeError
 from data_pipeline.transform.planning import check_config
 from jobs.recipe.addresses import check_address
-from jobs.recipe.judge import check_judge
+from jobs.recipe.judge import check_judge, check_reasoner
 from jobs.recipe.load import required
 from jobs.recipe.schema import Recipe, to_flat_params
 from jobs.recipe.sweep_config import check_sweep_config
@@ -18,7 +18,7 @@ from rm_core.train_config.check import check_train_config
 
 __all__ = ["PATHS", "check_submitted"]
 
-_TRACKED = frozenset({"train", "evaluate", "sweep", "ensemble", "promote", "runs", "demo"})
+_TRACKED = frozenset({"train", "evaluate", "rl", "sweep", "ensemble", "promote", "runs", "demo"})
 """Commands that ask MLflow."""
 _DATA = ("data_root", "preprocess.output", "preprocess.tokenizer", "preprocess.data_root")
 _TRAIN = ("train.model", "train.data", "train.output", "train.cache_dir")
@@ -30,12 +30,14 @@ PATHS: Mapping[str, tuple[str, ...]] = {
     "init-model": ("data_root", "init_model.output", "init_model.tokenizer"),
     "import-model": ("import_model.source", "import_model.adapter", "import_model.output"),
     "fetch": ("data_root", "preprocess.data_root", "fetch.scratch"),
+    "write-reasonings": ("data_root", "preprocess.data_root", "reasonings.output"),
     "preprocess": _DATA,
     "plan": ("train.model", "train.data"),
     "train": _TRAIN,
     "evaluate": _EVALUATE,
     "score": _SCORE,
     "serve": ("serve.model",),
+    "rl": ("rl.policy", "rl.output", "rl.reward.model", "data_root", "rl.sample.output", "rl.sample.policy"),
     "sweep": ("sweep.output", "data_root", "init_model.tokenizer"),
     "ensemble": _ENSEMBLE,
     "promote": _ENSEMBLE,
@@ -62,6 +64,7 @@ def check_submitted(command: str, recipe: Recipe) -> None:
         "train": lambda: check_train_config(recipe.train),
         "sweep": lambda: check_sweep_config(recipe.sweep),
         "evaluate": lambda: check_judge(recipe.evaluate),
+        "write-reasonings": lambda: check_reasoner(recipe.reasonings.judge),
         "ensemble": lambda: check_ensemble_config(recipe.ensemble),
     }
     for name, check in checks.items():

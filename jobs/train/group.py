@@ -1,14 +1,12 @@
-"""The adapter to Ray Train: one group of workers from its start to its end, and what each worker runs.
+"""The adapter to Ray Train: one group of workers from its start to its end; what they run is the job's own.
 
 Whether and where there is another group after it is decided in `attempts`: a group here never restarts by itself.
 """
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 # Read by Ray Train when it is imported.
 os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
@@ -19,28 +17,44 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.config import FailureConfig, ScalingConfig  # ray.train's own names are typed as the old ones
 
 from data_pipeline.errors import BaserewardError, Unavailable
-from jobs.tracking.metric_logger import MetricLogger, folder_of_node, log_artifact
-from jobs.tracking.node_metrics import NodeMeter, node_section, sampled
-from jobs.train.coordinator import Location, StopRequested
-from rm_core.train_config.config import TrainConfig
+from jobs.train.coordinator import Location
+from rm_core.train_config.config import WorkerGroupConfig
 
-__all__ = ["GroupJob", "needs_of_worker", "run_group"]
+__all__ = ["GroupJob", "GroupSettings", "needs_of_worker", "run_group"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class GroupJob:
-    """What every worker gets."""
+class GroupSettings(Protocol):
+    """What of a section of the recipe decides the group: that of ``train`` or ``rl``."""
 
-    config: TrainConfig
-    export_to: str
-    lineage: Mapping[str, object]
-    tracking_uri: str
-    run_id: str
-    run_began_s: float
-    """Seconds since 1970."""
-    system_metrics_s: float
-    """Between two points of how busy each node is; 0: none."""
-    use_gpu: bool
+    num_workers: int
+    threads_per_worker: int
+    stall_timeout_s: float
+    group: WorkerGroupConfig
+
+
+class GroupJob(Protocol):
+    """What every worker gets, and runs; it is sent to other machines."""
+
+    @property
+    def section(self) -> str:
+        """The recipe's section, for messages."""
+
+    @property
+    def config(self) -> GroupSettings:
+        """That section."""
+
+    @property
+    def use_gpu(self) -> bool:
+        """Whether each worker takes a GPU."""
+
+    def work(self, coordinator: Any) -> None:
+        """One worker's part, in an initialised process group.
+
+        Raises:
+            StopTraining: it was asked to stop, and has, with a checkpoint.
+            Unavailable: another attempt may find a store or server answering again.
+            BaserewardError: an error that a restart cannot cure.
+        """
 
 
 def needs_of_worker(job: GroupJob) -> dict[str, float]:
@@ -92,7 +106,7 @@ class _Trainer(TorchTrainer):
         """Nothing is registered."""
 
 
-def _group_timeout_s(config: TrainConfig) -> int:
+def _group_timeout_s(config: GroupSettings) -> int:
     """Longer than the watchdog's: it says where the ranks are, which the process group does not know."""
     return int(max(1800, config.stall_timeout_s + 600))
 
@@ -107,7 +121,7 @@ def _worker(arguments: dict[str, Any]) -> None:
     from rm_core.training.trainer import StopTraining
 
     try:
-        _train(job, coordinator)
+        job.work(coordinator)
     except StopTraining as stopped:
         coordinator.note.remote(f"stopped {stopped}, with a checkpoint")
     except Unavailable:
@@ -116,79 +130,3 @@ def _worker(arguments: dict[str, Any]) -> None:
         # A restart would meet it again: tell the driver, and let Ray end the other ranks.
         ray.get(coordinator.fail.remote(str(error)))
         raise
-
-
-def _train(job: GroupJob, coordinator: Any) -> None:
-    from rm_core.evaluation.while_training import evaluation_sets
-    from rm_core.training.trainer import Hooks
-    from rm_core.training.worker import train_rank
-
-    def note(text: str) -> None:
-        coordinator.note.remote(text)
-
-    def silent(*_: object) -> None:
-        """World rank 0 speaks for all."""
-
-    def artifact(path: str, folder: str) -> None:
-        log_artifact(job.tracking_uri, job.run_id, path, folder, note)
-
-    stop = StopRequested(coordinator)
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # the logger itself tries again, and says so
-    if get_context().get_world_rank() != 0:
-        hooks = Hooks(begin=silent, log=silent, before_save=silent, stop=stop, note=note, artifact=artifact)
-        with _node_watched(job, note) as flush:
-            hooks = replace(hooks, before_save=flush)
-            train_rank(job.config, hooks, export_to=job.export_to, lineage=job.lineage, make_sets=evaluation_sets)
-        return
-    with (
-        MetricLogger(job.tracking_uri, job.run_id, folder=job.config.output, report=note) as logger,
-        _sampled(job, logger),
-    ):
-
-        def log(steps_done: int, metrics: Mapping[str, float]) -> None:
-            logger.log(steps_done, metrics)
-            if "train/loss" not in metrics:
-                coordinator.advance.remote(steps_done, "step left out", None)
-                return
-            note = f"loss {metrics['train/loss']:.3f}"
-            if "train/accuracy" in metrics:  # there is none where people only saw ties
-                note += f", accuracy {metrics['train/accuracy']:.3f}"
-            note += f", {metrics['system/comparisons_per_s']:.0f} comparisons/s"
-            coordinator.advance.remote(steps_done, note, metrics["train/loss"])
-
-        def evaluated(steps_done: int, numbers: Mapping[str, float]) -> None:
-            logger.log(steps_done, numbers)
-            if "eval/accuracy" in numbers:
-                coordinator.evaluated.remote(f"held-out accuracy {numbers['eval/accuracy']:.3f} at {steps_done}")
-
-        hooks = Hooks(
-            begin=lambda steps: ray.get(coordinator.started.remote(steps)),
-            log=log,
-            before_save=logger.flush,
-            stop=stop,
-            note=note,
-            evaluated=evaluated,
-            ended=lambda reason: ray.get(coordinator.end_early.remote(reason)),
-            artifact=artifact,
-        )
-        train_rank(job.config, hooks, export_to=job.export_to, lineage=job.lineage, make_sets=evaluation_sets)
-
-
-@contextmanager
-def _node_watched(job: GroupJob, note: Callable[[str], None]) -> Iterator[Callable[[], None]]:
-    """In the block, the first rank of a node logs how busy it is; yields what makes its points last, like a checkpoint.
-
-    World rank 0 does the same for its node with the logger that it has.
-    """
-    if get_context().get_local_rank() != 0 or job.system_metrics_s <= 0:
-        yield lambda: None
-        return
-    folder = folder_of_node(job.config.output, ray.util.get_node_ip_address())
-    with MetricLogger(job.tracking_uri, job.run_id, folder=folder, report=note) as logger, _sampled(job, logger):
-        yield logger.flush
-
-
-def _sampled(job: GroupJob, logger: MetricLogger) -> AbstractContextManager[None]:
-    section = node_section(ray.util.get_node_ip_address())
-    meter = NodeMeter(job.config.output)
-    return sampled(logger, meter, section, began_s=job.run_began_s, interval_s=job.system_metrics_s)

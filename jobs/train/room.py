@@ -51,7 +51,7 @@ def wait_for_room(
     """Wait until the group has room; returns the number of its workers.
 
     Raises:
-        NoRoom: there was none for `train.group.start_timeout_s`.
+        NoRoom: there was none for ``group.start_timeout_s``.
         Terminated: the training is asked to stop.
     """
     config, need = job.config, needs_of_worker(job)
@@ -78,7 +78,7 @@ def wait_for_room(
             if queue.others_placed():
                 start_s = now_s
             if now_s - start_s >= config.group.start_timeout_s:
-                waited = f"after train.group.start_timeout_s={config.group.start_timeout_s:g} s"
+                waited = f"after {job.section}.group.start_timeout_s={config.group.start_timeout_s:g} s"
                 raise NoRoom(f"no room for the group {waited}: {_missing(job, nodes, room, avoid)}{_coming()}")
             if now_s - start_s >= SETTLE_S:
                 reserve(need, config.num_workers)

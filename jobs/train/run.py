@@ -11,9 +11,9 @@ from jobs.recipe.schema import Device, to_flat_params
 from jobs.runtime.ray_session import open_cluster
 from jobs.train.attempts import run_attempts
 from jobs.train.coordinator import start_coordinator
-from jobs.train.group import GroupJob
 from jobs.train.prepare import Training
 from jobs.train.progress import follow
+from jobs.train.rank import TrainJob
 from jobs.train.record import Attempt
 from jobs.train.run_page import cluster_tags, gpu_type_of
 from rm_core.model_folder.folder import is_complete
@@ -51,11 +51,11 @@ def run_groups(training: Training) -> None:
             run_attempts(job, coordinator, training.num_steps, stop_reason, parent.queue if parent else None)
 
 
-def group_job(training: Training, cluster: ClusterInfo) -> GroupJob:
+def group_job(training: Training, cluster: ClusterInfo) -> TrainJob:
     """What every worker gets; the exported model keeps the lineage as the record of its origin."""
     recipe, config, tracker = training.recipe, training.config, training.tracker
     asks_for_gpus = recipe.cluster.device is not Device.cpu and config.group.accelerator is not None
-    return GroupJob(
+    return TrainJob(
         config=config,
         export_to=training.export_folder,
         lineage={

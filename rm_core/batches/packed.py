@@ -216,7 +216,7 @@ def _targets_of(
         return None
     if not row_format.verdicts:
         return targets_of(comparisons, blocks)
-    return verdict_targets(comparisons, _ends_of(blocks))
+    return verdict_targets(comparisons, blocks, _ends_of(blocks))
 
 
 def ids_of(comparisons: Sequence[EncodedComparison]) -> tuple[str, ...]:

@@ -24,12 +24,12 @@ _NONE = np.zeros(0, dtype=np.int64)
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """All target tokens of a row, response after response.
+    """All target tokens of a row, response after response; of a judge behind its verdicts: see `verdicts.py`.
 
     Attributes:
         index: int64 [N], where in the row each is predicted; a place may stand here for several.
         ids: int64 [N], the tokens.
-        owner: int64 [N], the response of each, rising.
+        owner: int64 [N], the response of each.
         lengths: int64 [R], how many each response has.
     """
 

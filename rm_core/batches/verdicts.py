@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from data_pipeline.encoding.encoder import EncodedComparison
-from rm_core.batches.targets import Targets
+from data_pipeline.encoding.encoded import EncodedComparison, Questions
+from rm_core.batches.layout import Block
+from rm_core.batches.targets import Targets, targets_of
 
 __all__ = ["Verdicts", "verdict_targets", "verdicts_of"]
 
@@ -50,14 +51,12 @@ def verdicts_of(comparisons: Sequence[EncodedComparison]) -> Verdicts:
     weights: list[float] = []
     start = 0
     for item in comparisons:
-        asked = item.questions
-        if asked is None:
-            raise ValueError(f"Comparison {item.id!r} asks a judge nothing")
+        asked = _questions_of(item)
         times = Counter(map(frozenset, asked.pairs))
         num_answers = len(asked.lengths)
         pairs += [(start + first, start + second) for first, second in asked.pairs]
         shares += [1 / (num_answers * times[frozenset(pair)]) for pair in asked.pairs]
-        weights += [(known >= 0) / asked.per_pair for known in asked.right]
+        weights += [(known >= 0) * weight for known, weight in zip(asked.right, asked.weights, strict=True)]
         right += [max(0, known) for known in asked.right]
         start += num_answers
     places = torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2)
@@ -70,18 +69,28 @@ def verdicts_of(comparisons: Sequence[EncodedComparison]) -> Verdicts:
     )
 
 
-def verdict_targets(comparisons: Sequence[EncodedComparison], ends: Tensor) -> Targets:
-    """Both verdicts of every question, as tokens that are predicted where it ends.
+def verdict_targets(comparisons: Sequence[EncodedComparison], blocks: Sequence[Block], ends: Tensor) -> Targets:
+    """Both verdicts of every question, as tokens that are predicted where it ends; behind all of these, what a judge
+    that reasons shall write.
 
     Args:
+        blocks: where the Comparisons stand in the row.
         ends: int64 [Q], where in the row each question's last token stands.
     """
-    asked = [item.questions for item in comparisons if item.questions is not None]
+    asked = list(map(_questions_of, comparisons))
     tokens = [token for one in asked for _ in one.pairs for token in one.verdicts]
+    behind = torch.tensor([one.behind for one in asked for _ in one.pairs], dtype=torch.int64)
     questions = torch.arange(len(ends))
+    written = targets_of(comparisons, blocks)
     return Targets(
-        index=torch.repeat_interleave(ends, 2),
-        ids=torch.tensor(tokens, dtype=torch.int64),
-        owner=torch.repeat_interleave(questions, 2),
-        lengths=torch.full((len(ends),), 2, dtype=torch.int64),
+        index=torch.cat([torch.repeat_interleave(ends - behind, 2), written.index]),
+        ids=torch.cat([torch.tensor(tokens, dtype=torch.int64), written.ids]),
+        owner=torch.cat([torch.repeat_interleave(questions, 2), written.owner]),
+        lengths=written.lengths + 2,
     )
+
+
+def _questions_of(item: EncodedComparison) -> Questions:
+    if item.questions is None:
+        raise ValueError(f"Comparison {item.id!r} asks a judge nothing")
+    return item.questions

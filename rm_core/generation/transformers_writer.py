@@ -27,7 +27,7 @@ from data_pipeline.encoding.encoded import EncodedComparison, spans_of_parts
 from data_pipeline.encoding.spans import EncodedVideo, VisionSpan
 from data_pipeline.encoding.tokenizer import ChatTokenizer
 from rm_core.batches.pixels import patches_of
-from rm_core.generation.config import CritiquesConfig
+from rm_core.generation.config import SamplingConfig
 from rm_core.generation.interface import END, Written, check_time, forbidden, opened, seed_of, written_of
 from rm_core.model.reward_model import RewardModel
 
@@ -51,7 +51,7 @@ class TransformersWriter:
         config: how tokens are sampled.
     """
 
-    def __init__(self, model: RewardModel, tokenizer: ChatTokenizer, config: CritiquesConfig) -> None:
+    def __init__(self, model: RewardModel, tokenizer: ChatTokenizer, config: SamplingConfig) -> None:
         if model.lm_head is None:
             raise ValueError("the model has no language head: it cannot write")
         self._model = model

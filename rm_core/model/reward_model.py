@@ -176,7 +176,8 @@ class RewardModel(nn.Module):
             return rewards
         costs = self.lm_head(hidden[len(pooled) :], batch.targets.ids)
         if batch.verdicts is not None:
-            return Output(self.head(costs, batch.verdicts, sum(batch.num_responses)), costs)
+            of_verdicts = costs[: 2 * len(batch.verdicts.first)]
+            return Output(self.head(of_verdicts, batch.verdicts, sum(batch.num_responses)), costs)
         return Output(self.head(pool(hidden[: len(pooled)], batch, self.head_config.pooling)), costs)
 
     @property

@@ -81,6 +81,7 @@ def save_reward_model(
     reading: Reading | None = None,
     paradigm: str = "scalar",
     question: str = "",
+    form: str = "",
 ) -> None:
     """Write a complete reward-model folder.
 
@@ -93,13 +94,14 @@ def save_reward_model(
         reading: how the model has learnt to read records; None: not known.
         paradigm: which kind of reward model it is.
         question: what a generative one is asked.
+        form: what it writes, one of `GenerativeConfig.form`.
     """
     os.makedirs(folder, exist_ok=True)
     head: dict[str, Tensor] = {}
     write_backbone(folder, backbone, _without_head(weights, head))
     save_file(head, os.path.join(folder, _HEAD_WEIGHTS))
     write_atomic(os.path.join(folder, _HEAD_CONFIG), _json(asdict(head_config)))
-    write_paradigm(folder, paradigm, question)
+    write_paradigm(folder, paradigm, question, form)
     for name in PROCESSOR_FILES:
         if os.path.exists(source := os.path.join(processor_from, name)):
             shutil.copyfile(source, os.path.join(folder, name))

@@ -1,7 +1,8 @@
 """Which kind of reward model a folder holds, in a file of its own beside the weights.
 
-``paradigm.json``   {"paradigm": "critic"}, {"paradigm": "generative", "question": "Two answers ..."}; a scalar reward
-                    model has no such file, as all exports of early versions
+``paradigm.json``   {"paradigm": "critic"}, {"paradigm": "generative", "question": "Two answers ..."}, with
+                    "form": "reasoning" where it thinks first; a scalar reward model has no such file, as all exports of
+                    early versions
 """
 
 import json
@@ -10,21 +11,33 @@ from data_pipeline.errors import CorruptData, RecipeError
 from data_pipeline.storage import exists, join, read_bytes, write_atomic
 from rm_core.model.config import PARADIGMS
 
-__all__ = ["PARADIGM_FILE", "check_paradigm", "check_read_by", "paradigm_of", "question_of", "write_paradigm"]
+__all__ = [
+    "PARADIGM_FILE",
+    "check_paradigm",
+    "check_read_by",
+    "paradigm_of",
+    "question_of",
+    "reasons",
+    "write_paradigm",
+]
 
 PARADIGM_FILE = "paradigm.json"
-_KEY, _QUESTION = "paradigm", "question"
+_KEY, _QUESTION, _FORM = "paradigm", "question", "form"
+_REASONING = "reasoning"
 
 
-def write_paradigm(folder: str, paradigm: str, question: str = "") -> None:
+def write_paradigm(folder: str, paradigm: str, question: str = "", form: str = "") -> None:
     """Write it into a local folder that is not marked yet.
 
     Args:
         question: what a generative one is asked.
+        form: what it writes: ``reasoning``, or the verdict alone.
     """
     if paradigm == PARADIGMS[0]:
         return
     said = {_KEY: paradigm} | ({_QUESTION: question} if question else {})
+    if paradigm == "generative" and form == _REASONING:
+        said[_FORM] = form
     write_atomic(join(folder, PARADIGM_FILE), (json.dumps(said, indent=2) + "\n").encode())
 
 
@@ -60,6 +73,17 @@ def question_of(folder: str) -> str:
     if not isinstance(question, str):
         raise CorruptData(f"{url!r} has no question of a generative reward model: export or copy it again")
     return question
+
+
+def reasons(folder: str) -> bool:
+    """Whether the model in `folder` is a generative one that thinks before its verdict.
+
+    Raises:
+        CorruptData: as `paradigm_of`.
+    """
+    return paradigm_of(folder) == "generative" and (
+        json.loads(read_bytes(join(folder, PARADIGM_FILE))).get(_FORM) == _REASONING
+    )
 
 
 def check_read_by(paradigm: str, critiques: str, *, data: str) -> None:

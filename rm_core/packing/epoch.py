@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from data_pipeline.dataset.grouped import GroupedData
 from data_pipeline.dataset.prepared import PreparedData
+from data_pipeline.dataset.tables import REASONED
 from data_pipeline.encoding.encoder import EncodedComparison
 from data_pipeline.encoding.questions import Asking
-from data_pipeline.errors import RunError
+from data_pipeline.errors import RecipeError, RunError
 from rm_core.packing.row_sizes import CostModel, QuestionSizes
 from rm_core.packing.sizes import PlanningTable
 
@@ -59,9 +60,15 @@ def epoch_table(data: PreparedData, cost_model: CostModel, asking: Asking | None
     """The planning table of an epoch of the training split.
 
     Raises:
+        RecipeError: reasonings are asked for, and the data have none.
         RunError: as for `PlanningTable.from_rows` and `from_groups`.
     """
     questions = None if asking is None else question_sizes(asking)
+    if questions is not None and questions.behind is not None and REASONED.name not in data.all_rows.column_names:
+        raise RecipeError(
+            "train.generative.form=reasoning learns from the records' reasonings, and the data in "
+            f"{data.folder!r} were prepared without: preprocess the records with preprocess.encode.reasonings=given"
+        )
     if data.groups is not None:
         grouped = GroupedData(data)
         index = grouped.epoch_indices("train")
@@ -80,6 +87,7 @@ def question_sizes(asking: Asking) -> QuestionSizes:
         end=tokens.end,
         orders=1 if asking.orders == "one" else 2,
         ties=asking.orders == "all",
+        behind=1 + len(tokens.closing) if asking.orders == "given" else None,
     )
 
 

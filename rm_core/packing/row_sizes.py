@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from data_pipeline.dataset.tables import REASONED
+
 __all__ = [
     "GROUP_COLUMNS",
     "SIZE_COLUMNS",
@@ -107,6 +109,7 @@ class QuestionSizes:
         end: tokens that an answer ends with, which a question leaves out.
         orders: questions about a pair: 1 or 2.
         ties: whether pairs of equal rank are asked about too.
+        behind: tokens behind a given reasoning, where each reasoning is a question; None: they are not read.
     """
 
     prefix: int
@@ -114,6 +117,7 @@ class QuestionSizes:
     end: int
     orders: int
     ties: bool
+    behind: int | None = None
 
 
 class ArrowIds(Sequence[str]):
@@ -194,6 +198,10 @@ def sizes_of(
 
 def _asked(batch: pa.RecordBatch, questions: QuestionSizes, *, grouped: bool) -> tuple[npt.NDArray[np.int64], ...]:
     """Of each row its questions, their tokens, and the squares of these, summed; all [rows]."""
+    if questions.behind is not None:
+        offsets, lengths = _lists(batch[REASONED.name])
+        tokens = lengths.astype(np.int64) - 2 * questions.end + questions.own + questions.behind
+        return np.diff(offsets).astype(np.int64), _sum_of_lists((offsets, tokens)), _sum_of_lists((offsets, tokens**2))
     of_rows, ranks = _inside(_lists(batch["ranks"]))
     of_records, sizes = _judged_lengths(batch, of_rows) if grouped else _inside(_lists(batch["response_lengths"]))
     sizes = sizes.astype(np.int64) - questions.end

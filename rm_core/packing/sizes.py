@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from data_pipeline.dataset.tables import REASONED
 from data_pipeline.encoding.encoder import EncodedComparison
 from data_pipeline.errors import RecipeError, RunError
 from rm_core.packing.row_sizes import (
@@ -113,7 +114,8 @@ class PlanningTable:
         places = index if places is None else places
         stored = {name: np.empty(len(rows), dtype=kind) for name, kind in _STORED.items()}
         start = 0
-        for batch in rows.select(SIZE_COLUMNS).to_batches(max_chunksize=_PIECE):
+        reasoned = questions is not None and questions.behind is not None
+        for batch in rows.select([*SIZE_COLUMNS, *([REASONED.name] if reasoned else [])]).to_batches(_PIECE):
             for name, values in _columns(sizes_of(batch, questions=questions), cost_model).items():
                 stored[name][start : start + len(batch)] = values
             start += len(batch)

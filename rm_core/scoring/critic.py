@@ -7,7 +7,7 @@ What is scored is the text, encoded as a given critique is: scoring it again as 
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,18 +15,17 @@ import numpy as np
 
 from data_pipeline.encoding.encoder import EncodedComparison, Encoder
 from data_pipeline.encoding.tokenizer import load_tokenizer
-from data_pipeline.errors import RecipeError
 from rm_core.generation.config import CritiquesConfig
 from rm_core.generation.interface import Writer, Written, opened
 from rm_core.generation.transformers_writer import TransformersWriter
 from rm_core.generation.vllm_writer import VllmWriter
-from rm_core.model_folder.paradigm import paradigm_of
 from rm_core.model_folder.reading import reading_of
 from rm_core.model_folder.remote import local_model
 from rm_core.packing.plan import PackBudget
 from rm_core.scoring.scorer import Scorer
+from rm_core.scoring.written import WritingScorer
 
-__all__ = ["CriticScorer", "Critiqued", "CritiquedRow", "Critiques", "check_writer", "scorer_of"]
+__all__ = ["CriticScorer", "Critiqued", "Critiques"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +48,11 @@ class Critiqued:
     seconds: float
     scoring_seconds: float = 0.0
 
+    @property
+    def error(self) -> None:
+        """There are always rewards."""
+        return None
+
     def fields(self) -> dict[str, Any]:
         """What a line of JSON says of it beside the rewards."""
         return {
@@ -58,16 +62,6 @@ class Critiqued:
             "critique_seconds": round(self.seconds, 4),
             "scoring_seconds": round(self.scoring_seconds, 4),
         }
-
-
-@dataclass(frozen=True, slots=True)
-class CritiquedRow:
-    """What a critic made of a row of prepared data; `blank_rewards` as for `ScoredComparison`."""
-
-    id: str
-    source: str
-    critiqued: Critiqued
-    blank_rewards: tuple[float, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +80,7 @@ class Critiques:
     seconds: float
 
 
-class CriticScorer:
+class CriticScorer(WritingScorer):
     """As `Scorer`, of a critic, whatever critiques are given.
 
     Attributes:
@@ -110,23 +104,7 @@ class CriticScorer:
             else TransformersWriter(self.scorer.model, tokenizer, config)
         )
 
-    def score(self, comparisons: Sequence[EncodedComparison], *, blank: bool = False) -> list[tuple[float, ...]]:
-        """K rewards for each Comparison, in the given order; `blank`: as for `Scorer`, also for what is written."""
-        return [one.rewards for one in self.critiqued(comparisons, blank=blank)]
-
-    def critiqued(self, comparisons: Sequence[EncodedComparison], *, blank: bool = False) -> list[Critiqued]:
-        """The same, with what was written."""
-        return [self._critiqued(item, blank) for item in comparisons]
-
-    def rows(self, items: Iterable[EncodedComparison], *, blank_images: bool) -> list[CritiquedRow]:
-        """Rows of prepared data, those with images also with their images blanked out where that is asked for."""
-        found = []
-        for item in items:
-            blank = self.score([item], blank=True)[0] if blank_images and item.images else None
-            found.append(CritiquedRow(item.id, item.source, self._critiqued(item, False), blank))
-        return found
-
-    def write(self, item: EncodedComparison, *, blank: bool = False, until_s: float | None = None) -> "Critiques":
+    def write(self, item: EncodedComparison, *, blank: bool = False, until_s: float | None = None) -> Critiques:
         """The Comparison once with each of the critiques that are written of its responses; see `Writer.write`."""
         began_s = time.perf_counter()
         texts = self._writer.write(item, blank=blank, until_s=until_s)
@@ -140,7 +118,8 @@ class CriticScorer:
             seconds=seconds,
         )
 
-    def _critiqued(self, item: EncodedComparison, blank: bool) -> Critiqued:
+    def made(self, item: EncodedComparison, *, blank: bool = False) -> Critiqued:
+        """Its rewards and critiques of one Comparison."""
         found = self.write(item, blank=blank)
         began_s = time.perf_counter()
         rewards = np.array(self.scorer.score(found.versions, blank=blank))
@@ -155,36 +134,3 @@ class CriticScorer:
             for ids, one in zip(opened(item).response_ids, texts, strict=True)
         ]
         return replace(item, response_ids=tuple(branches))
-
-
-def check_writer(folder: str, critiques: CritiquesConfig, name: str) -> None:
-    """Refuse to have a model write critiques that is no critic.
-
-    Args:
-        name: what messages call it.
-
-    Raises:
-        RecipeError: it is of another paradigm.
-    """
-    if critiques.source == "written" and (found := paradigm_of(folder)) != "critic":
-        raise RecipeError(
-            f"{name} is a {found} reward model, which writes no critiques: leave critiques.source at given"
-        )
-
-
-def scorer_of(
-    folder: str, budget: PackBudget, critiques: CritiquesConfig | None, *, attention: str = "auto"
-) -> Scorer | CriticScorer:
-    """What scores with the model of `folder`.
-
-    Args:
-        critiques: where a critic's come from; None: from the records.
-
-    Raises:
-        RecipeError: critiques are to be written, and the model is no critic.
-        MissingInput, CorruptData, RecipeError: as `Scorer`.
-    """
-    if critiques is None or critiques.source == "given":
-        return Scorer(folder, budget, attention=attention)
-    check_writer(folder, critiques, repr(folder))
-    return CriticScorer(folder, budget, critiques, attention=attention)

@@ -21,11 +21,11 @@ from data_pipeline.records.checks import check
 from data_pipeline.records.selection import with_frames
 from data_pipeline.sources.accounting import UnreadFields
 from data_pipeline.sources.readers.files import RowRange, read_rows
-from data_pipeline.sources.registry import OF_CRITIQUES, unranked_adapter
+from data_pipeline.sources.registry import OF_WRITING, unranked_adapter
 
 __all__ = ["Line", "LineReader", "line_of"]
 
-_OF_AN_EARLIER_RUN = ("rewards", "error", *OF_CRITIQUES)
+_OF_AN_EARLIER_RUN = ("rewards", "error", *OF_WRITING)
 
 
 @dataclass(frozen=True)
@@ -125,17 +125,23 @@ class LineReader:
 
 
 def line_of(
-    line: Line, rewards: Sequence[float] | None, more: Mapping[str, Any] = MappingProxyType({})
+    line: Line,
+    rewards: Sequence[float] | None,
+    more: Mapping[str, Any] = MappingProxyType({}),
+    *,
+    error: str | None = None,
 ) -> tuple[str, str | None]:
     """(what is written, ended by a line break, and why it has no rewards or None).
 
     Args:
         more: fields to write beside the rewards.
+        error: why the model gives none.
     """
-    error = line.error
+    error = line.error or error
     if rewards is not None and not all(map(math.isfinite, rewards)):
         error = f"not_finite: the model gives {list(rewards)}; it has diverged, or its weights are damaged"
-    added = {"rewards": None, "error": error} if error is not None else {"rewards": list(rewards or ()), **more}
+    said = {"rewards": None, "error": error} if error is not None else {"rewards": list(rewards or ())}
+    added = {**said, **more}
     begun = line.fields[:-1] + (", " if len(line.fields) > 2 else "")
     return f"{begun}{_json(added)[1:]}\n", error
 

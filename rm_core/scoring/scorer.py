@@ -17,7 +17,7 @@ from rm_core.batches.pixels import patches_of
 from rm_core.model.flops import cost_model
 from rm_core.model.reward_model import Output
 from rm_core.model_folder.folder import load_reward_model
-from rm_core.model_folder.paradigm import question_of
+from rm_core.model_folder.paradigm import question_of, reasons
 from rm_core.model_folder.reading import reading_of
 from rm_core.model_folder.remote import local_model
 from rm_core.objectives.pairwise import means
@@ -26,7 +26,7 @@ from rm_core.packing.sizes import PlanningTable
 from rm_core.scoring.alike import first_alike
 from rm_core.scoring.scored import ScoredComparison
 
-__all__ = ["Scorer", "Scores", "score_rows", "scored_item"]
+__all__ = ["Scorer", "Scores", "asking_in", "check_answers", "score_rows", "scored_item"]
 _CHUNK = 64
 """Comparisons in memory at once; packing works inside a chunk."""
 
@@ -44,16 +44,21 @@ class Scorer:
 
     Raises:
         MissingInput, CorruptData: as `load_reward_model`.
-        RecipeError: this machine cannot run that kernel.
+        RecipeError: this machine cannot run that kernel, or the model writes before it scores.
     """
 
     def __init__(self, folder: str, budget: PackBudget, *, attention: str = "auto") -> None:
+        if reasons(local_model(folder)):
+            raise RecipeError(
+                f"{folder!r} is a judge that reasons, and writes before it gives a verdict: `basereward evaluate` and "
+                "`basereward score` have it write; here take a model of another paradigm, or of form short"
+            )
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         dtype = torch.bfloat16 if self._device.type == "cuda" else torch.float32
         self.model = load_reward_model(folder, dtype=dtype).to(self._device)
         self.model.use_attention(attention, key="attention")
         self._row_format = replace(self.model.row_format, targets=self.model.judges)
-        self._asking = _asking_in(folder) if self.model.judges else None
+        self._asking = asking_in(folder) if self.model.judges else None
         self._budget = budget
 
     def score(self, comparisons: Sequence[EncodedComparison], *, blank: bool = False) -> list[tuple[float, ...]]:
@@ -103,7 +108,7 @@ class Scorer:
             yield pack.rows
 
 
-def _asking_in(folder: str) -> Asking:
+def asking_in(folder: str) -> Asking:
     """The judge's question, about every pair in both orders."""
     copy = local_model(folder)
     reading = reading_of(copy)
@@ -113,12 +118,21 @@ def _asking_in(folder: str) -> Asking:
 
 def _asked(asking: Asking, item: EncodedComparison) -> EncodedComparison:
     """The Comparison as questions, of which there has to be one."""
+    check_answers(item)
+    return asking(item)
+
+
+def check_answers(item: EncodedComparison) -> None:
+    """Refuse what a judge cannot be asked about.
+
+    Raises:
+        RecipeError: there is one response alone.
+    """
     if len(item.response_ids) < 2:
         raise RecipeError(
             f"Comparison {item.id!r} has one response, and a generative reward model compares two: give another one, "
             "or score with a scalar reward model"
         )
-    return asking(item)
 
 
 def _check_critiques(comparisons: Sequence[EncodedComparison]) -> None:

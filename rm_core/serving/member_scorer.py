@@ -18,7 +18,8 @@ from data_pipeline.media import Image
 from data_pipeline.records.comparison import Comparison, ImageSlot, Part
 from rm_core.generation.config import CritiquesConfig
 from rm_core.packing.plan import PackBudget
-from rm_core.scoring.critic import CriticScorer, scorer_of
+from rm_core.scoring.critic import CriticScorer
+from rm_core.scoring.scorer import Scorer
 from rm_core.serving.served_model import ServedMember
 from rm_core.serving.shared_prompts import Asked, prompt_key, share_prompts
 
@@ -67,14 +68,16 @@ class MemberScorer:
         attention: the kernel by name.
 
     Raises:
-        MissingInput, CorruptData, RecipeError: as `scorer_of`.
+        MissingInput, CorruptData, RecipeError: as `Scorer`.
     """
 
     def __init__(self, member: ServedMember, folder: str, budget: PackBudget, attention: str) -> None:
-        found = scorer_of(folder, budget, member.critiques, attention=attention)
+        writing = member.critiques
         self.name, self.text_only = member.name, member.text_only
-        self._critic = found if isinstance(found, CriticScorer) else None
-        self._scorer = found.scorer if isinstance(found, CriticScorer) else found
+        self._critic = None
+        if writing is not None and writing.source == "written":
+            self._critic = CriticScorer(folder, budget, writing, attention=attention)
+        self._scorer = Scorer(folder, budget, attention=attention) if self._critic is None else self._critic.scorer
         self._writing = member.critiques or CritiquesConfig()
         self._encoder = Encoder(load_tokenizer(folder), member.reading.encode)
         self._budget = budget

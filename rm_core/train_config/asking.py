@@ -16,7 +16,7 @@ def asking_of(config: TrainConfig, encode: EncodeConfig, *, evaluates: bool = Fa
     Args:
         encode: how the Comparisons were read.
         evaluates: ask about every pair in both orders, as wherever a trained judge scores; else as
-            `GenerativeConfig.orders` says.
+            `GenerativeConfig.orders` says, or the records' reasonings.
 
     Raises:
         MissingInput: the model's folder holds no tokenizer.
@@ -25,8 +25,9 @@ def asking_of(config: TrainConfig, encode: EncodeConfig, *, evaluates: bool = Fa
     if config.paradigm != "generative":
         return None
     tokenizer = _tokenizer(config.model, tokenizer_fingerprint(config.model))
-    tokens = question_tokens(tokenizer, config.generative.question, encode)
-    return Asking(tokens, "all" if evaluates else config.generative.orders)
+    tokens = question_tokens(tokenizer, config.generative.asked, encode)
+    orders = "given" if config.generative.form == "reasoning" else config.generative.orders
+    return Asking(tokens, "all" if evaluates else orders)
 
 
 @lru_cache(maxsize=1)

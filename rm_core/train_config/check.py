@@ -90,6 +90,22 @@ def _check_generative(config: TrainConfig) -> None:
                 f"{key} is not read with train.paradigm=generative: a judge has no reward head, and learns verdicts; "
                 "leave it out"
             )
+    if config.generative.form == "reasoning":
+        _check_reasoning(config)
+
+
+def _check_reasoning(config: TrainConfig) -> None:
+    """A judge that reasons reads what records say, and has to write before it scores."""
+    if config.generative.orders != GenerativeConfig().orders:
+        raise RecipeError(
+            f"train.generative.orders={config.generative.orders} is not read with train.generative.form=reasoning, "
+            "whose orders are those of the records' reasonings: leave it out"
+        )
+    if config.evaluate_every:
+        raise RecipeError(
+            f"train.evaluate_every={config.evaluate_every}: a judge that reasons writes before it scores, and a "
+            "training writes nothing: set it to 0, and measure the finished model with `basereward evaluate`"
+        )
 
 
 def _check_lengths(config: TrainConfig) -> None:

@@ -247,6 +247,7 @@ class TrainConfig:
 def minimised(config: TrainConfig) -> str:
     """What a training minimises, in words for pages: ``bradley_terry``, of a critic also of its critiques."""
     if config.paradigm == "generative":
-        return "-log P of right verdicts"
+        reasons = config.generative.form == "reasoning"
+        return "-log P of reasonings and right verdicts" if reasons else "-log P of right verdicts"
     critiques = " and -log P of critiques" if config.paradigm == "critic" else ""
     return f"{config.objective.name}{critiques}"

@@ -21,7 +21,7 @@ from rm_core.objectives.config import CriticConfig
 from rm_core.objectives.language import LANGUAGE, check_critiques, with_language
 from rm_core.objectives.objective import Objective
 from rm_core.objectives.terms import Judged, Unit
-from rm_core.objectives.verdict import VERDICT, with_verdicts
+from rm_core.objectives.verdict import REASONING, with_reasonings, with_verdicts
 from rm_core.packing.plan import StepPlan
 from rm_core.training.engine import ZeroEngine
 from rm_core.training.observers.speed import Phases
@@ -92,7 +92,8 @@ class Accumulator:
         model: what the engine runs; tells what really went through it.
         phases: are told where this rank is.
         critic: how a model that writes critiques weighs its losses; None: it writes none.
-        judges: whether the model gives verdicts, whose loss takes the place of the objective's.
+        judges: of a model that gives verdicts, the term whose loss takes the place of the objective's: `VERDICT` or
+            `REASONING`; empty: it gives none.
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class Accumulator:
         phases: Phases,
         critic: CriticConfig | None = None,
         *,
-        judges: bool = False,
+        judges: str = "",
     ) -> None:
         self._engine = engine
         self._model = model
@@ -115,7 +116,7 @@ class Accumulator:
         """Under way, for whoever has to explain why it failed."""
         terms = (*objective.term_names, *([] if critic is None else [LANGUAGE]))
         if judges:
-            terms = (VERDICT,)
+            terms = (judges,)
         self._measured = (*(f"loss_{name}" for name in terms), *_MEASURED)
         self._counted = (*(f"count_{name}" for name in terms), *_COUNTED)
         self.names = (*self._measured, *self._counted, *_DONE)
@@ -179,9 +180,14 @@ class Accumulator:
         sent = batch.to(self._engine.device)
         output, costs = self._engine.outputs(sent)
         judged = self._objective(output, batch.labels, step_mean=step_mean)
-        if self._judges and costs is not None and sent.verdicts is not None:
-            return output, with_verdicts(judged, costs, sent.verdicts, pairs=batch.labels.num_pairs)
-        if self._critic is None or costs is None or sent.targets is None:
+        if costs is None or sent.targets is None:
+            return output, judged
+        if self._judges and sent.verdicts is not None:
+            pairs = batch.labels.num_pairs
+            if self._judges == REASONING:
+                return output, with_reasonings(judged, costs, sent.targets, sent.verdicts, pairs=pairs)
+            return output, with_verdicts(judged, costs, sent.verdicts, pairs=pairs)
+        if self._critic is None:
             return output, judged
         comparisons = batch.labels.num_comparisons
         return output, with_language(judged, costs, sent.targets, self._critic, comparisons=comparisons)

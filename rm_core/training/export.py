@@ -79,7 +79,8 @@ def export(
         save_reward_model(
             draft, model.backbone, model.head_config, weights,
             processor_from=config.model, lineage=lineage, reading=reading, paradigm=config.paradigm,
-            question=config.generative.question if config.paradigm == "generative" else "",
+            question=config.generative.asked if config.paradigm == "generative" else "",
+            form=config.generative.form,
         )  # fmt: skip
         faults = [_fault(draft)]
     else:

@@ -14,6 +14,7 @@ from rm_core.batches.packed import PackedBatch
 from rm_core.model.families import group_of
 from rm_core.model.reward_model import RewardModel
 from rm_core.objectives.objective import Objective
+from rm_core.objectives.verdict import REASONING, VERDICT
 from rm_core.planner.memory import Memory
 from rm_core.train_config.config import TRAINING_LOSS, TrainConfig
 from rm_core.training.accumulation import Accumulator, StepSums, check_work
@@ -28,6 +29,9 @@ from rm_core.training.watchdog import Watchdog
 from rm_core.training.window import Window
 
 __all__ = ["Hooks", "StopTraining", "Trainer"]
+
+_TERMS = {"short": VERDICT, "reasoning": REASONING}
+"""What a judge minimises, by its form."""
 
 
 class StopTraining(Exception):
@@ -103,9 +107,8 @@ class Trainer:
         self._drift = RewardDrift(config.health, note)
         self._stalls = DataStalls(config, note)
         critic = config.critic if config.paradigm == "critic" else None
-        self._accumulator = Accumulator(
-            engine, model, Objective(config.objective), self._phases, critic, judges=model.judges
-        )
+        judges = _TERMS[config.generative.form] if model.judges else ""
+        self._accumulator = Accumulator(engine, model, Objective(config.objective), self._phases, critic, judges=judges)
         group = GroupEvaluation(engine, model, config, sets, self._phases, hooks.stop) if sets else None
         self._evaluations = Evaluations(group, config, num_steps, self._log_evaluation)
         self._window = Window(self._accumulator.names, engine.device)

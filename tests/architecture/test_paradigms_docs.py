@@ -9,7 +9,8 @@ import pytest
 
 from data_pipeline.transform.planning import check_config
 from jobs.recipe.load import load_recipe
-from rm_core.generation.config import check_critiques_config
+from jobs.recipe.schema import Recipe
+from rm_core.generation.config import check_critiques_config, check_verdicts_config
 from rm_core.model.config import PARADIGMS
 from rm_core.train_config.check import check_train_config
 
@@ -28,17 +29,32 @@ def test_drawing_again_gives_the_committed_bytes() -> None:
         assert f"](images/{name})" in PAGE
 
 
-@pytest.mark.parametrize("recipe", ["critic.yaml", "demo_critic"])
-def test_its_recipes_may_run(recipe: str, tmp_path: Path) -> None:
-    if recipe.endswith(".yaml"):
-        [text] = re.findall(rf"^```yaml\n# {recipe}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-        (tmp_path / recipe).write_text(text, encoding="utf-8")
-        recipe = str(tmp_path / recipe)
-    found = load_recipe(recipe)
+def recipe_of(name: str, folder: Path) -> Recipe:
+    """One of the page's, or a packaged one, which may train."""
+    if name.endswith(".yaml"):
+        [text] = re.findall(rf"^```yaml\n# {name}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+        (folder / name).write_text(text, encoding="utf-8")
+        name = str(folder / name)
+    found = load_recipe(name)
     check_config(found.preprocess)
     check_train_config(found.train)
+    return found
+
+
+@pytest.mark.parametrize("recipe", ["critic.yaml", "demo_critic"])
+def test_its_critics_may_run(recipe: str, tmp_path: Path) -> None:
+    found = recipe_of(recipe, tmp_path)
     check_critiques_config(found.evaluate.critiques, "evaluate.critiques")
     assert (found.train.paradigm, found.preprocess.encode.critiques) == ("critic", "given")
+
+
+@pytest.mark.parametrize("recipe", ["judge.yaml", "reasoning.yaml", "demo_generative", "demo_reasoning"])
+def test_its_judges_may_run(recipe: str, tmp_path: Path) -> None:
+    found = recipe_of(recipe, tmp_path)
+    reasons = found.train.generative.form == "reasoning"
+    check_verdicts_config(found.evaluate.verdicts, "evaluate.verdicts", judges=True, reasons=reasons)
+    given = found.preprocess.encode.reasonings == "given"
+    assert found.train.paradigm == "generative" and given == reasons == ("reasoning" in recipe)
 
 
 def test_every_paradigm_is_explained() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from distributed_ranks import run_ranks
 from prepared_toys import mixed_toy, write_toy
-from question_toys import asked, separate_verdicts
+from question_toys import asked, reasoned, separate_reasonings, separate_verdicts
 from separate_rows import assert_equal_gradients, gradients
 from split_steps import step_gradient
 from torch import Tensor
@@ -26,6 +27,7 @@ from rm_core.model_folder.initialise import initialise_model
 from rm_core.model_folder.paradigm import paradigm_of, question_of
 from rm_core.objectives.config import ObjectiveConfig
 from rm_core.objectives.objective import Objective
+from rm_core.objectives.verdict import REASONING, VERDICT
 from rm_core.packing.plan import PackBudget
 from rm_core.scoring.scorer import Scorer, score_rows
 from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
@@ -42,12 +44,20 @@ ITEMS = [
     asked(toy_comparison(3, ranks=(0, 0))),
 ]
 """One of them a tie, which asks nothing."""
+REASONED = [
+    reasoned(toy_comparison(0, ranks=(0, 1, 1), response_text=3)),
+    reasoned(toy_comparison(1, images=(toy_image(0),), response_text=3)),
+]
 Case = tuple[int, str]
 CASES: list[Case] = [(3, "few rows"), (2, "one Comparison a row"), (0, "few rows")]
 
 
 def split_gradients(cases: list[Case]) -> dict[Case, tuple[dict[str, Tensor], float]]:
-    return {case: split_gradient(*case) for case in cases}
+    found = {case: split_gradient(*case) for case in cases}
+    model = toy_reward_model(writes="own", judges=True)
+    accumulator = partial(_accumulator, term=REASONING)
+    own, sums = step_gradient(model, REASONED, accumulator, paradigm="generative", stage=2, budget="roomy")
+    return found | {(2, REASONING): (own, sums["loss_reasoning"] / sums["count_reasoning"])}
 
 
 def split_gradient(stage: int, budget: str) -> tuple[dict[str, Tensor], float]:
@@ -57,8 +67,8 @@ def split_gradient(stage: int, budget: str) -> tuple[dict[str, Tensor], float]:
     return found, sums["loss_verdict"] / sums["count_verdict"]
 
 
-def _accumulator(engine: ZeroEngine, model: RewardModel, phases: Any) -> Accumulator:
-    return Accumulator(engine, model, Objective(ObjectiveConfig()), phases, judges=True)
+def _accumulator(engine: ZeroEngine, model: RewardModel, phases: Any, term: str = VERDICT) -> Accumulator:
+    return Accumulator(engine, model, Objective(ObjectiveConfig()), phases, judges=term)
 
 
 def test_the_gradient_is_that_of_questions_asked_alone(tmp_path: Path) -> None:
@@ -68,12 +78,18 @@ def test_the_gradient_is_that_of_questions_asked_alone(tmp_path: Path) -> None:
         assert item.questions is not None
         costs = separate_verdicts(model, item)
         right = torch.tensor(item.questions.right)
-        total = total + costs[torch.arange(len(right)), right].sum() / item.questions.per_pair
-        pairs += len(right) / item.questions.per_pair
+        weights = torch.tensor(item.questions.weights)
+        total = total + (costs[torch.arange(len(right)), right] * weights).sum()
+        pairs += sum(item.questions.weights)
     expected = gradients(model, total / pairs)
-    for found, loss in run_ranks(split_gradients, 2, tmp_path, CASES)[0].values():
+    steps = run_ranks(split_gradients, 2, tmp_path, CASES)[0]
+    gradient, of_reasonings = steps.pop((2, REASONING))
+    for found, loss in steps.values():
         assert_equal_gradients(found, expected)
         assert loss == pytest.approx(float(total.detach() / pairs), rel=1e-5)
+    mean = sum((separate_reasonings(model, item) for item in REASONED), torch.zeros(())) / 3
+    assert_equal_gradients(gradient, gradients(model, mean))
+    assert of_reasonings == pytest.approx(float(mean.detach()), rel=1e-5)
 
 
 def train(path: str) -> list[dict[str, float]]:
@@ -104,7 +120,7 @@ def test_a_judge_trains_evaluates_and_scores_alike(tmp_path: Path) -> None:
     points = run_ranks(train, 2, tmp_path / "results", str(tmp_path))[0]
     assert len([point for point in points if "train/loss" in point]) == 2
     export = str(tmp_path / "export")
-    assert paradigm_of(export) == "generative" and question_of(export) == GenerativeConfig().question
+    assert paradigm_of(export) == "generative" and question_of(export) == GenerativeConfig().asked
     data = PreparedData.open(str(tmp_path / "shards"))
     scorer = Scorer(export, PackBudget(tokens=4000, patches=4000))
     rows = data.split_indices("heldout").tolist()

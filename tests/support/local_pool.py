@@ -8,8 +8,8 @@ from data_pipeline.encoding.encoder import EncodedComparison
 from jobs.evaluate.scoring_actors import Given, ScoringActor, ScoringJob
 from jobs.recipe.schema import ClusterConfig
 from rm_core.evaluation.diagnostics.probes import Probed
-from rm_core.scoring.critic import CritiquedRow
 from rm_core.scoring.scored import ScoredComparison
+from rm_core.scoring.written import WrittenRow
 
 
 class LocalPool:
@@ -47,8 +47,8 @@ class LocalPool:
     def probed(self, probe: str, chunks: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Iterator[list[Probed]]:
         yield from (self._ask().probed(probe, *chunk) for chunk in chunks)
 
-    def critiqued(self, chunks: Sequence[Sequence[int]], *, blank_images: bool) -> Iterator[list[CritiquedRow]]:
-        yield from (self._ask().critiqued(chunk, blank_images) for chunk in chunks)
+    def written(self, chunks: Sequence[Sequence[int]], *, blank_images: bool) -> Iterator[list[WrittenRow]]:
+        yield from (self._ask().written(chunk, blank_images) for chunk in chunks)
 
     def comparisons(
         self, chunks: Iterable[tuple[Any, Sequence[EncodedComparison]]], *, num_chunks: int

@@ -191,6 +191,7 @@ RECORDS: Mapping[str, dict[str, Any]] = {
         "chosen": "A wren.",
         "rejected": "A trout.",
     },
+    "answered": {"id": "7", "image": "7.jpg", "prompt": "Which bird is it?", "options": ["A) A wren"], "answer": "A"},
     "llava_rlhf": {
         "id": "7",
         "image": "7.jpg",

@@ -16,12 +16,13 @@ from data_pipeline.sources.readers.files import RowRange
 from jobs.registry.pyfunc_model import add_served_files, one_model
 from jobs.serve.models import find_model, load_model
 from rm_core.ensembles.ensemble import Ensemble, Member
-from rm_core.generation.config import CritiquesConfig
+from rm_core.generation.config import CritiquesConfig, VerdictsConfig
 from rm_core.model_folder.folder import marker_sha256
 from rm_core.model_folder.paradigm import paradigm_of
 from rm_core.model_folder.reading import reading_of
 from rm_core.packing.plan import PackBudget
-from rm_core.scoring.critic import CriticScorer, Critiqued, scorer_of
+from rm_core.scoring.choose import scorer_of
+from rm_core.scoring.critic import CriticScorer, Critiqued
 from rm_core.scoring.lines import LineReader
 from rm_core.serving.config import ServeConfig
 from rm_core.serving.served_model import ServedMember, ServedModel
@@ -71,12 +72,14 @@ class ParadigmModels:
             Encoder(load_tokenizer(place), reading.encode), MediaConfig(), 300,
             needs_critiques=critiques.source == "given",
         )  # fmt: skip
-        scorer = scorer_of(place, BUDGET, critiques if paradigm == "critic" else None, attention="sdpa")
+        scorer = scorer_of(
+            place, BUDGET, critiques if paradigm == "critic" else CritiquesConfig(), VerdictsConfig(), attention="sdpa"
+        )
         found = []
         for line in reader.lines(RowRange(0, len(rows), 0)):
             assert line.encoded is not None, line.error
             if isinstance(scorer, CriticScorer):
-                found += scorer.critiqued([line.encoded])
+                found.append(scorer.made(line.encoded))
             else:
                 found += [Critiqued(rewards, (), 0, 0, 0.0) for rewards in scorer.score([line.encoded])]
         return found

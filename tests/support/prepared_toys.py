@@ -16,8 +16,8 @@ import pyarrow as pa
 from data_pipeline import storage
 from data_pipeline.config import MediaConfig, PreprocessConfig, SourceConfig
 from data_pipeline.dataset.manifest import Counts, FileInfo, InputFile, Manifest, SourceCounts
-from data_pipeline.dataset.shards import SCHEMA_VERSION, ShardRow, serialise, span_frames, write_shard
-from data_pipeline.dataset.tables import ROWS_SCHEMA
+from data_pipeline.dataset.shards import SCHEMA_VERSION, ShardRow, reasoned_lengths, serialise, span_frames, write_shard
+from data_pipeline.dataset.tables import REASONED, ROWS_SCHEMA, with_reasoned
 from data_pipeline.encoding.encoder import Encoder
 from data_pipeline.encoding.tokenizer import load_tokenizer, train_tokenizer
 from data_pipeline.media import load_image
@@ -121,6 +121,7 @@ def write_toy(folder: Path, toy: ToyData) -> str:
         if row.reason
     ]
     config = json.loads(json.dumps(asdict(toy.config)))
+    schema = with_reasoned(ROWS_SCHEMA, toy.config.encode.reasonings)
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         address=address,
@@ -130,7 +131,7 @@ def write_toy(folder: Path, toy: ToyData) -> str:
         inputs=_inputs(toy),
         counts=counts_of(planned, lines),
         shards=[info for info, _ in written],
-        rows_file=_written(folder, f"rows.{address}.arrow", serialise(pa.Table.from_pylist(planned, ROWS_SCHEMA))),
+        rows_file=_written(folder, f"rows.{address}.arrow", serialise(pa.Table.from_pylist(planned, schema))),
         quarantine_file=_written(
             folder, f"quarantine.{address}.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode()
         ),
@@ -189,6 +190,7 @@ def _planned(row: ToyRow, shard: ShardRow, span: list[int], place: tuple[int, in
         "mark": row.reason,
         "repeats": row.repeats,
         "dropped_turns": row.dropped_turns,
+        REASONED.name: reasoned_lengths(encoded),
     }
 
 

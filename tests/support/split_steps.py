@@ -17,7 +17,11 @@ from rm_core.training.engine import ZeroEngine
 
 RATE = 2.0**12
 """SGD's rate: so large that (before - after) / RATE is the gradient, and weights do not round it."""
-BUDGETS = {"one Comparison a row": PackBudget(tokens=60, patches=64), "few rows": PackBudget(tokens=140, patches=96)}
+BUDGETS = {
+    "one Comparison a row": PackBudget(tokens=60, patches=64),
+    "few rows": PackBudget(tokens=140, patches=96),
+    "roomy": PackBudget(tokens=280, patches=96),
+}
 
 
 class _Quiet:

@@ -20,16 +20,34 @@ text-to-image preferences do; ``<image>`` tags in its text say where they stand,
 
 A critique of a response stands in it (`FieldMap.critique`), those of a pair beside the answers
 (``chosen_critique``, ``rejected_critique``); critic reward models read them (`EncodeConfig.critiques`).
+
+What was written about two answers stands beside them (`FieldMap.reasonings`), with the places of the answers in the
+order in which they were shown; of a pair, 0 is ``chosen``. Judges that reason learn it (`EncodeConfig.reasonings`)::
+
+    "reasonings": [{"first": 1, "second": 0, "text": "Answer 1 names a wrong colour."}]
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from data_pipeline.config import FieldMap, SourceConfig
-from data_pipeline.records.comparison import Comparison, ImageSlot, MediaRef, Part, Response, Turn, ranks_from_scores
+from data_pipeline.records.comparison import (
+    Comparison,
+    ImageSlot,
+    MediaRef,
+    Part,
+    Reasoning,
+    Response,
+    Turn,
+    ranks_from_scores,
+)
 from data_pipeline.sources.parsing import content_parts, fields
 
-__all__ = ["to_comparison", "to_unranked"]
+__all__ = ["IRRELEVANT", "to_comparison", "to_unranked"]
+
+IRRELEVANT = ("reasonings_by", "reasonings_by.*")
+"""What writing reasonings came to."""
 
 
 def to_comparison(record: Mapping[str, Any], source: SourceConfig, row: int) -> Comparison:
@@ -39,7 +57,8 @@ def to_comparison(record: Mapping[str, Any], source: SourceConfig, row: int) -> 
         RecordError: missing_field, wrong_field_type, unparsable_label, image_slot_mismatch, missing_media,
             broken_image.
     """
-    return _comparison(record, source, row, _labelled)
+    made = _comparison(record, source, row, _labelled)
+    return replace(made, reasonings=_reasonings(record, source.fields.reasonings, row, len(made.responses)))
 
 
 def to_unranked(record: Mapping[str, Any], source: SourceConfig, row: int) -> Comparison:
@@ -87,6 +106,25 @@ def _unranked(record: Mapping[str, Any], names: FieldMap, media: list[MediaRef],
         else Response(_answer(item, names, media, row), rank=0, critique=_critique(item, names.critique, row))
         for item in items
     )
+
+
+def _reasonings(record: Mapping[str, Any], field: str, row: int, num_responses: int) -> tuple[Reasoning, ...]:
+    if field not in record:
+        return ()
+    found = []
+    for item in fields.objects(record[field], field, row):
+        first, second = (_place(item, name, row, num_responses) for name in ("first", "second"))
+        if first == second:
+            raise fields.wrong_type(field, row, "the places of two answers", dict(item))
+        found.append(Reasoning(first, second, fields.text(item, "text", row)))
+    return tuple(found)
+
+
+def _place(item: Mapping[str, Any], name: str, row: int, count: int) -> int:
+    value = fields.require(item, name, row)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < count:
+        raise fields.wrong_type(name, row, f"the place of one of {count} answers, from 0 on", value)
+    return value
 
 
 def _critique(item: Mapping[str, Any], field: str, row: int) -> str | None:

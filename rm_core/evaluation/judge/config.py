@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from data_pipeline.bounds import bounded, one_of
 from data_pipeline.errors import MissingInput, RecipeError
 
-__all__ = ["PLACEHOLDERS", "JudgeConfig", "check_judge_config", "key_of"]
+__all__ = ["PLACEHOLDERS", "JudgeConfig", "ReasonerConfig", "check_judge_config", "key_of"]
 
 PLACEHOLDERS = ("{prompt}", "{first}", "{second}")
 _NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
-_TEMPLATE = """\
+_ASKED = """\
 Below are a prompt and two answers to it. Decide which answer is better: more helpful, more correct, and true to the \
 pictures, if there are any. The order of the answers and their length mean nothing.
 
@@ -27,7 +27,12 @@ pictures, if there are any. The order of the answers and their length mean nothi
 {second}
 [End of answer 2]
 
-End with your verdict alone: <answer>1</answer> or <answer>2</answer>."""
+"""
+_TEMPLATE = f"{_ASKED}End with your verdict alone: <answer>1</answer> or <answer>2</answer>."
+_WHY = (
+    f"{_ASKED}Say in a few sentences why, calling them answer 1 and answer 2, and end with your verdict alone: "
+    "<answer>1</answer> or <answer>2</answer>."
+)
 
 
 @dataclass(kw_only=True)
@@ -64,6 +69,22 @@ class JudgeConfig:
     its item count as ``wrong``, which every report says."""
 
 
+@dataclass(kw_only=True)
+class ReasonerConfig(JudgeConfig):
+    """A language model behind an OpenAI-compatible address, which says why one answer is better."""
+
+    both_orders: bool = False
+    """Have it write about every pair in both orders; false: in one, drawn by the item."""
+    samples: int = bounded(1, at_least=1, at_most=99)
+    """Texts that are asked for about each pair and order, of which the first one counts whose verdict is the record's.
+    """
+    template: str = _WHY
+    """The question; ``{prompt}``, ``{first}`` and ``{second}`` stand for texts and pictures, each once."""
+    unanswered: str = one_of("fail", ("fail", "leave"))
+    """What a question without an answer after all tries does: ``fail`` the command, which goes on where it was, or
+    ``leave`` its item without a reasoning."""
+
+
 def check_judge_config(config: JudgeConfig, key: str = "evaluate.judge") -> None:
     """Refuse what can't be asked; numbers are checked with the recipe.
 
@@ -89,7 +110,7 @@ def check_judge_config(config: JudgeConfig, key: str = "evaluate.judge") -> None
         )
 
 
-def key_of(config: JudgeConfig) -> str | None:
+def key_of(config: JudgeConfig, section: str = "evaluate.judge") -> str | None:
     """The key, from this process's environment; None where none is sent.
 
     Raises:
@@ -100,7 +121,7 @@ def key_of(config: JudgeConfig) -> str | None:
     key = os.environ.get(config.key_variable, "").strip()
     if not key:
         raise MissingInput(
-            f"the variable {config.key_variable} (evaluate.judge.key_variable) is not set here: export the judge's key "
+            f"the variable {config.key_variable} ({section}.key_variable) is not set here: export the judge's key "
             f"in it; submit sends it sealed with --env {config.key_variable}"
         )
     if not (key.isascii() and key.isprintable()) or " " in key:

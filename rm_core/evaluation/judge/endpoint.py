@@ -61,10 +61,12 @@ class Endpoint:
 
     Args:
         key: sent as ``Authorization: Bearer``; None: nothing is.
+        section: of the recipe that names it, for messages.
     """
 
-    def __init__(self, config: JudgeConfig, key: str | None) -> None:
+    def __init__(self, config: JudgeConfig, key: str | None, section: str = "evaluate.judge") -> None:
         self._config = config
+        self._section = section
         self._key = key
         self._url = f"{(config.url or '').rstrip('/')}/chat/completions"
         self._slots = asyncio.Semaphore(config.concurrency)
@@ -96,7 +98,7 @@ class Endpoint:
             await self.ask(lambda: [{"type": "text", "text": _TRY_OUT}], Counter())
         except Refused as error:
             raise UserError(
-                f"the judge refuses a short question, so it would refuse all: {error}; compare evaluate.judge.model, "
+                f"the judge refuses a short question, so it would refuse all: {error}; compare {self._section}.model, "
                 "temperature, max_tokens and token_limit_field with what the server takes"
             ) from error
         except Unanswered as error:
@@ -182,10 +184,10 @@ class Endpoint:
         if status in _OF_THE_QUESTION:
             return Refused(said)
         cures = {
-            401: "set the key in the variable that evaluate.judge.key_variable names",
+            401: f"set the key in the variable that {self._section}.key_variable names",
             402: "the account has nothing left",
             403: "the key may not do this, or the server's filter stops the question",
-            404: "compare evaluate.judge.url, which /chat/completions is put behind, and evaluate.judge.model",
+            404: f"compare {self._section}.url, which /chat/completions is put behind, and {self._section}.model",
         }
         cure = "give the address that it answers at" if 300 <= status < 400 else cures.get(status, "see its log")
         return UserError(f"the judge at {self._url} takes no question: {said}: {cure}; what is judged is kept")
@@ -209,6 +211,7 @@ class Endpoint:
         return Reply(
             verdict=read_verdict(text),
             excerpt=one_line(self._without_key(text)[-_EXCERPT_CHARS:]),
+            text=text if self._key is None else text.replace(self._key, MASK),
             tokens_read=_tokens(usage, "prompt_tokens"),
             tokens_written=_tokens(usage, "completion_tokens"),
         )

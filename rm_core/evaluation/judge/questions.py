@@ -37,12 +37,14 @@ class Asked:
         place: of the item among all.
         fields: what its kept line says beside the judge's answers, JSON.
         pictures: files of each of the Comparison's media: one, or the frames of a video.
+        failure: why nothing can be asked about it, behind a word to count by; None: it can.
     """
 
     place: int
     fields: dict[str, Any]
     comparison: Comparison
     pictures: tuple[tuple[bytes, ...], ...]
+    failure: str | None = None
 
 
 def orders_of(num_responses: int, *, both: bool, key: str) -> list[tuple[int, int]]:

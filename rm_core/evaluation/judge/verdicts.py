@@ -23,12 +23,14 @@ class Reply:
         excerpt: the end of the text, in one line.
         tokens_read: of the question, as the server counts; None where it does not say.
         tokens_written: of the answer, thoughts included.
+        text: all of it.
     """
 
     verdict: int | None
     excerpt: str
     tokens_read: int | None
     tokens_written: int | None
+    text: str = ""
 
 
 def read_verdict(text: str) -> int | None:

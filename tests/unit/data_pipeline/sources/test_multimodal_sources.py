@@ -19,7 +19,7 @@ from data_pipeline.sources.readers.files import SourceFile
 from data_pipeline.sources.registry import unranked_adapter
 
 
-@pytest.mark.parametrize("shape", RECORDS)
+@pytest.mark.parametrize("shape", [one for one in RECORDS if one != "answered"])  # one answer is no preference
 def test_good_records_are_worth_learning_from(shape: str) -> None:
     for comparison in convert(shape, RECORDS[shape]):
         check(comparison)

@@ -148,3 +148,19 @@ def test_critiques_say_which_words_are_right_and_some_are_wrong(tmp_path: Path) 
     assert 0.7 < true / len(graded) < 0.9, "a fifth of them is wrong about one word"
     write_synthetic(plain, num_comparisons=200, seed=5)
     assert "critique" not in (Path(plain) / "captions" / "captions.jsonl").read_text()
+
+
+def test_reasonings_are_about_every_pair_and_some_are_wrong(tmp_path: Path) -> None:
+    report = write_synthetic(str(tmp_path), num_comparisons=200, seed=5, wrong_reasonings=0.2)
+    assert [source.name for source in report.sources] == ["captions", "pairs"]
+    made, refused = accepted((tmp_path, report))
+    assert dict(refused) == report.planted
+    said = [(one.responses[r.first], one.responses[r.second], r.text) for one in made for r in one.reasonings]
+    assert len(said) == sum(one.num_ordered_pairs for one in made) and len(said) > 300
+    assert 0.4 < sum(first.rank < second.rank for first, second, _ in said) / len(said) < 0.6, "orders are drawn"
+    agree = [
+        (texts[0].count("wrong") < texts[1].count("wrong")) == (first.rank < second.rank)
+        for first, second, text in said
+        if len(texts := text.removeprefix("1: ").split(" 2: ")) == 2
+    ]
+    assert len(agree) == len(said) and 0.75 < sum(agree) / len(agree) < 0.99

@@ -1,6 +1,7 @@
 """Members of several paradigms: each is asked in its own way about the same Comparisons, and put on one scale."""
 
 import json
+import shutil
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -103,7 +104,7 @@ def test_each_member_is_asked_in_its_own_way_and_all_are_on_one_scale(
     assert LocalPool.loaded == before + 1, "other critiques are other rewards"
 
 
-def test_what_makes_no_sense_is_refused_with_a_cure(place: Place) -> None:
+def test_what_makes_no_sense_is_refused_with_a_cure(place: Place, tmp_path: Path) -> None:
     named = "scalar is scalar, critic is critic, judge is generative"
     for settings, cure in (({"rule": "average"}, "with rule=mean"), ({"standardise": False}, "leave it true")):
         with pytest.raises(RecipeError, match=rf"several paradigms.*{named}.*{cure}"):
@@ -111,3 +112,8 @@ def test_what_makes_no_sense_is_refused_with_a_cure(place: Place) -> None:
     assert len(place.found(members=place.members[:1], standardise=False)) == 1
     with pytest.raises(RecipeError, match=r"member 'scalar' .*it is a scalar reward model, which writes no critiques"):
         place.found(members=[replace(place.members[0], critiques=WRITING)])
+    reasoning = shutil.copytree(place.members[2].model, tmp_path / "reasoning")
+    said = json.loads((reasoning / "paradigm.json").read_text()) | {"form": "reasoning"}
+    (reasoning / "paradigm.json").write_text(json.dumps(said))
+    with pytest.raises(RecipeError, match=r"member 'judge' .*a judge that reasons, which is not served: take one of"):
+        place.found(members=[replace(place.members[2], model=str(reasoning))])

@@ -18,16 +18,16 @@ from data_pipeline.encoding.tokenizer import load_tokenizer
 from data_pipeline.errors import RecipeError
 from data_pipeline.inspection.samples import read_samples
 from data_pipeline.sources.readers.files import RowRange, split_rows
-from jobs.evaluate import critiques
-from jobs.evaluate.critiques import score_written
+from jobs.evaluate import writing
 from jobs.evaluate.score import chunks_of, score_parts
 from jobs.evaluate.score_parts import PartsFolder
 from jobs.evaluate.scoring_actors import ScoringJob
+from jobs.evaluate.writing import score_written
 from jobs.pages.sample_views import sample_view
 from jobs.recipe.schema import EvaluateConfig
-from rm_core.generation.config import CritiquesConfig
+from rm_core.generation.config import CritiquesConfig, VerdictsConfig
 from rm_core.packing.plan import PackBudget
-from rm_core.scoring.critic import check_writer
+from rm_core.scoring.choose import check_writing
 from rm_core.scoring.lines import LineReader
 from rm_core.scoring.scorer import Scorer
 
@@ -58,7 +58,7 @@ def pool_of(model: str, data: PreparedData, **more: Any) -> LocalPool:
 def test_a_killed_evaluation_goes_on_with_the_part_that_it_was_in(
     data: PreparedData, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(critiques, "ROWS_A_PART", 2)
+    monkeypatch.setattr(writing, "ROWS_A_PART", 2)
     config = EvaluateConfig(model=model, data=data.folder, output=str(tmp_path / "a"), critiques=WRITTEN)
     rows = list(range(7))
     with pytest.raises(KeyboardInterrupt):
@@ -69,7 +69,7 @@ def test_a_killed_evaluation_goes_on_with_the_part_that_it_was_in(
     other = replace(config, output=str(tmp_path / "b"))
     whole, _ = score_written(SimpleNamespace(config=other), data, pool_of(model, data), rows)
     assert scored == whole and [one.blank_rewards is not None for one in scored] == [place == 2 for place in rows]
-    assert (cost.items, cost.critiques) == (7, 28) and cost.tokens >= 28 and cost.seconds > 0
+    assert (cost.items, cost.texts) == (7, 28) and cost.tokens >= 28 and cost.seconds > 0
     assert cost.whole.written_tokens == cost.tokens and cost.whole.seconds > cost.seconds, "scoring takes time too"
     lines = [json.loads(line) for line in (tmp_path / "a" / "critiques" / "heldout.jsonl").read_text().splitlines()]
     assert [line["row"] for line in lines] == rows and all(len(line["critiques"]) == 2 for line in lines)
@@ -129,8 +129,9 @@ def test_pages_show_critiques(tmp_path: Path) -> None:
 
 
 def test_a_model_that_is_no_critic_writes_nothing(tmp_path: Path, model: str) -> None:
-    check_writer(model, WRITTEN, "score.model='m'")
-    check_writer(str(tmp_path), CritiquesConfig(), "score.model='m'")
+    verdicts = VerdictsConfig()
+    check_writing(model, WRITTEN, verdicts, name="score.model='m'", section="score")
+    check_writing(str(tmp_path), CritiquesConfig(), verdicts, name="score.model='m'", section="score")
     with pytest.raises(RecipeError, match="score.model='m' is a scalar reward model, which writes no critiques"):
-        check_writer(str(tmp_path), WRITTEN, "score.model='m'")
+        check_writing(str(tmp_path), WRITTEN, verdicts, name="score.model='m'", section="score")
     assert Scorer(model, PackBudget(tokens=64, patches=0)).model.lm_head is not None

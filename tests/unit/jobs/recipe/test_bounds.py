@@ -22,11 +22,14 @@ OPEN_WORDS = {
     "*.score_field", "*.system_prompt", "*.critique_prompt", "*.accelerator",
     "MediaConfig.allowed_hosts", "MixtureConfig.only", "WorkerGroupConfig.exclude_nodes", "LoraConfig.targets",
     "ImportModelConfig.adapter",
-    "SubmitConfig.env", "JudgeConfig.url", "JudgeConfig.key_variable", "JudgeConfig.template",
+    "SubmitConfig.env", "ReasoningsConfig.sources",
+    *(f"{kind}.{name}" for kind in ("JudgeConfig", "ReasonerConfig") for name in ("url", "key_variable", "template")),
     "ServeConfig.models", "ServeConfig.host", "ServeConfig.token_variable",
     "HubConfig.*", "SourceConfig.by_hand", "FetchConfig.token_variable", "FetchConfig.scratch",
     "EncodeConfig.critique_prompt", "CritiquesConfig.vllm_python",
     "GenerativeConfig.question",  # refused where it lacks its answers
+    "*.policy", "RewardConfig.url", "RuleConfig.pattern",
+    "WatchConfig.gold",  # also an address or a folder
     "RulesConfig.languages",  # a pattern: two small letters
     "SweepConfig.metric",  # also source/NAME/accuracy
     "TrainConfig.best_metric",  # also eval/by_source/NAME

@@ -40,7 +40,7 @@ class Cluster:
 
 def wait(stop_reason: str | None = None, **group: Any) -> int:
     config = TrainConfig(num_workers=2, group=WorkerGroupConfig(**group))
-    job: Any = SimpleNamespace(config=config)
+    job: Any = SimpleNamespace(config=config, section="train")
     return room.wait_for_room(job, [], lambda: stop_reason, room.NoQueue())
 
 

@@ -103,7 +103,7 @@ def test_the_likeliest_texts_are_those_of_transformers(
         expected = plain.write(item)
         assert vllm.write(item) == expected
         assert not images or vllm.write(item, blank=True) == plain.write(item, blank=True)
-        [found] = critic.critiqued([item])
+        found = critic.made(item)
         assert found.critiques == tuple(tuple(one.text for one in texts) for texts in expected)
         assert found.tokens == sum(one.tokens for texts in expected for one in texts) and found.seconds > 0
 

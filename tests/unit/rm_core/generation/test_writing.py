@@ -16,12 +16,13 @@ from data_pipeline.errors import RecipeError
 from data_pipeline.media import load_image
 from data_pipeline.records.comparison import Comparison, ImageSlot, MediaRef, Response, Turn
 from rm_core.batches.packed import collate
-from rm_core.generation.config import CritiquesConfig, check_critiques_config
+from rm_core.generation.config import CritiquesConfig, VerdictsConfig, check_critiques_config
 from rm_core.generation.interface import opened
 from rm_core.generation.transformers_writer import TransformersWriter
 from rm_core.model.reward_model import RewardModel
 from rm_core.packing.plan import PackBudget
-from rm_core.scoring.critic import CriticScorer, scorer_of
+from rm_core.scoring.choose import scorer_of
+from rm_core.scoring.critic import CriticScorer
 from rm_core.scoring.scorer import Scorer
 
 BUDGET = PackBudget(tokens=2048, patches=2048)
@@ -115,7 +116,7 @@ def test_a_reward_is_the_mean_over_critiques_and_each_is_that_of_the_text_as_giv
 ) -> None:
     critic = CriticScorer(str(folder), BUDGET, SAMPLED)
     item = item_of(tokenizer, None, "This one is given, and not read.")
-    [found] = critic.critiqued([item])
+    found = critic.made(item)
     assert [len(texts) for texts in found.critiques] == [3, 3] and found.tokens >= 6 and found.seconds > 0
     scorer = Scorer(str(folder), BUDGET)
     given = [scorer.score([item_of(tokenizer, *texts)])[0] for texts in zip(*found.critiques, strict=True)]
@@ -124,7 +125,7 @@ def test_a_reward_is_the_mean_over_critiques_and_each_is_that_of_the_text_as_giv
 
 
 def test_what_reads_critiques_is_not_given_other_responses(folder: Path, tokenizer: ChatTokenizer) -> None:
-    scorer = scorer_of(str(folder), BUDGET, CritiquesConfig())
+    scorer = scorer_of(str(folder), BUDGET, CritiquesConfig(), VerdictsConfig())
     assert isinstance(scorer, Scorer)
     with pytest.raises(RecipeError, match=r"'x' has a response without a critique.*critiques\.source=written"):
         scorer.score([item_of(tokenizer, "It is so.", None)])

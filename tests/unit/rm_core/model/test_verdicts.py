@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from question_toys import asked, separate_verdicts
+from question_toys import asked, reasoned, separate_reasonings, separate_verdicts
 from separate_rows import assert_equal_gradients, gradients
 from toys import prepared_for, row_for, toy_comparison, toy_image, toy_reward_model
 
@@ -14,7 +14,7 @@ from rm_core.model.reward_model import RewardModel
 from rm_core.model.verdicts import log_odds
 from rm_core.objectives.config import ObjectiveConfig
 from rm_core.objectives.objective import Objective
-from rm_core.objectives.verdict import VERDICT, with_verdicts
+from rm_core.objectives.verdict import REASONING, VERDICT, with_reasonings, with_verdicts
 
 ITEMS = [
     toy_comparison(0, images=(toy_image(0),)),
@@ -49,6 +49,35 @@ def test_verdicts_and_gradients_equal_questions_alone(model_type: str, orders: s
     touch = sum((value.sum() * 0.0 for value in model.parameters()), torch.zeros(()))
     expected = gradients(model, separate[torch.arange(len(right)), right].mean() + touch)
     assert_equal_gradients(found, expected)
+
+
+@pytest.mark.parametrize("model_type", ["qwen2_5_vl", "qwen3"])
+def test_reasonings_and_gradients_equal_questions_alone(model_type: str) -> None:
+    model = toy_reward_model(model_type=model_type, writes="own", judges=True)
+    items = [reasoned(item) for item in (ITEMS if model.family.has_vision else ITEMS[1:3])]
+    batch = row_for(model, items)
+    rewards, costs = model(batch)
+    judged = Objective(ObjectiveConfig())(rewards, batch.labels)
+    term = with_reasonings(judged, costs, batch.targets, batch.verdicts, pairs=batch.labels.num_pairs).terms[REASONING]
+    shown = [prepared_for(model.row_format.images, item) for item in items]
+    separate = sum((separate_reasonings(model, item) for item in shown if item.response_ids), torch.zeros(()))
+    torch.testing.assert_close(term.sum, separate, rtol=1e-5, atol=1e-5)
+    found = gradients(model, term.sum / term.count)
+    assert_equal_gradients(found, gradients(model, separate / batch.labels.num_pairs))
+
+
+def test_rewards_while_it_trains_are_what_it_says_behind_given_reasonings() -> None:
+    model = toy_reward_model(writes="own", judges=True)
+    item = reasoned(ITEMS[1])
+    with torch.no_grad():
+        rewards, costs = model(row_for(model, [item]))
+    assert item.questions is not None
+    places = [len(ids) - item.questions.behind for ids in item.response_ids]
+    for number, (ids, place) in enumerate(zip(item.response_ids, places, strict=True)):
+        alone = replace(item, response_ids=(ids[:place],), target_starts=())
+        expected = separate_verdicts(model, alone)[0]
+        torch.testing.assert_close(costs[2 * number : 2 * number + 2], expected, rtol=1e-5, atol=1e-5)
+    assert rewards.shape == (3,) and float(rewards.sum()) == pytest.approx(0, abs=1e-5)
 
 
 def rewards_of(model: RewardModel, *items: EncodedComparison) -> torch.Tensor:

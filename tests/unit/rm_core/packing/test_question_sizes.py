@@ -1,18 +1,21 @@
 """Sizes of questions from the tables of prepared data are those of the questions themselves."""
 
 from dataclasses import fields, replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
 from grouped_toys import pairs_of_prompts
-from prepared_toys import mixed_toy, write_toy
+from prepared_toys import ToyData, mixed_toy, write_toy
 
 from data_pipeline.config import EncodeConfig, PreprocessConfig
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.encoding.questions import Asking, question_tokens
 from data_pipeline.encoding.tokenizer import load_tokenizer
+from data_pipeline.errors import RecipeError
 from data_pipeline.pipeline import prepare
+from data_pipeline.records.comparison import Reasoning
 from rm_core.packing.epoch import epoch_table, training_view
 from rm_core.packing.row_sizes import CostModel
 from rm_core.packing.sizes import PlanningTable
@@ -25,6 +28,21 @@ QUESTION = "Better?\n{first}\nor\n{second}\n?"
 @pytest.fixture(scope="module")
 def preprocess(tmp_path_factory: pytest.TempPathFactory) -> PreprocessConfig:
     return pairs_of_prompts(tmp_path_factory.mktemp("pairs"))
+
+
+def test_reasonings(tmp_path: Path) -> None:
+    rows = []
+    for place, row in enumerate(mixed_toy(12).rows):
+        ranks = [response.rank for response in row.comparison.responses]
+        pairs = [pair for pair in combinations(range(len(ranks)), 2) if ranks[pair[0]] != ranks[pair[1]]]
+        said = tuple(Reasoning(*pair[:: -1 if place % 2 else 1], "It is so. " * (1 + place % 3)) for pair in pairs)
+        rows.append(replace(row, comparison=replace(row.comparison, reasonings=said), cut_to=None))
+    config = PreprocessConfig(encode=EncodeConfig(reasonings="given"))
+    folder = write_toy(tmp_path / "data", ToyData(rows=rows, config=config))
+    check(PreparedData.open(folder), str(tmp_path / "toy-model"), "given")
+    without = PreparedData.open(write_toy(tmp_path / "without", mixed_toy(4)))
+    with pytest.raises(RecipeError, match="were prepared without: .*preprocess.encode.reasonings=given"):
+        check(without, str(tmp_path / "toy-model"), "given")
 
 
 def check(data: PreparedData, tokenizer: str, orders: str) -> None:

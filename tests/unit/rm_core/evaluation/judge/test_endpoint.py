@@ -40,7 +40,7 @@ def ask(server: JudgeServer, repeated: Counter[str] | None = None, key: str | No
 
 def test_an_answer(server: JudgeServer) -> None:
     assert ask(server, key=KEY, temperature=0.5, max_tokens=9) == Reply(
-        verdict=1, excerpt="1", tokens_read=100, tokens_written=7
+        verdict=1, excerpt="1", tokens_read=100, tokens_written=7, text="1"
     )
     sent = {"model": "m", "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 9, "temperature": 0.5}
     assert (server.bodies, server.authorizations) == ([sent], {f"Bearer {KEY}"})
@@ -169,7 +169,7 @@ def test_an_answer_without_a_verdict_is_none_and_costs_what_it_says(server: Judg
 @pytest.mark.parametrize("usage", [None, 3, {"prompt_tokens": -1}, {"prompt_tokens": "9"}, {"prompt_tokens": 10**30}])
 def test_counts_that_are_none_are_not_taken(server: JudgeServer, usage: object) -> None:
     server.plan(Fault(body=completion("2", usage=usage)))
-    assert ask(server) == Reply(verdict=2, excerpt="2", tokens_read=None, tokens_written=None)
+    assert ask(server) == Reply(verdict=2, excerpt="2", tokens_read=None, tokens_written=None, text="2")
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 500])

@@ -1,0 +1,237 @@
+"""Before a reinforcement learning runs: recipe, prompts and models are checked, the folder claimed, a run made."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from data_pipeline.encoding.encoder import Encoder
+from data_pipeline.encoding.tokenizer import load_tokenizer
+from data_pipeline.errors import MissingInput, RecipeError
+from data_pipeline.storage import absolute, exists, is_local, join, private_folder, read_json, write_atomic
+from jobs.recipe.addresses import check_address, check_endpoint
+from jobs.recipe.schema import Recipe, to_yaml, with_absolute_paths
+from jobs.registry.registry import is_address
+from jobs.runtime.terminal import say, table
+from jobs.tracking.address import absolute_uri, check_tracking
+from jobs.tracking.tracker import Tracker
+from jobs.train.record import TrainingRecord
+from jobs.train.run_page import RECIPE_FILE
+from rm_core.model_folder.folder import is_complete
+from rm_core.model_folder.identity import weights_identity
+from rm_core.model_folder.remote import local_backbone
+from rm_core.rl.config import RlConfig
+from rm_core.rl.prompts import PromptReader, Prompts
+from rm_core.rl.settings import check_grpo_fields, check_rl_config, num_steps_of
+
+__all__ = ["Learning", "PromptsOf", "checked_config", "prepare", "read_prompts"]
+
+IDENTITY_FILE = "rl.json"
+_FREE = {"output", "group", "threads_per_worker", "checkpoint_every", "keep_checkpoints", "log_every", "stop_grace_s"}
+_FREE |= {"stall_timeout_s", "sample", "micro_batch", "policy", "export_weights"}
+"""What may change between two attempts: where and how it runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptsOf:
+    """How to read the prompts: the same on the driver and on every worker."""
+
+    data_root: str
+    config: RlConfig
+    recipe: Recipe
+
+    def read(self, limit: int | None = None) -> Prompts:
+        """All prompts, or the first `limit`.
+
+        Raises:
+            UserError: a source has no files, or nothing can be asked.
+        """
+        tokenizer = load_tokenizer(local_backbone(self.config.policy, private_folder("cache")))
+        encoder = Encoder(tokenizer, replace(self.recipe.preprocess.encode, critiques="none"))
+        media = self.recipe.preprocess.media
+        return PromptReader(self.data_root, media, encoder, self.config.max_prompt_tokens).read(
+            self.config.prompts, limit
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learning:
+    """A reinforcement learning that may run."""
+
+    recipe: Recipe
+    config: RlConfig
+    """The recipe's, with absolute paths."""
+    source: PromptsOf
+    fingerprint: str
+    """Of the prompts."""
+    num_prompts: int
+    """To learn from."""
+    num_heldout: int
+    num_steps: int
+    """Of GRPO."""
+    tracker: Tracker
+    record: TrainingRecord
+
+    @property
+    def export_folder(self) -> str:
+        """Where the finished policy goes."""
+        return join(self.config.output, "export")
+
+    @property
+    def all_steps(self) -> int:
+        """Of warm-up and GRPO, which the progress bar shows."""
+        return self.config.warm_up.steps + self.num_steps
+
+
+def prepare(recipe: Recipe) -> Learning | None:
+    """Check and claim all that ``rl`` needs; None where it is finished already.
+
+    Raises:
+        UserError: a value, the prompts or a model is wrong, or the folder holds another one.
+        RunError: MLflow can't be reached.
+    """
+    check_address(recipe.tracking.uri)
+    config = checked_config(recipe)
+    if is_complete(join(config.output, "export")) and _is_logged(config):
+        return None
+    source = PromptsOf(data_root=absolute(recipe.data_root), config=config, recipe=recipe)
+    prompts = read_prompts(source)
+    train, heldout = prompts.divided(config.watch.heldout_fraction if config.watch.every else 0.0)
+    if config.watch.every and len(heldout) < config.num_workers:
+        raise RecipeError(
+            f"{len(heldout)} prompts are held out (rl.watch.heldout_fraction={config.watch.heldout_fraction:g} of "
+            f"{len(prompts.prompts)}), and each of {config.num_workers} workers looks at one at least: raise it"
+        )
+    num_steps = num_steps_of(config, len(train))
+    check_tracking(recipe.tracking)
+    fingerprint = fingerprint_of(prompts)
+    claim(config, fingerprint)
+    write_atomic(join(config.output, RECIPE_FILE), to_yaml(recipe).encode())
+    tracker = Tracker(recipe.tracking, run_dir=config.output, run_name=f"{recipe.name} rl")
+    with tracker.ended_by_errors():
+        tracker.log_recipe(recipe, "rl", {"prompts_fingerprint": fingerprint}, ["rl"])
+        tracker.log_dataset(
+            name=f"{recipe.name} prompts",
+            fingerprint=fingerprint,
+            source=source.data_root,
+            profile={"train": len(train), "heldout": len(heldout), "refused": dict(prompts.refused)},
+            context="training",
+        )
+    return Learning(
+        recipe=recipe, config=config, source=source, fingerprint=fingerprint, num_prompts=len(train),
+        num_heldout=len(heldout), num_steps=num_steps, tracker=tracker, record=TrainingRecord(config.output),
+    )  # fmt: skip
+
+
+def checked_config(recipe: Recipe) -> RlConfig:
+    """`recipe.rl` with absolute paths, of which each model is there.
+
+    Raises:
+        UserError: a value cannot be meant, TRL is not installed, or a model is not there.
+    """
+    config = recipe.rl
+    check_rl_config(config)
+    _check_installed()
+    check_grpo_fields(config.grpo)
+    reward = config.reward
+    if reward.url is not None:
+        check_endpoint(reward.url, "rl.reward.url")
+    config = replace(
+        with_absolute_paths(config, "policy", "output"),
+        reward=replace(reward, model=_placed(reward.model)),
+        watch=replace(
+            config.watch, gold=config.watch.gold if config.watch.gold == "rule" else _placed(config.watch.gold)
+        ),
+    )
+    if not exists(join(config.policy, "config.json")):
+        raise MissingInput(f"rl.policy={recipe.rl.policy!r} holds no config.json: name the folder of a language model")
+    needed = {"rl.reward.model": config.reward.model} if reward.kind != "rule" and reward.url is None else {}
+    if config.watch.gold != "rule" and config.watch.every:
+        needed["rl.watch.gold"] = config.watch.gold
+    for key, model in needed.items():
+        if not is_address(model) and is_local(model) and not exists(model):
+            raise MissingInput(
+                f"{key}={model!r}: no such folder; name an exported reward model, or set rl.reward.kind=rule"
+            )
+    return config
+
+
+def read_prompts(source: PromptsOf, limit: int | None = None) -> Prompts:
+    """The prompts, and how many of them there are on the terminal."""
+    prompts = source.read(limit)
+    rows = [("records", f"{prompts.seen:,}"), ("prompts", f"{len(prompts.prompts):,}")]
+    rows += [("twice", f"{prompts.duplicates:,}")] if prompts.duplicates else []
+    rows += [(f"refused: {reason}", f"{number:,}") for reason, number in sorted(prompts.refused.items())]
+    table("Prompts", rows)
+    return prompts
+
+
+def fingerprint_of(prompts: Prompts) -> str:
+    """sha256 of what is asked and answered, in its order."""
+    said = [[one.key, one.answers] for one in prompts.prompts]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+
+def claim(config: RlConfig, fingerprint: str) -> None:
+    """Write what shapes the result into the output folder, or compare it with what is there.
+
+    Raises:
+        RecipeError: the folder holds another one; names the first difference.
+    """
+    url = join(config.output, IDENTITY_FILE)
+    identity = _identity(config, fingerprint)
+    if exists(url):
+        earlier = read_json(url, dict)
+        for key in sorted(identity.keys() | earlier.keys()):
+            if identity.get(key) != earlier.get(key):
+                raise RecipeError(
+                    f"{config.output} holds another reinforcement learning ({key} was {earlier.get(key)!r}, now "
+                    f"{identity.get(key)!r}): choose another rl.output, or go on with the value that was"
+                )
+        say(f"going on in {config.output}")
+        return
+    write_atomic(url, (json.dumps(identity, indent=2, sort_keys=True) + "\n").encode())
+
+
+def _identity(config: RlConfig, fingerprint: str) -> dict[str, Any]:
+    shaping = {key: value for key, value in asdict(config).items() if key not in _FREE}
+    reward = shaping["reward"]
+    reward.pop("url")  # a server and a loaded model give the same rewards
+    reward.pop("patience_s")
+    shaping.pop("prompts")  # their fingerprint says what they hold
+    flat: dict[str, Any] = {"prompts_fingerprint": fingerprint, "policy_sha256": weights_identity(config.policy)}
+    _flatten(shaping, "", flat)
+    return flat
+
+
+def _flatten(node: Mapping[str, Any], prefix: str, flat: dict[str, Any]) -> None:
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            _flatten(value, f"{prefix}{key}.", flat)
+        else:
+            flat[f"{prefix}{key}"] = value
+
+
+def _placed(model: str) -> str:
+    return model if is_address(model) or model == "rule" else absolute(model)
+
+
+def _is_logged(config: RlConfig) -> bool:
+    url = join(config.output, "job_state.json")
+    return exists(url) and any(key.startswith("mlflow_model_") for key in read_json(url, dict))
+
+
+def _check_installed() -> None:
+    try:
+        import trl  # noqa: F401
+    except ImportError as error:
+        raise RecipeError(f"`basereward rl` needs TRL ({error}): pip install 'basereward[rl]'") from error
+
+
+def store_of(recipe: Recipe) -> str | None:
+    """The MLflow store that addresses of reward models are looked up in; None where none is named."""
+    config = recipe.rl
+    named = [config.reward.model] if config.reward.kind != "rule" and config.reward.url is None else []
+    named += [config.watch.gold] if config.watch.every else []
+    return absolute_uri(recipe.tracking.uri) if any(map(is_address, named)) else None

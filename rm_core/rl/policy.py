@@ -1,0 +1,128 @@
+"""The language model that learns, with its processor, as Transformers and TRL take them; and as a finished folder."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    ProcessorMixin,
+    Qwen2_5_VLProcessor,
+)
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from data_pipeline.errors import MissingInput, RecipeError
+from rm_core.model.families import family_of
+from rm_core.model_folder.folder import PROCESSOR_FILES, finish_folder, model_type_of
+
+__all__ = [
+    "Processor",
+    "load_policy",
+    "load_processor",
+    "never_written",
+    "sees_pictures",
+    "tokenizer_of",
+    "write_policy",
+]
+
+Processor = PreTrainedTokenizerBase | ProcessorMixin
+_OF_QWEN_VL = ("qwen2_5_vl", "qwen2_vl")
+_OF_A_MODEL = ("config.json", "generation_config.json", "model*.safetensors", "model.safetensors.index.json")
+
+
+def load_policy(folder: str, precision: str) -> PreTrainedModel:
+    """The whole language model of a local folder, in float32 or bfloat16.
+
+    Raises:
+        MissingInput: the folder has no weights, or lacks some, as one with a backbone alone: Transformers would make
+            them up.
+    """
+    kind: Any = AutoModelForImageTextToText if sees_pictures(folder) else AutoModelForCausalLM
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    try:
+        model, found = kind.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+    except (OSError, ValueError) as error:
+        raise MissingInput(f"rl.policy={folder!r} is no language model: {error}") from error
+    if missing := sorted(found["missing_keys"]):
+        raise MissingInput(
+            f"rl.policy={folder!r} lacks the weights {', '.join(missing[:3])}: a policy writes, so take a whole "
+            "language model, or make one by `basereward init-model` with init_model.language_head=true"
+        )
+    assert isinstance(model, PreTrainedModel)
+    return model
+
+
+def sees_pictures(folder: str) -> bool:
+    """Whether the model in a local folder reads pictures."""
+    return family_of(model_type_of(folder)).has_vision
+
+
+def load_processor(folder: str) -> Processor:
+    """Tokenizer and image processor of a local folder; prompts are filled up on the left.
+
+    Of Qwen2.5-VL the image processor without torchvision: it makes the pixels that the reward model sees.
+
+    Raises:
+        RecipeError: the family's processor needs torchvision, which is not installed.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+    if not sees_pictures(folder):
+        return tokenizer  # type: ignore[no-any-return]  # transformers is not typed here
+    if (model_type := model_type_of(folder)) in _OF_QWEN_VL:
+        return _QwenVLProcessor(Qwen2VLImageProcessorPil.from_pretrained(folder), tokenizer)
+    try:
+        return AutoProcessor.from_pretrained(folder, padding_side="left")  # type: ignore[no-any-return]
+    except ImportError as error:
+        raise RecipeError(
+            f"rl.policy={folder!r} is a {model_type}, whose processor needs torchvision: install it"
+        ) from error
+
+
+def tokenizer_of(processor: Processor) -> PreTrainedTokenizerBase:
+    """The tokenizer, alone or in a processor."""
+    found = processor if isinstance(processor, PreTrainedTokenizerBase) else processor.tokenizer
+    assert isinstance(found, PreTrainedTokenizerBase)
+    return found
+
+
+class _QwenVLProcessor(Qwen2_5_VLProcessor):
+    """Without a video processor, which needs torchvision."""
+
+    def __init__(self, image_processor: Any = None, tokenizer: Any = None, chat_template: Any = None) -> None:
+        self.image_token, self.video_token = "<|image_pad|>", "<|video_pad|>"  # tokens of text
+        self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
+        self.video_token_id = tokenizer.convert_tokens_to_ids(self.video_token)
+        ProcessorMixin.__init__(
+            self, image_processor, tokenizer, chat_template=chat_template or tokenizer.chat_template
+        )
+
+
+def never_written(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Tokens that an answer may not hold: places of pictures, marks of turns, and those that no text has."""
+    vocabulary = int(model.get_input_embeddings().num_embeddings)  # type: ignore[arg-type]  # a table of embeddings
+    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return sorted((special | set(range(len(tokenizer), vocabulary))) - {tokenizer.eos_token_id})
+
+
+def write_policy(folder: str, weights_from: str, *, processor_from: str, lineage: Mapping[str, Any]) -> None:
+    """Write a finished policy: the weights of a local checkpoint, and what else Transformers reads.
+
+    Args:
+        weights_from: a folder that Transformers' Trainer wrote.
+        processor_from: the folder of the policy that training started from.
+    """
+    os.makedirs(folder)
+    for path in sorted(path for pattern in _OF_A_MODEL for path in Path(weights_from).glob(pattern)):
+        shutil.copyfile(path, os.path.join(folder, path.name))
+    for name in PROCESSOR_FILES:
+        if os.path.isfile(path := os.path.join(processor_from, name)):
+            shutil.copyfile(path, os.path.join(folder, name))
+    finish_folder(folder, lineage)

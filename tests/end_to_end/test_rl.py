@@ -1,0 +1,181 @@
+"""Reinforcement learning by commands: all rewards, a killed one, a server, and a reward that likes length."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from mlflow import MlflowClient
+from safetensors.torch import load_file
+from workplace import ROOT, kill_tree
+
+from data_pipeline.synthetic import write_synthetic
+
+pytestmark = pytest.mark.drill
+
+COLOURS = "red|green|blue|yellow|black|white"
+TEXT = [{"name": "words", "shape": "ultrafeedback", "path": "ultrafeedback/ultrafeedback.jsonl"}]
+
+
+class Lab:
+    """A folder with raw data, a policy that can write, and a reward model of a few steps."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        write_synthetic(str(folder / "raw"), num_comparisons=240, seed=1)
+        recipe: dict[str, Any] = {
+            "base": "demo_rl",
+            "name": "lab",
+            "run_dir": str(folder / "run"),
+            "data_root": str(folder / "raw"),
+            "cluster": {"num_cpus": 2},
+            "init_model": {"shape": "nano"},
+            "train": {"num_workers": 1, "max_steps": 10, "checkpoint_every": 10},
+            "rl": {
+                "prompts": TEXT, "warm_up": {"steps": 4}, "batch": 16, "max_steps": 4, "checkpoint_every": 2,
+                "watch": {"every": 2, "max_prompts": 4}, "max_answer_tokens": 12,
+            },
+        }  # fmt: skip
+        self.recipe = folder / "lab.yaml"
+        self.recipe.write_text(yaml.safe_dump(recipe))
+        for command in ("init-model", "preprocess", "train"):
+            self.run(command)
+
+    def start(self, command: str, *words: str) -> subprocess.Popen[str]:
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(
+            [sys.executable, "-m", "jobs", command, str(self.recipe), *words], cwd=self.folder, env=env,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+
+    def run(self, command: str, *words: str) -> str:
+        process = self.start(command, *words)
+        printed, _ = process.communicate(timeout=800)
+        assert process.returncode == 0, printed
+        return printed
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    return Lab(tmp_path_factory.mktemp("lab"))
+
+
+def lineage(output: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((output / "export" / "model.json").read_text())["lineage"]
+    return found
+
+
+@pytest.mark.parametrize("kind", ["rule", "model", "pairwise"])
+def test_each_reward_trains_a_policy_and_logs_what_it_stands_for(lab: Lab, kind: str) -> None:
+    output = lab.folder / kind
+    printed = lab.run("rl", f"rl.reward.kind={kind}", f"rl.output={output}")
+    assert "Trained the policy of lab" in printed
+    assert lineage(output)["steps"] == 4
+    run_id = json.loads((output / "job_state.json").read_text())["mlflow_run_id"]
+    run = MlflowClient(tracking_uri=f"sqlite:///{lab.folder}/run/mlflow.db").get_run(run_id)
+    assert run.info.status == "FINISHED"
+    names = {"rl/reward", "rl/gold", "rl/kl", "rl/answer_tokens", "eval/reward", "eval/gold", "warm_up/loss"}
+    assert names <= run.data.metrics.keys()
+    assert "nothing to do" in lab.run("rl", f"rl.reward.kind={kind}", f"rl.output={output}")
+
+
+def test_a_killed_one_goes_on_and_ends_with_the_weights_of_one_that_was_not_killed(lab: Lab) -> None:
+    """Two workers; hybrid rewards."""
+    words = ("rl.reward.kind=hybrid", "rl.num_workers=2", "rl.export_weights=last")
+    whole, killed = lab.folder / "whole", lab.folder / "killed"
+    lab.run("rl", *words, f"rl.output={whole}")
+    process = lab.start("rl", *words, f"rl.output={killed}")
+    until_s = time.monotonic() + 600
+    while not (killed / "checkpoints" / "step-00000002" / "COMPLETE.json").exists():
+        assert time.monotonic() < until_s and process.poll() is None
+        time.sleep(0.2)
+    kill_tree(process.pid)
+    process.communicate()
+    lab.run("rl", *words, f"rl.output={killed}")
+    found, expected = (load_file(one / "export" / "model.safetensors") for one in (killed, whole))
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert (found[name] - tensor).abs().max() < 1e-6, name
+
+
+def test_ctrl_c_ends_it_with_a_checkpoint(lab: Lab) -> None:
+    output = lab.folder / "stopped"
+    words = ("rl.reward.kind=rule", "rl.max_steps=400", "rl.warm_up.steps=0", f"rl.output={output}")
+    process = lab.start("rl", *words)
+    until_s = time.monotonic() + 600
+    while not (output / "checkpoints" / "step-00000002" / "COMPLETE.json").exists():
+        assert time.monotonic() < until_s and process.poll() is None
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=200)
+    assert process.returncode == 130, printed
+    steps = sorted((output / "checkpoints").glob("step-*/COMPLETE.json"))
+    assert steps and not (output / "export").exists()
+
+
+def test_a_server_and_a_loaded_model_give_the_same_rewards(lab: Lab) -> None:
+    words = ("rl.reward.kind=model", "rl.sample.limit=12", "rl.sample.number=3")
+    lab.run("rl", "--sample", *words, f"rl.sample.output={lab.folder}/loaded")
+    server = lab.start("serve", "serve.token_variable=null", "serve.port=18431")
+    try:
+        assert server.stdout is not None
+        for line in server.stdout:
+            if "Ctrl-C ends it" in line:
+                break
+        else:
+            pytest.fail("the server did not start")
+        url = "rl.reward.url=http://127.0.0.1:18431"
+        lab.run("rl", "--sample", *words, url, f"rl.sample.output={lab.folder}/served")
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=120)
+    loaded, served = (
+        [json.loads(line) for line in (lab.folder / name / "samples.jsonl").read_text().splitlines()]
+        for name in ("loaded", "served")
+    )
+    assert len(loaded) == len(served) == 12
+    for one, other in zip(loaded, served, strict=True):
+        assert [answer["text"] for answer in one["responses"]] == [answer["text"] for answer in other["responses"]]
+        scores = [[answer["score"] for answer in line["responses"]] for line in (one, other)]
+        assert scores[0] == pytest.approx(scores[1], abs=1e-5)
+
+
+def test_a_reward_that_likes_length_is_found_out(lab: Lab) -> None:
+    """The reward model learns that the longer answer is better; gold is the right answer, which fades."""
+    raw = lab.folder / "raw" / "longer"
+    raw.mkdir()
+    lines = []
+    for line in (lab.folder / "raw" / "ultrafeedback" / "ultrafeedback.jsonl").read_text().splitlines():
+        try:
+            record = json.loads(line)
+            prompt, said = record["instruction"], record["completions"][0]["response"]
+        except (ValueError, KeyError, IndexError, TypeError):
+            continue
+        if isinstance(said, str) and said:
+            lines.append(json.dumps({"prompt": prompt, "chosen": f"{said} {said} {said}", "rejected": said}))
+    (raw / "longer.jsonl").write_text("\n".join(lines))
+    biased = (
+        "preprocess.sources=[{name: longer, path: longer/longer.jsonl}]",
+        f"preprocess.output={lab.folder}/longer_shards",
+        f"train.output={lab.folder}/longer",
+        "train.max_steps=60",
+        "train.checkpoint_every=60",
+    )
+    lab.run("preprocess", *biased)
+    lab.run("train", *biased)
+    output = lab.folder / "biased"
+    lab.run(
+        "rl", *biased, "rl.reward.kind=model", f"rl.output={output}", "rl.warm_up.steps=200", "rl.max_steps=120",
+        "rl.checkpoint_every=5", "rl.watch.every=5", "rl.watch.max_length_ratio=2", "rl.max_answer_tokens=64",
+        "rl.learning_rate=3e-4", "rl.batch=32",
+    )  # fmt: skip
+    told = lineage(output)
+    assert "ended_early" in told, told
+    assert told["steps"] < 120
+    assert told["exported_step"] < told["steps"], "the weights of before"

@@ -20,8 +20,10 @@ from jobs.train.record import TrainingRecord
 from jobs.train.run_page import RECIPE_FILE
 from rm_core.model_folder.folder import is_complete
 from rm_core.model_folder.identity import weights_identity
+from rm_core.model_folder.paradigm import question_of, reasons
 from rm_core.model_folder.remote import local_backbone
-from rm_core.rl.config import RlConfig
+from rm_core.rl.config import UNSCORED, RlConfig
+from rm_core.rl.judging import judge_prompts
 from rm_core.rl.prompts import PromptReader, Prompts
 from rm_core.rl.settings import check_grpo_fields, check_rl_config, num_steps_of
 
@@ -50,9 +52,11 @@ class PromptsOf:
         tokenizer = load_tokenizer(local_backbone(self.config.policy, private_folder("cache")))
         encoder = Encoder(tokenizer, replace(self.recipe.preprocess.encode, critiques="none"))
         media = self.recipe.preprocess.media
-        return PromptReader(self.data_root, media, encoder, self.config.max_prompt_tokens).read(
-            self.config.prompts, limit
-        )
+        reader = PromptReader(self.data_root, media, encoder, self.config.max_prompt_tokens)
+        found = reader.read(self.config.prompts, limit)
+        if self.config.reward.kind == "verdict":
+            found.prompts = judge_prompts(found.prompts, question_of(self.config.policy))
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +150,13 @@ def checked_config(recipe: Recipe) -> RlConfig:
     )
     if not exists(join(config.policy, "config.json")):
         raise MissingInput(f"rl.policy={recipe.rl.policy!r} holds no config.json: name the folder of a language model")
-    needed = {"rl.reward.model": config.reward.model} if reward.kind != "rule" and reward.url is None else {}
+    if reward.kind == "verdict" and not reasons(config.policy):
+        raise RecipeError(
+            f"rl.reward.kind=verdict, and rl.policy={recipe.rl.policy!r} is no judge that reasons: train one with "
+            "train.paradigm=generative train.generative.form=reasoning, and name its export"
+        )
+    asks = reward.kind not in UNSCORED and reward.url is None
+    needed = {"rl.reward.model": config.reward.model} if asks else {}
     if config.watch.gold != "rule" and config.watch.every:
         needed["rl.watch.gold"] = config.watch.gold
     for key, model in needed.items():
@@ -232,6 +242,7 @@ def _check_installed() -> None:
 def store_of(recipe: Recipe) -> str | None:
     """The MLflow store that addresses of reward models are looked up in; None where none is named."""
     config = recipe.rl
-    named = [config.reward.model] if config.reward.kind != "rule" and config.reward.url is None else []
+    asks = config.reward.kind not in UNSCORED and config.reward.url is None
+    named = [config.reward.model] if asks else []
     named += [config.watch.gold] if config.watch.every else []
     return absolute_uri(recipe.tracking.uri) if any(map(is_address, named)) else None

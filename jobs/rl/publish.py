@@ -15,6 +15,7 @@ from jobs.tracking.run_writer import GOING_ON, SECONDS_TAG
 from jobs.tracking.tracker import reason_of, state_of
 from rm_core.model_folder.folder import lineage_of
 from rm_core.model_folder.remote import local_model
+from rm_core.rl.config import UNSCORED
 
 __all__ = ["publish", "publish_failure"]
 
@@ -68,7 +69,7 @@ def write_page(
     standing = f"**{state.capitalize()}** · step {steps} of {learning.num_steps} · {duration(took_s)}"
     if reason:
         standing += f"\n\n**Why it ended:** {markdown(unwrapped(reason), _MAX_REASON_CHARS)}"
-    asked = "" if reward.kind == "rule" else f", reward model `{reward.url or reward.model}`"
+    asked = "" if reward.kind in UNSCORED else f", reward model `{reward.url or reward.model}`"
     spread = f", less {reward.pessimism:g} standard deviations" if reward.pessimism else ""
     what = (
         f"Policy of recipe `{learning.recipe.name}` from `{config.policy}` by GRPO: reward {reward.kind}{asked}"

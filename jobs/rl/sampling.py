@@ -25,7 +25,7 @@ from jobs.runtime.terminal import progress, say, table
 from jobs.serve.applications import reading_of_recipe
 from rm_core.model_folder.identity import weights_identity
 from rm_core.model_folder.remote import local_backbone
-from rm_core.rl.config import RlConfig
+from rm_core.rl.config import UNSCORED, RlConfig
 from rm_core.rl.prompts import Prompt
 from rm_core.rl.sampling import Sampler, samples_row
 
@@ -50,7 +50,7 @@ class _SamplingActor:
         if not torch.cuda.is_available():
             torch.set_num_threads(config.threads_per_worker)
         scorer = None
-        if config.reward.kind != "rule":
+        if config.reward.kind not in UNSCORED:
             scorer = make_scorer(config.reward.model, config.reward, job.store, job.reading)
         policy = local_backbone(config.sample.policy or config.policy, private_folder("cache"))
         self._sampler = Sampler(config, policy, scorer)

@@ -7,9 +7,11 @@ from data_pipeline.bounds import bounded, one_of
 from data_pipeline.config import SourceConfig
 from rm_core.train_config.config import WorkerGroupConfig
 
-__all__ = ["RewardConfig", "RlConfig", "RuleConfig", "SampleConfig", "WarmUpConfig", "WatchConfig"]
+__all__ = ["UNSCORED", "RewardConfig", "RlConfig", "RuleConfig", "SampleConfig", "WarmUpConfig", "WatchConfig"]
 
-REWARDS = ("rule", "model", "hybrid", "pairwise")
+UNSCORED = ("rule", "verdict")
+"""Kinds of reward that ask no reward model."""
+REWARDS = ("rule", "model", "hybrid", "pairwise", "verdict")
 
 
 @dataclass(kw_only=True)
@@ -36,7 +38,9 @@ class RewardConfig:
     kind: str = one_of("hybrid", REWARDS)
     """``rule``: 1 for the right answer, else 0. ``model``: the reward model's reward. ``hybrid``: 1 for the right
     answer, else the sigmoid of the reward. ``pairwise``: the sum over all other answers to the prompt of the
-    probability that this one is better, as a judge is used; of 8 answers 56 ordered pairs are asked for."""
+    probability that this one is better, as a judge is used; of 8 answers 56 ordered pairs are asked for. ``verdict``:
+    the policy is a judge that reasons, prompts are preferences, and it is asked about each pair of their answers: 1 for
+    the right verdict, 0.5 more where its reasoning agrees, and 0.5 for the form."""
     model: str = "train/export"
     """The reward model, which each worker loads: a folder, or an address of MLflow (``models:/NAME@ALIAS``); an
     ensemble is one too."""

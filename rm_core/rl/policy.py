@@ -22,6 +22,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from data_pipeline.errors import MissingInput, RecipeError
 from rm_core.model.families import family_of
 from rm_core.model_folder.folder import PROCESSOR_FILES, finish_folder, model_type_of
+from rm_core.model_folder.paradigm import PARADIGM_FILE
 
 __all__ = [
     "Processor",
@@ -35,6 +36,8 @@ __all__ = [
 
 Processor = PreTrainedTokenizerBase | ProcessorMixin
 _OF_QWEN_VL = ("qwen2_5_vl", "qwen2_vl")
+_OF_A_JUDGE = (PARADIGM_FILE, "reading.json", "reward_head.json", "reward_head.safetensors")
+"""What a judge has beside its weights; its head has none, and how it reads and is asked does not change."""
 _OF_A_MODEL = ("config.json", "generation_config.json", "model*.safetensors", "model.safetensors.index.json")
 
 
@@ -75,7 +78,7 @@ def load_processor(folder: str) -> Processor:
     """
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     if not sees_pictures(folder):
-        return tokenizer  # type: ignore[no-any-return]  # transformers is not typed here
+        return tokenizer
     if (model_type := model_type_of(folder)) in _OF_QWEN_VL:
         return _QwenVLProcessor(Qwen2VLImageProcessorPil.from_pretrained(folder), tokenizer)
     try:
@@ -120,9 +123,9 @@ def write_policy(folder: str, weights_from: str, *, processor_from: str, lineage
         processor_from: the folder of the policy that training started from.
     """
     os.makedirs(folder)
-    for path in sorted(path for pattern in _OF_A_MODEL for path in Path(weights_from).glob(pattern)):
-        shutil.copyfile(path, os.path.join(folder, path.name))
-    for name in PROCESSOR_FILES:
+    for weights in sorted(found for pattern in _OF_A_MODEL for found in Path(weights_from).glob(pattern)):
+        shutil.copyfile(weights, os.path.join(folder, weights.name))
+    for name in (*PROCESSOR_FILES, *_OF_A_JUDGE):
         if os.path.isfile(path := os.path.join(processor_from, name)):
             shutil.copyfile(path, os.path.join(folder, name))
     finish_folder(folder, lineage)

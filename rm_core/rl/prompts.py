@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from data_pipeline import storage
@@ -36,12 +36,18 @@ class Prompt:
         turns: as chat templates take them, each with a list of parts; the place of a picture is ``{"type": "image"}``.
         images: files of the pictures, in the order of their places.
         answers: texts of the record's responses, the best first; the first one is the right answer.
+        ranks: of the answers; 0 is best.
     """
 
     key: str
     turns: Turns
     images: tuple[bytes, ...]
     answers: tuple[str, ...]
+    ranks: tuple[int, ...] = (0,)
+
+    def about(self, what: str) -> "Prompt":
+        """The same with another key, for a question about it."""
+        return replace(self, key=hashlib.sha256(f"{self.key} {what}".encode()).hexdigest())
 
 
 @dataclass(kw_only=True)
@@ -142,6 +148,7 @@ class PromptReader:
             turns=turns,
             images=tuple(one.data for one in shown),
             answers=tuple(_text(one) for one in best),
+            ranks=tuple(one.rank for one in best),
         )
 
     def _check_length(self, comparison: Comparison, images: Sequence[Image]) -> None:

@@ -1,9 +1,10 @@
-"""n answers to a prompt -> n rewards, by one of four kinds, and what is logged of them.
+"""n answers to a prompt -> n rewards, by one of five kinds, and what is logged of them.
 
     rule      1 for the right answer, else 0
     model     the reward model's, of an ensemble less `pessimism` standard deviations
     hybrid    1 for the right answer, else the sigmoid of that
     pairwise  sum over the other answers of the probability to be the better one
+    verdict   of a judge's text: whether it is right, consistent, and of its form
 
 An answer that cannot be scored, such as an empty one, gets the least that an answer of its group has, so that nothing
 is gained by it; it is counted.
@@ -15,7 +16,9 @@ from typing import Protocol
 
 from scipy.special import expit
 
+from data_pipeline.encoding.judge_format import verdict_of
 from rm_core.rl.config import RewardConfig
+from rm_core.rl.judging import verdict_reward
 from rm_core.rl.matching import Rule
 from rm_core.rl.scoring import Group, RowReward, RowScorer, pair_odds, rewards
 
@@ -65,6 +68,8 @@ def reward_kind(config: RewardConfig, scorer: RowScorer | None) -> RewardKind:
     rule = Rule(config.rule)
     if config.kind == "rule":
         return _Rule(rule)
+    if config.kind == "verdict":
+        return _Verdict()
     assert scorer is not None, "only a rule needs no reward model"
     if config.kind == "pairwise":
         return _Pairwise(rule, scorer)
@@ -80,6 +85,18 @@ class _Rule:
             [AnswerReward(reward=float(right), right=right, scored=True) for right in _right(self._rule, one)]
             for one in asked
         ]
+
+
+class _Verdict:
+    def __call__(self, asked: Sequence[AskedGroup]) -> list[list[AnswerReward]]:
+        return [[_verdict(text, one.reference) for text in one.group.answers] for one in asked]
+
+
+def _verdict(text: str, reference: str) -> AnswerReward:
+    """A text without a verdict is no answer that is scored: it has no reward, and is counted."""
+    found = verdict_of(text)
+    right = found is not None and str(found + 1) == reference
+    return AnswerReward(reward=verdict_reward(text, reference), right=right, scored=found is not None)
 
 
 class _Model:

@@ -15,7 +15,7 @@ import torch
 from data_pipeline.storage import is_local, join, private_folder
 from rm_core.model_folder.folder import is_complete
 from rm_core.model_folder.remote import draft_of, local_backbone
-from rm_core.rl.config import RlConfig
+from rm_core.rl.config import UNSCORED, RlConfig, RuleConfig
 from rm_core.rl.datasets import asked, taught
 from rm_core.rl.policy import (
     load_policy,
@@ -35,6 +35,9 @@ from rm_core.rl.watch import best_look
 from rm_core.training.trainer import Hooks, StopTraining
 
 __all__ = ["MakeScorer", "RlRank", "train_rank"]
+
+VERDICT = r"<answer>\s*([12])\s*</answer>"
+"""What a rule looks for in a judge's text."""
 
 MakeScorer = Callable[[str], RowScorer]
 """An address or folder of a reward model -> what asks it, on this rank's device."""
@@ -156,7 +159,7 @@ def _grpo(job: RlRank, base: str, scratch: str, lineage: Mapping[str, Any]) -> N
 def _rewards(job: RlRank) -> RewardFunctions:
     """What the policy learns from, and gold."""
     config = job.config
-    scorer = None if config.reward.kind == "rule" else job.make_scorer(config.reward.model)
+    scorer = None if config.reward.kind in UNSCORED else job.make_scorer(config.reward.model)
     kind = reward_kind(config.reward, scorer)
     return RewardFunctions(kind, _gold(job), config.num_generations, gold_in_training=config.watch.gold == "rule")
 
@@ -164,7 +167,8 @@ def _rewards(job: RlRank) -> RewardFunctions:
 def _gold(job: RlRank) -> RewardKind:
     reward = job.config.reward
     if (gold := job.config.watch.gold) == "rule":
-        return reward_kind(replace(reward, kind="rule"), None)
+        rule = RuleConfig(pattern=VERDICT) if reward.kind == "verdict" else reward.rule
+        return reward_kind(replace(reward, kind="rule", rule=rule), None)
     return reward_kind(replace(reward, kind="model", pessimism=0.0), job.make_scorer(gold))
 
 

@@ -31,7 +31,7 @@ from rm_core.model.config import HeadConfig
 from rm_core.model.head import RewardHead
 from rm_core.model_folder.folder import load_reward_model, save_reward_model
 from rm_core.serving.config import ServeConfig
-from rm_core.serving.served_scorer import RowScores
+from rm_core.serving.rows import RowScores
 from rm_core.serving.service import Answer, LoadedModel, RewardService
 
 __all__ = ["SIDES", "model_folder", "serve_side"]
@@ -59,7 +59,7 @@ class NaiveService(RewardService):
     async def score(self, row: Mapping[str, Any]) -> Answer:
         """As whoever writes a server in an hour does it."""
         read = await asyncio.to_thread(self._first.scorer.read, row)
-        [asked] = read.asked.values()
+        [[asked]] = [one.versions for one in read.asked.values()]
         async with self._free:
             rewards = await asyncio.to_thread(self._forward, asked.encoded)
         scores = RowScores(rewards=rewards, spread=(0.0,) * len(rewards), probability=None)

@@ -50,7 +50,7 @@ from data_pipeline.sources.fitting import OF_ANOTHER_SHAPE, advice
 __all__ = ["MAX_ADVISED", "OF_WRITING", "SHAPES", "Shape", "adapter_of", "unranked_adapter"]
 
 OF_WRITING = (
-    *("critiques", "critique_tokens", "critiques_cut", "critique_seconds"),
+    *("critiques", "critique_tokens", "critiques_cut", "critique_seconds", "scoring_seconds"),
     *("verdicts", "verdict_tokens", "verdicts_cut", "verdicts_unread", "verdict_seconds"),
 )
 """Fields of a line that a critic scored which wrote critiques, or a judge which reasoned."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +13,13 @@ from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.schema import Recipe
 from jobs.registry.registry import ModelRegistry, RegisteredVersion, is_address
 from jobs.runtime.terminal import say
-from rm_core.ensembles.config import MemberConfig
+from rm_core.ensembles.config import AVERAGE, EnsembleConfig, MemberConfig
+from rm_core.generation.config import VerdictsConfig
 from rm_core.model_folder.folder import is_complete, marker_sha256, model_type_of, sees_images, verify_folder
+from rm_core.model_folder.paradigm import paradigm_of, reasons
 from rm_core.model_folder.reading import check_data
 from rm_core.model_folder.remote import local_model, upload_files
+from rm_core.scoring.choose import check_writing
 from rm_core.serving.served_model import SERVED_FILE, ServedMember
 
 __all__ = ["FoundMember", "find_members", "member_of"]
@@ -54,7 +58,26 @@ def find_members(recipe: Recipe, data: PreparedData, registry: ModelRegistry) ->
     for config in recipe.ensemble.members:
         own = data if config.data is None else PreparedData.open(manifest_of(recipe, absolute(config.data)))
         found.append(member_of(config, own, registry, copies))
+    _check_paradigms(recipe.ensemble, found)
     return found
+
+
+def _check_paradigms(config: EnsembleConfig, members: Sequence[FoundMember]) -> None:
+    """Refuse to put models of several paradigms together but on one scale, and by their rewards."""
+    paradigms = {member.served.name: paradigm_of(member.folder) for member in members}
+    if len(set(paradigms.values())) < 2:
+        return
+    named = ", ".join(f"{name} is {paradigm}" for name, paradigm in paradigms.items())
+    if config.rule == AVERAGE:
+        raise RecipeError(
+            f"ensemble.rule={AVERAGE} makes one model of weights, and the members are of several paradigms ({named}): "
+            "combine their rewards, with rule=mean"
+        )
+    if not config.standardise:
+        raise RecipeError(
+            f"ensemble.standardise=false adds rewards as they are, and those of several paradigms have no scale in "
+            f"common ({named}): leave it true, so that each is measured in standard deviations"
+        )
 
 
 def member_of(config: MemberConfig, data: PreparedData, registry: ModelRegistry, copies: str) -> FoundMember:
@@ -68,6 +91,9 @@ def member_of(config: MemberConfig, data: PreparedData, registry: ModelRegistry,
         given = absolute(config.model) if known is None else registry.local_folder(known, copies)
         folder = given if is_local(given) else local_model(given)
         _check_is_model(folder)
+        if reasons(folder):
+            raise RecipeError("it is a judge that reasons, which is not served: take one of form short")
+        check_writing(folder, config.critiques, VerdictsConfig(), name="it", section="ensemble.members")
         lineage = verify_folder(folder)
         if known is not None and not is_local(copies):
             given = _kept(folder, copies, known)
@@ -83,6 +109,7 @@ def member_of(config: MemberConfig, data: PreparedData, registry: ModelRegistry,
         text_only=config.text_only,
         reading=reading,
         lineage=_lineage(lineage, known),
+        critiques=config.critiques if paradigm_of(folder) == "critic" else None,
     )
     return FoundMember(served=served, folder=folder, given=given, data=data, share=config.share)
 

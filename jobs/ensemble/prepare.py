@@ -65,7 +65,7 @@ def identity_of(recipe: Recipe, data: PreparedData, members: Sequence[FoundMembe
         del settings["suites"]  # so that ensembles of versions without the key are known
     settings["data"] = data.manifest.fingerprint
     settings["members"] = [
-        [asdict(member.served), member.data.manifest.fingerprint, member.share] for member in members
+        [member.served.to_json(), member.data.manifest.fingerprint, member.share] for member in members
     ]
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 

@@ -26,6 +26,7 @@ from rm_core.ensembles.config import MemberConfig
 from rm_core.ensembles.gate import AgainstMember, Decision, Standing, decide
 from rm_core.ensembles.judgement import rewards_of, scored_by
 from rm_core.ensembles.table import score_table
+from rm_core.generation.config import CritiquesConfig
 from rm_core.scoring.scored import ScoredComparison, check_groups
 from rm_core.scoring.scored_file import read_scored
 from rm_core.serving.served_model import HERE, ServedModel
@@ -126,13 +127,16 @@ def scored_again(
     own_data = {member.name: member.data for member in config.members}
     members = [
         member_of(
-            MemberConfig(name=one.name, model=folder if one.model == HERE else one.model, text_only=one.text_only),
+            MemberConfig(
+                name=one.name, model=folder if one.model == HERE else one.model, text_only=one.text_only,
+                critiques=one.critiques or CritiquesConfig(),
+            ),
             data if (place := own_data.get(one.name)) is None else PreparedData.open(manifest_of(recipe, place)),
             registry,
             join(config.output, "copies"),
         )
         for one in served.members
-    ]
+    ]  # fmt: skip
     again = replace(recipe, ensemble=replace(config, output=join(config.output, "champion")))
     parts: Parts = parts_of(config, data, keys)
     scored = score_members(again, members, parts, registry)[1]

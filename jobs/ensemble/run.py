@@ -139,7 +139,7 @@ def write_model(task: EnsembleTask, fitted: Fitted, folder: str) -> None:
             "against_members": {
                 name: asdict(AgainstMember.of(found)) for name, found in fitted.judgement.against.items()
             },
-            "of": [asdict(member.served) | {"share": member.share} for member in task.members],
+            "of": [member.served.to_json() | {"share": member.share} for member in task.members],
         },
     )
     add_served_files(folder, served)

@@ -23,8 +23,9 @@ from jobs.recipe.schema import Recipe
 from jobs.registry.registry import ModelRegistry
 from jobs.runtime.ray_session import open_cluster
 from jobs.runtime.terminal import say
+from rm_core.generation.config import CritiquesConfig
 from rm_core.scoring.scored import ScoredComparison
-from rm_core.scoring.scored_file import SCORED_FILE, ScoredOrigin, read_origin, read_scored, write_scored
+from rm_core.scoring.scored_file import SCORED_FILE, ScoredOrigin, model_origin, read_origin, read_scored, write_scored
 
 __all__ = ["score_members"]
 
@@ -74,7 +75,7 @@ def _known(recipe: Recipe, member: FoundMember, parts: Parts, registry: ModelReg
     if read_origin(own) == _own_origin(recipe, member, asked):
         return _renamed(read_scored(own), asked)
     whole = ScoredOrigin(
-        data_fingerprint=member.data.manifest.fingerprint, split=recipe.ensemble.split, model=member.served.sha256
+        data_fingerprint=member.data.manifest.fingerprint, split=recipe.ensemble.split, model=_model_of(member)
     )
     for url in _other_files(recipe, member, registry):
         if read_origin(url) == whole:
@@ -95,8 +96,13 @@ def _own_origin(recipe: Recipe, member: FoundMember, asked: Parts) -> ScoredOrig
     return ScoredOrigin(
         data_fingerprint=member.data.manifest.fingerprint,
         split=f"{recipe.ensemble.split}:{which}",
-        model=member.served.sha256,
+        model=_model_of(member),
     )
+
+
+def _model_of(member: FoundMember) -> str:
+    """Its weights, and how it writes critiques where it does: both decide the rewards."""
+    return model_origin(member.served.sha256, member.served.critiques or CritiquesConfig())
 
 
 def _other_files(recipe: Recipe, member: FoundMember, registry: ModelRegistry) -> Iterator[str]:
@@ -124,6 +130,7 @@ def _score(recipe: Recipe, member: FoundMember, parts: Parts, cluster: ClusterIn
         patch_budget=config.patch_budget,
         attention=config.attention,
         data=place,
+        critiques=member.served.critiques or CritiquesConfig(),
     )
     with ScoringPool(job, recipe.cluster, cluster) as pool:
         found = pool.rows(chunks, blank_images=False) if chunks else ()

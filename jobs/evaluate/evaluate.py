@@ -25,7 +25,7 @@ from data_pipeline.storage import join
 from jobs.evaluate.judge import judge_split
 from jobs.evaluate.prepare import Evaluation, prepare
 from jobs.evaluate.probes import probe_split
-from jobs.evaluate.publish import SplitResult, publish
+from jobs.evaluate.publish import SplitResult, publish, write_cost
 from jobs.evaluate.publish_suites import publish_suites
 from jobs.evaluate.scoring_actors import ScoringJob, ScoringPool, collect
 from jobs.evaluate.suites import SuiteResult, measure_suites, open_suites
@@ -40,6 +40,7 @@ from rm_core.evaluation.failures import worst_failures
 from rm_core.evaluation.intervals import Resampling
 from rm_core.evaluation.metrics import evaluate
 from rm_core.evaluation.results import EvaluationReport
+from rm_core.scoring.cost import ScoringCost
 from rm_core.scoring.scored import ScoredComparison
 from rm_core.scoring.scored_file import SCORED_FILE, write_scored
 
@@ -106,16 +107,19 @@ def _evaluate_split(evaluation: Evaluation, data: PreparedData, pool: ScoringPoo
     if len(rows) == 0:
         splits = sorted(set(data.rows["split"].to_pylist()))
         raise RunError(f"split {config.split!r} of {config.data} holds no Comparison; it has {', '.join(splits)}")
-    judged, cost = None, None
+    judged, cost, spent = None, None, None
     if evaluation.is_judged:
         scored, judged = judge_split(evaluation, data, rows.tolist())
     elif evaluation.writes:
         scored, cost = score_written(evaluation, data, pool, rows.tolist())
+        spent = cost.whole
     else:
         scored = _score_split(config, pool, rows)
+        spent = ScoringCost(items=len(rows), written_tokens=0, seconds=pool.seconds())
     groups = group_names(data, whole)[: len(rows)]
     scored = [replace(one, group=group) for one, group in zip(scored, groups, strict=True)]
     write_scored(join(config.output, SCORED_FILE), scored, evaluation.origin())
+    write_cost(config.output, spent)
     report = evaluate(
         scored, confidence=config.confidence, bootstrap_samples=config.bootstrap_samples, seed=config.seed
     )
@@ -129,6 +133,7 @@ def _evaluate_split(evaluation: Evaluation, data: PreparedData, pool: ScoringPoo
         samples=read_samples(data, [int(rows[one.place]) for one in failures]),
         judged=judged,
         cost=cost,
+        spent=spent,
     )
 
 

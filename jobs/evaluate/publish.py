@@ -1,5 +1,6 @@
 """Publish an evaluation: a report in its folder, numbers and charts in MLflow, headlines in the terminal."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,7 +9,8 @@ from types import MappingProxyType
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.inspection.samples import Sample
 from data_pipeline.shown import markdown
-from data_pipeline.storage import exists, join, parent_of
+from data_pipeline.storage import exists, join, parent_of, read_json, write_atomic
+from data_pipeline.storage.writing import delete_file
 from jobs.evaluate.prepare import Evaluation
 from jobs.evaluate.writing import WritingCost
 from jobs.pages.diagnostics_views import warnings_of
@@ -25,10 +27,13 @@ from rm_core.evaluation.diagnostics.diagnose import Diagnostics
 from rm_core.evaluation.failures import Failure
 from rm_core.evaluation.judge.kept import JudgeCounts
 from rm_core.evaluation.results import EvaluationReport, Group
+from rm_core.scoring.cost import ScoringCost
 from rm_core.scoring.scored_file import SCORED_FILE
 
-__all__ = ["SplitResult", "facts_of", "judge_tag", "publish", "tracked"]
+__all__ = ["COST_FILE", "SplitResult", "facts_of", "judge_tag", "publish", "read_cost", "tracked", "write_cost"]
 
+COST_FILE = "cost.json"
+"""Of `evaluate.output`: Comparisons, tokens written and seconds."""
 ACCURACY_PLOT = "plots/accuracy.png"
 JUDGE_TAG = "judge"
 """Of a run: who gave its rewards, where it was no model."""
@@ -49,6 +54,23 @@ class SplitResult:
     """What asking the judge came to, where one gave the rewards."""
     cost: WritingCost | None = None
     """What writing critiques, or reasoned verdicts, came to, where the model wrote them."""
+    spent: ScoringCost | None = None
+    """What the rewards cost; None where a judge behind an address gave them."""
+
+
+def write_cost(output: str, spent: ScoringCost | None) -> None:
+    """Keep what the rewards cost beside them; nothing of an earlier evaluation stays."""
+    url = join(output, COST_FILE)
+    if spent is not None:
+        write_atomic(url, (json.dumps(spent.to_json()) + "\n").encode())
+    elif exists(url):
+        delete_file(url)
+
+
+def read_cost(output: str) -> ScoringCost | None:
+    """What `write_cost` kept in the folder; None: it is not known."""
+    url = join(output, COST_FILE)
+    return ScoringCost.from_json(read_json(url, dict), url) if exists(url) else None
 
 
 def publish(evaluation: Evaluation, data: PreparedData, result: SplitResult, suites: Sequence[SuiteView] = ()) -> None:
@@ -117,6 +139,7 @@ def log(tracker: Tracker, evaluation: Evaluation, data: PreparedData, result: Sp
         say(f"the run keeps its numbers, which are of the {known}; those of the {measured_on} are in {config.output}")
         return
     cost = {} if result.cost is None else result.cost.numbers()
+    cost |= {} if result.spent is None else result.spent.numbers()
     tracker.log_evaluation(report.numbers() | result.diagnostics.numbers() | cost, name)
     folder = "evaluation" if config.split == "heldout" else f"evaluation_{config.split}"
     for file in ("report.json", "report.html", SCORED_FILE):

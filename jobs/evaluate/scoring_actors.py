@@ -26,6 +26,7 @@ from rm_core.generation.config import CritiquesConfig, VerdictsConfig
 from rm_core.model_folder.remote import local_model
 from rm_core.packing.plan import PackBudget
 from rm_core.scoring.choose import scorer_of
+from rm_core.scoring.cost import TimedScores
 from rm_core.scoring.scored import ScoredComparison
 from rm_core.scoring.scorer import score_rows
 from rm_core.scoring.written import Made, WritingScorer, WrittenRow
@@ -72,12 +73,17 @@ class ScoringActor:
         self._job = job
         budget = PackBudget(tokens=job.token_budget, patches=job.patch_budget)
         self._scorer = scorer_of(job.model, budget, job.critiques, job.verdicts, attention=job.attention)
+        self._timed = TimedScores(self._scorer)
         self._data = None if job.data is None else PreparedData.open(job.data)
 
     def rows(self, rows: Sequence[int], blank_images: bool) -> list[ScoredComparison]:
         """Score rows of the job's prepared data."""
         assert self._data is not None
-        return [one for chunk in score_rows(self._scorer, self._data, rows, blank_images=blank_images) for one in chunk]
+        return [one for chunk in score_rows(self._timed, self._data, rows, blank_images=blank_images) for one in chunk]
+
+    def seconds(self) -> float:
+        """That `rows` took so far, without blanked images."""
+        return self._timed.seconds
 
     def probed(self, probe: str, rows: Sequence[int], block: Sequence[int]) -> list[Probed]:
         """Score rows of the job's prepared data as a probe changes them; `block`: see `probe_rows`."""
@@ -138,6 +144,11 @@ class ScoringPool:
     def rows(self, chunks: Sequence[Sequence[int]], *, blank_images: bool) -> Iterator[list[ScoredComparison]]:
         """The scores of rows of the job's prepared data, chunk by chunk, in order."""
         return self._mapped(lambda actor, chunk: actor.rows.remote(chunk, blank_images), chunks)
+
+    def seconds(self) -> float:
+        """That all actors together took for `rows` so far, without blanked images."""
+        with ray_errors(_DIED):
+            return float(sum(ray.get([actor.seconds.remote() for actor in self._actors])))
 
     def probed(self, probe: str, chunks: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Iterator[list[Probed]]:
         """The rewards of changed rows, chunk by chunk, in order.

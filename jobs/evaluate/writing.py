@@ -24,6 +24,7 @@ from jobs.runtime.terminal import progress
 from rm_core.generation.config import CritiquesConfig, VerdictsConfig
 from rm_core.model_folder.folder import marker_sha256
 from rm_core.model_folder.remote import local_model
+from rm_core.scoring.cost import ScoringCost
 from rm_core.scoring.scored import ScoredComparison
 from rm_core.scoring.scorer import scored_item
 from rm_core.scoring.written import WrittenRow
@@ -50,6 +51,7 @@ class WritingCost:
         without: Comparisons without rewards.
         tokens: of all texts.
         seconds: that writing took, on one process.
+        scoring_seconds: that scoring took behind it, where it is apart.
     """
 
     kind: str
@@ -60,6 +62,12 @@ class WritingCost:
     without: int
     tokens: int
     seconds: float
+    scoring_seconds: float
+
+    @property
+    def whole(self) -> ScoringCost:
+        """Of writing and scoring."""
+        return ScoringCost(items=self.items, written_tokens=self.tokens, seconds=self.seconds + self.scoring_seconds)
 
     def facts(self) -> dict[str, str]:
         """In words, for a page and the terminal."""
@@ -88,7 +96,7 @@ class WritingCost:
 
 def job_of_writing(critiques: CritiquesConfig, verdicts: VerdictsConfig) -> dict[str, Any]:
     """What of them decides rewards; nothing where critiques are given, and verdicts asked as by themselves."""
-    said = {} if critiques.source == "given" else {CRITIQUES: asdict(critiques)}
+    said = {} if critiques.source == "given" else {CRITIQUES: critiques.deciding()}
     return said if verdicts == VerdictsConfig() else said | {VERDICTS: asdict(verdicts)}
 
 
@@ -162,4 +170,5 @@ def _cost(kind: str, lines: Sequence[Mapping[str, Any]]) -> WritingCost:
         without=sum(line["rewards"] is None for line in lines),
         tokens=sum(line[f"{one}_tokens"] for line in lines),
         seconds=sum(line[f"{one}_seconds"] for line in lines),
+        scoring_seconds=sum(line.get("scoring_seconds", 0.0) for line in lines),  # earlier versions did not count them
     )

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from jobs.pages import sweep_views as views
 from jobs.pages.environment import render
+from jobs.pages.formats import Row
 from jobs.pages.sweep_pictures import Picture
 from jobs.pages.sweep_words import OverLength, headline, law_rows, law_words, length_words
 from rm_core.evaluation.paired import PairedComparison
 from rm_core.scaling.analysis import Analysis
 
-__all__ = ["PaperCell", "PaperRowView", "PaperView", "render_page"]
+__all__ = ["CostView", "PaperCell", "PaperRowView", "PaperView", "render_page"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,20 @@ class PaperView:
     """In the order of their numbers."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class CostView:
+    """Accuracy and cost of every label, in the paper's layout."""
+
+    accuracy_columns: Sequence[str]
+    cost_columns: Sequence[str]
+    rows: Sequence[Row]
+    """A cell for each of these columns."""
+    num_seeds: int
+    """Of the label that has most; intervals are means over seeds where there are several."""
+    device: str
+    """GPU or CPU."""
+
+
 def render_page(
     analysis: Analysis,
     *,
@@ -66,6 +81,7 @@ def render_page(
     lengths: Mapping[str, OverLength],
     absent: Sequence[views.Absent],
     paper: PaperView | None = None,
+    cost: CostView | None = None,
 ) -> str:
     """The whole page.
 
@@ -76,6 +92,7 @@ def render_page(
         lengths: label -> its models against the rule that the longer answer wins; may be empty.
         absent: trials without a point.
         paper: a table of the paper beside ours.
+        cost: accuracy beside what the rewards cost; None: it is not known.
     """
     sources, source_rows = views.source_rows(analysis)
     return render(
@@ -92,6 +109,7 @@ def render_page(
         laws=law_rows(analysis.fits),
         law_words=[law_words(fit) for fit in analysis.fits],
         paper=paper,
+        cost=cost,
         sources=sources,
         source_rows=source_rows,
         point_columns=views.point_columns(analysis),

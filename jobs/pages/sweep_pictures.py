@@ -101,10 +101,13 @@ def _axes_pictures(analysis: Analysis, axes: Mapping[str, Sequence[str]]) -> lis
 def _axes_of_list(
     analysis: Analysis, axes: Mapping[str, Sequence[str]]
 ) -> tuple[Analysis, Mapping[str, Sequence[str]]]:
-    """A list has one axis, its points; where all of them set the same keys, these are what it is about."""
+    """A list has one axis, its points; where all of them set the same keys, these are what it is about.
+
+    Else the points stand in no order, which a line through them would give them: the ranking shows them.
+    """
     keys = [tuple(sorted(point.overrides)) for point in analysis.points]
     if len(set(keys)) != 1:
-        return analysis, axes
+        return analysis, {}
     points = [replace(one, axes={key: _label(one.overrides[key]) for key in keys[0]}) for one in analysis.points]
     found = {key: list(dict.fromkeys(point.axes[key] for point in points)) for key in keys[0]}
     if any(len(label) > 40 for labels in found.values() for label in labels):

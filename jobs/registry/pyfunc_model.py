@@ -32,7 +32,9 @@ from data_pipeline.encoding.reading import Reading
 from data_pipeline.errors import BaserewardError, CorruptData, MissingInput, UserError
 from data_pipeline.storage import write_atomic
 from jobs.tracking.tracker import Tracker
+from rm_core.generation.config import CritiquesConfig
 from rm_core.model_folder.folder import marker_sha256, sees_images, verify_folder
+from rm_core.model_folder.paradigm import paradigm_of
 from rm_core.model_folder.reading import reading_to_use
 from rm_core.model_folder.remote import local_model
 from rm_core.scoring.table_rows import COLUMNS
@@ -52,6 +54,7 @@ _SIGNATURE = ModelSignature(
             ColSpec(DataType.string, "prompt"),
             ColSpec(AnyType(), "responses"),
             ColSpec(AnyType(), "images", required=False),
+            ColSpec(AnyType(), "critiques", required=False),
         ]
     ),
     outputs=Schema(
@@ -59,6 +62,8 @@ _SIGNATURE = ModelSignature(
             ColSpec(Array(DataType.double), "rewards"),
             ColSpec(Array(DataType.double), "spread"),
             ColSpec(DataType.double, "probability"),
+            ColSpec(AnyType(), "critiques"),
+            ColSpec(DataType.long, "critique_tokens"),
         ]
     ),
 )
@@ -96,12 +101,13 @@ def _quiet(name: str) -> Iterator[None]:
         logger.setLevel(before)
 
 
-def one_model(name: str, folder: str, reading: Reading) -> ServedModel:
+def one_model(name: str, folder: str, reading: Reading, critiques: CritiquesConfig | None = None) -> ServedModel:
     """A trained model by itself, whose rewards are given as they are.
 
     Args:
         folder: the export, a local one.
         reading: of the data that it was trained on.
+        critiques: where a critic's come from; None: it writes one of each answer. Other models have none.
 
     Raises:
         RecipeError: the export itself says otherwise.
@@ -114,20 +120,24 @@ def one_model(name: str, folder: str, reading: Reading) -> ServedModel:
     member = ServedMember(
         name=name, model=HERE, sha256=marker_sha256(folder), text_only=not sees_images(folder),
         reading=reading, lineage=lineage,
+        critiques=(critiques or CritiquesConfig(source="written")) if paradigm_of(folder) == "critic" else None,
     )  # fmt: skip
     return ServedModel(members=(member,), ensemble=None, token_budget=_TOKEN_BUDGET, patch_budget=_PATCH_BUDGET)
 
 
-def log_trained_model(tracker: Tracker, export: str, *, name: str, step: int, manifest: Manifest) -> str:
+def log_trained_model(
+    tracker: Tracker, export: str, *, name: str, step: int, manifest: Manifest, critiques: CritiquesConfig | None = None
+) -> str:
     """Log an export of `basereward train` as a model that `mlflow.pyfunc` loads; returns the logged model's id.
 
     Args:
         export: the folder, local or s3://.
         manifest: of the data that it was trained on.
+        critiques: as for `one_model`.
     """
     folder = local_model(export)
     with tempfile.TemporaryDirectory() as beside:
-        add_served_files(beside, one_model(name, folder, manifest.reading))
+        add_served_files(beside, one_model(name, folder, manifest.reading, critiques))
         return tracker.log_model(folder, name=name, step=step, beside=beside)
 
 
@@ -193,10 +203,11 @@ class ServedPyfunc:
         self._scorer = scorer
 
     def predict(self, table: pd.DataFrame, params: Mapping[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
-        """Scores of every row: ``rewards`` and ``spread`` a response, and ``probability``.
+        """Scores of every row: ``rewards`` and ``spread`` a response, ``probability``, and what critics wrote.
 
         Args:
-            table: columns ``prompt``, ``responses`` and perhaps ``images``, as `rm_core.scoring.table_rows` says.
+            table: columns ``prompt``, ``responses`` and perhaps ``images`` and ``critiques``, as
+                `rm_core.scoring.table_rows` says.
             params: MLflow passes them; there are none.
 
         Returns:
@@ -218,6 +229,8 @@ class ServedPyfunc:
                 "rewards": [list(one.rewards) for one in scores],
                 "spread": [list(one.spread) for one in scores],
                 "probability": pd.Series([one.probability for one in scores], dtype="float64", index=table.index),
+                "critiques": [[list(texts) for texts in one.critiques] for one in scores],
+                "critique_tokens": [one.critique_tokens for one in scores],
             },
             index=table.index,
         )

@@ -7,6 +7,7 @@ for others.
 import asyncio
 import math
 import secrets
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -38,18 +39,20 @@ _AT_ONCE = 16
 async def score(service: RewardService, body: ScoreRequest) -> ScoreAnswer:
     """Of one Comparison."""
     prompt = body.prompt if isinstance(body.prompt, str) else [turn.model_dump() for turn in body.prompt]
-    answer = await service.score({"prompt": _text_turn(prompt), "responses": body.responses, "images": body.images})
+    row = {"responses": body.responses, "images": body.images, "critiques": body.critiques}
+    answer = await service.score({"prompt": _text_turn(prompt)} | row)
     scores = answer.scores
     return ScoreAnswer(
-        rewards=list(scores.rewards), spread=list(scores.spread), probability=scores.probability, model=answer.model
-    )
+        rewards=list(scores.rewards), spread=list(scores.spread), probability=scores.probability, model=answer.model,
+        critiques=[list(texts) for texts in scores.critiques], critique_tokens=scores.critique_tokens,
+    )  # fmt: skip
 
 
 async def get_reward(service: RewardService, body: RewardRequest, most: int) -> RewardAnswer:
     """Of OpenRLHF's queries."""
-    rows = shared_rows(body.query, body.prompts, body.images, most=most)
+    rows = shared_rows(body.query, body.prompts, body.images, most=_most(service, most))
     rewards, answered = await _all(service, rows, len(body.query))
-    return RewardAnswer(rewards=rewards, model=answered[0].model)
+    return RewardAnswer(rewards=rewards, model=answered[0].model, critique_tokens=_written(answered))
 
 
 async def classify(service: RewardService, body: ClassifyRequest, most: int) -> ClassifyAnswer:
@@ -60,7 +63,7 @@ async def classify(service: RewardService, body: ClassifyRequest, most: int) -> 
         rows, count = [(_chat_row([turn.model_dump() for turn in body.messages]), [0])], 1
     else:
         texts = [body.input] if isinstance(body.input, str) else list(body.input or ())
-        rows, count = shared_rows(texts, None, None, most=most), len(texts)
+        rows, count = shared_rows(texts, None, None, most=_most(service, most)), len(texts)
     rewards, answered = await _all(service, rows, count)
     data = [
         ClassifyResult(index=index, probs=[_activated(reward, body.use_activation)])
@@ -81,7 +84,7 @@ async def pairs(service: RewardService, body: PairRequest, most: int) -> PairAns
         (prompt, {"prompt": _text_turn(prompt), "images": None}, response)
         for prompt, response in zip(prompts, responses, strict=True)
     ]
-    rewards, answered = await _all(service, shared_prompts(asked, most), len(responses))
+    rewards, answered = await _all(service, shared_prompts(asked, _most(service, most)), len(responses))
     data = [
         PairResult(index=index, score=_activated(reward, body.use_activation)) for index, reward in enumerate(rewards)
     ]
@@ -148,7 +151,18 @@ def _activated(reward: float, use_activation: bool | None) -> float:
 
 def _named(answered: Sequence[Answer]) -> dict[str, Any]:
     tokens = sum(answer.num_tokens for answer in answered)
-    return {"model": answered[0].model, "usage": Usage(prompt_tokens=tokens, total_tokens=tokens)}
+    written = _written(answered)
+    usage = Usage(prompt_tokens=tokens, total_tokens=tokens + written, completion_tokens=written)
+    return {"model": answered[0].model, "usage": usage}
+
+
+def _written(answered: Sequence[Answer]) -> int:
+    return sum(answer.scores.critique_tokens for answer in answered)
+
+
+def _most(service: RewardService, most: int) -> int:
+    """Responses that share a row. Those that are compared are never parted: a row of too many is refused."""
+    return sys.maxsize if service.compares else most
 
 
 def _id(kind: str) -> str:

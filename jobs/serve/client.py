@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -46,6 +46,9 @@ class Scores:
     spread: list[float]
     probability: float | None
     model: str
+    critiques: list[list[str]] = field(default_factory=list)
+    """What critics wrote of each response; empty where none did, as of all servers of early versions."""
+    critique_tokens: int = 0
 
 
 class RewardClient:
@@ -87,12 +90,19 @@ class RewardClient:
         self._pool.shutdown(cancel_futures=True)
         self._client.close()
 
-    def score(self, prompt: Prompt, responses: Sequence[str], images: Image | Iterable[Image] | None = None) -> Scores:
+    def score(
+        self,
+        prompt: Prompt,
+        responses: Sequence[str],
+        images: Image | Iterable[Image] | None = None,
+        critiques: Sequence[str] | None = None,
+    ) -> Scores:
         """The rewards of the responses to one prompt.
 
         Args:
             prompt: a text, or turns ``{"role", "content"}``.
             images: for the places of the prompt, in order.
+            critiques: one of each response, for a critic; None: it writes its own.
 
         Raises:
             RowRefused: it can't be scored.
@@ -103,6 +113,8 @@ class RewardClient:
         body: dict[str, Any] = {"prompt": prompt, "responses": list(responses)}
         if images is not None:
             body["images"] = [_data_url(one) for one in _listed(images)]
+        if critiques is not None:
+            body["critiques"] = list(critiques)
         return Scores(**self._asked("/score", body))
 
     def rewards(

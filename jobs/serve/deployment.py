@@ -38,7 +38,7 @@ class _RewardServer:
     async def __init__(  # type: ignore[misc]  # Ray Serve awaits it
         self, arguments: Mapping[str, Any], token_sha256: str | None
     ) -> None:
-        config = ServeConfig(**arguments["serve"])
+        config = ServeConfig.of_values(arguments["serve"])
         if not torch.cuda.is_available():
             torch.set_num_threads(max(1, int(config.cpus)))
         metrics = ServeMetrics(arguments["application"])
@@ -47,7 +47,7 @@ class _RewardServer:
         find = partial(find_model, arguments["model"], uri, arguments["reading"])
         load = partial(load_model, config=config)
         loaded = await asyncio.to_thread(lambda: load(find()))
-        self._service = RewardService(loaded, config, metrics.batch)
+        self._service = RewardService(loaded, config, metrics.batch, metrics.wrote)
         self._watch: AliasWatch | None = None
         if config.watch_s and may_move(arguments["model"]):
             self._watch = AliasWatch(
@@ -105,7 +105,7 @@ def build(arguments: Mapping[str, Any]) -> serve.Application:
     Raises:
         RecipeError: there is no token.
     """
-    config = ServeConfig(**arguments["serve"])
+    config = ServeConfig.of_values(arguments["serve"])
     most = config.max_replicas or config.replicas
     scaling: dict[str, Any] = {"num_replicas": config.replicas}
     if most > config.replicas:

@@ -2,11 +2,14 @@
 
     ray_basereward_requests_total{application, path, status}     ray_basereward_request_seconds{application, path}
     ray_basereward_batches_total, _batched_requests_total, _computed_tokens_total, _computing_seconds_total
+    ray_basereward_written_tokens_total, _writing_seconds_total     of critiques
     ray_basereward_shared_tokens_total     tokens of prompts that were not computed again
     ray_basereward_waited_seconds          of the oldest request of a batch
 
 Ray knows of a histogram the counts of its buckets alone, so sums that have to be right are counters.
 """
+
+from collections.abc import Mapping
 
 from ray.util.metrics import Counter, Histogram
 
@@ -21,6 +24,8 @@ _COUNTERS = {
     "computed_tokens": "Tokens computed, each prompt once a batch.",
     "shared_tokens": "Tokens of prompts that were not computed again.",
     "computing_seconds": "Seconds of computing.",
+    "written_tokens": "Tokens of critiques that were written.",
+    "writing_seconds": "Seconds of writing critiques.",
 }
 
 
@@ -58,6 +63,13 @@ class ServeMetrics:
             "batches": 1, "batched_requests": seen.requests, "computed_tokens": seen.tokens,
             "shared_tokens": seen.shared_tokens, "computing_seconds": seen.seconds,
         }  # fmt: skip
+        self._count(counted)
+
+    def wrote(self, tokens: int, seconds: float) -> None:
+        """Critiques of a request were written."""
+        self._count({"written_tokens": tokens, "writing_seconds": seconds})
+
+    def _count(self, counted: Mapping[str, float]) -> None:
         for name, value in counted.items():
             if value:  # Ray takes no zero
                 self._counters[name].inc(float(value), self._application)

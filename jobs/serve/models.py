@@ -15,7 +15,7 @@ from rm_core.model_folder.folder import verify_folder
 from rm_core.model_folder.reading import reading_of
 from rm_core.model_folder.remote import local_model
 from rm_core.serving.config import ServeConfig
-from rm_core.serving.served_model import SERVED_FILE, ServedModel
+from rm_core.serving.served_model import SERVED_FILE, ServedMember, ServedModel
 from rm_core.serving.served_scorer import ServedScorer
 from rm_core.serving.service import LoadedModel, limits_of
 
@@ -80,9 +80,16 @@ def find_model(model: str, tracking_uri: str | None, reading: Mapping[str, Any])
 def load_model(found: FoundModel, config: ServeConfig) -> LoadedModel:
     """Load all members, and score once with them: kernels are compiled before the first request."""
     served = replace(found.served, token_budget=config.token_budget, patch_budget=config.patch_budget)
+    if served.ensemble is None:
+        served = replace(served, members=tuple(_writing(one, config) for one in served.members))
     scorer = ServedScorer(served, found.folders, None, attention=config.attention, limits=limits_of(config))
-    scorer.score([{"prompt": "Is it warm?", "responses": ["Yes.", "It is."]}])
+    scorer.warm_up()
     return LoadedModel(address=found.address, scorer=scorer)
+
+
+def _writing(member: ServedMember, config: ServeConfig) -> ServedMember:
+    """One model, no scale of which was measured, writes critiques as the server's recipe says."""
+    return member if member.critiques is None else replace(member, critiques=config.critiques)
 
 
 def _reading(model: str, folder: str, otherwise: Mapping[str, Any]) -> Reading:

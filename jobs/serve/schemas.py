@@ -37,6 +37,9 @@ class ScoreRequest(_Strict):
     prompt: str | list[Turn] = Field(description="A text, or the turns of a chat, the last of them the user's.")
     responses: list[str] = Field(min_length=1, description="The answers to that prompt.")
     images: str | list[str] | None = Field(None, description=_IMAGES)
+    critiques: list[str] | None = Field(
+        None, description="One of each response, for a critic to read in place of its own."
+    )
 
 
 class ScoreAnswer(BaseModel):
@@ -46,6 +49,8 @@ class ScoreAnswer(BaseModel):
     spread: list[float] = Field(description="Standard deviation over the members of an ensemble that read it.")
     probability: float | None = Field(description="That the first of two responses is the better one.")
     model: str = Field(description="The address of the model that gave them.")
+    critiques: list[list[str]] = Field(description="What critics wrote of each response; empty where none did.")
+    critique_tokens: int = Field(description="Tokens that were written.")
 
 
 class RewardRequest(BaseModel):
@@ -61,6 +66,7 @@ class RewardAnswer(BaseModel):
 
     rewards: list[float]
     model: str
+    critique_tokens: int = Field(description="Tokens that critics wrote.")
 
 
 class ClassifyRequest(BaseModel):

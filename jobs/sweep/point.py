@@ -9,6 +9,7 @@ from safetensors import safe_open
 
 from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.storage import escaped, join, list_files, read_json
+from jobs.evaluate.publish import read_cost
 from jobs.evaluate.publish_suites import SUITES_FILE
 from jobs.preprocess.manifests import manifest_of
 from jobs.recipe.schema import Recipe, with_absolute_paths
@@ -46,6 +47,8 @@ def measure_point(
         run_id: that run's id.
     """
     comparisons, flops = _work(recipe)
+    ends, spent = report.overall.accuracy.interval, read_cost(recipe.evaluate.output)
+    of_item = {} if spent is None else spent.numbers()
     return TrialPoint(
         id=spec.id,
         label=spec.label,
@@ -64,6 +67,10 @@ def measure_point(
         mlflow_run_id=run_id,
         suites=_suite_numbers(recipe),
         suite_notes=_suite_notes(recipe),
+        interval=(ends.low, ends.high),
+        written_tokens=of_item.get("written_tokens"),
+        item_seconds=of_item.get("item_seconds"),
+        on_gpus=on_gpus,
     )
 
 

@@ -26,6 +26,7 @@ from jobs.pages.sweep_words import (
     mean_words,
     noise_words,
 )
+from jobs.sweep.cost_section import cost_lines, cost_view
 from jobs.sweep.paper_section import measured, paper_lines, paper_view
 from jobs.sweep.results import SweepResults, evaluation_of, read_sweep
 from jobs.tracking.tracker import Tracker
@@ -86,6 +87,7 @@ def render_report(results: SweepResults) -> tuple[dict[str, bytes], str]:
             for one in results.unfinished
         ],
         paper=None if paper is None else paper_view(paper, measured(paper, results.points)),
+        cost=cost_view(results.points),
     )
     files = {"points.csv": _csv(results).encode(), **{one.file: one.png for one in pictures}}
     return {**files, "index.html": html.encode()}, summary(results, analysis, items, lengths)
@@ -155,14 +157,17 @@ def _csv(results: SweepResults) -> str:
     keys = list(dict.fromkeys(key for point in results.points for key in point.overrides))
     plain = ("id", "label", "seed")
     numbers = ("num_parameters", "num_comparisons", "compute_flops", "gpu_hours", "cost", "accuracy", "log_loss")
+    costs = ("written_tokens", "item_seconds")
     last = ("train_loss", "mlflow_run_id")
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\n")
     settings = [*(f"axis:{axis}" for axis in results.axes), *(f"set:{key}" for key in keys)]
-    writer.writerow([*plain, *settings, *numbers, *last, "metric", *(f"accuracy:{name}" for name in sources)])
+    writer.writerow([*plain, *settings, *numbers, *costs, *last, "metric", *(f"accuracy:{name}" for name in sources)])
     for point in results.points:
         row = [getattr(point, name) for name in plain] + [point.axes.get(axis, "") for axis in results.axes]
-        row += [point.overrides.get(key, "") for key in keys] + [getattr(point, name) for name in (*numbers, *last)]
+        row += [point.overrides.get(key, "") for key in keys] + [
+            getattr(point, name) for name in (*numbers, *costs, *last)
+        ]
         writer.writerow([*row, results.values[point.id], *(point.by_source.get(name, "") for name in sources)])
     return sink.getvalue()
 
@@ -189,6 +194,10 @@ def summary(
         f"- {one.label}, seed {one.seed}: {one.state}. {markdown(unwrapped(one.reason))}".rstrip()
         for one in results.unfinished
     ]
+    if (cost := cost_view(results.points)) is not None:
+        head, *rows = cost_lines(cost)
+        lines += ["", "### Accuracy in percent, and cost of a Comparison", ""]
+        lines += [f"| {' | '.join(cells)} |" for cells in (head, ["---", *["---:"] * (len(head) - 1)], *rows)]
     if results.paper_table is not None:
         paper = load_table(results.paper_table)
         head, *rows = paper_lines(paper, measured(paper, results.points))

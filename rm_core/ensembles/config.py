@@ -8,6 +8,7 @@ from data_pipeline.bounds import bounded, check_bounds, one_of
 from data_pipeline.errors import RecipeError
 from rm_core.ensembles.ensemble import RULES
 from rm_core.evaluation.names import SUITE_NAMES
+from rm_core.generation.config import CritiquesConfig, check_critiques_config
 
 __all__ = ["AVERAGE", "EnsembleConfig", "GateConfig", "MemberConfig", "check_ensemble_config"]
 
@@ -30,6 +31,8 @@ class MemberConfig:
     data: str | None = None
     """Prepared data of the same records in this member's own tokens, for a model with another tokenizer; unset:
     `ensemble.data`."""
+    critiques: CritiquesConfig = field(default_factory=CritiquesConfig)
+    """Of a critic, where its critiques come from, while it is measured and wherever the ensemble scores."""
     share: float = bounded(1.0, above=0)
     """Its weight in the rule ``average``, above 0; the shares are scaled to sum to 1."""
 
@@ -119,6 +122,7 @@ def check_ensemble_config(config: EnsembleConfig) -> None:
                 f"ensemble.members[{index}] needs `name:` and `model:`, it has {member.name!r}, {member.model!r}"
             )
         _require(_is_plain(member.name), f"members[{index}].name", member.name, _PLAIN)
+        check_critiques_config(member.critiques, f"ensemble.members[{index}].critiques")
     names = Counter(member.name for member in config.members)
     if twice := [name for name, count in names.items() if count > 1]:
         raise RecipeError(f"ensemble.members has {twice[0]!r} twice: a member's name is its own")

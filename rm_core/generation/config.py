@@ -2,7 +2,8 @@
 `score.critiques`), and a judge's verdicts (`evaluate.verdicts`, `score.verdicts`).
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from data_pipeline.bounds import bounded, check_bounds, one_of
 from data_pipeline.errors import RecipeError
@@ -36,6 +37,18 @@ class CritiquesConfig(SamplingConfig):
 
     source: str = one_of("given", ("given", "written"))
     """``given``: those of the records, one for each answer; ``written``: the model writes them, whatever is given."""
+    writer: str = one_of("transformers", ("transformers", "vllm"))
+    """What writes: Transformers' `generate` with the weights that score, on CPUs too; or vLLM with a copy of them, in a
+    process of its own, where it is installed."""
+    vllm_python: str | None = None
+    """The Python that has vLLM, such as ``/opt/vllm/bin/python``; unset: the one that runs this."""
+    vllm_memory: float = bounded(0.5, above=0, at_most=1)
+    """Share of a GPU's memory that vLLM may take, beside the model that scores."""
+
+    def deciding(self) -> dict[str, Any]:
+        """What decides the texts: not where vLLM is, and not that Transformers writes: early versions had no other."""
+        left_out = {"vllm_python", "vllm_memory"} | ({"writer"} if self.writer == "transformers" else set())
+        return {name: value for name, value in asdict(self).items() if name not in left_out}
 
 
 @dataclass(kw_only=True)
@@ -57,6 +70,11 @@ def check_critiques_config(config: CritiquesConfig, key: str) -> None:
         RecipeError: names the key, its value and the cure.
     """
     check_bounds(config, key)
+    if config.vllm_python is not None and config.writer != "vllm":
+        raise RecipeError(
+            f"{key}.vllm_python={config.vllm_python!r} is read where vLLM writes: set {key}.writer=vllm, or leave it "
+            "out"
+        )
     if config.source == "written" and config.temperature == 0 and config.number > 1:
         raise RecipeError(
             f"{key}.temperature=0 writes {key}.number={config.number} times the same critique: set number=1, or a "

@@ -6,7 +6,6 @@ Legend: B branches, L tokens of the longest, N texts a branch.
 """
 
 import copy
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +19,8 @@ from transformers import (
     Qwen2VLForConditionalGeneration,
     Qwen3ForCausalLM,
     Qwen3VLForConditionalGeneration,
+    StoppingCriteria,
+    StoppingCriteriaList,
 )
 
 from data_pipeline.encoding.encoded import EncodedComparison, spans_of_parts
@@ -27,7 +28,7 @@ from data_pipeline.encoding.spans import EncodedVideo, VisionSpan
 from data_pipeline.encoding.tokenizer import ChatTokenizer
 from rm_core.batches.pixels import patches_of
 from rm_core.generation.config import SamplingConfig
-from rm_core.generation.interface import Written, opened
+from rm_core.generation.interface import END, Written, check_time, forbidden, opened, seed_of, written_of
 from rm_core.model.reward_model import RewardModel
 
 __all__ = ["TransformersWriter"]
@@ -39,7 +40,6 @@ _CLASSES: dict[str, Any] = {
     "qwen2": Qwen2ForCausalLM,
     "qwen3": Qwen3ForCausalLM,
 }
-_END = "<|im_end|>"
 
 
 class TransformersWriter:
@@ -62,51 +62,41 @@ class TransformersWriter:
             self._language_model: Any = _CLASSES[settings.model_type](settings).eval()
         self._language_model.model = model.backbone
         self._language_model.lm_head.weight = model.lm_head.weight
-        self._end = tokenizer.special_ids[_END]
+        self._end = tokenizer.special_ids[END]
         self._sampling = self._sampled(len(model.lm_head.weight))
 
-    def write(self, item: EncodedComparison, *, blank: bool = False) -> list[list[Written]]:
-        """Texts behind each branch, in the order of the responses; `blank`: of grey pictures."""
-        texts = [self._written(ids) for ids in self.tokens(item, blank=blank)]
+    def write(
+        self, item: EncodedComparison, *, blank: bool = False, until_s: float | None = None
+    ) -> list[list[Written]]:
+        """Texts behind each branch, in the order of the responses; see `Writer`."""
+        texts = [written_of(ids, self._tokenizer) for ids in self.tokens(item, blank=blank, until_s=until_s)]
         number = self._config.number
         return [texts[start : start + number] for start in range(0, len(texts), number)]
 
-    def tokens(self, item: EncodedComparison, *, blank: bool = False) -> list[list[int]]:
+    def tokens(self, item: EncodedComparison, *, blank: bool = False, until_s: float | None = None) -> list[list[int]]:
         """The tokens of these texts, one after the other, up to and with the closing one, which may repeat."""
         item = opened(item)
         inputs = self._inputs(item, blank)
         length = inputs["input_ids"].shape[1]
-        with torch.inference_mode(), self._own_attention(), _seeded(self._seed_of(item), inputs["input_ids"].device):
-            found: Tensor = self._language_model.generate(**inputs, generation_config=self._sampling)
+        seed = seed_of(self._config.seed, (item.prefix_ids, *item.response_ids))
+        with torch.inference_mode(), self._own_attention(), _seeded(seed, inputs["input_ids"].device):
+            found: Tensor = self._language_model.generate(
+                **inputs, generation_config=self._sampling, stopping_criteria=StoppingCriteriaList([_Until(until_s)])
+            )
         tokens: list[list[int]] = found[:, length:].tolist()
         return tokens
 
     def _sampled(self, vocabulary: int) -> GenerationConfig:
-        """No special token but the closing one is written, and none that the tokenizer does not know."""
         config = self._config
-        special = set(self._tokenizer.special_ids.values()) | {self._tokenizer.image_token, self._tokenizer.video_token}
-        never = sorted((special | set(range(self._tokenizer.vocab_size, vocabulary))) - {self._end})
         sampling = {"do_sample": True, "temperature": config.temperature, "top_p": config.top_p, "top_k": 0}
         return GenerationConfig(
             max_new_tokens=config.max_tokens,
             num_return_sequences=config.number,
             eos_token_id=self._end,
             pad_token_id=self._end,
-            suppress_tokens=never,
+            suppress_tokens=forbidden(self._tokenizer, vocabulary),
             **(sampling if config.temperature > 0 else {"do_sample": False}),
         )
-
-    def _seed_of(self, item: EncodedComparison) -> int:
-        """Of the Comparison's own tokens, so that what is written does not depend on what else is."""
-        found = self._config.seed
-        for ids in (item.prefix_ids, *item.response_ids):
-            found = zlib.crc32(ids.tobytes(), found & 0xFFFFFFFF)
-        return found
-
-    def _written(self, ids: Sequence[int]) -> Written:
-        ended = self._end in ids
-        text = ids[: ids.index(self._end)] if ended else ids
-        return Written(text=self._tokenizer.decode(text), tokens=len(text) + ended, ended=ended)
 
     def _inputs(self, item: EncodedComparison, blank: bool) -> dict[str, Tensor]:
         """What Transformers reads: [B, L], and the pictures of each branch, those of the prefix once more for each."""
@@ -150,6 +140,17 @@ class TransformersWriter:
         finally:
             config._attn_implementation = packed
             backbone.rope_deltas = None
+
+
+class _Until(StoppingCriteria):
+    """Stops nothing: raises once it is too late, so that no cut text is taken for a whole one."""
+
+    def __init__(self, until_s: float | None) -> None:
+        self._until_s = until_s
+
+    def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:  # noqa: ARG002  # as Transformers calls it
+        check_time(self._until_s)
+        return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 from data_pipeline.errors import RecordError, UserError
 from rm_core.rl.prompts import Turns
-from rm_core.serving.served_scorer import ReadRow, ServedScorer
+from rm_core.serving.rows import ReadRow
+from rm_core.serving.served_scorer import ServedScorer
 
 __all__ = [
     "AsksServer",
@@ -74,7 +75,7 @@ class LoadedScores:
 
     def _read(self, row: Row) -> ReadRow | None:
         try:
-            return self._scorer.read(row)
+            return self._scorer.write(self._scorer.read(row))
         except RecordError:
             return None
 

@@ -45,6 +45,14 @@ class TrialPoint:
     """Numbers of published benchmarks, by ``SUITE/NUMBER``."""
     suite_notes: dict[str, str] = field(default_factory=dict)
     """By suite: what was not measured as its authors do, in a sentence; nothing where all was."""
+    interval: tuple[float, float] | None = None
+    """Of the accuracy, over groups of held-out Comparisons."""
+    written_tokens: float | None = None
+    """For the rewards of a held-out Comparison; None, of it and of all that follow: an earlier version did not say."""
+    item_seconds: float | None = None
+    """Of one process, that writing and scoring took for a held-out Comparison."""
+    on_gpus: bool | None = None
+    """Whether hours and seconds are those of GPUs; False: of CPUs."""
 
     def to_json(self) -> dict[str, Any]:
         """The point as dicts, lists and numbers, ready for `json.dumps`."""
@@ -60,10 +68,11 @@ class TrialPoint:
         known = {one.name for one in fields(cls)}
         if wrong := (known ^ value.keys()) - _LATER:
             raise ValueError(f"not the fields of a point: {', '.join(sorted(wrong))} missing or unknown")
-        return cls(**value)
+        ends = value.get("interval")
+        return cls(**{**value, "interval": None if ends is None else tuple(ends)})
 
 
-_LATER = frozenset(("suites", "suite_notes"))
+_LATER = frozenset(("suites", "suite_notes", "interval", "written_tokens", "item_seconds", "on_gpus"))
 """Fields that points of an earlier version lack."""
 MOVES = 1.1
 """An axis moves a measure where it changes it by more than this factor."""

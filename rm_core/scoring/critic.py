@@ -16,15 +16,16 @@ import numpy as np
 from data_pipeline.encoding.encoder import EncodedComparison, Encoder
 from data_pipeline.encoding.tokenizer import load_tokenizer
 from rm_core.generation.config import CritiquesConfig
-from rm_core.generation.interface import Written, opened
+from rm_core.generation.interface import Writer, Written, opened
 from rm_core.generation.transformers_writer import TransformersWriter
+from rm_core.generation.vllm_writer import VllmWriter
 from rm_core.model_folder.reading import reading_of
 from rm_core.model_folder.remote import local_model
 from rm_core.packing.plan import PackBudget
 from rm_core.scoring.scorer import Scorer
 from rm_core.scoring.written import WritingScorer
 
-__all__ = ["CriticScorer", "Critiqued"]
+__all__ = ["CriticScorer", "Critiqued", "Critiques"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Critiqued:
         tokens: that were written, all together.
         cut: critiques that did not end by themselves.
         seconds: that writing took.
+        scoring_seconds: that scoring took, behind it.
     """
 
     rewards: tuple[float, ...]
@@ -44,6 +46,7 @@ class Critiqued:
     tokens: int
     cut: int
     seconds: float
+    scoring_seconds: float = 0.0
 
     @property
     def error(self) -> None:
@@ -57,11 +60,31 @@ class Critiqued:
             "critique_tokens": self.tokens,
             "critiques_cut": self.cut,
             "critique_seconds": round(self.seconds, 4),
+            "scoring_seconds": round(self.scoring_seconds, 4),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Critiques:
+    """What a critic wrote of one Comparison, before it is scored.
+
+    Attributes:
+        versions: the Comparison with a critique behind each response; the mean of their rewards counts.
+        texts, tokens, cut, seconds: as for `Critiqued`.
+    """
+
+    versions: tuple[EncodedComparison, ...]
+    texts: tuple[tuple[str, ...], ...]
+    tokens: int
+    cut: int
+    seconds: float
 
 
 class CriticScorer(WritingScorer):
     """As `Scorer`, of a critic, whatever critiques are given.
+
+    Attributes:
+        scorer: scores what has its critiques.
 
     Args:
         folder: an exported critic.
@@ -70,29 +93,40 @@ class CriticScorer(WritingScorer):
     """
 
     def __init__(self, folder: str, budget: PackBudget, config: CritiquesConfig, *, attention: str = "auto") -> None:
-        self._scorer = Scorer(folder, budget, attention=attention)
+        self.scorer = Scorer(folder, budget, attention=attention)
         copy = local_model(folder)
         tokenizer, reading = load_tokenizer(copy), reading_of(copy)
         assert reading is not None, "a critic's folder says how it reads records"
         self._encoder = Encoder(tokenizer, reading.encode)
-        self._writer = TransformersWriter(self._scorer.model, tokenizer, config)
+        self._writer: Writer = (
+            VllmWriter(copy, self.scorer.model, tokenizer, reading.encode, config, budget.tokens)
+            if config.writer == "vllm"
+            else TransformersWriter(self.scorer.model, tokenizer, config)
+        )
 
-    def made(self, item: EncodedComparison, *, blank: bool = False) -> Critiqued:
-        """Its rewards and critiques of one Comparison."""
+    def write(self, item: EncodedComparison, *, blank: bool = False, until_s: float | None = None) -> Critiques:
+        """The Comparison once with each of the critiques that are written of its responses; see `Writer.write`."""
         began_s = time.perf_counter()
-        texts = self._writer.write(item, blank=blank)
+        texts = self._writer.write(item, blank=blank, until_s=until_s)
         seconds = time.perf_counter() - began_s
-        number = len(texts[0])
-        versions = [self._with(item, [of_response[place] for of_response in texts]) for place in range(number)]
-        rewards = np.array(self._scorer.score(versions, blank=blank))
         written = [one for of_response in texts for one in of_response]
-        return Critiqued(
-            rewards=tuple(rewards.mean(axis=0).tolist()),
-            critiques=tuple(tuple(one.text for one in of_response) for of_response in texts),
+        return Critiques(
+            versions=tuple(self._with(item, of_version) for of_version in zip(*texts, strict=True)),
+            texts=tuple(tuple(one.text for one in of_response) for of_response in texts),
             tokens=sum(one.tokens for one in written),
             cut=sum(not one.ended for one in written),
             seconds=seconds,
         )
+
+    def made(self, item: EncodedComparison, *, blank: bool = False) -> Critiqued:
+        """Its rewards and critiques of one Comparison."""
+        found = self.write(item, blank=blank)
+        began_s = time.perf_counter()
+        rewards = np.array(self.scorer.score(found.versions, blank=blank))
+        return Critiqued(
+            rewards=tuple(rewards.mean(axis=0).tolist()), critiques=found.texts, tokens=found.tokens, cut=found.cut,
+            seconds=found.seconds, scoring_seconds=time.perf_counter() - began_s,
+        )  # fmt: skip
 
     def _with(self, item: EncodedComparison, texts: Sequence[Written]) -> EncodedComparison:
         branches = [

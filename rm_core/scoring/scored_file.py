@@ -1,5 +1,6 @@
 """Scored Comparisons as one parquet file, ``scored.parquet``: what a comparison of two models and an ensemble read."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -9,9 +10,10 @@ import pyarrow.parquet as pq
 
 from data_pipeline.errors import CorruptData, MissingInput
 from data_pipeline.storage import exists, read_bytes, write_atomic
+from rm_core.generation.config import CritiquesConfig
 from rm_core.scoring.scored import ScoredComparison
 
-__all__ = ["SCORED_FILE", "ScoredOrigin", "read_origin", "read_scored", "write_scored"]
+__all__ = ["SCORED_FILE", "ScoredOrigin", "model_origin", "read_origin", "read_scored", "write_scored"]
 
 SCORED_FILE = "scored.parquet"
 _ORIGIN = b"basereward"
@@ -39,7 +41,19 @@ class ScoredOrigin:
     split: str
     """The part of it, all of which was scored."""
     model: str
-    """sha256 of the model's ``model.json``, which lists the checksums of all its files."""
+    """What gave the rewards, as `model_origin` says."""
+
+
+def model_origin(sha256: str, critiques: CritiquesConfig) -> str:
+    """What tells a model's rewards from others: its weights, and how it writes critiques where it writes them.
+
+    Args:
+        sha256: of its ``model.json``, which lists the checksums of all its files.
+    """
+    if critiques.source == "given":
+        return sha256
+    written = hashlib.sha256(json.dumps(critiques.deciding(), sort_keys=True).encode()).hexdigest()
+    return f"{sha256}:written:{written}"
 
 
 def write_scored(url: str, scored: Sequence[ScoredComparison], origin: ScoredOrigin | None = None) -> None:

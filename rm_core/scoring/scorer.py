@@ -72,9 +72,8 @@ class Scorer:
                 judge, there is one response alone.
         """
         answers = comparisons
-        if self._asking is not None:
-            comparisons = [_asked(self._asking, item) for item in comparisons]
-        elif self.model.lm_head is not None:
+        comparisons = [self.asked(item) for item in comparisons]
+        if self._asking is None and self.model.lm_head is not None:
             _check_critiques(comparisons)
         rewards: list[tuple[float, ...]] = [()] * len(comparisons)
         for indices in self._packs(comparisons):
@@ -91,6 +90,14 @@ class Scorer:
                 alike = first_alike(answers[index], self._row_format) if blank else range(len(own))
                 rewards[index] = tuple(own[k] for k in alike)
         return rewards
+
+    def asked(self, item: EncodedComparison) -> EncodedComparison:
+        """The Comparison as the model reads it: by a judge, as questions about every pair in both orders.
+
+        Raises:
+            RecipeError: of a judge, there is one response alone.
+        """
+        return item if self._asking is None else _asked(self._asking, item)
 
     def _packs(self, comparisons: Sequence[EncodedComparison]) -> Iterator[tuple[int, ...]]:
         if not comparisons:

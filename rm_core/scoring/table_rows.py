@@ -3,12 +3,14 @@
     {"prompt": "What is it?", "responses": ["A bus.", "A dog."], "images": ["a.png"]}
 
 ``prompt`` is a text, or a chat as JSON: ``[{"role": "user", "content": "..."}]``. ``images`` may be missing, None, one
-path or bytes, or a list of them; a path starts from the media root, or is absolute below it.
+path or bytes, or a list of them; a path starts from the media root, or is absolute below it. ``critiques`` may have one
+text for each response, for a critic.
 """
 
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from data_pipeline.config import SourceConfig
@@ -19,7 +21,7 @@ from data_pipeline.sources.registry import unranked_adapter
 
 __all__ = ["COLUMNS", "comparison_of"]
 
-COLUMNS = ("prompt", "responses", "images")
+COLUMNS = ("prompt", "responses", "images", "critiques")
 _SOURCE = SourceConfig(name="request", path="")
 _READ = unranked_adapter(_SOURCE.fields)
 
@@ -42,9 +44,19 @@ def comparison_of(row: Mapping[str, Any], number: int, media_root: str) -> Compa
             raise RecordError("missing_field", f"{name} has no value")
     images = _plain(row.get("images"))
     record = {"prompt": _chat(prompt), "responses": responses, "image": _below(images, media_root)}
-    comparison = _READ(record, _SOURCE, number)
+    comparison = _with_critiques(_READ(record, _SOURCE, number), _plain(row.get("critiques")))
     check(comparison, labelled=False)
     return comparison
+
+
+def _with_critiques(comparison: Comparison, critiques: Any) -> Comparison:
+    if critiques is None:
+        return comparison
+    count = comparison.num_responses
+    if not isinstance(critiques, list) or len(critiques) != count or not all(isinstance(one, str) for one in critiques):
+        raise RecordError("wrong_field_type", f"critiques must be a list of {count} texts, one for each response")
+    pairs = zip(comparison.responses, critiques, strict=True)
+    return replace(comparison, responses=tuple(replace(one, critique=text) for one, text in pairs))
 
 
 def _plain(value: Any) -> Any:

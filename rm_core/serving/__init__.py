@@ -1,7 +1,8 @@
 """A registered model: one member or an ensemble, scored the same way for every caller.
 
 ``ensemble.json`` -> `served_model.ServedModel`   which members there are, where they lie, how they are combined
-rows of a table   -> `served_scorer`              Comparisons -> one `Scorer` a member -> one reward a response
+rows of a table   -> `served_scorer`              Comparisons -> rewards of each member -> one reward a response
+                     `member_scorer`              of one model: scalar, a critic that may write first, or a judge
                      `shared_prompts`             what asks about one prompt, in one Comparison
 
 Requests that come while others are answered, without HTTP and without Ray::

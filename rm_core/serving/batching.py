@@ -22,6 +22,7 @@ __all__ = ["BatchLimits", "BatchSeen", "Batcher", "Closing", "Full", "Size"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Between = TypeVar("Between")
 
 _FIRST_TOKENS_PER_S = 1000.0
 """What is guessed before the first batch; a CPU does some hundreds with a small model, a GPU ten thousands."""
@@ -177,6 +178,10 @@ class Batcher(Generic[Item, Result]):
         self._some.set()
         answer: Result = await waiting.answer
         return answer
+
+    async def between(self, work: Callable[[], Between]) -> Between:
+        """Do something else in the thread that scores, before the next batch."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def close(self) -> None:
         """Take nothing more, and return once all that waits is answered."""

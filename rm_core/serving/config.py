@@ -1,8 +1,11 @@
 """The settings of a server of rewards."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from data_pipeline.bounds import bounded, one_of
+from rm_core.generation.config import CritiquesConfig
 
 __all__ = ["ServeConfig"]
 
@@ -29,6 +32,11 @@ class ServeConfig:
     """Vision patches (14 x 14 pixels, with Qwen3-VL 16 x 16) a packed row holds at most."""
     attention: str = one_of("auto", ("auto", "sdpa", "flex", "flash"))
     """Attention kernel: auto (flex on a GPU, else sdpa), sdpa, flex or flash."""
+    critiques: CritiquesConfig = field(default_factory=lambda: CritiquesConfig(source="written"))
+    """How a critic writes critiques of responses that come without; ``source: given``: it writes none. An ensemble has
+    its own."""
+    max_written_tokens: int = bounded(65_536, at_least=1)
+    """Tokens that may be written for one request: its responses times `critiques.number` times `max_tokens`."""
     batch_wait_ms: float = bounded(5.0, at_least=0, at_most=1000)
     """Milliseconds for which a row that has room waits for more requests."""
     max_waiting: int = bounded(256, at_least=1, at_most=100_000)
@@ -66,3 +74,8 @@ class ServeConfig:
     without a break; 0: never."""
     drain_s: float = bounded(30.0, at_least=0)
     """Seconds that requests under way have at the end."""
+
+    @classmethod
+    def of_values(cls, values: Mapping[str, Any]) -> "ServeConfig":
+        """What `dataclasses.asdict` gave."""
+        return cls(**{**values, "critiques": CritiquesConfig(**values["critiques"])})

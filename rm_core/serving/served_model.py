@@ -15,6 +15,7 @@ from typing import Any
 from data_pipeline.encoding.reading import Reading
 from data_pipeline.errors import CorruptData
 from rm_core.ensembles.ensemble import Ensemble
+from rm_core.generation.config import CritiquesConfig
 
 __all__ = ["HERE", "SERVED_FILE", "ServedMember", "ServedModel"]
 
@@ -37,6 +38,12 @@ class ServedMember:
     lineage: dict[str, Any]
     """Where it comes from: registered name and version, MLflow run, recipe, fingerprint of its training data; what is
     not known is left out."""
+    critiques: CritiquesConfig | None = None
+    """Of a critic, where its critiques come from; of an ensemble, those that its scale was measured with."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As dicts, lists and numbers; without what other reward models do not have."""
+        return {name: value for name, value in asdict(self).items() if name != "critiques" or value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +62,8 @@ class ServedModel:
     def to_json(self) -> dict[str, Any]:
         """As dicts, lists and numbers."""
         made = None if self.ensemble is None else self.ensemble.to_json()
-        return {"format_version": FORMAT_VERSION} | asdict(self) | {"ensemble": made}
+        members = [member.to_json() for member in self.members]
+        return {"format_version": FORMAT_VERSION} | asdict(self) | {"members": members, "ensemble": made}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], url: str = SERVED_FILE) -> "ServedModel":
@@ -77,4 +85,11 @@ class ServedModel:
 
 
 def _member(content: Mapping[str, Any]) -> ServedMember:
-    return ServedMember(**{**content, "reading": Reading.from_json(content["reading"])})
+    critiques = content.get("critiques")
+    return ServedMember(
+        **{
+            **content,
+            "reading": Reading.from_json(content["reading"]),
+            "critiques": None if critiques is None else CritiquesConfig(**critiques),
+        }
+    )

@@ -1,65 +1,32 @@
 """A registered model as a function: rows of a table -> rewards, by the packed path that trained its members.
 
-row --read--> ReadRow: one `Asked` a member --score_read, many at once--> RowScores
+row --read--> ReadRow: a `MemberRow` a member --write, where a critic has to--> --score_read, many at once--> RowScores
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from data_pipeline.encoding.encoder import Encoder, check_length, check_tokens
-from data_pipeline.encoding.tokenizer import load_tokenizer
-from data_pipeline.errors import RecipeError, RecordError, UserError
-from data_pipeline.media import Image, load_image
-from data_pipeline.records.comparison import Comparison, ImageSlot, Part
+from data_pipeline.errors import RecordError, UserError
+from data_pipeline.media import load_image
+from data_pipeline.records.comparison import Comparison
 from rm_core.ensembles.ensemble import Combined
-from rm_core.model_folder.paradigm import paradigm_of
 from rm_core.packing.plan import PackBudget
-from rm_core.scoring.scorer import Scorer
 from rm_core.scoring.table_rows import comparison_of
-from rm_core.serving.served_model import ServedMember, ServedModel
-from rm_core.serving.shared_prompts import Asked, share_prompts
+from rm_core.serving.member_scorer import MemberScorer, RowSize
+from rm_core.serving.rows import ReadRow, RowLimits, RowScores
+from rm_core.serving.served_model import ServedModel
 
-__all__ = ["ReadRow", "RowLimits", "RowScores", "ServedScorer"]
+__all__ = ["ServedScorer"]
 
 Floats = npt.NDArray[np.float64]
+Given = TypeVar("Given")
 _SHOWN = 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class RowLimits:
-    """What a row may bring that comes from anywhere."""
-
-    responses: int
-    images: int
-    image_pixels: int
-    """That an image decodes to; the model's own limit holds too."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReadRow:
-    """One row as every member reads it that is asked about it."""
-
-    num_responses: int
-    asked: Mapping[str, Asked]
-    """Name of the member -> what it is asked."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RowScores:
-    """What one row gets; every tuple has one entry a response."""
-
-    rewards: tuple[float, ...]
-    """Higher is better."""
-    spread: tuple[float, ...]
-    """Standard deviation over the members that read the response."""
-    probability: float | None
-    """P(the first of two responses is the better one); None where there are not two."""
 
 
 class ServedScorer:
@@ -74,7 +41,7 @@ class ServedScorer:
 
     Raises:
         MissingInput, CorruptData: as `Scorer`.
-        RecipeError: this machine cannot run that kernel, or a member reads critiques, which rows don't have.
+        RecipeError: this machine cannot run that kernel.
     """
 
     def __init__(
@@ -86,8 +53,6 @@ class ServedScorer:
         attention: str = "sdpa",
         limits: RowLimits | None = None,
     ) -> None:
-        for one in served.members:
-            _check_scalar(one.name, folders[one.name])
         self._served = served
         self._media_root = media_root
         self._limits = limits
@@ -95,18 +60,18 @@ class ServedScorer:
         if limits is not None:
             pixels = min(limits.image_pixels, self._media.max_source_pixels)
             self._media = replace(self._media, max_source_pixels=pixels)
-        self._budget = PackBudget(tokens=served.token_budget, patches=served.patch_budget)
-        self._scorers = {
-            one.name: Scorer(folders[one.name], self._budget, attention=attention) for one in served.members
-        }
-        self._encoders = {
-            one.name: Encoder(load_tokenizer(folders[one.name]), one.reading.encode) for one in served.members
-        }
+        budget = PackBudget(tokens=served.token_budget, patches=served.patch_budget)
+        self._scorers = {one.name: MemberScorer(one, folders[one.name], budget, attention) for one in served.members}
 
     @property
     def sees_images(self) -> bool:
         """Whether any member reads images."""
         return any(not one.text_only for one in self._served.members)
+
+    @property
+    def compares(self) -> bool:
+        """Whether a member is a judge: then rewards are of answers that are sent together, two at least."""
+        return any(one.is_judge for one in self._scorers.values())
 
     def score(self, rows: Sequence[Mapping[str, Any]]) -> list[RowScores]:
         """Scores of every row, in order.
@@ -114,15 +79,13 @@ class ServedScorer:
         Raises:
             UserError: some rows can't be scored; the message has the numbers, from 0, and the reasons of the first.
         """
-        found: list[ReadRow] = []
-        bad: list[str] = []
-        for number, row in enumerate(rows):
-            try:
-                found.append(self.read(row, number))
-            except RecordError as error:
-                bad.append(f"row {number}: {error}")
-        _refuse(bad, len(rows))
-        return self.score_read(found)
+        read = _each(rows, self.read)
+        return self.score_read(_each(read, lambda row, _: self.write(row)))
+
+    def warm_up(self) -> None:
+        """Score once: kernels are compiled then, and not while a request waits. Nothing is written."""
+        row = {"prompt": "Is it warm?", "responses": ["Yes.", "It is."], "critiques": ["Good.", "It is good."]}
+        self.score_read([self._read(comparison_of(row, 0, "/"), has_critiques=True)])
 
     def read(self, row: Mapping[str, Any], number: int = 0) -> ReadRow:
         """A row with its images decoded and its texts as tokens; several threads may read at once.
@@ -136,19 +99,43 @@ class ServedScorer:
         """
         comparison = comparison_of(row, number, self._media_root or "/")
         self._check(comparison)
+        has_critiques = any(response.critique is not None for response in comparison.responses)
+        self._check_critiques(comparison, has_critiques)
+        return self._read(comparison, has_critiques)
+
+    def write(self, row: ReadRow, until_s: float | None = None) -> ReadRow:
+        """A row with the critiques that critics write of it; one that needs none as it is.
+
+        Raises:
+            RecordError: too_long: a critique does not fit behind its answer.
+            WritingTooLong: it is `until_s`, by `time.monotonic`.
+        """
+        asked = {name: self._scorers[name].write(one, until_s) for name, one in row.asked.items()}
+        return replace(row, asked=asked)
+
+    def size(self, row: ReadRow) -> RowSize:
+        """What the row takes of a packed row, as the member that has most tokens of it reads it."""
+        sizes = [self._scorers[name].size(one) for name, one in row.asked.items()]
+        return max(sizes, key=lambda one: one.prompt_tokens + one.tokens)
+
+    def score_read(self, rows: Sequence[ReadRow]) -> list[RowScores]:
+        """Scores of rows that this scorer has read, and none of which is open, in order."""
+        starts = np.concatenate(([0], np.cumsum([row.num_responses for row in rows]))).astype(np.int64)
+        combined = self._combined({name: self._rewards(name, rows, starts) for name in self._scorers})
+        scores = [self._row(combined.rewards[a:b], combined.spread[a:b]) for a, b in pairwise(starts)]
+        return [_with_critiques(one, row) for one, row in zip(scores, rows, strict=True)]
+
+    def _read(self, comparison: Comparison, has_critiques: bool) -> ReadRow:
         images = [load_image(ref, self._media_root or "/", self._media) for ref in comparison.media]
         asked = {
-            one.name: self._asked(one, comparison, images)
-            for one in self._served.members
-            if not (one.text_only and comparison.media)
+            name: one.read(comparison, images, has_critiques=has_critiques)
+            for name, one in self._asked_about(comparison).items()
         }
         return ReadRow(num_responses=comparison.num_responses, asked=asked)
 
-    def score_read(self, rows: Sequence[ReadRow]) -> list[RowScores]:
-        """Scores of rows that this scorer has read, in order; what asks about one prompt is computed together."""
-        starts = np.concatenate(([0], np.cumsum([row.num_responses for row in rows]))).astype(np.int64)
-        combined = self._combined({one.name: self._rewards(one, rows, starts) for one in self._served.members})
-        return [self._row(combined.rewards[a:b], combined.spread[a:b]) for a, b in pairwise(starts)]
+    def _asked_about(self, comparison: Comparison) -> dict[str, MemberScorer]:
+        """The members that read it."""
+        return {name: one for name, one in self._scorers.items() if not (one.text_only and comparison.media)}
 
     def _check(self, comparison: Comparison) -> None:
         """What needs no look into an image.
@@ -169,32 +156,40 @@ class ServedScorer:
             if count > most:
                 raise RecordError(f"too_many_{name}", f"{count} {name}, at most {most} are taken at once")
 
-    def _asked(self, member: ServedMember, comparison: Comparison, images: Sequence[Image]) -> Asked:
-        try:
-            self._encoders[member.name].check_critiques(comparison)
-            encoded = self._encoders[member.name].encode(comparison, images)
-            check_tokens(comparison, encoded, labelled=False)
-            check_length(encoded, min(member.reading.max_tokens, self._budget.tokens))
-        except RecordError as error:
-            raise RecordError(error.reason, f"{error.detail} (member {member.name!r})") from error
-        prompt = [part for turn in comparison.prompt for part in turn.parts]
-        asked = Asked(encoded, (_images(prompt), *(_images(response.parts) for response in comparison.responses)))
-        most = max(
-            asked.prompt_patches + sum(span.num_patches for span in asked.response_images(place))
-            for place in range(comparison.num_responses)
-        )
-        if most > self._budget.patches:
-            raise RecordError(
-                "too_large_images", f"{most} vision patches, at most {self._budget.patches} fit into a row"
-            )
-        return asked
+    def _check_critiques(self, comparison: Comparison, has_critiques: bool) -> None:
+        """Refuse critiques that nobody reads or that the scale was not measured with, and a row that lacks them.
 
-    def _rewards(self, member: ServedMember, rows: Sequence[ReadRow], starts: npt.NDArray[np.int64]) -> Floats:
+        Raises:
+            RecordError: unexpected_critiques, missing_critique, too_many_critiques.
+        """
+        members = self._asked_about(comparison).values()
+        if has_critiques and not any(one.is_critic for one in members):
+            raise RecordError("unexpected_critiques", "no critic reads them: leave critiques out")
+        if has_critiques and self._served.ensemble is not None and any(one.writes for one in members):
+            raise RecordError(
+                "unexpected_critiques",
+                "the scale of this ensemble was measured with critiques that its critics write: leave critiques out",
+            )
+        if not has_critiques and any(one.is_critic and not one.writes for one in members):
+            raise RecordError(
+                "missing_critique",
+                "this critic reads given critiques: send critiques, one for each response, or have it write them "
+                "(serve.critiques.source=written; of an ensemble, critiques of its member)",
+            )
+        most = 0 if has_critiques else sum(one.most_written(comparison.num_responses) for one in members)
+        if self._limits is not None and most > self._limits.written_tokens:
+            raise RecordError(
+                "too_many_critiques",
+                f"up to {most} tokens would be written of {comparison.num_responses} responses, at most "
+                f"{self._limits.written_tokens} are (serve.max_written_tokens): send fewer responses, or lower "
+                "serve.critiques.number or max_tokens",
+            )
+
+    def _rewards(self, name: str, rows: Sequence[ReadRow], starts: npt.NDArray[np.int64]) -> Floats:
         """A member's rewards of all responses [R]; NaN for rows that it is not asked about."""
-        chosen = [index for index, row in enumerate(rows) if member.name in row.asked]
+        chosen = [index for index, row in enumerate(rows) if name in row.asked]
         rewards = np.full(starts[-1], np.nan)
-        shared = share_prompts([rows[index].asked[member.name] for index in chosen], self._budget)
-        given = shared.of_asked(self._scorers[member.name].score(shared.rows))
+        given = self._scorers[name].score([rows[index].asked[name] for index in chosen])
         for index, found in zip(chosen, given, strict=True):
             rewards[starts[index] : starts[index + 1]] = found
         return rewards
@@ -211,19 +206,24 @@ class ServedScorer:
         return RowScores(rewards=tuple(rewards.tolist()), spread=tuple(spread.tolist()), probability=probability)
 
 
-def _images(parts: Sequence[Part]) -> int:
-    return sum(isinstance(part, ImageSlot) for part in parts)
+def _with_critiques(scores: RowScores, row: ReadRow) -> RowScores:
+    written = [one.critiques for one in row.asked.values() if one.critiques]
+    if not written:
+        return scores
+    texts = tuple(tuple(text for texts in of_response for text in texts) for of_response in zip(*written, strict=True))
+    return replace(scores, critiques=texts, critique_tokens=row.written_tokens)
 
 
-def _refuse(bad: Sequence[str], num_rows: int) -> None:
+def _each(items: Sequence[Given], do: Callable[[Given, int], ReadRow]) -> list[ReadRow]:
+    """What becomes of every item, with its number; where some fail, all is refused with what the first ones lack."""
+    found: list[ReadRow] = []
+    bad: list[str] = []
+    for number, item in enumerate(items):
+        try:
+            found.append(do(item, number))
+        except RecordError as error:
+            bad.append(f"row {number}: {error}")
     if bad:
         more = f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
-        raise UserError(f"{len(bad)} of {num_rows} rows can't be scored: {'; '.join(bad[:_SHOWN])}{more}")
-
-
-def _check_scalar(name: str, folder: str) -> None:
-    if (paradigm := paradigm_of(folder)) != "scalar":
-        raise RecipeError(
-            f"model {name!r} is a {paradigm} reward model, and rows that are served have answers alone: serve a scalar "
-            "one, or score files by `basereward score` with score.critiques.source=written"
-        )
+        raise UserError(f"{len(bad)} of {len(items)} rows can't be scored: {'; '.join(bad[:_SHOWN])}{more}")
+    return found

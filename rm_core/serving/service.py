@@ -1,6 +1,7 @@
 """One served model: a row comes in, waits with others for a packed row, and gets its rewards.
 
     score(row) --reader threads--> ReadRow --Batcher, with others--> RowScores, and which model gave them
+                                      `-- of a critic that writes: its critiques first, one row at a time
 
 The model may be replaced while it serves: a row is scored by the model that has read it, and the older one goes when
 its last row is answered.
@@ -8,17 +9,20 @@ its last row is answered.
 
 import asyncio
 import math
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from data_pipeline.errors import RunError
+from rm_core.generation.interface import WritingTooLong
 from rm_core.serving.batching import Batcher, BatchLimits, BatchSeen, Closing, Full, Size
 from rm_core.serving.config import ServeConfig
-from rm_core.serving.served_scorer import ReadRow, RowLimits, RowScores, ServedScorer
-from rm_core.serving.shared_prompts import prompt_key
+from rm_core.serving.rows import ReadRow, RowLimits, RowScores
+from rm_core.serving.served_scorer import ServedScorer
 
 __all__ = ["Answer", "LoadedModel", "NotFinite", "RewardService", "TooLate", "limits_of"]
 
@@ -60,7 +64,12 @@ class _Request:
 
 def limits_of(config: ServeConfig) -> RowLimits:
     """Of the rows that a server takes."""
-    return RowLimits(responses=config.max_responses, images=config.max_images, image_pixels=config.max_image_pixels)
+    return RowLimits(
+        responses=config.max_responses,
+        images=config.max_images,
+        image_pixels=config.max_image_pixels,
+        written_tokens=config.max_written_tokens,
+    )
 
 
 class RewardService:
@@ -70,15 +79,22 @@ class RewardService:
         model: the first one.
         config: limits; what belongs to HTTP is not read here.
         observe: told of each batch.
+        wrote: told of each row that critiques were written of: tokens, and seconds.
     """
 
     def __init__(
-        self, model: LoadedModel, config: ServeConfig, observe: Callable[[BatchSeen], object] = lambda _: None
+        self,
+        model: LoadedModel,
+        config: ServeConfig,
+        observe: Callable[[BatchSeen], object] = lambda _: None,
+        wrote: Callable[[int, float], object] = lambda *_: None,
     ) -> None:
         self._model = model
         self._config = config
         self._under_way = 0
         self._closing = False
+        self._wrote = wrote
+        self._writing = asyncio.Lock()
         self._readers = ThreadPoolExecutor(max_workers=config.readers, thread_name_prefix="read")
         limits = BatchLimits(
             tokens=config.token_budget,
@@ -92,6 +108,11 @@ class RewardService:
     def address(self) -> str:
         """Of the model that reads what comes next."""
         return self._model.address
+
+    @property
+    def compares(self) -> bool:
+        """Whether the answers to one prompt have to come together; see `ServedScorer.compares`."""
+        return self._model.scorer.compares
 
     @property
     def is_alive(self) -> bool:
@@ -131,8 +152,8 @@ class RewardService:
         self._under_way += 1
         try:
             async with asyncio.timeout(self._config.request_timeout_s):
-                return await self._answered(self._model, row)
-        except TimeoutError as error:
+                return await self._answered(self._model, row, time.monotonic() + self._config.request_timeout_s)
+        except (TimeoutError, WritingTooLong) as error:
             raise TooLate(f"no answer in {self._config.request_timeout_s:g} s (serve.request_timeout_s)") from error
         finally:
             self._under_way -= 1
@@ -145,14 +166,26 @@ class RewardService:
         await self._batcher.close()
         self._readers.shutdown(wait=False)
 
-    async def _answered(self, model: LoadedModel, row: Mapping[str, Any]) -> Answer:
+    async def _answered(self, model: LoadedModel, row: Mapping[str, Any], until_s: float) -> Answer:
         read = await asyncio.get_running_loop().run_in_executor(self._readers, model.scorer.read, row)
+        if read.is_open:
+            read = await self._written(model, read, until_s)
         size = _size(model, read)
         request = _Request(model=model, row=read, num_tokens=size.prompt_tokens + size.tokens)
         scores = await self._batcher.submit(request, size)
         if not all(map(math.isfinite, scores.rewards)):
             raise NotFinite(f"the model gives {list(scores.rewards)}: it has diverged, or its weights are damaged")
         return Answer(model=model.address, scores=scores, num_tokens=request.num_tokens)
+
+    async def _written(self, model: LoadedModel, read: ReadRow, until_s: float) -> ReadRow:
+        """One row after the other, each between two batches: what is scored meanwhile waits for one row at most.
+
+        The thread is the one that scores, since a model can't do both at once.
+        """
+        async with self._writing:
+            read = await self._batcher.between(partial(model.scorer.write, read, until_s))
+        self._wrote(read.written_tokens, read.writing_seconds)
+        return read
 
 
 def _score(requests: Sequence[_Request]) -> list[RowScores]:
@@ -169,13 +202,11 @@ def _score(requests: Sequence[_Request]) -> list[RowScores]:
 
 
 def _size(model: LoadedModel, row: ReadRow) -> Size:
-    """As the member that has most tokens of it reads it."""
-    asked = max(row.asked.values(), key=lambda one: one.encoded.num_tokens)
-    prompt_tokens, prompt_patches = len(asked.encoded.prefix_ids), asked.prompt_patches
+    found = model.scorer.size(row)
     return Size(
-        prompt=(id(model.scorer), prompt_key(asked)),
-        prompt_tokens=prompt_tokens,
-        prompt_patches=prompt_patches,
-        tokens=asked.encoded.num_tokens - prompt_tokens,
-        patches=sum(span.num_patches for span in asked.encoded.images) - prompt_patches,
+        prompt=(id(model.scorer), found.prompt),
+        prompt_tokens=found.prompt_tokens,
+        prompt_patches=found.prompt_patches,
+        tokens=found.tokens,
+        patches=found.patches,
     )

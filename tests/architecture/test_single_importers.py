@@ -22,7 +22,7 @@ IMPORTERS = {
     },
     "fsspec": {"data_pipeline/storage/remote.py"},
     "huggingface_hub": {"jobs/fetch/hub.py", "rm_core/model_folder/hub.py"},
-    "vllm": {"rm_core/interop/vllm_classes.py", "rm_core/interop/vllm_plugin.py"},
+    "vllm": {"rm_core/generation/vllm_worker.py", "rm_core/interop/vllm_classes.py", "rm_core/interop/vllm_plugin.py"},
     "zipfile": {"cluster/package.py", "data_pipeline/storage/zips.py"},
     "tarfile": {"data_pipeline/storage/tars.py"},
     "urllib": {"cluster/submission/jobs_api.py", "cluster/nodes/checks.py", "jobs/recipe/addresses.py"},

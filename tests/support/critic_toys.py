@@ -1,4 +1,4 @@
-"""A critic with random weights, as a training would have left it."""
+"""A critic and a judge with random weights, as a training would have left them."""
 
 from pathlib import Path
 
@@ -17,16 +17,33 @@ from rm_core.model_folder.folder import save_reward_model
 ENCODE = EncodeConfig(critiques="given", critique_prompt="Judge it.")
 
 
-def write_critic(folder: Path, tokenizer: Path) -> str:
-    """A complete folder, of a model that reads records by `ENCODE` and the tokenizer of `tokenizer`."""
+QUESTION = "1 {first} 2 {second} Which?"
+
+
+def write_critic(folder: Path, tokenizer: Path, shape: str = "nano", encode: EncodeConfig = ENCODE) -> str:
+    """A complete folder, of a model that reads records by `encode` and the tokenizer of `tokenizer`."""
+    return _write(folder, tokenizer, "critic", encode, shape=shape)
+
+
+def write_judge(folder: Path, tokenizer: Path) -> str:
+    """A complete folder, of a model that is asked `QUESTION` about two answers."""
+    return _write(folder, tokenizer, "generative", EncodeConfig(), QUESTION)
+
+
+def _write(
+    folder: Path, tokenizer: Path, paradigm: str, encode: EncodeConfig, question: str = "", shape: str = "nano"
+) -> str:
     known = load_tokenizer(str(tokenizer))
-    config = backbone_config("nano", vocab_size=known.vocab_size, special_ids=dict(known.special_ids))
+    config = backbone_config(shape, vocab_size=known.vocab_size, special_ids=dict(known.special_ids))
     config.tie_word_embeddings = True
     backbone = new_backbone(config, seed=0, dtype=torch.float32)
-    model = RewardModel(backbone, HeadConfig(), LanguageHead(backbone.get_input_embeddings().weight))
-    model.head.initialise(0)
+    language_head = LanguageHead(backbone.get_input_embeddings().weight)
+    model = RewardModel(backbone, HeadConfig(), language_head, judges=paradigm == "generative")
+    if not model.judges:
+        model.head.initialise(0)
     save_reward_model(
         str(folder), backbone, model.head_config, model.named_parameters(), processor_from=str(tokenizer), lineage={},
-        reading=Reading.of_config(PreprocessConfig(encode=ENCODE), known.fingerprint), paradigm="critic",
+        reading=Reading.of_config(PreprocessConfig(encode=encode), known.fingerprint), paradigm=paradigm,
+        question=question,
     )  # fmt: skip
     return str(folder)

@@ -41,6 +41,9 @@ class LocalPool:
     def rows(self, chunks: Sequence[Sequence[int]], *, blank_images: bool) -> Iterator[list[ScoredComparison]]:
         yield from (self._ask().rows(chunk, blank_images) for chunk in chunks)
 
+    def seconds(self) -> float:
+        return 0.0 if self._actor is None else self._actor.seconds()
+
     def probed(self, probe: str, chunks: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Iterator[list[Probed]]:
         yield from (self._ask().probed(probe, *chunk) for chunk in chunks)
 

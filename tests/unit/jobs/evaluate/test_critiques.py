@@ -70,6 +70,7 @@ def test_a_killed_evaluation_goes_on_with_the_part_that_it_was_in(
     whole, _ = score_written(SimpleNamespace(config=other), data, pool_of(model, data), rows)
     assert scored == whole and [one.blank_rewards is not None for one in scored] == [place == 2 for place in rows]
     assert (cost.items, cost.texts) == (7, 28) and cost.tokens >= 28 and cost.seconds > 0
+    assert cost.whole.written_tokens == cost.tokens and cost.whole.seconds > cost.seconds, "scoring takes time too"
     lines = [json.loads(line) for line in (tmp_path / "a" / "critiques" / "heldout.jsonl").read_text().splitlines()]
     assert [line["row"] for line in lines] == rows and all(len(line["critiques"]) == 2 for line in lines)
     assert sum(line["critique_tokens"] for line in lines) == cost.tokens

@@ -17,6 +17,7 @@ from data_pipeline.dataset.prepared import PreparedData
 from data_pipeline.errors import MissingInput
 from jobs.evaluate import evaluate, probes
 from jobs.evaluate.prepare import Evaluation, prepare
+from jobs.evaluate.publish import read_cost
 from jobs.evaluate.scoring_actors import ScoringJob
 from jobs.recipe.load import load_recipe
 from jobs.recipe.schema import Recipe
@@ -109,6 +110,8 @@ def test_one_page_of_one_model_has_all_of_it(place: Path, monkeypatch: pytest.Mo
     recipe = recipe_in(place, "all", diagnostics=list(PROBES), **settings)
     assert evaluate.run(recipe) is not None
     assert LocalPool.loaded == 1
+    cost = read_cost(str(place / "all"))
+    assert cost is not None and (cost.items, cost.written_tokens) == (ROWS, 0) and cost.seconds > 0
     assert sent.count("report.html") == 1 and len(set(sent)) == len(sent) - 1  # scored.parquet of split and suite
     report = json.loads((place / "all/report.json").read_text())
     assert set(report["diagnostics"]["probes"]) == set(PROBES)

@@ -17,6 +17,7 @@ from sweep_folders import sizes, trial_point, write_json, write_sweep
 from data_pipeline.errors import CorruptData, MissingInput, RecipeError
 from jobs.sweep.report import read_out, render_report, summary, write_sweep_report
 from jobs.sweep.results import read_sweep
+from rm_core.scaling.series import TrialPoint
 from rm_core.scoring.scored_file import read_scored, write_scored
 
 FAILED = {
@@ -249,3 +250,41 @@ def test_a_sweep_on_cpus_has_no_gpu_hours(tmp_path: Path) -> None:
     files, _ = render_report(read_sweep(write_sweep(tmp_path, sizes(seeds=(0,)))))
     text = text_of(files["index.html"].decode())
     assert "Worker-hours" in text and "GPU-hours" not in text
+
+
+def test_accuracy_stands_beside_what_the_rewards_cost(tmp_path: Path) -> None:
+    """A row a paradigm, as in the paper's Table 1; seeds are put together, and what is not known is not made up."""
+
+    def point(label: str, seed: int, accuracy: float, tokens: float, seconds: float) -> TrialPoint:
+        return trial_point(
+            label, {"point": label}, seed=seed, accuracy=accuracy, interval=(accuracy - 0.02, accuracy + 0.03),
+            written_tokens=tokens, item_seconds=seconds, on_gpus=False, by_source={"pairs": accuracy},
+        )  # fmt: skip
+
+    points = [
+        point("scalar", 0, 0.90, 0.0, 0.0123), point("critic", 0, 0.92, 60.0, 0.4), point("critic", 1, 0.94, 70.0, 0.6),
+        trial_point("early", {"point": "early"}),
+    ]  # fmt: skip
+    folder = write_sweep(tmp_path / "a", points, report="study")
+    html = render_report(read_sweep(folder))[0]["index.html"].decode()
+    assert "tokens that are written for the rewards of one Comparison" in text_of(html) and "CPU-hours" in html
+    summary_of = told_of(folder).split("### Accuracy in percent, and cost of a Comparison")[1].strip().splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in summary_of]
+    assert rows[0] == [
+        "", "overall", "interval", "pairs", "tokens written", "seconds", "CPU-hours of 1,000", "CPU-hours of training",
+    ]  # fmt: skip
+    assert rows[2:] == [
+        ["scalar", "90.0", "88.0 to 93.0", "90.0", "0.0", "0.0123", "0.00342", "0.5"],
+        ["critic", "93.0", "91.0 to 96.0", "93.0", "65.0", "0.5", "0.139", "0.5"],
+    ]
+    text = render_report(read_sweep(folder))[0]["points.csv"].decode()
+    written = {row["label"]: row["written_tokens"] for row in csv.DictReader(io.StringIO(text))}
+    assert written["scalar"] == "0.0" and written["early"] == ""
+    assert "cost of a Comparison" not in told_of(write_sweep(tmp_path / "b", points[-1:], report="study"))
+
+
+def test_points_in_no_order_are_not_joined_by_a_line(tmp_path: Path) -> None:
+    keys = {"scalar": {"train.paradigm": "scalar"}, "critic": {"train.paradigm": "critic", "evaluate.limit": 9}}
+    points = [trial_point(name, {"point": name}, overrides=found) for name, found in keys.items()]
+    files = render_report(read_sweep(write_sweep(tmp_path, points, method="list", report="study")))[0]
+    assert {name for name in files if name.endswith(".png")} == {"ranking.png"}

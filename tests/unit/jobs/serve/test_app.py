@@ -180,7 +180,7 @@ def test_a_late_answer_is_an_error_and_a_model_that_gives_no_number_too(models: 
         assert (answer.status_code, answer.json()["error"]["type"]) == (504, "too_late")
     config = ServeConfig()
     loaded = models.load(config)
-    scorer = loaded.scorer._scorers["model"]
+    scorer = loaded.scorer._scorers["model"]._scorer
     for weight in scorer.model.head.parameters():
         weight.data.fill_(float("nan"))
     with answering(lambda: loaded, config) as lab:

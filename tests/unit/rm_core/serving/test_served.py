@@ -2,7 +2,6 @@
 
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 import pytest
-from critic_toys import write_critic
 from mlflow.exceptions import MlflowException
 from prepared_toys import scene
 from served_toys import write_export
@@ -20,7 +18,7 @@ from data_pipeline.config import EncodeConfig, MediaConfig
 from data_pipeline.encoding.encoder import Encoder
 from data_pipeline.encoding.reading import Reading
 from data_pipeline.encoding.tokenizer import load_tokenizer, train_tokenizer
-from data_pipeline.errors import CorruptData, MissingInput, RecipeError, RecordError
+from data_pipeline.errors import CorruptData, MissingInput, RecordError
 from data_pipeline.media import load_image
 from data_pipeline.records.comparison import ImageSlot
 from jobs.registry.pyfunc_model import add_served_files, one_model, read_served
@@ -28,7 +26,6 @@ from rm_core.ensembles.ensemble import Ensemble, Member
 from rm_core.model_folder.folder import marker_sha256
 from rm_core.scoring.table_rows import comparison_of
 from rm_core.serving.served_model import SERVED_FILE, ServedMember, ServedModel
-from rm_core.serving.served_scorer import ServedScorer
 
 READING = Reading(max_tokens=300, max_source_pixels=1_000_000, max_source_bytes=1_000_000)
 
@@ -131,13 +128,6 @@ def test_a_model_of_words_alone_refuses_pictures(exports: Exports) -> None:
     loaded = exports.load(one_model("words", exports.words, READING), exports.words)
     with pytest.raises(MlflowException, match="row 0: no_reader: it has images, and every member reads text alone"):
         loaded.predict(pd.DataFrame([PICTURE]))
-
-
-def test_a_critic_is_not_served(exports: Exports, tmp_path: Path) -> None:
-    folder = write_critic(tmp_path / "critic", exports.folder / "tokens")
-    served = replace(exports.both(), members=(exports.member("writes", folder),), ensemble=None)
-    with pytest.raises(RecipeError, match=r"model 'writes' is a critic reward model.*critiques\.source=written"):
-        ServedScorer(served, {"writes": folder}, None)
 
 
 def test_a_member_that_is_gone_or_another_one_is_named(exports: Exports, tmp_path: Path) -> None:

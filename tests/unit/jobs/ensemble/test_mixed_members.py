@@ -1,0 +1,119 @@
+"""Members of several paradigms: each is asked in its own way about the same Comparisons, and put on one scale."""
+
+import json
+import shutil
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from critic_toys import ENCODE, write_critic, write_judge
+from local_pool import LocalPool
+from served_toys import write_export
+
+from data_pipeline.dataset.prepared import PreparedData
+from data_pipeline.encoding.tokenizer import train_tokenizer
+from data_pipeline.errors import RecipeError
+from data_pipeline.pipeline import prepare
+from jobs.ensemble import scores
+from jobs.ensemble.members import FoundMember, find_members
+from jobs.ensemble.parts import Parts, divide
+from jobs.ensemble.scores import score_members
+from jobs.recipe.load import load_recipe
+from jobs.recipe.schema import Recipe
+from jobs.registry.registry import ModelRegistry
+from rm_core.ensembles.config import MemberConfig
+from rm_core.ensembles.fit import fit
+from rm_core.ensembles.table import score_table
+from rm_core.generation.config import CritiquesConfig
+from rm_core.packing.plan import PackBudget
+from rm_core.scoring.critic import CriticScorer
+
+WRITING = CritiquesConfig(source="written", number=2, max_tokens=4)
+
+
+class Place:
+    """Twelve pairs prepared for critics and for others, and a model of each paradigm."""
+
+    def __init__(self, folder: Path) -> None:
+        rows = [
+            {"prompt": f"Say {i}", "chosen": f"It is {i}.", "rejected": "No.", "chosen_critique": "Good.",
+             "rejected_critique": "It is bad."}
+            for i in range(12)
+        ]  # fmt: skip
+        (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        train_tokenizer(["Say 1. It is 2. No. Good, bad."], 300, str(folder / "tokens"))
+        (folder / "a.yaml").write_text(
+            f"data_root: {folder}\nrun_dir: {folder}/run\npreprocess:\n  tokenizer: {folder}/tokens\n"
+            "  split: {heldout_fraction: 0.99}\n  sources: [{name: pairs, path: pairs.jsonl}]\n"
+        )
+        recipe: Recipe = load_recipe(str(folder / "a.yaml"))
+        prepare(recipe.preprocess)
+        prepare(replace(recipe.preprocess, encode=ENCODE, output=f"{folder}/critiqued"))
+        tokens = folder / "tokens"
+        self.members = [
+            MemberConfig(name="scalar", model=write_export(folder / "scalar/export", "nano", 1, tokens)),
+            MemberConfig(name="critic", model=write_critic(folder / "critic/export", tokens), critiques=WRITING,
+                         data=f"{folder}/critiqued"),
+            MemberConfig(name="judge", model=write_judge(folder / "judge/export", tokens)),
+        ]  # fmt: skip
+        config = replace(recipe.ensemble, members=self.members, data=f"{folder}/run/shards", output=f"{folder}/out")
+        self.recipe = replace(recipe, ensemble=config)
+        self.data = PreparedData.open(f"{folder}/run/shards")
+        self.registry = ModelRegistry(f"sqlite:///{folder}/mlflow.db")
+
+    def found(self, **settings: object) -> list[FoundMember]:
+        config = replace(self.recipe.ensemble, **settings)  # type: ignore[arg-type]
+        return find_members(replace(self.recipe, ensemble=config), self.data, self.registry)
+
+    @property
+    def parts(self) -> Parts:
+        return divide(replace(self.recipe.ensemble, sample=None), self.data)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("mixed"))
+
+
+def test_each_member_is_asked_in_its_own_way_and_all_are_on_one_scale(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scores, "ScoringPool", LocalPool)
+    monkeypatch.setattr(scores, "open_cluster", nullcontext)
+    members, parts = place.found(), place.parts
+    common, scored = score_members(place.recipe, members, parts, place.registry)
+    assert len(common.keys) == len(parts.keys) >= 10, "critiques are no part of what a Comparison is known by"
+    critic = members[1]
+    writer = CriticScorer(critic.folder, PackBudget(tokens=2048, patches=2048), WRITING)
+    rows = dict(zip(critic.data.all_rows["content_key"].to_pylist(), range(critic.data.all_rows.num_rows), strict=True))
+    one = scored["critic"][0]
+    [expected] = writer.score([critic.data.encoded(rows[one.id])])
+    assert one.rewards == pytest.approx(expected, abs=1e-5)
+    assert all(sum(each.rewards) == pytest.approx(0, abs=1e-5) for each in scored["judge"])
+    table = score_table(scored)
+    ensemble = fit(table, "mean")
+    standard = [(table.rewards[place] - one.mean) / one.spread for place, one in enumerate(ensemble.members)]
+    assert [float(np.std(row)) for row in standard] == pytest.approx([1.0] * 3)
+    before = LocalPool.loaded
+    score_members(place.recipe, members, parts, place.registry)
+    assert LocalPool.loaded == before, "what is known is not scored again"
+    again = [replace(one, critiques=replace(WRITING, number=3)) for one in place.members[1:2]]
+    score_members(place.recipe, place.found(members=again), parts, place.registry)
+    assert LocalPool.loaded == before + 1, "other critiques are other rewards"
+
+
+def test_what_makes_no_sense_is_refused_with_a_cure(place: Place, tmp_path: Path) -> None:
+    named = "scalar is scalar, critic is critic, judge is generative"
+    for settings, cure in (({"rule": "average"}, "with rule=mean"), ({"standardise": False}, "leave it true")):
+        with pytest.raises(RecipeError, match=rf"several paradigms.*{named}.*{cure}"):
+            place.found(**settings)
+    assert len(place.found(members=place.members[:1], standardise=False)) == 1
+    with pytest.raises(RecipeError, match=r"member 'scalar' .*it is a scalar reward model, which writes no critiques"):
+        place.found(members=[replace(place.members[0], critiques=WRITING)])
+    reasoning = shutil.copytree(place.members[2].model, tmp_path / "reasoning")
+    said = json.loads((reasoning / "paradigm.json").read_text()) | {"form": "reasoning"}
+    (reasoning / "paradigm.json").write_text(json.dumps(said))
+    with pytest.raises(RecipeError, match=r"member 'judge' .*a judge that reasons, which is not served: take one of"):
+        place.found(members=[replace(place.members[2], model=str(reasoning))])

@@ -8,9 +8,18 @@ from typing import Any
 
 from cluster.errors import Refused
 
-__all__ = ["SCHEMA_VERSION", "HeadNode", "Kubernetes", "LaunchTemplate", "Outputs", "WorkerGroup", "read_outputs"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "HeadNode",
+    "Kubernetes",
+    "LaunchTemplate",
+    "Outputs",
+    "Tunnels",
+    "WorkerGroup",
+    "read_outputs",
+]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +80,18 @@ class Kubernetes:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tunnels:
+    """Commands of Session Manager, which a person's shell runs as they are."""
+
+    dashboard: str
+    """The head's dashboard and Jobs API on 127.0.0.1:8265."""
+    mlflow: str
+    """MLflow on 127.0.0.1:8443, for its own name."""
+    ssh_proxy: str
+    """As ssh's ProxyCommand, where the host is an instance's id."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outputs:
     """One cluster's infrastructure."""
 
@@ -79,6 +100,8 @@ class Outputs:
     account_id: str
     zone: str
     security_group_id: str
+    tunnels: Tunnels | None
+    """None: people's machines reach the head's address."""
     ssh_user: str
     ssh_key_name: str | None
     head: HeadNode
@@ -125,6 +148,7 @@ def _outputs(values: Mapping[str, Any]) -> Outputs:
         account_id=values["account_id"],
         zone=values["network"]["zone"],
         security_group_id=values["network"]["security_group_id"],
+        tunnels=_tunnels(values["access"]["session_manager"]),
         ssh_user=values["ssh"]["user"],
         ssh_key_name=values["ssh"]["key_name"],
         head=_head(values["head"]),
@@ -136,6 +160,10 @@ def _outputs(values: Mapping[str, Any]) -> Outputs:
         kubernetes=_kubernetes(values["kubernetes"]),
         prices=values["prices"],
     )
+
+
+def _tunnels(one: Mapping[str, Any] | None) -> Tunnels | None:
+    return None if one is None else Tunnels(**{name: one[name] for name in ("dashboard", "mlflow", "ssh_proxy")})
 
 
 def _head(one: Mapping[str, Any]) -> HeadNode:

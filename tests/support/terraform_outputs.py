@@ -25,12 +25,13 @@ def outputs() -> dict[str, Any]:
 
     common = {"instance_profile_arn": profile("worker"), "subnet_id": "subnet-1", "min_nodes": 0, "user_data": BOOT}
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "name": "basereward-dev",
         "environment": "dev",
         "region": "us-east-1",
         "account_id": ACCOUNT,
         "network": {"zone": "us-east-1a", "subnet_id": "subnet-1", "security_group_id": "sg-1"},
+        "access": {"session_manager": None, "vpn_endpoint_id": None, "peering_connection_id": None},
         "ssh": {"user": "ubuntu", "key_name": "team"},
         "head": {
             "instance_type": "m6i.2xlarge",
@@ -75,6 +76,14 @@ def outputs() -> dict[str, Any]:
         "kubernetes": {"cluster_name": "basereward-dev", "namespace": "training", "service_account": "worker"},
         "prices": {"currency": "USD", "idle_per_hour": 1.2, "max_per_hour": 460.0},
     }
+
+
+TUNNELS = {
+    "find_head": "aws ec2 describe-instances",
+    "dashboard": 'HEAD=$(echo i-1 10.0.0.5) && aws ssm start-session --target "${HEAD%% *}"',
+    "mlflow": "aws ssm start-session --parameters host=mlflow.dev.ml.example.com",
+    "ssh_proxy": "aws ssm start-session --target %h --parameters portNumber=%p",
+}
 
 
 def write_outputs(path: Path, **changed: Any) -> str:

@@ -109,6 +109,9 @@ class Outputs:
     buckets: Mapping[str, str]
     ray_token_secret_arn: str
     mlflow_uri: str
+    mlflow_image: str
+    """The server's, with its tag."""
+    mlflow_log_group: str
     train_image: str
     """The repository's URL, without a tag."""
     kubernetes: Kubernetes | None
@@ -130,6 +133,8 @@ def read_outputs(path: str) -> Outputs:
     if not isinstance(raw, dict) or not all(isinstance(one, dict) and "value" in one for one in raw.values()):
         raise Refused(f"{path}: not what terraform output -json writes: each name needs a 'value'")
     values = {name: one["value"] for name, one in raw.items()}
+    if not values:
+        raise Refused(f"{path}: Terraform has made nothing yet: terraform apply, then terraform output -json > {path}")
     if values.get("schema_version") != SCHEMA_VERSION:
         found = values.get("schema_version", "missing")
         raise Refused(f"{path}: schema_version is {found}, and this version reads {SCHEMA_VERSION}")
@@ -156,8 +161,10 @@ def _outputs(values: Mapping[str, Any]) -> Outputs:
         buckets=values["buckets"],
         ray_token_secret_arn=values["ray_token_secret_arn"],
         mlflow_uri=values["mlflow"]["tracking_uri"],
+        mlflow_image=values["mlflow"]["image"],
+        mlflow_log_group=values["mlflow"]["log_group"],
         train_image=values["images"]["train"],
-        kubernetes=_kubernetes(values["kubernetes"]),
+        kubernetes=_kubernetes(values.get("kubernetes")),  # Terraform lists no output that is null
         prices=values["prices"],
     )
 

@@ -107,6 +107,7 @@ output "mlflow" {
     host_name        = var.mlflow.host_name
     admin_secret_arn = module.secrets.arns["mlflow-admin"]
     log_group        = module.observability.log_groups["mlflow"]
+    image            = "${module.registry.urls["mlflow"]}:${var.mlflow.image_tag}"
   }
 }
 

@@ -71,7 +71,11 @@ def outputs() -> dict[str, Any]:
         },
         "buckets": {"raw": "raw", "shards": "shards", "checkpoints": "checkpoints", "artifacts": "artifacts"},
         "ray_token_secret_arn": f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:basereward-dev/ray-token-AbCdEf",
-        "mlflow": {"tracking_uri": "https://mlflow.dev.ml.example.com"},
+        "mlflow": {
+            "tracking_uri": "https://mlflow.dev.ml.example.com",
+            "image": f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/basereward-dev/mlflow:1",
+            "log_group": "/basereward-dev/mlflow",
+        },
         "images": {"train": f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/basereward-dev/train"},
         "kubernetes": {"cluster_name": "basereward-dev", "namespace": "training", "service_account": "worker"},
         "prices": {"currency": "USD", "idle_per_hour": 1.2, "max_per_hour": 460.0},
@@ -87,7 +91,7 @@ TUNNELS = {
 
 
 def write_outputs(path: Path, **changed: Any) -> str:
-    """The file; `changed` outputs take the place of those above."""
-    values = outputs() | changed
+    """The file; `changed` outputs take the place of those above, and Terraform lists none that is null."""
+    values = {name: one for name, one in (outputs() | changed).items() if one is not None}
     path.write_text(json.dumps({name: {"sensitive": False, "type": "x", "value": one} for name, one in values.items()}))
     return str(path)

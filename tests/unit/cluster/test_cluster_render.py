@@ -131,6 +131,13 @@ def test_what_cannot_be_rendered_is_one_line(
     assert not (tmp_path / "x").exists()
 
 
+def test_a_cluster_without_kubernetes_has_no_such_output(tmp_path: Path) -> None:
+    assert read_outputs(write_outputs(tmp_path / "outputs.json", kubernetes=None)).kubernetes is None
+    (tmp_path / "none.json").write_text("{}")
+    with pytest.raises(Refused, match="Terraform has made nothing yet"):
+        read_outputs(str(tmp_path / "none.json"))
+
+
 def test_every_kind_is_written_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_outputs(tmp_path / "outputs.json")
     for kind in ("ray-up", "kuberay", "slurm"):

@@ -4,7 +4,7 @@ They are those of ``docs/cluster.md``, in its order; AWS is asked by whatever cr
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from cluster.submission.jobs_api import DASHBOARD_PORT, JobsApi
 __all__ = ["Missing", "missing_steps"]
 
 _APPLY = "terraform -chdir=infra/terraform apply -var-file=environments/ENVIRONMENT.tfvars"
-_PASSES = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
+_REFUSALS = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"}
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def missing_steps(outputs: Outputs, *, image_tag: str | None, address: str | Non
         address: of the Jobs API; None: RAY_API_SERVER_ADDRESS.
 
     Raises:
-        Refused: boto3's part of the installation is missing.
+        Refused: this machine's role may not ask for something, or AWS can't be reached.
     """
     account = _Account(outputs.region)
     if nobody := account.who_is_not(outputs.account_id):
@@ -59,10 +59,8 @@ class _Account:
     """AWS's answers, of which one that is not there is None."""
 
     def __init__(self, region: str) -> None:
-        try:
-            from botocore.session import Session
-        except ImportError as error:
-            raise Refused("asking AWS needs botocore: pip install 'basereward[aws]'") from error
+        from botocore.session import Session
+
         self._session, self._region = Session(), region
 
     def who_is_not(self, account_id: str) -> Missing | None:
@@ -90,7 +88,7 @@ class _Account:
             return getattr(self._client(service), call)(**arguments)
         except ClientError as error:
             code = str(error.response["Error"]["Code"])
-            if code in _PASSES or code == "403":
+            if code in _REFUSALS:
                 raise Refused(
                     f"this role may not call {service}:{call}: ask as the one that applied Terraform"
                 ) from error
@@ -188,9 +186,8 @@ def _unanswered(address: str | None) -> str | None:
     """Why the Jobs API gives no list of nodes; None: it does."""
     if address is None and not os.environ.get("RAY_API_SERVER_ADDRESS"):
         return "RAY_API_SERVER_ADDRESS is not set"
-    ask: Callable[[], object] = lambda: JobsApi(address).nodes()  # noqa: E731
     try:
-        ask()
+        JobsApi(address).nodes()
     except ClusterError as error:
         return str(error)
     return None

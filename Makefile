@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test drills check format ui clean
+.PHONY: help install demo test drills check format pins ui clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -46,9 +46,14 @@ format: install ## put the code into its one format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+pins: ## resolve the versions in the container images again, and list their parts (SBOM)
+	test -x .venv-image/bin/cyclonedx-py || { $(PYTHON) -m venv .venv-image && \
+	  .venv-image/bin/pip install --quiet --disable-pip-version-check uv==0.13.9 cyclonedx-bom==7.5.0; }
+	.venv-image/bin/python cluster/image/resolve.py
+
 ui: install ## the MLflow UI on what the demo wrote (RECIPE=mine.yaml for another recipe)
 	$(BIN)/basereward ui $(or $(RECIPE),demo)
 
 clean: ## remove .venv and caches; runs/ stays
-	rm -rf $(VENV) .venv-terraform .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
+	rm -rf $(VENV) .venv-terraform .venv-image .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 
 __all__ = ["Gpu", "NodeFacts", "look", "reach_endpoint", "reach_http"]
 
-NCCL_PACKAGES = ("nvidia-nccl-cu13", "nvidia-nccl-cu12")
+NCCL_PACKAGES = {"nvidia-nccl-cu13": 13, "nvidia-nccl-cu12": 12}  # and the CUDA that each is built for
 REACH_TIMEOUT_S = 10.0
 SHM = Path("/dev", "shm")  # Ray puts its object store there
 _QUERY = ("nvidia-smi", "--query-gpu=name,memory.total,driver_version,ecc.errors.uncorrected.volatile.total")
@@ -41,6 +41,8 @@ class NodeFacts:
     gpu_problem: str | None
     """What `nvidia-smi` said instead of naming GPUs; None: it worked, or is not there."""
     nccl: str | None
+    cuda: int | None
+    """The major version of CUDA that NCCL, and torch with it, is built for."""
     efa_devices: int
     temp_free_gb: float
     shm_gb: float
@@ -57,12 +59,16 @@ def look(temp_folder: str, addresses: Mapping[str, str]) -> NodeFacts:
         addresses: HTTP addresses to ask, by what they are.
     """
     gpus, problem = _gpus()
+    nccl, cuda = next(
+        ((found, cuda) for name, cuda in NCCL_PACKAGES.items() if (found := _version(name))), (None, None)
+    )
     unreached = {what: why for what, url in addresses.items() if (why := reach_http(url))}
     return NodeFacts(
         host=socket.gethostname(),
         gpus=gpus,
         gpu_problem=problem,
-        nccl=next((found for name in NCCL_PACKAGES if (found := _version(name))), None),
+        nccl=nccl,
+        cuda=cuda,
         efa_devices=len(_efa_devices()),
         temp_free_gb=shutil.disk_usage(temp_folder).free / 1024**3,
         shm_gb=shutil.disk_usage(SHM).total / 1024**3 if SHM.is_dir() else 0.0,

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from cluster.nodes.checks import NodeFacts
 
-__all__ = ["Examined", "Finding", "Wanted", "diagnose"]
+__all__ = ["LEAST_DRIVER", "Examined", "Finding", "Wanted", "diagnose"]
 
 MAX_CLOCK_OFFSET_S = 1.0
 MIN_OPEN_FILES = 16384
+# NVIDIA's least driver on Linux, by the major version of CUDA that NCCL was built for: CUDA Toolkit release notes.
+LEAST_DRIVER = {12: 525, 13: 580}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +85,11 @@ def _gpus(node: Examined, facts: NodeFacts, wanted: Wanted) -> list[tuple[str, s
     if not node.is_head and facts.efa_devices < wanted.efa:
         cure = "check the launch template's EFA interfaces; in a container, --device=/dev/infiniband"
         found.append((f"{facts.efa_devices} EFA devices of {wanted.efa} wanted: NCCL would go over TCP", cure))
+    least = 0 if facts.cuda is None else LEAST_DRIVER[facts.cuda]
+    old = {gpu.driver for gpu in facts.gpus if int(gpu.driver.partition(".")[0]) < least}
+    if old:
+        wrong = f"driver {', '.join(sorted(old))} is too old for CUDA {facts.cuda}, which wants {least} or newer"
+        found.append((wrong, "a newer machine image (ami in the tfvars), or an image with an older CUDA"))
     if facts.gpus and facts.nccl is None:
         found.append(("there are GPUs and no NCCL", "install torch with CUDA, from the image of this version"))
     return found

@@ -5,9 +5,12 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from cluster.errors import LauncherFailed, Refused
+import yaml
 
-__all__ = ["bring_up", "head_address", "take_down"]
+from cluster.errors import LauncherFailed, Refused
+from cluster.render.ray_up import TUNNEL
+
+__all__ = ["bring_up", "head_address", "take_down", "tunnel_of"]
 
 
 def bring_up(file: str) -> None:
@@ -37,6 +40,20 @@ def head_address(file: str) -> str:
     if done.returncode or not done.stdout.strip():
         raise LauncherFailed(f"no head is running for {file}: {done.stderr.strip().splitlines()[-1:] or 'none found'}")
     return done.stdout.strip().splitlines()[-1]
+
+
+def tunnel_of(file: str) -> Path | None:
+    """The script beside `file` that leads to its head; None: this machine reaches the head's address.
+
+    Raises:
+        Refused: the script is missing.
+    """
+    if "ssh_proxy_command" not in yaml.safe_load(Path(file).read_text(encoding="utf-8"))["auth"]:
+        return None
+    script = Path(file).with_name(TUNNEL)
+    if not script.is_file():
+        raise Refused(f"no {script}: basereward cluster render writes it beside {file}")
+    return script
 
 
 def _run(file: str, *arguments: str) -> None:

@@ -8,9 +8,18 @@ from typing import Any
 
 from cluster.errors import Refused
 
-__all__ = ["SCHEMA_VERSION", "HeadNode", "Kubernetes", "LaunchTemplate", "Outputs", "WorkerGroup", "read_outputs"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "HeadNode",
+    "Kubernetes",
+    "LaunchTemplate",
+    "Outputs",
+    "Tunnels",
+    "WorkerGroup",
+    "read_outputs",
+]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +80,18 @@ class Kubernetes:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tunnels:
+    """Commands of Session Manager, which a person's shell runs as they are."""
+
+    dashboard: str
+    """The head's dashboard and Jobs API on 127.0.0.1:8265."""
+    mlflow: str
+    """MLflow on 127.0.0.1:8443, for its own name."""
+    ssh_proxy: str
+    """As ssh's ProxyCommand, where the host is an instance's id."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outputs:
     """One cluster's infrastructure."""
 
@@ -79,6 +100,8 @@ class Outputs:
     account_id: str
     zone: str
     security_group_id: str
+    tunnels: Tunnels | None
+    """None: people's machines reach the head's address."""
     ssh_user: str
     ssh_key_name: str | None
     head: HeadNode
@@ -86,6 +109,9 @@ class Outputs:
     buckets: Mapping[str, str]
     ray_token_secret_arn: str
     mlflow_uri: str
+    mlflow_image: str
+    """The server's, with its tag."""
+    mlflow_log_group: str
     train_image: str
     """The repository's URL, without a tag."""
     kubernetes: Kubernetes | None
@@ -107,6 +133,8 @@ def read_outputs(path: str) -> Outputs:
     if not isinstance(raw, dict) or not all(isinstance(one, dict) and "value" in one for one in raw.values()):
         raise Refused(f"{path}: not what terraform output -json writes: each name needs a 'value'")
     values = {name: one["value"] for name, one in raw.items()}
+    if not values:
+        raise Refused(f"{path}: Terraform has made nothing yet: terraform apply, then terraform output -json > {path}")
     if values.get("schema_version") != SCHEMA_VERSION:
         found = values.get("schema_version", "missing")
         raise Refused(f"{path}: schema_version is {found}, and this version reads {SCHEMA_VERSION}")
@@ -125,6 +153,7 @@ def _outputs(values: Mapping[str, Any]) -> Outputs:
         account_id=values["account_id"],
         zone=values["network"]["zone"],
         security_group_id=values["network"]["security_group_id"],
+        tunnels=_tunnels(values["access"]["session_manager"]),
         ssh_user=values["ssh"]["user"],
         ssh_key_name=values["ssh"]["key_name"],
         head=_head(values["head"]),
@@ -132,10 +161,16 @@ def _outputs(values: Mapping[str, Any]) -> Outputs:
         buckets=values["buckets"],
         ray_token_secret_arn=values["ray_token_secret_arn"],
         mlflow_uri=values["mlflow"]["tracking_uri"],
+        mlflow_image=values["mlflow"]["image"],
+        mlflow_log_group=values["mlflow"]["log_group"],
         train_image=values["images"]["train"],
-        kubernetes=_kubernetes(values["kubernetes"]),
+        kubernetes=_kubernetes(values.get("kubernetes")),  # Terraform lists no output that is null
         prices=values["prices"],
     )
+
+
+def _tunnels(one: Mapping[str, Any] | None) -> Tunnels | None:
+    return None if one is None else Tunnels(**{name: one[name] for name in ("dashboard", "mlflow", "ssh_proxy")})
 
 
 def _head(one: Mapping[str, Any]) -> HeadNode:

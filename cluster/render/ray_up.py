@@ -21,11 +21,12 @@ from cluster.render.common import (
     RAY_ENV,
     to_yaml,
 )
-from cluster.render.outputs import LaunchTemplate, Outputs, WorkerGroup
+from cluster.render.outputs import LaunchTemplate, Outputs, Tunnels, WorkerGroup
 
-__all__ = ["FILE", "render"]
+__all__ = ["FILE", "TUNNEL", "render"]
 
 FILE = "ray-up.yaml"
+TUNNEL = "tunnel.sh"
 HEAD = "head"
 CODE = "~/basereward"  # what `ray up` copies to each node
 OBJECT_MANAGER_PORT = 8076
@@ -39,7 +40,7 @@ _ADDRESS = "$(hostname -I | cut -d ' ' -f 1)"
 def render(
     outputs: Outputs, *, image_tag: str | None, ssh_key: str | None, idle_timeout_minutes: int, token: str | None
 ) -> dict[str, str]:
-    """`ray-up.yaml` for Ray 2.60, checked by Ray's own validation.
+    """`ray-up.yaml` for Ray 2.60, checked by Ray's own validation; `tunnel.sh` where people come by Session Manager.
 
     Args:
         image_tag: tag of the training image in the cluster's registry; None: the machine image has Ray itself.
@@ -72,10 +73,7 @@ def render(
             "use_internal_ips": True,
             "cache_stopped_nodes": False,
         },
-        "auth": {
-            "ssh_user": outputs.ssh_user,
-            "ssh_private_key": ssh_key or f"~/.ssh/{outputs.ssh_key_name}.pem",
-        },
+        "auth": _auth(outputs, ssh_key),
         **({} if image is None else {"docker": _docker(outputs, image)}),
         "available_node_types": types,
         "head_node_type": HEAD,
@@ -90,7 +88,39 @@ def render(
     }
     _check(config)
     title = f"{outputs.name}: ray up; made by basereward cluster render from Terraform's outputs, so change those"
-    return {FILE: to_yaml(title, config)}
+    files = {FILE: to_yaml(title, config)}
+    return files if outputs.tunnels is None else files | {TUNNEL: _tunnel(outputs.name, outputs.tunnels)}
+
+
+def _auth(outputs: Outputs, ssh_key: str | None) -> dict[str, Any]:
+    auth: dict[str, Any] = {
+        "ssh_user": outputs.ssh_user,
+        "ssh_private_key": ssh_key or f"~/.ssh/{outputs.ssh_key_name}.pem",
+    }
+    if outputs.tunnels is not None:  # for the person's machine alone: Ray leaves both out of what it copies to the head
+        auth |= {"ssh_proxy_command": outputs.tunnels.ssh_proxy, "ssh_proxy_use_node_id": True}
+    return auth
+
+
+def _tunnel(name: str, tunnels: Tunnels) -> str:
+    return f"""#!/bin/sh
+# {name}: a tunnel to its head by AWS's Session Manager, until it is ended. Needs aws and its session-manager-plugin.
+#   sh {TUNNEL}            the Jobs API and dashboard: http://127.0.0.1:{DASHBOARD_PORT}
+#   sh {TUNNEL} mlflow     MLflow by its name, port 8443, where /etc/hosts has that name as 127.0.0.1
+set -eu
+case "${{1:-dashboard}}" in
+dashboard)
+  {tunnels.dashboard}
+  ;;
+mlflow)
+  {tunnels.mlflow}
+  ;;
+*)
+  echo "$1: there are dashboard and mlflow" >&2
+  exit 2
+  ;;
+esac
+"""
 
 
 def _head(outputs: Outputs) -> dict[str, Any]:

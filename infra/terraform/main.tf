@@ -46,6 +46,8 @@ module "network" {
   num_zones      = var.network.num_zones
   nat_per_zone   = var.network.nat_per_zone
   access_cidrs   = var.access_cidrs
+  vpn            = var.access.vpn
+  peering        = var.access.peering
   bucket_arns    = values(module.storage.bucket_arns)
   kms_key_arn    = module.storage.kms_key_arn
   retention_days = var.retention_days
@@ -67,6 +69,7 @@ module "identity" {
   submitter_principals = var.submitter_principals
   operator_principals  = var.operator_principals
   pod_identity         = var.kubernetes != null
+  session_manager      = var.access.session_manager
   metrics_namespace    = local.metrics_namespace
 }
 
@@ -105,6 +108,7 @@ module "mlflow" {
   logs_bucket        = module.storage.logs_bucket
   log_group          = module.observability.log_groups["mlflow"]
   retention_days     = var.retention_days
+  peer_vpc_id        = try(var.access.peering.vpc_id, null)
 }
 
 module "observability" {

@@ -2,7 +2,7 @@
 
 output "schema_version" {
   description = "Raised when a name or shape below changes."
-  value       = 1
+  value       = 2
 }
 
 output "name" {
@@ -40,6 +40,15 @@ output "network" {
     private_subnet_ids = module.network.private_subnet_ids
     security_group_id  = module.network.security_group_ids["cluster"]
     access_cidrs       = var.access_cidrs
+  }
+}
+
+output "access" {
+  description = "The doors: commands that open Session Manager's tunnels from a person's machine, or null; what else was made."
+  value = {
+    session_manager       = var.access.session_manager ? local.tunnels : null
+    vpn_endpoint_id       = module.network.vpn_endpoint_id
+    peering_connection_id = module.network.peering_connection_id
   }
 }
 
@@ -98,6 +107,7 @@ output "mlflow" {
     host_name        = var.mlflow.host_name
     admin_secret_arn = module.secrets.arns["mlflow-admin"]
     log_group        = module.observability.log_groups["mlflow"]
+    image            = "${module.registry.urls["mlflow"]}:${var.mlflow.image_tag}"
   }
 }
 

@@ -78,8 +78,57 @@ variable "network" {
   }
 }
 
+variable "access" {
+  description = <<-TEXT
+    The doors through which people reach the head and MLflow; none of them is open to the internet.
+    `session_manager`: tunnels of AWS's Systems Manager, for which no port is opened. `vpn`: a client VPN that asks for certificates: addresses of its clients (/12 to /22, outside of the network),
+    the ARNs of the server's certificate and of the authority that signed the clients'. `peering`: a VPC of this account and region, its addresses, and its route tables that get the way here.
+    Networks that are connected by other means: `access_cidrs`.
+  TEXT
+  type = object({
+    session_manager = optional(bool, true)
+    vpn = optional(object({
+      client_cidr            = string
+      server_certificate_arn = string
+      client_ca_arn          = string
+    }))
+    peering = optional(object({
+      vpc_id          = string
+      cidr            = string
+      route_table_ids = optional(list(string), [])
+    }))
+  })
+  default = {}
+  validation {
+    condition     = var.access.session_manager || var.access.vpn != null || var.access.peering != null || length(var.access_cidrs) > 0
+    error_message = "access: nobody would reach the head: leave session_manager on, set vpn or peering, or name your networks in access_cidrs."
+  }
+  validation {
+    condition = try(var.access.vpn == null, true) || (
+      can(cidrhost(var.access.vpn.client_cidr, 0)) && try(tonumber(split("/", var.access.vpn.client_cidr)[1]) >= 12 && tonumber(split("/", var.access.vpn.client_cidr)[1]) <= 22, false)
+    )
+    error_message = "access.vpn.client_cidr: a range of /12 to /22 that the network does not use, such as 10.200.0.0/22."
+  }
+  validation {
+    condition = try(var.access.vpn == null, true) || try(alltrue([
+      for arn in [var.access.vpn.server_certificate_arn, var.access.vpn.client_ca_arn] : can(regex("^arn:aws[a-z-]*:acm:", arn))
+    ]), false)
+    error_message = "access.vpn: server_certificate_arn and client_ca_arn are ARNs of certificates in ACM."
+  }
+  validation {
+    condition = try(var.access.peering == null, true) || (
+      can(regex("^vpc-[0-9a-f]{8,17}$", var.access.peering.vpc_id)) && can(cidrhost(var.access.peering.cidr, 0)) && can(regex("^(10\\.|192\\.168\\.|172\\.(1[6-9]|2[0-9]|3[01])\\.)", var.access.peering.cidr))
+    )
+    error_message = "access.peering: vpc_id like vpc-0123456789abcdef0, and cidr, its private range (10/8, 172.16/12, 192.168/16)."
+  }
+  validation {
+    condition     = try(var.access.peering.cidr, null) != var.network.vpc_cidr && try(var.access.vpn.client_cidr, null) != var.network.vpc_cidr
+    error_message = "access: the range of the peer or of the VPN's clients is the network's own: nothing would find its way back."
+  }
+}
+
 variable "access_cidrs" {
-  description = "Private networks (VPN, peered) from which people reach SSH, Ray's dashboard and MLflow. Public ranges are refused."
+  description = "Private networks that are connected already (a VPN of yours, Direct Connect) and reach SSH, Ray's dashboard and MLflow. Public ranges are refused."
   type        = list(string)
   default     = []
   validation {
@@ -91,7 +140,7 @@ variable "access_cidrs" {
 }
 
 variable "key_name" {
-  description = "An EC2 key pair for SSH from the launcher, or null."
+  description = "The EC2 key pair with which Ray's launcher logs in by SSH, through whichever door; null: for Kubernetes alone."
   type        = string
   default     = null
 }

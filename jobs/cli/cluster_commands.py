@@ -56,7 +56,8 @@ CLUSTER = CommandGroup(
             positionals_help=_FILE,
         ),
         "doctor": PlainCommand(
-            "check every node: GPUs, drivers, network, clock, disk, S3, MLflow; say what is wrong and the cure",
+            "say which steps to a running cluster are missing, then check every node: GPUs, drivers, network, clock, "
+            "disk, S3, MLflow; each with its cure",
             "jobs.cluster.doctor:doctor",
             "basereward cluster doctor --address http://10.0.0.5:8265 s3=s3://bucket/shards gpus=8",
             positionals=(),
@@ -68,8 +69,15 @@ CLUSTER = CommandGroup(
                 "bandwidth_gbps": Option(0, "Gbit/s that an all-reduce over the nodes should reach; 0: any", _COUNT),
                 "s3": Option(None, "an s3:// folder that the nodes should reach"),
                 "mlflow": Option(None, "an MLflow server's URL that the nodes should reach"),
+                "recipe": Option(None, "a recipe whose data, model, benchmarks and variables should be there"),
+                "image": Option(None, "tag of the training image, by default this version; none: Ray is on the AMI"),
             },
-            value_flags={"address": ValueFlag("A", "http://HEAD:8265 runs it as a job; on a node: host:6379, or auto")},
+            value_flags={
+                "from-terraform": ValueFlag(
+                    "FILE", "what terraform output -json wrote: look at the account's steps too"
+                ),
+                "address": ValueFlag("A", "http://HEAD:8265 runs it as a job; on a node: host:6379, or auto"),
+            },
         ),
     },
 )

@@ -2,5 +2,7 @@
 
 render            Terraform's outputs -> files of a launcher
 life              up, status, down
-doctor            runs a task on every node that checks it; allreduce_probe: how fast the network between them is
+steps             which steps of docs/cluster.md are missing
+doctor            says those, and runs a task on every node that checks it
+allreduce_probe   how fast the network between the nodes is
 """

@@ -1,10 +1,11 @@
-"""`basereward cluster doctor`: a look at every node by a task that runs there; exit code 1 where something is wrong.
+"""`basereward cluster doctor`: missing steps, then every node by a task that runs there; exit code 1 if any is wrong.
 
 From outside it submits itself as a job; on a node of the cluster (``--address auto``) it looks at once.
 """
 
 import time
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from typing import Any
 
 from data_pipeline import storage
@@ -29,12 +30,21 @@ def doctor(
     s3: str | None,
     mlflow: str | None,
     address: str | None,
+    from_terraform: str | None,
+    recipe: str | None,
+    image: str | None,
 ) -> int:
-    """Look at the cluster at `address`; returns 1 where something is wrong.
+    """Look for steps that are missing, where outputs or a recipe are named, and then at the nodes of the cluster.
+
+    Returns:
+        1 where something is missing or wrong.
 
     Raises:
-        UserError: the cluster can't be reached.
+        UserError: the cluster can't be reached, or AWS can't be asked.
     """
+    steps = from_terraform is not None or recipe is not None
+    if steps and _missing_steps(from_terraform, recipe, image, address):
+        return EXIT_WRONG
     wanted = {"gpus": gpus, "efa": efa, "disk_gb": disk_gb, "object_store_gb": object_store_gb}
     asked = {**wanted, "bandwidth_gbps": bandwidth_gbps, "s3": s3, "mlflow": mlflow}
     if address != "auto" and not (address and address.endswith(":6379")):
@@ -54,6 +64,25 @@ def doctor(
         say(f"wrong: {one.node}: {one.wrong}\n       cure: {one.cure}")
     say(f"{len(found)} things are wrong" if found else f"all {len(nodes)} nodes are well")
     return EXIT_WRONG if found else 0
+
+
+def _missing_steps(from_terraform: str | None, recipe: str | None, image: str | None, address: str | None) -> bool:
+    """Say what is missing; whether there is something."""
+    from jobs.cluster.steps import missing_of_cluster, missing_of_recipe
+    from jobs.recipe.load import load_recipe
+    from jobs.submit.send_and_follow import cluster_errors
+
+    found = []
+    with cluster_errors():
+        if from_terraform is not None:
+            tag = None if image == "none" else image or version("basereward")
+            found += missing_of_cluster(from_terraform, image=tag, address=address)
+        if recipe is not None:
+            found += missing_of_recipe(load_recipe(recipe))
+    for one in found:
+        say(f"missing: {one.step}: {one.wrong}\n         cure: {one.cure}")
+    say(f"{len(found)} steps are missing (docs/cluster.md)" if found else "no step is missing")
+    return bool(found)
 
 
 def _as_job(address: str | None, asked: Mapping[str, Any]) -> int:

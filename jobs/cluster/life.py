@@ -14,13 +14,15 @@ def up(file: str) -> int:
         UserError: no such file.
         RunError: the launcher failed.
     """
-    from cluster.render.launcher import bring_up, head_address
+    from cluster.render.launcher import bring_up, head_address, tunnel_of
 
     with cluster_errors():
         bring_up(file)
-        head = head_address(file)
+        head, tunnel = head_address(file), tunnel_of(file)
     say(f"the head is {head}; workers come when a job asks for them, and go when they are idle")
-    say(f"  export RAY_API_SERVER_ADDRESS=http://{head}:{DASHBOARD_PORT}")
+    if tunnel is not None:
+        say(f"  sh {tunnel} &    # the way to it, by Session Manager")
+    say(f"  export RAY_API_SERVER_ADDRESS=http://{head if tunnel is None else '127.0.0.1'}:{DASHBOARD_PORT}")
     say("  basereward cluster doctor; basereward submit --wait train mine.yaml")
     say(f"  basereward cluster down {file}    # the head costs money until then")
     return 0

@@ -104,8 +104,11 @@ class Cloud:
         self._over = threading.Event()
         self._keeper = threading.Thread(target=self._keep, daemon=True)
 
-    def open(self) -> None:
-        """Start the API, make what Terraform would have made, and look after instances from now on."""
+    def open(self, *, bare: bool = False) -> None:
+        """Start the API, make what Terraform would have made unless it is `bare`, and look after instances from now on.
+
+        Where it is bare, `key` and its public half have to be there before the first instance boots.
+        """
         self._api_host, self.person = self.hosts.add(), self.hosts.add()
         command = [str(self._python_of_api), str(AWS_API), "-H", self._api_host.address, "-p", str(API_PORT)]
         env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -114,8 +117,9 @@ class Cloud:
                 self._api_host.command(*command), env=env, cwd=self.folder, stdout=log, stderr=log
             )
         self._wait_for(self._api)
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key)], check=True)
-        self.made = self._make()
+        if not bare:
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key)], check=True)
+            self.made = self._make()
         self._lister = self.start([sys.executable, "-c", LIST])
         self._keeper.start()
 

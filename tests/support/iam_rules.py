@@ -35,10 +35,12 @@ _OPERATORS: dict[str, Callable[[str, str], bool]] = {
 
 
 def conditions_hold(statement: Statement, context: Mapping[str, str]) -> bool:
-    """Whether all conditions hold; one on a key that the call does not have does not."""
+    """Whether all conditions hold; one on a key that the call does not have does not, unless it says IfExists."""
     for operator, keys in statement.get("Condition", {}).items():
-        holds = _OPERATORS[operator]
+        holds = _OPERATORS[operator.removesuffix("IfExists")]
         for key, wanted in keys.items():
+            if key not in context and operator.endswith("IfExists"):
+                continue
             if key not in context or not any(holds(one, context[key]) for one in as_list(wanted)):
                 return False
     return True

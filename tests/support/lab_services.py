@@ -26,20 +26,34 @@ from workplace import ROOT, kill_tree
 IMAGE = ROOT / "infra" / "terraform" / "modules" / "mlflow" / "image"
 MLFLOW_PORT = 5000
 MLFLOW_USER, MLFLOW_PASSWORD = "team", "never-shown-to-anyone-1"
-PATIENCE_S = 120
+PATIENCE_S = 400
 
 
 class Services:
-    """An S3 server, and an MLflow server on a PostgreSQL of its own."""
+    """An S3 server, and an MLflow server on a PostgreSQL of its own.
 
-    def __init__(self, hosts: NetworkHosts, folder: Path) -> None:
+    Args:
+        s3: another server's address, in place of one that is started, and where on it MLflow keeps its artifacts.
+        login: MLflow's administrator and his password.
+    """
+
+    def __init__(
+        self,
+        hosts: NetworkHosts,
+        folder: Path,
+        *,
+        s3: tuple[str, str] | None = None,
+        login: tuple[str, str] = (MLFLOW_USER, MLFLOW_PASSWORD),
+    ) -> None:
         self._hosts = hosts
         self._folder = folder
+        self._login = login
         self._processes: list[subprocess.Popen[str]] = []
         self.hosts: list[Host] = []
-        self.s3 = str(self._start("s3"))
+        self.s3, artifacts = (str(self._start("s3")), f"s3://{BUCKET}/mlflow") if s3 is None else s3
         self._database = self._start("postgres")
-        self.mlflow = str(self._start("mlflow", json.dumps({"database": self._database, "s3": self.s3})))
+        told = {"database": self._database, "s3": self.s3, "artifacts": artifacts, "login": login}
+        self.mlflow = str(self._start("mlflow", json.dumps(told)))
 
     @property
     def bucket(self) -> str:
@@ -53,12 +67,12 @@ class Services:
     @property
     def mlflow_env(self) -> dict[str, str]:
         """What a process needs to be let in by MLflow."""
-        return {"MLFLOW_TRACKING_USERNAME": MLFLOW_USER, "MLFLOW_TRACKING_PASSWORD": MLFLOW_PASSWORD}
+        return dict(zip(("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"), self._login, strict=True))
 
     @property
     def secrets(self) -> list[str]:
         """What nobody may read anywhere."""
-        return [MLFLOW_PASSWORD, self._database["password"]]
+        return [self._login[1], self._database["password"]]
 
     def close(self) -> None:
         for process in reversed(self._processes):
@@ -115,10 +129,10 @@ def mlflow(address: str, folder: Path, settings: str) -> Iterator[str]:
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         **{f"DB_{key.upper()}": value for key, value in told["database"].items()},
         "DB_SSL": "disable",
-        "ADMIN_NAME": MLFLOW_USER,
-        "ADMIN_PASSWORD": MLFLOW_PASSWORD,
+        "ADMIN_NAME": told["login"][0],
+        "ADMIN_PASSWORD": told["login"][1],
         "SESSION_KEY": "only-for-this-test",
-        "ARTIFACTS": f"s3://{BUCKET}/mlflow",
+        "ARTIFACTS": told["artifacts"],
         "ALLOWED_HOSTS": f"{address}:{MLFLOW_PORT}",
         "HOST": address,
         "PORT": str(MLFLOW_PORT),

@@ -108,7 +108,7 @@ class NetworkHosts:
         _ip("-n", host.name, "link", "set", "lo", "up")
         _ip("-n", host.name, "link", "add", "eth0", "type", "veth", "peer", "name", host.link, "netns", self._switch)
         _ip("-n", self._switch, "link", "set", host.link, "master", "br0", "up")
-        _ip("-n", host.name, "addr", "add", f"{host.address}/24", "dev", "eth0")
+        _ip("-n", host.name, "addr", "add", f"{host.address}/16", "dev", "eth0")
         _ip("-n", host.name, "link", "set", "eth0", "up")
         _ip("-n", host.name, "route", "add", "default", "via", host.address)  # a host's own address is found by a route
         return host

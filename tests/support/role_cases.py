@@ -22,11 +22,16 @@ LAUNCH = {
 REGION = {"aws:RequestedRegion": "us-east-1"}
 DISKS = {"kms:ViaService": "ec2.us-east-1.amazonaws.com"}
 OURS = {"aws:ResourceTag/ray-cluster-name": NAME}
+HEAD = {"ssm:resourceTag/ray-cluster-name": NAME, "ssm:resourceTag/ray-node-type": "head"}
+WORKER = HEAD | {"ssm:resourceTag/ray-node-type": "worker"}
+DOCUMENT = "arn:aws:ssm:us-east-1::document"
 RAY_TOKEN = f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:ray-token"
 
 CASES: list[tuple[str, str, str, dict[str, Any], bool | None]] = [
     ("worker", "s3:GetObject", f"{BUCKET['raw']}/a", {}, True),
     ("worker", "s3:PutObject", f"{BUCKET['raw']}/a", {}, None),
+    ("worker", "s3:PutObject", f"{BUCKET['raw']}/fetched/a", {}, True),
+    ("worker", "s3:DeleteObject", f"{BUCKET['raw']}/fetched/a", {}, None),
     ("worker", "s3:PutObject", f"{BUCKET['checkpoints']}/a", {}, True),
     ("worker", "s3:DeleteObject", f"{BUCKET['checkpoints']}/a", {}, True),
     ("worker", "s3:DeleteObject", f"{BUCKET['artifacts']}/a", {}, None),
@@ -79,6 +84,21 @@ CASES: list[tuple[str, str, str, dict[str, Any], bool | None]] = [
     ("submitter", "s3:GetObject", f"{BUCKET['checkpoints']}/a", {}, True),
     ("submitter", "s3:DeleteObject", f"{BUCKET['checkpoints']}/a", {}, None),
     ("submitter", "ec2:RunInstances", f"{EC2}:instance/*", LAUNCH, None),
+    ("head", "ssmmessages:OpenDataChannel", "*", REGION, True),
+    ("head", "ssmmessages:OpenDataChannel", "*", {"aws:RequestedRegion": "eu-west-1"}, None),
+    ("head", "ssm:GetParameter", "*", REGION, None),
+    ("head", "ssm:StartSession", f"{EC2}:instance/i-1", HEAD, None),
+    ("worker", "ssmmessages:OpenDataChannel", "*", REGION, None),
+    ("submitter", "ssm:StartSession", f"{EC2}:instance/i-1", HEAD, True),
+    ("submitter", "ssm:StartSession", f"{EC2}:instance/i-1", WORKER, None),
+    ("submitter", "ssm:StartSession", f"{EC2}:instance/i-1", {**HEAD, "ssm:SessionDocumentAccessCheck": "false"}, None),
+    ("submitter", "ssm:StartSession", f"{EC2}:instance/i-1", {}, None),
+    ("submitter", "ssm:StartSession", f"{DOCUMENT}/AWS-StartPortForwardingSessionToRemoteHost", {}, True),
+    ("submitter", "ssm:StartSession", f"{DOCUMENT}/AWS-StartSSHSession", {}, None),
+    ("submitter", "ssm:StartSession", f"{DOCUMENT}/SSM-SessionManagerRunShell", {}, None),
+    ("submitter", "ec2:DescribeInstances", "*", REGION, True),
+    ("operator", "ssm:StartSession", f"{DOCUMENT}/AWS-StartSSHSession", {}, True),
+    ("operator", "ssm:StartSession", f"{EC2}:instance/i-1", WORKER, None),
     ("mlflow", "s3:PutObject", f"{BUCKET['artifacts']}/mlflow/1/a", {}, True),
     ("mlflow", "s3:PutObject", f"{BUCKET['artifacts']}/submissions/a", {}, None),
     ("mlflow", "s3:GetObject", f"{BUCKET['checkpoints']}/a", {}, None),

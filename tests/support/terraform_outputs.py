@@ -25,12 +25,13 @@ def outputs() -> dict[str, Any]:
 
     common = {"instance_profile_arn": profile("worker"), "subnet_id": "subnet-1", "min_nodes": 0, "user_data": BOOT}
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "name": "basereward-dev",
         "environment": "dev",
         "region": "us-east-1",
         "account_id": ACCOUNT,
         "network": {"zone": "us-east-1a", "subnet_id": "subnet-1", "security_group_id": "sg-1"},
+        "access": {"session_manager": None, "vpn_endpoint_id": None, "peering_connection_id": None},
         "ssh": {"user": "ubuntu", "key_name": "team"},
         "head": {
             "instance_type": "m6i.2xlarge",
@@ -70,15 +71,27 @@ def outputs() -> dict[str, Any]:
         },
         "buckets": {"raw": "raw", "shards": "shards", "checkpoints": "checkpoints", "artifacts": "artifacts"},
         "ray_token_secret_arn": f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:basereward-dev/ray-token-AbCdEf",
-        "mlflow": {"tracking_uri": "https://mlflow.dev.ml.example.com"},
+        "mlflow": {
+            "tracking_uri": "https://mlflow.dev.ml.example.com",
+            "image": f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/basereward-dev/mlflow:1",
+            "log_group": "/basereward-dev/mlflow",
+        },
         "images": {"train": f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/basereward-dev/train"},
         "kubernetes": {"cluster_name": "basereward-dev", "namespace": "training", "service_account": "worker"},
         "prices": {"currency": "USD", "idle_per_hour": 1.2, "max_per_hour": 460.0},
     }
 
 
+TUNNELS = {
+    "find_head": "aws ec2 describe-instances",
+    "dashboard": 'HEAD=$(echo i-1 10.0.0.5) && aws ssm start-session --target "${HEAD%% *}"',
+    "mlflow": "aws ssm start-session --parameters host=mlflow.dev.ml.example.com",
+    "ssh_proxy": "aws ssm start-session --target %h --parameters portNumber=%p",
+}
+
+
 def write_outputs(path: Path, **changed: Any) -> str:
-    """The file; `changed` outputs take the place of those above."""
-    values = outputs() | changed
+    """The file; `changed` outputs take the place of those above, and Terraform lists none that is null."""
+    values = {name: one for name, one in (outputs() | changed).items() if one is not None}
     path.write_text(json.dumps({name: {"sensitive": False, "type": "x", "value": one} for name, one in values.items()}))
     return str(path)

@@ -211,7 +211,7 @@ def test_a_cluster_is_rendered_from_what_terraform_really_says(stack: Stack, tmp
 def test_outputs_are_whole(stack: Stack) -> None:
     """What `cluster render` reads has no hole, once all is made."""
     outputs = stack.outputs
-    assert outputs["schema_version"] == 1 and outputs["name"] == NAME
+    assert outputs["schema_version"] == 2 and outputs["name"] == NAME
     group = outputs["worker_groups"]["a100"]
     assert group["gpus_per_node"] == 8 and group["cpus"] == 96 and group["gpu_memory_gb"] == 40
     templates = stack.api.client("ec2").describe_launch_templates()["LaunchTemplates"]

@@ -58,8 +58,11 @@ def policies(made: list[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, A
 
 
 def role(made: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    """All that a role may do."""
-    return dict(policies(made))[f'module.identity.aws_iam_policy.this["{name}"] policy']
+    """All that a role may do, by all policies that are attached to it."""
+    attached = of_type(made, "aws_iam_role_policy_attachment").items()
+    keys = [re.search(r"this(\[.*\])", address) for address, one in attached if one["role"] == f"{NAME}-{name}"]
+    found = dict(policies(made))
+    return [one for key in keys if key for one in found[f"module.identity.aws_iam_policy.this{key.group(1)} policy"]]
 
 
 def test_its_own_tests_pass(events: list[dict[str, Any]]) -> None:
@@ -79,7 +82,7 @@ def test_nothing_is_open_to_the_world(made: list[dict[str, Any]]) -> None:
         for address, rule in of_type(made, "aws_vpc_security_group_ingress_rule").items()
         if rule["cidr_ipv4"]
     }
-    assert set(sources.values()) == {"10.8.0.0/16", "192.168.0.0/24"}
+    assert set(sources.values()) == {"10.8.0.0/16", "192.168.0.0/24", "10.9.0.0/16"}  # the last one is the peer
     assert not any(rule["cidr_ipv6"] for rule in of_type(made, "aws_vpc_security_group_ingress_rule").values())
     assert not any(one["map_public_ip_on_launch"] for one in of_type(made, "aws_subnet").values())
     assert all(one["internal"] for one in of_type(made, "aws_lb").values())
@@ -92,6 +95,29 @@ def test_nothing_is_open_to_the_world(made: list[dict[str, Any]]) -> None:
     assert len(blocks) == len(of_type(made, "aws_s3_bucket")) == 5
     switches = ("block_public_acls", "block_public_policy", "ignore_public_acls", "restrict_public_buckets")
     assert all(block[switch] for block in blocks.values() for switch in switches)
+
+
+def test_each_door_leads_to_the_head_and_to_mlflow_alone(made: list[dict[str, Any]]) -> None:
+    rules = of_type(made, "aws_vpc_security_group_ingress_rule")
+    names = [re.search(r'"(.*)"', address).group(1) for address in rules if ".access[" in address]  # type: ignore[union-attr]
+    doors = ["10.8.0.0/16", "10.9.0.0/16", "192.168.0.0/24", "vpn"]
+    assert sorted(names) == sorted(f"{port} {door}" for door in doors for port in ("ssh", "dashboard", "client"))
+    assert len([address for address in rules if "balancer_access[" in address]) == len(doors)
+    [vpn] = of_type(made, "aws_ec2_client_vpn_endpoint").values()
+    assert vpn["authentication_options"][0]["type"] == "certificate-authentication" and vpn["split_tunnel"]
+    assert vpn["connection_log_options"][0]["enabled"] and len(vpn["security_group_ids"]) == 1
+    out = [one for address, one in of_type(made, "aws_vpc_security_group_egress_rule").items() if ".vpn[" in address]
+    assert sorted(one["to_port"] for one in out) == [22, 443, 8265, 10001]
+    [route] = of_type(made, "aws_route").values()
+    assert route["destination_cidr_block"] == "10.42.0.0/16" and route["route_table_id"] == "rtb-0123456789abcdef0"
+    back = [one["cidr_block"] for table in of_type(made, "aws_route_table").values() for one in table["route"]]
+    assert back.count("10.9.0.0/16") == 2  # a private table a zone
+
+
+def test_policies_fit(made: list[dict[str, Any]]) -> None:
+    """AWS takes 6,144 characters of a policy, without its spaces; names may be longer than here."""
+    lengths = {address: len(json.dumps(one, separators=(",", ":"))) for address, one in policies(made)}
+    assert {address: count for address, count in lengths.items() if count > 5500} == {}
 
 
 def test_only_https_leaves(made: list[dict[str, Any]]) -> None:
@@ -147,8 +173,11 @@ def test_what_templates_launch_is_tagged(made: list[dict[str, Any]]) -> None:
     for address, template in of_type(made, "aws_launch_template").items():
         tags = {one["resource_type"]: one["tags"] for one in template["tag_specifications"]}
         assert {"instance", "volume"} <= tags.keys(), address
-        for kind in tags.values():
-            assert kind["Cluster"] == NAME and kind["Environment"] == "dev" and kind["Name"].startswith(NAME)
+        for kind, named in tags.items():
+            assert named["Cluster"] == NAME and named["Environment"] == "dev"
+            # Ray's launcher gives an instance a name and waits for one of that name: a template's own would replace it.
+            by_ray = kind == "instance" and "module.compute" in address
+            assert "Name" not in named if by_ray else named["Name"].startswith(NAME)
 
 
 def test_efa(made: list[dict[str, Any]]) -> None:

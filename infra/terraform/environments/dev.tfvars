@@ -33,14 +33,14 @@ worker_groups = {
 
 key_name = null # yours: the EC2 key pair with which Ray's launcher logs in
 
+# People come by Session Manager (no open port); for a VPN or another VPC: access = { vpn = {...} } or { peering = {...} }.
+
 # Yours: a name inside the network, the ARN of its certificate, the tag of the image you pushed.
 mlflow = {
   host_name       = "mlflow.dev.ml.example.com"
   certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/00000000-0000-0000-0000-000000000000"
   image_tag       = "3.17.2-1"
 }
-
-access_cidrs = ["10.8.0.0/16"] # yours: the VPN
 
 alarms = {
   monthly_budget = 2000

@@ -49,6 +49,8 @@ worker_groups = {
 
 key_name = null # yours: the EC2 key pair with which Ray's launcher logs in
 
+# People come by Session Manager (no open port); for a VPN or another VPC: access = { vpn = {...} } or { peering = {...} }.
+
 mlflow = {
   host_name       = "mlflow.ml.example.com"
   certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/00000000-0000-0000-0000-000000000000"
@@ -71,8 +73,6 @@ fixed_prices = {
   database      = 0.168
   mlflow_server = 0.117
 }
-
-access_cidrs = ["10.8.0.0/16"]
 
 alarms = {
   monthly_budget = 100000

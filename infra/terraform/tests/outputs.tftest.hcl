@@ -60,8 +60,16 @@ variables {
   draw_secrets = false
   key_name     = "operators"
   access_cidrs = ["10.8.0.0/16", "192.168.0.0/24"]
-  kubernetes   = {}
-  head         = { instance_type = "m6i.2xlarge", price_per_hour = 0.384 }
+  access = {
+    vpn = {
+      client_cidr            = "10.200.0.0/22"
+      server_certificate_arn = "arn:aws:acm:us-east-1:111122223333:certificate/2"
+      client_ca_arn          = "arn:aws:acm:us-east-1:111122223333:certificate/3"
+    }
+    peering = { vpc_id = "vpc-0123456789abcdef0", cidr = "10.9.0.0/16", route_table_ids = ["rtb-0123456789abcdef0"] }
+  }
+  kubernetes = {}
+  head       = { instance_type = "m6i.2xlarge", price_per_hour = 0.384 }
   worker_groups = {
     a10g = {
       instance_type = "g5.12xlarge", gpu_type = "A10G", gpus_per_node = 4, max_nodes = 2, price_per_hour = 5.672, cache = "none"
@@ -120,7 +128,7 @@ run "everything" {
     error_message = "0.4921 fixed + 0.384 head + 2 x 21.96, and + 8 x 21.96 + 2 x 5.672 + 2 x 1.536: got ${jsonencode(output.prices)}"
   }
   assert {
-    condition     = output.mlflow.tracking_uri == "https://mlflow.ml.example.com" && output.name == "basereward-dev" && output.schema_version == 1
+    condition     = output.mlflow.tracking_uri == "https://mlflow.ml.example.com" && output.name == "basereward-dev" && output.schema_version == 2
     error_message = "MLflow is reached by TLS."
   }
   assert {
@@ -130,5 +138,17 @@ run "everything" {
   assert {
     condition     = output.ssh == { user = "ubuntu", key_name = "operators" } && output.ami_id == "ami-0123456789abcdef0"
     error_message = "The machine image is looked up, and its user logs in."
+  }
+  assert {
+    condition = (
+      strcontains(output.access.session_manager.dashboard, "ssm start-session --region us-east-1 --target \"$${HEAD%%[[:space:]]*}\" --document-name AWS-StartPortForwardingSessionToRemoteHost") &&
+      strcontains(output.access.session_manager.dashboard, "Values=basereward-dev Name=tag:ray-node-type,Values=head") &&
+      strcontains(output.access.session_manager.mlflow, "host=mlflow.ml.example.com,portNumber=443,localPortNumber=8443")
+    )
+    error_message = "Tunnels lead to the head that runs now: got ${jsonencode(output.access)}"
+  }
+  assert {
+    condition     = output.access.vpn_endpoint_id != null && output.access.peering_connection_id != null
+    error_message = "What was made has an id."
   }
 }

@@ -40,6 +40,45 @@ run "open_to_the_world" {
   expect_failures = [var.access_cidrs, var.submitter_principals, var.operator_principals, var.network]
 }
 
+run "no_door" {
+  command = plan
+  variables {
+    access = { session_manager = false }
+  }
+  expect_failures = [var.access]
+}
+
+run "doors_that_lead_nowhere" {
+  command = plan
+  variables {
+    access = {
+      vpn     = { client_cidr = "10.42.0.0/16", server_certificate_arn = "mine", client_ca_arn = "mine" }
+      peering = { vpc_id = "theirs", cidr = "52.0.0.0/16" }
+    }
+  }
+  expect_failures = [var.access]
+}
+
+run "the_default_door" {
+  command = plan
+  assert {
+    condition     = length(module.network.security_group_ids) == 4 && output.access.session_manager != null && output.access.vpn_endpoint_id == null
+    error_message = "Session Manager without an open port is what one gets."
+  }
+}
+
+run "a_network_of_ones_own" {
+  command = plan
+  variables {
+    access       = { session_manager = false }
+    access_cidrs = ["10.8.0.0/16"]
+  }
+  assert {
+    condition     = output.access.session_manager == null
+    error_message = "No tunnels where they are switched off."
+  }
+}
+
 run "settings_without_sense" {
   command = plan
   variables {

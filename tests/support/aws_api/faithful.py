@@ -6,6 +6,7 @@ from typing import Any
 from moto.ec2.models.launch_templates import LaunchTemplateVersion
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.responses import EC2Response
+from moto.ecr.models import ecr_backends
 from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.rds.models import DBInstance, DBParameterGroup
 from moto.route53.responses import Route53
@@ -81,6 +82,16 @@ def _zones_of_a_network() -> None:
     Route53.create_hosted_zone = create_hosted_zone
 
 
+def _run_what_has_an_image(response: EC2ContainerServiceResponse, service: Any) -> None:
+    """Servers run where the registry has the image that they start from."""
+    definition = response.ecs_backend.describe_task_definition(service.task_definition)
+    address, _, tag = definition.container_definitions[0]["image"].rpartition(":")
+    registry = ecr_backends[response.current_account][response.region]
+    repository = registry.repositories.get(address.partition("/")[2])
+    if repository is not None and any(tag in image.image_tags for image in repository.images):
+        service.running_count, service.pending_count = service.desired_count, 0
+
+
 def _services_as_asked() -> None:
     """A service shows the settings it was made with."""
     make = EC2ContainerServiceResponse.create_service
@@ -92,6 +103,7 @@ def _services_as_asked() -> None:
         service.availability_zone_rebalancing = self._get_param("availabilityZoneRebalancing") or "DISABLED"
         service.enable_ecs_managed_tags = bool(self._get_param("enableECSManagedTags"))
         service.health_check_grace_period_seconds = self._get_param("healthCheckGracePeriodSeconds")
+        _run_what_has_an_image(self, service)
         return answer
 
     EC2ContainerServiceResponse.create_service = create_service

@@ -12,10 +12,10 @@ import pytest
 from cluster.nodes.checks import Gpu, NodeFacts, look, reach_endpoint, reach_http
 from cluster.nodes.diagnosis import Examined, Wanted, diagnose
 
-H100 = Gpu(name="H100", memory_mb=81559, driver="570.1", ecc_errors=0)
+H100 = Gpu(name="H100", memory_mb=81559, driver="580.65.06", ecc_errors=0)
 FACTS = NodeFacts(
-    host="gpu1", gpus=(H100,) * 8, gpu_problem=None, nccl="2.27", efa_devices=32, temp_free_gb=400.0, shm_gb=600.0,
-    open_files=65536, unreached={},
+    host="gpu1", gpus=(H100,) * 8, gpu_problem=None, nccl="2.27", cuda=13, efa_devices=32, temp_free_gb=400.0,
+    shm_gb=600.0, open_files=65536, unreached={},
 )  # fmt: skip
 WANTED = Wanted(gpus=8, efa=32)
 
@@ -40,7 +40,11 @@ def test_nodes_that_are_well_have_nothing_wrong() -> None:
         ({"gpus": (), "gpu_problem": "Driver/library version mismatch"}, "the GPU driver fails: Driver/library"),
         ({"gpus": (*(H100,) * 7, replace(H100, ecc_errors=3))}, "1 GPUs have uncorrected memory errors"),
         ({"efa_devices": 0}, "0 EFA devices of 32 wanted"),
-        ({"nccl": None}, "there are GPUs and no NCCL"),
+        ({"nccl": None, "cuda": None}, "there are GPUs and no NCCL"),
+        (
+            {"gpus": (replace(H100, driver="570.86.15"),) * 8},
+            "driver 570.86.15 is too old for CUDA 13, which wants 580",
+        ),
         ({"clock_offset_s": -4.0}, "its clock is off by -4.0 s"),
         ({"temp_free_gb": 3.0}, "3.0 GB are free"),
         ({"object_store_gb": 0.1}, "its object store has 0.10 of 1 GB"),
@@ -61,9 +65,9 @@ def test_a_clock_is_not_blamed_for_a_slow_answer() -> None:
 
 
 def test_the_odd_one_is_named() -> None:
-    odd = node("10.0.0.4", gpus=(replace(H100, driver="560.0"),) * 8)
+    odd = node("10.0.0.4", gpus=(replace(H100, driver="590.1"),) * 8)
     [found] = diagnose([node(), node("10.0.0.3"), odd], WANTED)
-    assert (found.node, found.wrong) == ("10.0.0.4", "its GPU driver is 560.0, the others have 570.1")
+    assert (found.node, found.wrong) == ("10.0.0.4", "its GPU driver is 590.1, the others have 580.65.06")
 
 
 def test_this_machine_is_looked_at(tmp_path: Any) -> None:

@@ -11,12 +11,13 @@ import kubernetes_validate
 import pytest
 import yaml
 from ray.serve.schema import ServeDeploySchema
-from terraform_outputs import BOOT, outputs, write_outputs
+from terraform_outputs import BOOT, TUNNELS, outputs, write_outputs
 
 from cluster.errors import Refused
 from cluster.render import common, kuberay, ray_up, slurm
 from cluster.render.common import MAX_CPUS_LABEL, MAX_GPUS_LABEL
 from cluster.render.kuberay_schema import check
+from cluster.render.launcher import tunnel_of
 from cluster.render.outputs import Outputs, read_outputs
 from cluster.render.reduce_crds import KINDS, TARGET, reduce_definitions
 from data_pipeline.storage.cache import CACHE_ENV
@@ -85,11 +86,37 @@ def test_ray_up_holds_no_token(read: Outputs, tmp_path: Path) -> None:
     assert "cluster.nodes.token" in rendered(read)["setup_commands"][0]
 
 
+def test_with_session_manager_the_launcher_logs_in_by_its_tunnel(tmp_path: Path) -> None:
+    """By an instance's id, which a tunnel has in place of an address; and a script opens the way for a person."""
+    assert "ssh_proxy_command" not in rendered(read_outputs(write_outputs(tmp_path / "outputs.json")))["auth"]
+    path = write_outputs(tmp_path / "outputs.json", access={"session_manager": TUNNELS})
+    assert main(["cluster", "render", "ray-up", "--from-terraform", path, f"output={tmp_path}/out"]) == 0
+    file = tmp_path / "out" / ray_up.FILE
+    auth = yaml.safe_load(file.read_text())["auth"]
+    assert auth["ssh_proxy_command"] == TUNNELS["ssh_proxy"] and auth["ssh_proxy_use_node_id"]
+    script = tunnel_of(str(file))
+    assert script == tmp_path / "out" / "tunnel.sh"
+    aws = tmp_path / "aws"
+    aws.write_text('#!/bin/sh\necho "$@"\n')
+    aws.chmod(0o755)
+
+    def ran(*words: str) -> subprocess.CompletedProcess[str]:
+        env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+        return subprocess.run(["sh", str(script), *words], env=env, capture_output=True, text=True, check=False)
+
+    assert ran().stdout == "ssm start-session --target i-1\n"
+    assert ran("mlflow").stdout.endswith("host=mlflow.dev.ml.example.com\n")
+    assert ran("shell").returncode == 2
+    script.unlink()
+    with pytest.raises(Refused, match=r"no .*tunnel.sh"):
+        tunnel_of(str(file))
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
         ({"ssh": {"user": "ubuntu", "key_name": None}}, "ssh.key_name is null"),
-        ({"schema_version": 2}, "schema_version is 2"),
+        ({"schema_version": 1}, "schema_version is 1"),
         ({"head": {"cpus": 8}}, "'instance_type' is missing"),
         ({"region": 5}, "Ray's launcher refuses provider.region"),
     ],
@@ -102,6 +129,13 @@ def test_what_cannot_be_rendered_is_one_line(
     printed = capsys.readouterr().err
     assert message in printed and printed.count("\n") == 1
     assert not (tmp_path / "x").exists()
+
+
+def test_a_cluster_without_kubernetes_has_no_such_output(tmp_path: Path) -> None:
+    assert read_outputs(write_outputs(tmp_path / "outputs.json", kubernetes=None)).kubernetes is None
+    (tmp_path / "none.json").write_text("{}")
+    with pytest.raises(Refused, match="Terraform has made nothing yet"):
+        read_outputs(str(tmp_path / "none.json"))
 
 
 def test_every_kind_is_written_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

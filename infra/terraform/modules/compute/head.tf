@@ -40,7 +40,7 @@ resource "aws_launch_template" "head" {
     for_each = toset(["instance", "volume", "network-interface"])
     content {
       resource_type = tag_specifications.value
-      tags          = merge(var.tags, { Name = "${var.name}-head" })
+      tags          = merge(var.tags, tag_specifications.value == "instance" ? {} : { Name = "${var.name}-head" }) # Ray names an instance, and waits for one of that name
     }
   }
 

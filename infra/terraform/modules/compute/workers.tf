@@ -90,7 +90,7 @@ resource "aws_launch_template" "worker" {
     for_each = toset(["instance", "volume", "network-interface"])
     content {
       resource_type = tag_specifications.value
-      tags          = merge(var.tags, { Name = "${var.name}-${each.value.group}" })
+      tags          = merge(var.tags, tag_specifications.value == "instance" ? {} : { Name = "${var.name}-${each.value.group}" }) # Ray names an instance
     }
   }
 

@@ -32,14 +32,16 @@ locals {
     mlflow-starter = [local.trust_tasks]
   }
 
+  # By the policy's name, each with its role. Two for the head: AWS takes 6,144 characters of one.
   policies = {
     # A job's entry point runs on the head, and plans and reports from there: it needs the data too.
-    head           = concat(local.node, local.data, local.launch, local.read_ray_token)
-    worker         = concat(local.node, local.data, local.read_ray_token)
-    submitter      = concat(local.submit, local.read_ray_token)
-    operator       = concat(local.launch, local.start_head, local.read_ray_token)
-    mlflow         = local.mlflow
-    mlflow-starter = local.mlflow_starter
+    head           = { role = "head", statements = concat(local.node, local.data, local.read_ray_token, local.answer_sessions) }
+    head-launch    = { role = "head", statements = local.launch }
+    worker         = { role = "worker", statements = concat(local.node, local.data, local.read_ray_token) }
+    submitter      = { role = "submitter", statements = concat(local.submit, local.read_ray_token, var.session_manager ? [local.find_head] : [], local.start_sessions.submitter) }
+    operator       = { role = "operator", statements = concat(local.launch, local.start_head, local.read_ray_token, local.start_sessions.operator) }
+    mlflow         = { role = "mlflow", statements = local.mlflow }
+    mlflow-starter = { role = "mlflow-starter", statements = local.mlflow_starter }
   }
 }
 
@@ -53,13 +55,13 @@ resource "aws_iam_role" "this" {
 resource "aws_iam_policy" "this" {
   for_each    = local.policies
   name        = "${var.name}-${each.key}"
-  description = "All that the role ${each.key} may do"
-  policy      = jsonencode({ Version = "2012-10-17", Statement = each.value })
+  description = "What the role ${each.value.role} may do"
+  policy      = jsonencode({ Version = "2012-10-17", Statement = each.value.statements })
 }
 
 resource "aws_iam_role_policy_attachment" "this" {
   for_each   = local.policies
-  role       = aws_iam_role.this[each.key].name
+  role       = aws_iam_role.this[each.value.role].name
   policy_arn = aws_iam_policy.this[each.key].arn
 }
 

@@ -48,7 +48,7 @@ locals {
     },
   ]
 
-  # Raw data is read only. Shards and checkpoints replace and clear away their own; artifacts are added, never removed.
+  # Raw data is read only, but for what `fetch` adds below one prefix. Shards and checkpoints replace and clear away their own; artifacts are added, never removed.
   data = [
     {
       Sid      = "ListBuckets"
@@ -67,6 +67,12 @@ locals {
       Effect   = "Allow"
       Action   = ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
       Resource = [for kind in ["shards", "checkpoints", "artifacts"] : "${var.bucket_arns[kind]}/*"]
+    },
+    {
+      Sid      = "Fetch"
+      Effect   = "Allow"
+      Action   = ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
+      Resource = ["${var.bucket_arns["raw"]}/fetched/*"]
     },
     {
       Sid      = "ClearAway"

@@ -73,3 +73,8 @@ variable "metrics_namespace" {
   description = "The only CloudWatch namespace that nodes may write."
   type        = string
 }
+
+variable "session_manager" {
+  description = "People reach the head by tunnels of Session Manager."
+  type        = bool
+}

@@ -48,6 +48,12 @@ resource "aws_route53_zone" "this" {
   vpc {
     vpc_id = var.vpc_id
   }
+  dynamic "vpc" {
+    for_each = var.peer_vpc_id == null ? [] : [var.peer_vpc_id]
+    content {
+      vpc_id = vpc.value
+    }
+  }
 }
 
 resource "aws_route53_record" "this" {

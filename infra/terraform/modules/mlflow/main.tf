@@ -40,7 +40,7 @@ resource "aws_ecs_task_definition" "this" {
     mountPoints            = [{ sourceVolume = "tmp", containerPath = "/tmp", readOnly = false }]
     portMappings           = [{ containerPort = local.port, hostPort = local.port, protocol = "tcp" }]
     environment = [
-      { name = "ALLOWED_HOSTS", value = var.settings.host_name },
+      { name = "ALLOWED_HOSTS", value = "${var.settings.host_name},${var.settings.host_name}:8443" }, # the port of the tunnel,
       { name = "ARTIFACTS", value = "s3://${var.artifacts_bucket}/mlflow" },
       { name = "AWS_DEFAULT_REGION", value = data.aws_region.this.name },
       { name = "DB_HOST", value = aws_db_instance.this.address },

@@ -87,3 +87,9 @@ variable "retention_days" {
   description = "Days that the database's log is kept."
   type        = number
 }
+
+variable "peer_vpc_id" {
+  description = "A connected VPC in which the server's name resolves too, or null."
+  type        = string
+  nullable    = true
+}

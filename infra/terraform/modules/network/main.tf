@@ -93,6 +93,13 @@ resource "aws_route_table" "private" {
     cidr_block     = "0.0.0.0/0"
     nat_gateway_id = aws_nat_gateway.this[var.nat_per_zone ? each.key : local.zone].id
   }
+  dynamic "route" {
+    for_each = var.peering == null ? [] : [var.peering.cidr]
+    content {
+      cidr_block                = route.value
+      vpc_peering_connection_id = aws_vpc_peering_connection.this[0].id
+    }
+  }
 }
 
 resource "aws_route_table_association" "public" {

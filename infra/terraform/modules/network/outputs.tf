@@ -22,3 +22,13 @@ output "security_group_ids" {
   description = "Security groups: cluster, balancer, mlflow, database."
   value       = { for name, group in aws_security_group.this : name => group.id }
 }
+
+output "vpn_endpoint_id" {
+  description = "The client VPN, or null."
+  value       = one(aws_ec2_client_vpn_endpoint.this[*].id)
+}
+
+output "peering_connection_id" {
+  description = "The connection with the other VPC, or null."
+  value       = one(aws_vpc_peering_connection.this[*].id)
+}

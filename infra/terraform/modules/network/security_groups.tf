@@ -8,7 +8,7 @@ locals {
   # From people's private networks to the head. Ray's dashboard, jobs API and client ask for the token.
   access_ports = { ssh = 22, dashboard = 8265, client = 10001 }
   access = merge([
-    for cidr in var.access_cidrs : { for name, port in local.access_ports : "${name} ${cidr}" => { cidr = cidr, name = name, port = port } }
+    for door, from in local.doors : { for name, port in local.access_ports : "${name} ${door}" => merge(from, { name = name, port = port }) }
   ]...)
 }
 
@@ -36,13 +36,14 @@ resource "aws_vpc_security_group_egress_rule" "cluster_self" {
 }
 
 resource "aws_vpc_security_group_ingress_rule" "access" {
-  for_each          = local.access
-  security_group_id = aws_security_group.this["cluster"].id
-  cidr_ipv4         = each.value.cidr
-  ip_protocol       = "tcp"
-  from_port         = each.value.port
-  to_port           = each.value.port
-  description       = "${each.value.name} from a private network"
+  for_each                     = local.access
+  security_group_id            = aws_security_group.this["cluster"].id
+  cidr_ipv4                    = each.value.cidr
+  referenced_security_group_id = each.value.group
+  ip_protocol                  = "tcp"
+  from_port                    = each.value.port
+  to_port                      = each.value.port
+  description                  = "${each.value.name} from a private network"
 }
 
 resource "aws_vpc_security_group_egress_rule" "https" {
@@ -65,13 +66,14 @@ resource "aws_vpc_security_group_ingress_rule" "balancer_cluster" {
 }
 
 resource "aws_vpc_security_group_ingress_rule" "balancer_access" {
-  for_each          = toset(var.access_cidrs)
-  security_group_id = aws_security_group.this["balancer"].id
-  cidr_ipv4         = each.value
-  ip_protocol       = "tcp"
-  from_port         = 443
-  to_port           = 443
-  description       = "MLflow from a private network"
+  for_each                     = local.doors
+  security_group_id            = aws_security_group.this["balancer"].id
+  cidr_ipv4                    = each.value.cidr
+  referenced_security_group_id = each.value.group
+  ip_protocol                  = "tcp"
+  from_port                    = 443
+  to_port                      = 443
+  description                  = "MLflow from a private network"
 }
 
 resource "aws_vpc_security_group_egress_rule" "balancer_mlflow" {

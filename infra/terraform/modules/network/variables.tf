@@ -25,8 +25,20 @@ variable "nat_per_zone" {
 }
 
 variable "access_cidrs" {
-  description = "Private networks (VPN, peered) from which people reach SSH, dashboard and MLflow."
+  description = "Private networks from which people reach SSH, dashboard and MLflow."
   type        = list(string)
+}
+
+variable "vpn" {
+  description = "A client VPN to make, or null; the root's variable says what each is."
+  type        = object({ client_cidr = string, server_certificate_arn = string, client_ca_arn = string })
+  nullable    = true
+}
+
+variable "peering" {
+  description = "A VPC to connect, or null; the root's variable says what each is."
+  type        = object({ vpc_id = string, cidr = string, route_table_ids = list(string) })
+  nullable    = true
 }
 
 variable "bucket_arns" {

@@ -94,12 +94,7 @@ def train_rank(
         model.train()
         trainer.run()
         watchdog.enter("export")
-        steps, metrics = trainer.steps_done, trainer.last_metrics
-        if trainer.ended:
-            lineage = {**lineage, "ended_early": trainer.ended, "steps": steps}
-        if config.export_weights == "best":
-            steps, metrics = checkpoints.go_to_best(), {}
-            lineage = {**lineage, "best_by": config.best_metric, "exported_step": steps}
+        steps, metrics, lineage = _chosen(trainer, checkpoints, config, lineage)
         card = model_card(original, lineage, metrics, steps)
         row = fixture_row(view, table, model)
         reading = data.manifest.reading
@@ -107,6 +102,19 @@ def train_rank(
             engine, model, row, config, export_to=export_to, lineage=lineage, reading=reading, card=card,
             beat=watchdog.advance,
         )  # fmt: skip
+
+
+def _chosen(
+    trainer: Trainer, checkpoints: Checkpointing, config: TrainConfig, lineage: Mapping[str, Any]
+) -> tuple[int, Mapping[str, float], Mapping[str, Any]]:
+    """The weights to export, which the engine holds then: their step, what was measured of them, and the lineage."""
+    steps, metrics = trainer.steps_done, trainer.last_metrics
+    if trainer.ended:
+        lineage = {**lineage, "ended_early": trainer.ended, "steps": steps}
+    if config.export_weights == "best":
+        steps, metrics = checkpoints.go_to_best(), {}
+        lineage = {**lineage, "best_by": config.best_metric, "exported_step": steps}
+    return steps, metrics, lineage
 
 
 def _engine_of(model: RewardModel, config: TrainConfig, plan: StagedPlan) -> ZeroEngine:

@@ -99,12 +99,14 @@ def test_a_proposed_row_holds_the_largest_comparison() -> None:
 
 
 def test_where_nothing_fits_larger_gpus_are_named() -> None:
-    wanted = "What fits: nothing on up to 256 of these GPUs; on others plan.gpu=l40s-48gb (train.*)"
+    wanted = "What fits: nothing on up to 256 of these GPUs; on others plan.gpu=a100-40gb (train.*)"
     with pytest.raises(RecipeError, match=wanted) as refused:
-        check_fits(TrainConfig(num_workers=8), GPUS["a100-40gb"], backbone=config_of_shape("72b"))
-    words = str(refused.value).partition("plan.gpu=l40s-48gb ")[2].split()
+        check_fits(
+            TrainConfig(num_workers=8), replace(GPUS["a100-40gb"], memory_gb=20), backbone=config_of_shape("72b")
+        )
+    words = str(refused.value).partition("plan.gpu=a100-40gb ")[2].split()
     cured = load_recipe("scale/72b_zero3", ["train.num_workers=8", "train.zero.stage=2", *words])
-    check_fits(cured.train, GPUS["l40s-48gb"], backbone=config_of_shape("72b"))
+    check_fits(cured.train, GPUS["a100-40gb"], backbone=config_of_shape("72b"))
 
 
 def test_where_no_gpu_is_enough_that_is_said() -> None:

@@ -74,7 +74,7 @@ def test_every_installation_is_constrained() -> None:
     for command in commands:
         assert "-c pins.txt" in command, command
         words = command.partition("-c pins.txt")[2].split()
-        named = [word for word in words if not word.startswith("-") and word != "'.[aws,serve]'"]
+        named = [word for word in words if not word.startswith("-") and word != "'.[aws,rl,serve]'"]
         named = [word for word in named if not word.startswith('"flash-attn==')]  # the version is an argument
         assert [name for name in named if name.lower() not in PINNED | {"setuptools": "", "wheel": ""}] == []
 

@@ -19,7 +19,9 @@ TITLE = "# {what}, at the versions of constraints.txt. Written by `make pins`: n
 
 def main() -> None:
     """Write the three files."""
-    nodes = resolve([str(ROOT / "pyproject.toml"), "--extra", "aws", "--extra", "rl", "--extra", "serve"], python="3.12")
+    nodes = resolve(
+        [str(ROOT / "pyproject.toml"), "--extra", "aws", "--extra", "rl", "--extra", "serve"], python="3.12"
+    )
     write(IMAGE / "pins.txt", "All that the image of the nodes has of Python, with CUDA on Linux x86-64", nodes)
     with tempfile.TemporaryDirectory() as folder:
         asked = Path(folder, "server.in")

@@ -21,12 +21,13 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.security import HTTPBearer
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from data_pipeline import __version__
 from data_pipeline.errors import RecordError
 from jobs.serve import answers
-from jobs.serve.guard import Guard, GuardLimits
+from jobs.serve.guard import DOCS_FILES, Guard, GuardLimits
 from jobs.serve.schemas import (
     ClassifyAnswer,
     ClassifyRequest,
@@ -70,7 +71,15 @@ def create_app(
         status: more of what ``/ready`` says.
         observe: told of each request.
     """
-    app = FastAPI(title="basereward", version=__version__, description=_DESCRIPTION, redoc_url=None)
+    # Scripts and styles of the page come from here: a cluster may have no way out.
+    app: FastAPI = FastAPIOffline(
+        docs_url="/docs",
+        redoc_url=None,
+        static_url=DOCS_FILES.rstrip("/"),
+        title="basereward",
+        version=__version__,
+        description=_DESCRIPTION,
+    )
     secured = [] if token_sha256 is None else [Depends(HTTPBearer(auto_error=False))]
     _add_scoring(app, service, config, dependencies=secured, responses=_ERRORS)
     _add_state(app, service, status)

@@ -24,6 +24,8 @@ App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 OPEN_PATHS = frozenset(("/health", "/ready", "/docs", "/openapi.json"))
 """They say nothing that is worth a token, and orchestrators have none."""
+DOCS_FILES = "/docs/files/"
+"""Below it are scripts and styles of the page of routes, open as that is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +102,7 @@ class Guard:
 
     def _check_token(self, scope: MutableMapping[str, Any]) -> None:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if self._token_sha256 is None or path in OPEN_PATHS:
+        if self._token_sha256 is None or path in OPEN_PATHS or path.startswith(DOCS_FILES):
             return
         given = _token_of(scope)
         if given is None:

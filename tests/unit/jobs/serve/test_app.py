@@ -1,6 +1,7 @@
 """The routes on a real HTTP server: rewards are those of `score` and pyfunc, and what can't be scored says why."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -150,7 +151,12 @@ def test_state_and_the_page_of_the_routes(lab: Lab, models: ServedModels) -> Non
     page = lab.get("/openapi.json").json()
     assert {"/score", "/get_reward", "/classify", "/v1/score", "/health", "/ready"} <= set(page["paths"])
     assert "429" in page["paths"]["/score"]["post"]["responses"]
-    assert "swagger" in lab.get("/docs").text
+    docs = lab.get("/docs").text
+    files = re.findall(r"(?:src|href)=\"([^\"]+)\"", docs)
+    assert len(files) == 3 and all(file.startswith("/docs/files/") for file in files), (
+        "nothing is loaded from elsewhere"
+    )
+    assert all(lab.get(file).status_code == 200 for file in files)
     assert lab.get("/nothing").status_code == 404
 
 

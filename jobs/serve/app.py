@@ -95,39 +95,44 @@ def create_app(
 
 
 def _add_scoring(app: FastAPI, service: RewardService, config: ServeConfig, **more: Any) -> None:
-    @app.post("/score", **more)
+    @app.post("/score", tags=["rewards"], summary="Rewards of a Comparison", **more)
     async def score(body: ScoreRequest) -> ScoreAnswer:
         """Rewards of the responses to one prompt."""
         return await answers.score(service, body)
 
-    @app.post("/get_reward", **more)
+    @app.post("/get_reward", tags=["rewards"], summary="OpenRLHF's remote reward model", **more)
     async def get_reward(body: RewardRequest) -> RewardAnswer:
         """OpenRLHF's remote reward model (--remote_rm_url); images may stand beside the queries."""
         return await answers.get_reward(service, body, config.max_responses)
 
-    @app.post("/classify", **more)
+    @app.post("/classify", tags=["rewards"], summary="vLLM's classify", **more)
     async def classify(body: ClassifyRequest) -> ClassifyAnswer:
         """As vLLM's clients ask a reward model; verl's reward loop is one."""
         return await answers.classify(service, body, config.max_responses)
 
-    @app.post("/v1/score", **more)
+    @app.post("/v1/score", tags=["rewards"], summary="vLLM's score", **more)
     async def pairs(body: PairRequest) -> PairAnswer:
         """As vLLM's clients score pairs of texts: here a prompt and an answer."""
         return await answers.pairs(service, body, config.max_responses)
 
-    @app.get("/v1/models", **more)
+    @app.get("/v1/models", tags=["state"], summary="The model's name", **more)
     async def models() -> dict[str, Any]:
         """What the model is called."""
         return {"object": "list", "data": [{"id": service.address, "object": "model", "owned_by": "basereward"}]}
 
 
 def _add_state(app: FastAPI, service: RewardService, status: Callable[[], dict[str, Any]]) -> None:
-    @app.get("/health")
+    @app.get("/health", tags=["state"], summary="Whether the process is well")
     async def health() -> dict[str, str]:
         """Whether this process is well."""
         return {"status": "ok"}
 
-    @app.get("/ready", responses={503: {"description": "no model answers"}})
+    @app.get(
+        "/ready",
+        tags=["state"],
+        summary="Whether the model answers",
+        responses={503: {"description": "no model answers"}},
+    )
     async def ready() -> JSONResponse:
         """Whether the model answers; which one, and how much is under way."""
         said = {"ready": service.is_alive, "model": service.address, "under_way": service.num_under_way} | status()

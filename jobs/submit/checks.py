@@ -14,6 +14,7 @@ from jobs.recipe.load import required
 from jobs.recipe.schema import Recipe, to_flat_params
 from jobs.recipe.sweep_config import check_sweep_config
 from rm_core.ensembles.config import check_ensemble_config
+from rm_core.rl.settings import check_rl_config
 from rm_core.train_config.check import check_train_config
 
 __all__ = ["PATHS", "check_submitted"]
@@ -62,6 +63,7 @@ def check_submitted(command: str, recipe: Recipe) -> None:
     checks: Mapping[str, Callable[[], None]] = {
         "preprocess": lambda: check_config(recipe.preprocess),
         "train": lambda: check_train_config(recipe.train),
+        "rl": lambda: check_rl_config(recipe.rl),
         "sweep": lambda: check_sweep_config(recipe.sweep),
         "evaluate": lambda: check_judge(recipe.evaluate),
         "write-reasonings": lambda: check_reasoner(recipe.reasonings.judge),
@@ -70,10 +72,11 @@ def check_submitted(command: str, recipe: Recipe) -> None:
     for name, check in checks.items():
         if name == command or (command == "demo" and name in ("preprocess", "train")):
             check()
-    wait_s, grace_s = recipe.cluster.submit.stop_wait_s, recipe.train.stop_grace_s
-    if command == "train" and wait_s <= grace_s:
+    section = recipe.rl if command == "rl" else recipe.train
+    wait_s, grace_s = recipe.cluster.submit.stop_wait_s, section.stop_grace_s
+    if command in ("train", "rl") and wait_s <= grace_s:
         raise RecipeError(
-            f"cluster.submit.stop_wait_s={wait_s} would kill a stopped training within its train.stop_grace_s="
+            f"cluster.submit.stop_wait_s={wait_s} would kill a stopped training within its {command}.stop_grace_s="
             f"{grace_s:g}: say cluster.submit.stop_wait_s={grace_s + 60:.0f}"
         )
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from data_pipeline.config import PreprocessConfig
+from data_pipeline.config import PreprocessConfig, SourceConfig
 from data_pipeline.errors import RecipeError
 from jobs.recipe.addresses import PLACES
 from jobs.recipe.schema import EvaluateConfig, Recipe, to_flat_params
@@ -15,7 +15,7 @@ def test_each_key_of_a_file_or_folder_is_checked_for_some_command() -> None:
     recipe = Recipe(name="one")
     keys = {key for key in to_flat_params(recipe) if key.rpartition(".")[2] in PLACES}
     keys -= {"evaluate.judge.model", "reasonings.judge.model"}  # names that the servers know
-    keys -= {"evaluate.critiques.source", "score.critiques.source"}  # words
+    keys -= {f"{section}.critiques.source" for section in ("evaluate", "score", "serve")}  # words
     checked = {"run_dir"}.union(*PATHS.values())
     assert keys == checked, "a list's paths start from data_root, and members of an ensemble have a check of their own"
 
@@ -36,3 +36,18 @@ def test_a_fetch_goes_where_all_nodes_read() -> None:
     check_submitted("fetch", recipe)
     with pytest.raises(RecipeError, match=r"data_root=data starts from a folder of this machine"):
         check_submitted("fetch", replace(recipe, data_root="data"))
+
+
+def test_a_policy_that_cannot_be_trained_is_not_sent() -> None:
+    recipe = Recipe(name="one", run_dir="s3://b/one", data_root="s3://b/raw")
+    for section in (recipe.init_model, recipe.train, recipe.rl):
+        section.output = "s3://b/one/out"
+    recipe.rl.policy, recipe.rl.reward.model, recipe.rl.sample.output = "s3://b/p", "s3://b/m", "s3://b/one/samples"
+    recipe.tracking.uri = "http://mlflow:5000"
+    with pytest.raises(RecipeError, match=r"rl\.prompts is empty"):
+        check_submitted("rl", recipe)
+    recipe.rl.prompts = [SourceConfig(name="mine", path="mine.jsonl")]
+    check_submitted("rl", recipe)
+    recipe.cluster.submit.stop_wait_s = 60
+    with pytest.raises(RecipeError, match=r"within its rl\.stop_grace_s=120"):
+        check_submitted("rl", recipe)

@@ -43,6 +43,8 @@ def _with_options(prompt: tuple[Turn, ...], options: object, field: str, row: in
         return prompt
     if not isinstance(options, list) or not options or not all(isinstance(one, str) for one in options):
         raise fields.wrong_type(field, row, "a list of one or more texts", options)
+    if not prompt:
+        return prompt  # which is refused as empty
     *before, last = prompt
     parts = list(last.parts)
     said = "\n".join(options)

@@ -47,7 +47,7 @@ def run_attempts(
         RunError: a rank met an error that a restart cannot cure, a budget of failures is spent, or there is no room.
         Terminated: the training was asked to stop, and has done so after a checkpoint.
     """
-    budget = Budget(job.config.group)
+    budget = Budget(job.config.group, job.section)
     while not _attempt(job, coordinator, num_steps, budget, stop_reason, queue or NoQueue()):
         pass
 

@@ -51,6 +51,8 @@ class Budget:
     """How many failures of each kind are left, and which nodes have had too many of them."""
 
     config: WorkerGroupConfig
+    section: str = "train"
+    """Of the recipe, for messages."""
     errors: int = 0
     losses: int = 0
     deaths: Counter[str] = field(default_factory=Counter)
@@ -74,8 +76,8 @@ class Budget:
         said = f"{_who(failure, locations)}: {failure.text}"
         if count > most:
             kind = "lost workers" if failure.lost else "failed in a worker's code"
-            raise RunError(f"training {kind} {count} times, train.group.{key} is {most}; the last: {said}")
-        return f"{said} (train.group.{key}: {count} of {most})"
+            raise RunError(f"training {kind} {count} times, {self.section}.group.{key} is {most}; the last: {said}")
+        return f"{said} ({self.section}.group.{key}: {count} of {most})"
 
     def excluded(self) -> list[str]:
         """Nodes, by id, that get no worker any more."""

@@ -1,5 +1,6 @@
 """The language model that learns, with its processor, as Transformers and TRL take them; and as a finished folder."""
 
+import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -17,6 +18,10 @@ from transformers import (
     ProcessorMixin,
     Qwen2_5_VLProcessor,
 )
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+)
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from data_pipeline.errors import MissingInput, RecipeError
@@ -26,6 +31,7 @@ from rm_core.model_folder.paradigm import PARADIGM_FILE
 
 __all__ = [
     "Processor",
+    "as_language_model",
     "load_policy",
     "load_processor",
     "never_written",
@@ -61,6 +67,33 @@ def load_policy(folder: str, precision: str) -> PreTrainedModel:
         )
     assert isinstance(model, PreTrainedModel)
     return model
+
+
+def as_language_model(folder: str, scratch: str) -> str:
+    """A local folder that says of its weights that they are a language model: `folder`, or links to its files.
+
+    TRL makes the frozen copy of a policy as what ``architectures`` in config.json names, and a folder of ours names the
+    backbone there, whose class drops the language head.
+
+    Args:
+        scratch: a folder of this process, for the links.
+    """
+    with open(os.path.join(folder, "config.json"), encoding="utf8") as file:
+        config = json.load(file)
+    kinds: Any = (
+        MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES if sees_pictures(folder) else MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    )
+    wanted = kinds[config["model_type"]]
+    if config.get("architectures") == [wanted]:
+        return folder
+    target = os.path.join(scratch, "policy")
+    os.makedirs(target)
+    for name in os.listdir(folder):
+        if name != "config.json":
+            os.symlink(os.path.abspath(os.path.join(folder, name)), os.path.join(target, name))
+    with open(os.path.join(target, "config.json"), "w", encoding="utf8") as file:
+        json.dump(config | {"architectures": [wanted]}, file)
+    return target
 
 
 def sees_pictures(folder: str) -> bool:

@@ -18,6 +18,7 @@ from rm_core.model_folder.remote import draft_of, local_backbone
 from rm_core.rl.config import UNSCORED, RlConfig, RuleConfig
 from rm_core.rl.datasets import asked, taught
 from rm_core.rl.policy import (
+    as_language_model,
     load_policy,
     load_processor,
     never_written,
@@ -83,7 +84,7 @@ def train_rank(job: RlRank, lineage: Mapping[str, Any]) -> None:
             if not is_complete(warm):
                 _warm_up(job, base, warm, scratch)
             base = local_backbone(warm, private_folder("cache"))
-        _grpo(job, base, scratch, lineage)
+        _grpo(job, as_language_model(base, scratch), scratch, lineage)
 
 
 def _warm_up(job: RlRank, base: str, url: str, scratch: str) -> None:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from rl_toys import Counting, read, write_policy_folder, write_prompts
 from data_pipeline.errors import MissingInput
 from rm_core.model_folder.folder import verify_folder
 from rm_core.rl.config import RewardConfig, RlConfig, SampleConfig
-from rm_core.rl.policy import load_policy, load_processor, never_written, tokenizer_of, write_policy
+from rm_core.rl.policy import as_language_model, load_policy, load_processor, never_written, tokenizer_of, write_policy
 from rm_core.rl.sampling import Sampler, samples_row
 
 
@@ -39,6 +40,17 @@ def test_the_processor_counts_the_places_of_a_picture(policy: str) -> None:
     made = processor.apply_chat_template([turns], add_generation_prompt=True, tokenize=True, return_dict=True)
     pads = sum(one == processor.image_token_id for one in made["input_ids"][0])
     assert pads == int(torch.as_tensor(made["image_grid_thw"])[0].prod()) // 4 > 0
+
+
+def test_a_folder_that_names_the_backbone_is_shown_as_a_language_model(policy: str, tmp_path: Path) -> None:
+    """Else TRL's frozen copy of the policy has no language head."""
+    shown = as_language_model(policy, str(tmp_path))
+    assert shown != policy
+    assert json.loads(Path(shown, "config.json").read_text())["architectures"] == ["Qwen2_5_VLForConditionalGeneration"]
+    model = load_policy(shown, "fp32")
+    assert model.get_output_embeddings() is not None
+    model.save_pretrained(tmp_path / "whole")
+    assert as_language_model(str(tmp_path / "whole"), str(tmp_path)) == str(tmp_path / "whole")
 
 
 def test_a_written_policy_is_a_whole_folder_that_loads_again(policy: str, tmp_path: Path) -> None:

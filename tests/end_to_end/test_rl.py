@@ -71,8 +71,11 @@ def lineage(output: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", ["rule", "model", "pairwise"])
 def test_each_reward_trains_a_policy_and_logs_what_it_stands_for(lab: Lab, kind: str) -> None:
+    """The rule by DeepSpeed on two workers."""
     output = lab.folder / kind
-    printed = lab.run("rl", f"rl.reward.kind={kind}", f"rl.output={output}")
+    words = ("rl.zero=2", "rl.num_workers=2") if kind == "rule" else ()
+    printed = lab.run("rl", f"rl.reward.kind={kind}", f"rl.output={output}", *words)
+    assert (output / "checkpoints" / "step-00000004" / "global_step4").is_dir() is (kind == "rule")
     assert "Trained the policy of lab" in printed
     assert lineage(output)["steps"] == 4
     run_id = json.loads((output / "job_state.json").read_text())["mlflow_run_id"]
@@ -80,7 +83,7 @@ def test_each_reward_trains_a_policy_and_logs_what_it_stands_for(lab: Lab, kind:
     assert run.info.status == "FINISHED"
     names = {"rl/reward", "rl/gold", "rl/kl", "rl/answer_tokens", "eval/reward", "eval/gold", "warm_up/loss"}
     assert names <= run.data.metrics.keys()
-    assert "nothing to do" in lab.run("rl", f"rl.reward.kind={kind}", f"rl.output={output}")
+    assert "nothing to do" in lab.run("rl", f"rl.reward.kind={kind}", f"rl.output={output}", *words)
 
 
 def test_a_killed_one_goes_on_and_ends_with_the_weights_of_one_that_was_not_killed(lab: Lab) -> None:

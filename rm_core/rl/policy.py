@@ -115,11 +115,14 @@ def load_processor(folder: str) -> Processor:
     if (model_type := model_type_of(folder)) in _OF_QWEN_VL:
         return _QwenVLProcessor(Qwen2VLImageProcessorPil.from_pretrained(folder, trust_remote_code=False), tokenizer)
     try:
-        return AutoProcessor.from_pretrained(folder, padding_side="left", trust_remote_code=False)  # type: ignore[no-any-return]
+        found: Any = AutoProcessor.from_pretrained(folder, padding_side="left", trust_remote_code=False)
     except ImportError as error:
         raise RecipeError(
             f"rl.policy={folder!r} is a {model_type}, whose processor needs torchvision: install it"
         ) from error
+    found.__class__ = type(type(found).__name__, (_AnyImages, type(found)), {})
+    assert isinstance(found, ProcessorMixin)
+    return found
 
 
 def tokenizer_of(processor: Processor) -> PreTrainedTokenizerBase:
@@ -129,7 +132,20 @@ def tokenizer_of(processor: Processor) -> PreTrainedTokenizerBase:
     return found
 
 
-class _QwenVLProcessor(Qwen2_5_VLProcessor):
+class _AnyImages:
+    """Before a processor: prompts with pictures and without in one batch, which TRL gives a list each or None.
+
+    Processors want a list each, or one flat list; the places in the texts say whose each picture is.
+    """
+
+    def __call__(self, images: Any = None, text: Any = None, **more: Any) -> Any:
+        if isinstance(images, list | tuple):
+            images = [one for own in images for one in (own if isinstance(own, list | tuple) else [own])]
+            images = [one for one in images if one is not None] or None
+        return super().__call__(images=images, text=text, **more)  # type: ignore[misc]  # of the class behind it
+
+
+class _QwenVLProcessor(_AnyImages, Qwen2_5_VLProcessor):
     """Without a video processor, which needs torchvision."""
 
     def __init__(self, image_processor: Any = None, tokenizer: Any = None, chat_template: Any = None) -> None:

@@ -42,6 +42,20 @@ def test_the_processor_counts_the_places_of_a_picture(policy: str) -> None:
     assert pads == int(torch.as_tensor(made["image_grid_thw"])[0].prod()) // 4 > 0
 
 
+def test_prompts_with_pictures_and_without_are_one_batch(policy: str) -> None:
+    """TRL gives each prompt its list of pictures, or None."""
+    processor = load_processor(policy)
+    picture = PIL.Image.fromarray(np.zeros((112, 112, 3), dtype=np.uint8))
+    shown = [{"role": "user", "content": [{"type": "image", "image": picture}, {"type": "text", "text": "?"}]}]
+    plain = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
+    made = processor.apply_chat_template([plain, shown], add_generation_prompt=True, tokenize=True, return_dict=True)
+    assert len(made["image_grid_thw"]) == 1
+    texts = processor.apply_chat_template([plain, shown], add_generation_prompt=True, tokenize=False)
+    again = processor(images=[None, [picture]], text=texts, padding=True, return_tensors="pt")
+    assert again["image_grid_thw"].tolist() == torch.as_tensor(made["image_grid_thw"]).tolist()
+    assert "pixel_values" not in processor(images=[None, None], text=[texts[0]] * 2, return_tensors="pt")
+
+
 def test_a_folder_that_names_the_backbone_is_shown_as_a_language_model(policy: str, tmp_path: Path) -> None:
     """Else TRL's frozen copy of the policy has no language head."""
     shown = as_language_model(policy, str(tmp_path))

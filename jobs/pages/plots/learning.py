@@ -1,4 +1,4 @@
-"""The picture of a reinforcement learning: what it learns from beside what that stands for, over the steps."""
+"""The picture of a reinforcement learning: what it learns from, and what that stands for, over the steps."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,8 +9,8 @@ __all__ = ["learning_png"]
 Points = Sequence[tuple[int, float]]
 
 _PANELS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
-    ("held-out prompts", (("eval/reward", "reward"), ("eval/gold", "gold"))),
-    ("its own prompts", (("rl/reward", "reward"), ("rl/gold", "gold"))),
+    ("reward, which it learns from", (("rl/reward", "own prompts"), ("eval/reward", "held out"))),
+    ("gold, which that stands for", (("rl/gold", "own prompts"), ("eval/gold", "held out"))),
     ("nats a token from the start", (("rl/kl", ""),)),
     ("tokens an answer", (("rl/answer_tokens", ""),)),
     ("entropy of a token, nats", (("rl/entropy", ""),)),
@@ -23,7 +23,7 @@ def learning_png(title: str, curves: Mapping[str, Points], *, exported_step: int
 
     Args:
         curves: points by the metric's name.
-        exported_step: of the weights that were kept: a line at the held-out ones.
+        exported_step: of the weights that were kept: a line there in the first two.
     """
     shown = [(name, lines) for name, lines in _PANELS if any(curves.get(metric) for metric, _ in lines)]
     columns = min(3, max(1, len(shown)))
@@ -33,13 +33,13 @@ def learning_png(title: str, curves: Mapping[str, Points], *, exported_step: int
         figure.suptitle(title, weight="bold")
         for place, (name, lines) in enumerate(shown, 1):
             axes = figure.add_subplot(rows, columns, place)
-            for (metric, label), colour in zip(lines, (style.MARK, style.OTHER), strict=False):
+            colours = (style.CHANCE, style.MARK) if lines[0][1] else (style.MARK,)  # what is held out counts
+            for (metric, label), colour in zip(lines, colours, strict=True):
                 if points := curves.get(metric):
                     steps, values = zip(*points, strict=True)
                     axes.plot(steps, values, color=colour, linewidth=1.3, label=label)
             if lines[0][1]:
                 axes.legend(frameon=False, fontsize=10)
-            if name == "held-out prompts":
                 axes.axvline(exported_step, color=style.CHANCE, linewidth=1, dashes=(4, 4))
             axes.set_title(name, fontsize=12)
             ticks.linear(axes.xaxis, whole=True)

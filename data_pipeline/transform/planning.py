@@ -44,7 +44,7 @@ _GROUP_KEYS = ("group_prompts", "group_max_responses", "group_max_tokens")
 _VIDEO_LIMITS = ("max_video_bytes", "max_video_seconds", "max_video_frames", "max_frame_pixels")
 _TRANSFORM_KEYS = ("shape", "fields", "score_field", "responses", "missing_critiques", "missing_reasonings")
 """What of a source decides what its adapter gives; the name is in every row."""
-_WRITTEN = ("critique", "chosen_critique", "rejected_critique", "reasonings")
+_LATER_FIELDS = ("critique", "chosen_critique", "rejected_critique", "reasonings", "answer", "options")
 _OTHER = object()
 """Equal to no value of a key."""
 
@@ -278,7 +278,7 @@ def _media_settings(config: PreprocessConfig) -> dict[str, Any]:
 
 def _without_empty(source: dict[str, Any]) -> dict[str, Any]:
     """The source without the keys that later versions added, where they decide nothing: addresses stay as they were."""
-    later = {"ignored": [], **{name: getattr(FieldMap(), name) for name in _WRITTEN}}
+    later = {"ignored": [], **{name: getattr(FieldMap(), name) for name in _LATER_FIELDS}}
     source["fields"] = {key: value for key, value in source["fields"].items() if later.get(key, _OTHER) != value}
     for name in ("missing_critiques", "missing_reasonings"):
         if source[name] == "refuse":

@@ -18,6 +18,7 @@ import pytest
 from data_pipeline.config import (
     DecontaminateConfig,
     EncodeConfig,
+    FieldMap,
     MediaConfig,
     MixtureConfig,
     PreprocessConfig,
@@ -470,3 +471,20 @@ def test_a_source_has_a_name_that_a_metric_can_have(name: str) -> None:
 def test_a_source_may_be_called_in_any_language(name: str) -> None:
     with pytest.raises(MissingInput, match="has no files"):
         prepare(PreprocessConfig(sources=[SourceConfig(name=name, path="gone.jsonl")], data_root="nowhere"))
+
+
+def test_no_new_key_moves_the_addresses_of_what_was_prepared_before() -> None:
+    """A key that a later version adds is left out where it decides nothing (`planning`), and so is not in this list."""
+    said = portable_config(PreprocessConfig(sources=[SourceConfig(name="a", path="a.jsonl")]))
+    assert set(said["sources"][0]["fields"]) == {
+        "id", "prompt", "image", "chosen", "rejected", "responses", "text", "score", "rank", "response_image",
+    }  # fmt: skip
+    assert set(said["encode"]) == {"min_pixels", "max_pixels", "video_max_pixels", "system_prompt"}
+    assert set(said["sources"][0]) == {
+        "name", "path", "shape", "media_root", "fields", "score_field", "responses", "limit", "cap", "repeat", "weight",
+        "seed", "split",
+    }  # fmt: skip
+    asks = portable_config(
+        PreprocessConfig(sources=[SourceConfig(name="a", path="a", fields=FieldMap(answer="label"))])
+    )
+    assert asks["sources"][0]["fields"]["answer"] == "label"

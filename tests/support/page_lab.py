@@ -48,6 +48,8 @@ worker_groups = {
 }
 """
 END = "::the block has ended::"
+EXITED = "::the shell has ended::"
+"""What runs in the background may hold the shell's output open after its end."""
 
 
 class PageLab:
@@ -74,7 +76,7 @@ class PageLab:
         try:
             self._write_values()
             self._shell = self.cloud.start(["bash", "--norc", "-eo", "pipefail"], **self._environment())
-            self._say(f"cd {self.place}")
+            self._say(f"trap \"echo '{EXITED}'\" EXIT; cd {self.place}")
         except BaseException:
             self.__exit__()
             raise
@@ -210,5 +212,7 @@ class PageLab:
         for line in self._shell.stdout:
             if line.strip() == END:
                 return "".join(printed)
+            if line.strip() == EXITED:
+                break
             printed.append(line)
         raise AssertionError(f"{commands}\nended the shell:\n{''.join(printed)[-6000:]}")

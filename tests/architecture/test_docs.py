@@ -60,7 +60,17 @@ def test_code_blocks_name_existing_commands(page: Path) -> None:
 
 def test_no_path_of_one_machine() -> None:
     suffixes = {".md", ".py", ".toml", ".yaml", ".yml", ".txt", ".cfg"}
-    skipped = {".venv", ".venv-terraform", ".terraform", ".git", "runs", "build", ".mypy_cache", ".ruff_cache"}
+    skipped = {
+        ".venv",
+        ".venv-image",
+        ".venv-terraform",
+        ".terraform",
+        ".git",
+        "runs",
+        "build",
+        ".mypy_cache",
+        ".ruff_cache",
+    }
     files = [p for p in ROOT.rglob("*") if p.suffix in suffixes and not skipped & set(p.relative_to(ROOT).parts)]
     files += [ROOT / "Makefile", ROOT / ".ci" / "run"]
     guilty = [page_id(file) for file in files if MACHINE_PATH.search(file.read_text(encoding="utf-8"))]

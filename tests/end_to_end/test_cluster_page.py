@@ -16,7 +16,7 @@ from cloud_hosts import why_not
 from page_lab import NUM_STEPS, PageLab
 from postgres_server import postgres_programs
 
-pytestmark = [pytest.mark.drill, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.drill(minutes=15), pytest.mark.timeout(1500)]
 
 
 @pytest.fixture(scope="module")

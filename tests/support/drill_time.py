@@ -2,7 +2,8 @@
 
     pytest -m drill --drill-minutes 25 --drill-turn 7     the files from the seventh on, then the first, for 25 minutes
 
-A drill that is not begun in time is skipped and says so; nothing that has begun is cut short.
+A drill that is not begun in time is skipped and says so; nothing that has begun is cut short. A file of drills that
+says how long it takes, ``pytest.mark.drill(minutes=15)``, is begun only where so much time is left.
 """
 
 import time
@@ -38,6 +39,7 @@ class DrillTime:
         self._turn = turn
         self._end_s = time.monotonic() + 60 * minutes
         self._left: list[str] = []
+        self._begun: set[str] = set()
 
     @pytest.hookimpl(trylast=True)  # after `-m`: files without drills have no turn
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -47,9 +49,12 @@ class DrillTime:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Before its fixtures are made."""
-        if time.monotonic() > self._end_s:
+        mark, file = item.get_closest_marker("drill"), str(item.path)
+        takes_s = 0 if mark is None or file in self._begun else 60 * mark.kwargs.get("minutes", 0)
+        if time.monotonic() + takes_s > self._end_s:
             self._left.append(item.path.name)
             pytest.skip(f"the {self._minutes:g} minutes for drills are over: another turn begins with it")
+        self._begun.add(file)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._left:

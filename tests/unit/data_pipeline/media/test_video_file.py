@@ -119,8 +119,8 @@ def test_a_file_that_breaks_off_between_two_frames(film: bytes) -> None:
 def test_a_damaged_frame_is_not_made_up(film: bytes) -> None:
     with av.open(io.BytesIO(film)) as opened:
         entry = opened.streams.video[0].index_entries[5]
-    middle = entry.pos + 8
-    assert refused(film[:middle] + bytes(entry.size - 8) + film[entry.pos + entry.size :]).reason == "broken_video"
+        begin, end = entry.pos + 8, entry.pos + entry.size
+    assert refused(film[:begin] + bytes(end - begin) + film[end:]).reason == "broken_video"
 
 
 def test_no_damage_crashes(film: bytes) -> None:

@@ -12,7 +12,7 @@ from data_pipeline.sources.adapters import mmpr
 from data_pipeline.sources.readers.files import SourceFile, read_rows
 from data_pipeline.sources.registry import adapter_of
 
-__all__ = ["comparisons_of", "files_of", "inputs_of"]
+__all__ = ["comparisons_of", "files_of", "inputs_of", "media_root_of", "records_of"]
 
 
 def comparisons_of(source: SourceConfig, data_root: str) -> Iterator[Comparison]:
@@ -22,7 +22,7 @@ def comparisons_of(source: SourceConfig, data_root: str) -> Iterator[Comparison]
         MissingInput: the source has no files, or its shape is unknown.
     """
     adapter = adapter_of(source.shape)
-    for record, row in islice(_raw(source, data_root), source.limit):
+    for _, row, record in records_of(source, data_root):
         if isinstance(record, RecordError):
             continue
         try:
@@ -30,6 +30,26 @@ def comparisons_of(source: SourceConfig, data_root: str) -> Iterator[Comparison]
         except RecordError:
             continue
         yield from [made] if isinstance(made, Comparison) else made
+
+
+def records_of(
+    source: SourceConfig, data_root: str
+) -> Iterator[tuple[SourceFile, int, Mapping[str, Any] | RecordError]]:
+    """(file, row, record) of the first `source.limit` rows, in the order of the files."""
+    return islice(_records(source, data_root), source.limit)
+
+
+def _records(source: SourceConfig, data_root: str) -> Iterator[tuple[SourceFile, int, Mapping[str, Any] | RecordError]]:
+    for file in inputs_of(source, data_root):
+        for row, record in read_rows(file.url):
+            yield file, row, record
+
+
+def media_root_of(file: SourceFile, source: SourceConfig, data_root: str) -> str:
+    """What the paths of a file's pictures start from."""
+    if file.media_root:
+        return file.media_root
+    return storage.parent_of(file.url) if source.media_root is None else storage.join(data_root, source.media_root)
 
 
 def files_of(source: SourceConfig, data_root: str) -> list[str]:
@@ -71,9 +91,3 @@ def _without_descriptions(pattern: str, files: list[str]) -> list[str]:
     if "state.json" not in names or not any(name.endswith(".arrow") for name in names):
         return files
     return [url for url in files if storage.name_of(url) not in ("state.json", "dataset_info.json")]
-
-
-def _raw(source: SourceConfig, data_root: str) -> Iterator[tuple[Mapping[str, Any] | RecordError, int]]:
-    for file in inputs_of(source, data_root):
-        for row, record in read_rows(file.url):
-            yield record, row

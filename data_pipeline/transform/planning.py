@@ -21,7 +21,7 @@ from data_pipeline.config import EncodeConfig, FieldMap, MediaConfig, Preprocess
 from data_pipeline.dataset.shards import SCHEMA_VERSION
 from data_pipeline.encoding.tokenizer import tokenizer_fingerprint
 from data_pipeline.errors import MissingInput, RecipeError
-from data_pipeline.sources.inputs import inputs_of
+from data_pipeline.sources.inputs import inputs_of, media_root_of
 from data_pipeline.sources.readers.files import RowRange, split_rows
 from data_pipeline.sources.registry import adapter_of
 from data_pipeline.transform.units import WorkUnit
@@ -87,7 +87,7 @@ def input_files(config: PreprocessConfig) -> list[InputRef]:
         if place < len(config.sources) and config.mixture.only and source.name not in config.mixture.only:
             continue  # its files need not even be here
         for file in inputs_of(source, config.data_root):
-            root = file.media_root or _media_root(file.url, source, config)
+            root = media_root_of(file, source, config.data_root)
             path = _portable(file.url, config.data_root)
             found.append(InputRef(source=place, url=file.url, path=path, media_root=root, repeat=file.repeat))
     return found
@@ -295,12 +295,6 @@ def _limited(ranges: Sequence[RowRange], limit: int | None) -> list[RowRange]:
     return [
         RowRange(part.start, min(part.count, limit - part.start), part.offset) for part in ranges if part.start < limit
     ]
-
-
-def _media_root(url: str, source: SourceConfig, config: PreprocessConfig) -> str:
-    if source.media_root is None:
-        return storage.parent_of(url)
-    return storage.join(config.data_root, source.media_root)
 
 
 def _portable(url: str, data_root: str) -> str:

@@ -18,7 +18,7 @@ from data_pipeline.media import load_image
 from data_pipeline.records.checks import check
 from data_pipeline.records.comparison import MediaRef
 from data_pipeline.sources.generic_record import record_of
-from data_pipeline.sources.inputs import comparisons_of, inputs_of
+from data_pipeline.sources.inputs import comparisons_of, inputs_of, media_root_of
 from data_pipeline.sources.readers.files import read_rows
 from jobs.evaluate.judging import How, judge_items
 from jobs.evaluate.score_parts import PartsFolder, Tally
@@ -87,10 +87,7 @@ def _media_root(source: SourceConfig, data_root: str) -> str:
     Raises:
         RecipeError: its files start from several.
     """
-    if source.media_root is not None:
-        return storage.join(data_root, source.media_root)
-    files = inputs_of(source, data_root)
-    roots = {file.media_root or storage.parent_of(file.url) for file in files}
+    roots = {media_root_of(file, source, data_root) for file in inputs_of(source, data_root)}
     if len(roots) > 1:
         raise RecipeError(
             f"the files of source {source.name!r} lie in {len(roots)} folders, and what is written is one file: set "

@@ -13,12 +13,15 @@ from data_pipeline.storage import absolute, exists, is_local, join, private_fold
 from jobs.recipe.addresses import check_address, check_endpoint
 from jobs.recipe.schema import Recipe, to_yaml, with_absolute_paths
 from jobs.registry.registry import is_address
-from jobs.runtime.terminal import say, table
+from jobs.rl.run_page import RlPage
+from jobs.runtime.terminal import table
 from jobs.tracking.address import absolute_uri, check_tracking
+from jobs.tracking.run_writer import GOING_ON, SECONDS_TAG
 from jobs.tracking.tracker import Tracker
 from jobs.train.record import TrainingRecord
 from jobs.train.run_page import RECIPE_FILE
-from rm_core.model_folder.folder import is_complete
+from jobs.train.state import claim_folder, flat, is_logged
+from rm_core.model_folder.folder import is_complete, sees_images
 from rm_core.model_folder.identity import weights_identity
 from rm_core.model_folder.paradigm import question_of, reasons
 from rm_core.model_folder.remote import local_backbone
@@ -49,10 +52,10 @@ class PromptsOf:
         Raises:
             UserError: a source has no files, or nothing can be asked.
         """
-        tokenizer = load_tokenizer(local_backbone(self.config.policy, private_folder("cache")))
-        encoder = Encoder(tokenizer, replace(self.recipe.preprocess.encode, critiques="none"))
-        media = self.recipe.preprocess.media
-        reader = PromptReader(self.data_root, media, encoder, self.config.max_prompt_tokens)
+        policy = local_backbone(self.config.policy, private_folder("cache"))
+        encoder = Encoder(load_tokenizer(policy), replace(self.recipe.preprocess.encode, critiques="none"))
+        media, most = self.recipe.preprocess.media, self.config.max_prompt_tokens
+        reader = PromptReader(self.data_root, media, encoder, most, pictures=sees_images(policy))
         found = reader.read(self.config.prompts, limit)
         if self.config.reward.kind == "verdict":
             found.prompts = judge_prompts(found.prompts, question_of(self.config.policy))
@@ -87,6 +90,35 @@ class Learning:
         """Of warm-up and GRPO, which the progress bar shows."""
         return self.config.warm_up.steps + self.num_steps
 
+    def write_page(
+        self, state: str, reason: str = "", metrics: Mapping[str, float] | None = None, last_step: int | None = None
+    ) -> None:
+        """Write the run's page in MLflow.
+
+        Args:
+            state: running, finished, failed or killed.
+            reason: why it ended, where that is not the end of its plan.
+            metrics: the newest of each, of one that has ended.
+            last_step: of GRPO, of one that has finished.
+        """
+        attempts = self.record.attempts
+        reached = max((one.last_step for one in attempts), default=0) - self.config.warm_up.steps
+        page = RlPage(
+            name=self.recipe.name,
+            recipe_file=join(self.config.output, RECIPE_FILE),
+            config=self.config,
+            num_prompts=self.num_prompts,
+            num_heldout=self.num_heldout,
+            steps=max(0, reached) if last_step is None else last_step,
+            num_steps=self.num_steps,
+            seconds=sum(one.seconds for one in attempts),
+            state=state,
+            reason=reason,
+            metrics=metrics or {},
+        )
+        tags = {"steps": f"{page.steps} of {page.num_steps}", SECONDS_TAG: f"{page.seconds:.0f}"}
+        self.tracker.write_page({"": page.text(), GOING_ON: page.going_on()}, tags)
+
 
 def prepare(recipe: Recipe) -> Learning | None:
     """Check and claim all that ``rl`` needs; None where it is finished already.
@@ -97,7 +129,7 @@ def prepare(recipe: Recipe) -> Learning | None:
     """
     check_address(recipe.tracking.uri)
     config = checked_config(recipe)
-    if is_complete(join(config.output, "export")) and _is_logged(config):
+    if is_complete(join(config.output, "export")) and is_logged(config.output):
         return None
     source = PromptsOf(data_root=absolute(recipe.data_root), config=config, recipe=recipe)
     prompts = read_prompts(source)
@@ -122,10 +154,12 @@ def prepare(recipe: Recipe) -> Learning | None:
             profile={"train": len(train), "heldout": len(heldout), "refused": dict(prompts.refused)},
             context="training",
         )
-    return Learning(
-        recipe=recipe, config=config, source=source, fingerprint=fingerprint, num_prompts=len(train),
-        num_heldout=len(heldout), num_steps=num_steps, tracker=tracker, record=TrainingRecord(config.output),
-    )  # fmt: skip
+        learning = Learning(
+            recipe=recipe, config=config, source=source, fingerprint=fingerprint, num_prompts=len(train),
+            num_heldout=len(heldout), num_steps=num_steps, tracker=tracker, record=TrainingRecord(config.output),
+        )  # fmt: skip
+        learning.write_page("running")
+    return learning
 
 
 def checked_config(recipe: Recipe) -> RlConfig:
@@ -144,9 +178,7 @@ def checked_config(recipe: Recipe) -> RlConfig:
     config = replace(
         with_absolute_paths(config, "policy", "output"),
         reward=replace(reward, model=_placed(reward.model)),
-        watch=replace(
-            config.watch, gold=config.watch.gold if config.watch.gold == "rule" else _placed(config.watch.gold)
-        ),
+        watch=replace(config.watch, gold=_placed(config.watch.gold)),
     )
     if not exists(join(config.policy, "config.json")):
         raise MissingInput(f"rl.policy={recipe.rl.policy!r} holds no config.json: name the folder of a language model")
@@ -162,7 +194,7 @@ def checked_config(recipe: Recipe) -> RlConfig:
     for key, model in needed.items():
         if not is_address(model) and is_local(model) and not exists(model):
             raise MissingInput(
-                f"{key}={model!r}: no such folder; name an exported reward model, or set rl.reward.kind=rule"
+                f"{key}={model!r}: no such folder; name an exported reward model, or take the rule in its place"
             )
     return config
 
@@ -187,21 +219,12 @@ def claim(config: RlConfig, fingerprint: str) -> None:
     """Write what shapes the result into the output folder, or compare it with what is there.
 
     Raises:
-        RecipeError: the folder holds another one; names the first difference.
+        RecipeError: another one has trained there; names the first difference.
     """
     url = join(config.output, IDENTITY_FILE)
+    earlier = read_json(url, dict) if exists(url) else None
     identity = _identity(config, fingerprint)
-    if exists(url):
-        earlier = read_json(url, dict)
-        for key in sorted(identity.keys() | earlier.keys()):
-            if identity.get(key) != earlier.get(key):
-                raise RecipeError(
-                    f"{config.output} holds another reinforcement learning ({key} was {earlier.get(key)!r}, now "
-                    f"{identity.get(key)!r}): choose another rl.output, or go on with the value that was"
-                )
-        say(f"going on in {config.output}")
-        return
-    write_atomic(url, (json.dumps(identity, indent=2, sort_keys=True) + "\n").encode())
+    claim_folder(config.output, IDENTITY_FILE, identity, earlier, what="reinforcement learning", key="rl.output")
 
 
 def _identity(config: RlConfig, fingerprint: str) -> dict[str, Any]:
@@ -210,26 +233,11 @@ def _identity(config: RlConfig, fingerprint: str) -> dict[str, Any]:
     reward.pop("url")  # a server and a loaded model give the same rewards
     reward.pop("patience_s")
     shaping.pop("prompts")  # their fingerprint says what they hold
-    flat: dict[str, Any] = {"prompts_fingerprint": fingerprint, "policy_sha256": weights_identity(config.policy)}
-    _flatten(shaping, "", flat)
-    return flat
-
-
-def _flatten(node: Mapping[str, Any], prefix: str, flat: dict[str, Any]) -> None:
-    for key, value in node.items():
-        if isinstance(value, Mapping):
-            _flatten(value, f"{prefix}{key}.", flat)
-        else:
-            flat[f"{prefix}{key}"] = value
+    return flat({"prompts_fingerprint": fingerprint, "policy_sha256": weights_identity(config.policy), **shaping})
 
 
 def _placed(model: str) -> str:
     return model if is_address(model) or model == "rule" else absolute(model)
-
-
-def _is_logged(config: RlConfig) -> bool:
-    url = join(config.output, "job_state.json")
-    return exists(url) and any(key.startswith("mlflow_model_") for key in read_json(url, dict))
 
 
 def _check_installed() -> None:

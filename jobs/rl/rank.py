@@ -67,14 +67,15 @@ class RlJob:
         ) as logger:
             meter, section = NodeMeter(self.config.output), node_section(ray.util.get_node_ip_address())
             with sampled(logger, meter, section, began_s=self.run_began_s, interval_s=self.system_metrics_s):
-                run(hooks=_hooks(coordinator, logger, self.config.warm_up.steps))
-        ray.get(coordinator.advance.remote(self.all_steps, "exported", None))
+                ended_early = run(hooks=_hooks(coordinator, logger, self.config.warm_up.steps))
+        if not ended_early:
+            ray.get(coordinator.advance.remote(self.all_steps, "exported", None))
 
 
-def _train(job: RlJob, *, train: Any, heldout: Any, scorers: Any, rank: int, local_rank: int, hooks: Hooks) -> None:
+def _train(job: RlJob, *, train: Any, heldout: Any, scorers: Any, rank: int, local_rank: int, hooks: Hooks) -> bool:
     from rm_core.rl.worker import RlRank, train_rank
 
-    train_rank(
+    return train_rank(
         RlRank(
             config=job.config, train=train, heldout=heldout, make_scorer=scorers, hooks=hooks, rank=rank,
             local_rank=local_rank,

@@ -9,10 +9,9 @@ from functools import partial
 import ray
 
 from cluster.capacity import list_nodes
-from data_pipeline.errors import RecipeError
 from jobs.recipe.schema import Device, Recipe, to_flat_params
 from jobs.rl.prepare import Learning, prepare, store_of
-from jobs.rl.publish import publish, publish_failure
+from jobs.rl.publish import publish
 from jobs.rl.rank import RlJob
 from jobs.rl.sampling import sample_answers
 from jobs.runtime.ends import told_of_the_end
@@ -23,14 +22,15 @@ from jobs.serve.applications import reading_of_recipe
 from jobs.train.attempts import run_attempts
 from jobs.train.coordinator import start_coordinator
 from jobs.train.progress import follow
+from jobs.train.publish import publish_failure
 from jobs.train.record import Attempt
+from jobs.train.run import check_capacity
 from jobs.train.run_page import cluster_tags, gpu_type_of
 from rm_core.model_folder.folder import is_complete
 
 __all__ = ["run"]
 
 
-@writes("rl.output")
 def run(recipe: Recipe, *, sample: bool = False) -> None:
     """Train `recipe.rl.policy`, or with `sample` only write its answers.
 
@@ -41,6 +41,11 @@ def run(recipe: Recipe, *, sample: bool = False) -> None:
     if sample:
         sample_answers(recipe)
         return
+    _train(recipe)
+
+
+@writes("rl.output")
+def _train(recipe: Recipe) -> None:
     learning = prepare(recipe)
     if learning is None:
         say(f"{recipe.rl.output} is finished already: nothing to do")
@@ -60,11 +65,7 @@ def _run_groups(learning: Learning) -> None:
         return
     recipe, config, record = learning.recipe, learning.config, learning.record
     with open_cluster(recipe.cluster) as cluster:
-        if cluster.started_here and config.num_workers * config.threads_per_worker > cluster.num_cpus:
-            raise RecipeError(
-                f"rl.num_workers={config.num_workers} with rl.threads_per_worker={config.threads_per_worker} need more "
-                f"CPUs than the {cluster.num_cpus} here: lower one of them"
-            )
+        check_capacity(config, cluster, "rl")
         asks_for_gpus = recipe.cluster.device is not Device.cpu and config.group.accelerator is not None
         job = _job(learning, use_gpu=cluster.on_gpus or asks_for_gpus)
         coordinator = start_coordinator()

@@ -20,9 +20,11 @@ from jobs.evaluate.score_parts import Part, PartsFolder
 from jobs.recipe.schema import Recipe
 from jobs.rl.prepare import PromptsOf, checked_config, fingerprint_of, read_prompts, store_of
 from jobs.rl.scorers import make_scorer
+from jobs.runtime.leases import writes
 from jobs.runtime.ray_session import open_cluster, ray_errors
 from jobs.runtime.terminal import progress, say, table
 from jobs.serve.applications import reading_of_recipe
+from jobs.train.run import check_capacity
 from rm_core.model_folder.identity import weights_identity
 from rm_core.model_folder.remote import local_backbone
 from rm_core.rl.config import UNSCORED, RlConfig
@@ -64,6 +66,7 @@ class _SamplingActor:
         ]
 
 
+@writes("rl.sample.output")
 def sample_answers(recipe: Recipe) -> None:
     """Write what `recipe.rl.sample` says.
 
@@ -110,6 +113,7 @@ def _write_missing(
         ray_errors(_DIED),
         progress("sample prompts", len(prompts), already) as advance,
     ):
+        check_capacity(config, cluster, "rl")
         actor: Any = ray.remote(_SamplingActor)
         options = {"num_cpus": config.threads_per_worker, **({"num_gpus": 1} if cluster.on_gpus else {})}
         actors = [actor.options(**options).remote(job) for _ in range(min(config.num_workers, len(missing)))]

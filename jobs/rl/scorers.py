@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from data_pipeline.errors import RecipeError
 from jobs.serve.client import RewardClient, RowRefused
 from jobs.serve.models import find_model
 from rm_core.rl.config import RewardConfig
@@ -28,6 +29,11 @@ def make_scorer(model: str, config: RewardConfig, store: str | None, reading: Ma
     if config.url is not None and model == config.model:
         return ServerScores(RewardClient(config.url, patience_s=config.patience_s), RowRefused)
     found = find_model(model, store, reading)
+    if config.pessimism and model == config.model and found.served.ensemble is None:
+        raise RecipeError(
+            f"rl.reward.pessimism={config.pessimism:g} takes the spread of an ensemble's members off, and "
+            f"rl.reward.model={model!r} is one model: leave it out, or name an ensemble"
+        )
     served = replace(found.served, token_budget=config.token_budget, patch_budget=config.patch_budget)
     attention = "auto" if torch.cuda.is_available() else "sdpa"
     return LoadedScores(ServedScorer(served, found.folders, None, attention=attention))

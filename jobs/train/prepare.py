@@ -106,7 +106,7 @@ def prepare(recipe: Recipe, parent: ParentJob | None = None) -> Training | None:
     for line in shown_more_often(config, plan):
         say(line)
     suites = checked_suites(recipe, config, data)
-    is_finished = is_complete(join(config.output, "export")) and is_logged(config)
+    is_finished = is_complete(join(config.output, "export")) and is_logged(config.output)
     if not is_finished:
         check_tracking(recipe.tracking)  # before the folder is this training's
     claim_output(config, data.manifest.fingerprint)

@@ -1,6 +1,8 @@
 """After a training: exported model, last points of metrics, curves and page go to MLflow, or why it failed."""
 
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Protocol
 
 from data_pipeline.storage import join
 from jobs.pages.plots.run import CURVES, curves_png
@@ -8,8 +10,9 @@ from jobs.runtime.terminal import say, table
 from jobs.runtime.termination import uninterrupted
 from jobs.tracking.address import UNREACHABLE
 from jobs.tracking.metric_logger import send_all_waiting
-from jobs.tracking.tracker import reason_of, state_of
+from jobs.tracking.tracker import Tracker, reason_of, state_of
 from jobs.train.prepare import Training
+from jobs.train.record import TrainingRecord
 from rm_core.model_folder.folder import lineage_of
 
 __all__ = ["publish", "publish_failure"]
@@ -44,7 +47,22 @@ def publish(training: Training) -> None:
     table(f"Trained {recipe.name}", rows)
 
 
-def publish_failure(training: Training, error: BaseException) -> None:
+class Tracked(Protocol):
+    """What has attempts, an MLflow run and a page there."""
+
+    @property
+    def tracker(self) -> Tracker:
+        """Its run."""
+
+    @property
+    def record(self) -> TrainingRecord:
+        """Its attempts."""
+
+    def write_page(self, state: str, reason: str = "", metrics: Mapping[str, float] | None = None) -> None:
+        """Write the run's page."""
+
+
+def publish_failure(training: Tracked, error: BaseException) -> None:
     """Mark the run as failed or killed; if MLflow doesn't answer, the training's own error is still the one raised."""
     tracker, reason = training.tracker, reason_of(error)
     with uninterrupted():

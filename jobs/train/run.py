@@ -11,15 +11,15 @@ from jobs.recipe.schema import Device, to_flat_params
 from jobs.runtime.ray_session import open_cluster
 from jobs.train.attempts import run_attempts
 from jobs.train.coordinator import start_coordinator
+from jobs.train.group import GroupSettings
 from jobs.train.prepare import Training
 from jobs.train.progress import follow
 from jobs.train.rank import TrainJob
 from jobs.train.record import Attempt
 from jobs.train.run_page import cluster_tags, gpu_type_of
 from rm_core.model_folder.folder import is_complete
-from rm_core.train_config.config import TrainConfig
 
-__all__ = ["run_groups"]
+__all__ = ["check_capacity", "run_groups"]
 
 
 def run_groups(training: Training) -> None:
@@ -34,7 +34,7 @@ def run_groups(training: Training) -> None:
         return
     config, parent, record = training.config, training.parent, training.record
     with open_cluster(training.recipe.cluster, opened=parent.cluster if parent else None) as cluster:
-        check_capacity(config, cluster)
+        check_capacity(config, cluster, "train")
         coordinator = start_coordinator()
         training.tracker.set_tags(cluster_tags(list_nodes()))
         job = group_job(training, cluster)
@@ -72,17 +72,17 @@ def group_job(training: Training, cluster: ClusterInfo) -> TrainJob:
     )
 
 
-def check_capacity(config: TrainConfig, cluster: ClusterInfo) -> None:
-    """Refuse a group for which a cluster of this machine alone has no room; another cluster may grow."""
+def check_capacity(config: GroupSettings, cluster: ClusterInfo, section: str) -> None:
+    """Refuse workers for which a cluster of this machine alone has no room; another cluster may grow."""
     if not cluster.started_here:
         return
     if cluster.on_gpus and cluster.num_gpus < config.num_workers:
         raise RecipeError(
-            f"train.num_workers={config.num_workers} needs as many GPUs, the cluster has {cluster.num_gpus}"
+            f"{section}.num_workers={config.num_workers} needs as many GPUs, the cluster has {cluster.num_gpus}"
         )
     needed = config.num_workers * config.threads_per_worker
     if needed > cluster.num_cpus:
         raise RecipeError(
-            f"train.num_workers={config.num_workers} with threads_per_worker={config.threads_per_worker} need {needed} "
-            f"CPUs, the cluster has {cluster.num_cpus}: lower one of them, or set cluster.num_cpus={needed}"
+            f"{section}.num_workers={config.num_workers} with threads_per_worker={config.threads_per_worker} need "
+            f"{needed} CPUs, the cluster has {cluster.num_cpus}: lower one of them, or set cluster.num_cpus={needed}"
         )

@@ -1,6 +1,7 @@
 """An output folder belongs to one training: the settings that shape its result are written there first."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -14,7 +15,7 @@ from rm_core.model_folder.folder import is_complete
 from rm_core.model_folder.identity import weights_identity
 from rm_core.train_config.config import TrainConfig
 
-__all__ = ["claim_output", "is_logged"]
+__all__ = ["claim_folder", "claim_output", "flat", "is_logged"]
 
 IDENTITY_FILE = "training.json"
 _BASE = "base_model_sha256"
@@ -40,30 +41,48 @@ def claim_output(config: TrainConfig, data_fingerprint: str) -> None:
         RecipeError: the folder holds a training with other settings, data or base model; names the first difference.
     """
     url = join(config.output, IDENTITY_FILE)
-    identity = _flat({"data_fingerprint": data_fingerprint, _BASE: weights_identity(config.model), **_shaping(config)})
+    identity = flat({"data_fingerprint": data_fingerprint, _BASE: weights_identity(config.model), **_shaping(config)})
     # What an early version did not know it did as the default says.
-    earlier = _flat(_shaping(TrainConfig())) | read_json(url, dict) if exists(url) else identity
-    if _BASE not in earlier:
+    earlier = flat(_shaping(TrainConfig())) | read_json(url, dict) if exists(url) else None
+    if earlier is not None and _BASE not in earlier:
         say(f"{config.output} does not say which weights it started from (an early version wrote it): not compared")
         identity.pop(_BASE)
-    different = [key for key in sorted(identity.keys() | earlier.keys()) if identity.get(key) != earlier.get(key)]
-    if different and has_trained(config):
-        key = different[0]
+    claim_folder(config.output, IDENTITY_FILE, identity, earlier, what="training", key="train.output")
+
+
+def claim_folder(
+    output: str, file: str, identity: Mapping[str, Any], earlier: Mapping[str, Any] | None, *, what: str, key: str
+) -> None:
+    """Write an identity into `output`, or compare it with the one that is there.
+
+    Args:
+        file: its name there.
+        earlier: what is there; None: nothing.
+        what: what messages call it.
+        key: of `output`.
+
+    Raises:
+        RecipeError: something with another identity has trained there; names the first difference.
+    """
+    known = identity if earlier is None else earlier
+    different = [one for one in sorted(identity.keys() | known.keys()) if identity.get(one) != known.get(one)]
+    if different and has_trained(output):
+        first = different[0]
         raise RecipeError(
-            f"{config.output} holds another training ({key} was {earlier.get(key)!r}, now {identity.get(key)!r}): "
-            "choose another train.output, or train with the value that was"
+            f"{output} holds another {what} ({first} was {known.get(first)!r}, now {identity.get(first)!r}): "
+            f"choose another {key}, or train with the value that was"
         )
     if different:
-        say(f"{config.output}: a start with another {different[0]} ended before its first checkpoint; begun anew")
-        begin_anew(config.output)
-    if different or not exists(url):
-        write_atomic(url, (json.dumps(identity, indent=2, sort_keys=True) + "\n").encode())
+        say(f"{output}: a start with another {different[0]} ended before its first checkpoint; begun anew")
+        begin_anew(output)
+    if different or earlier is None:
+        write_atomic(join(output, file), (json.dumps(identity, indent=2, sort_keys=True) + "\n").encode())
 
 
-def has_trained(config: TrainConfig) -> bool:
+def has_trained(output: str) -> bool:
     """Whether there is a checkpoint, damaged or not, or an exported model in the training's folder."""
-    checkpoints = list_files(join(escaped(config.output), "checkpoints", "step-*", COMPLETE))
-    return bool(checkpoints) or is_complete(join(config.output, "export"))
+    checkpoints = list_files(join(escaped(output), "*checkpoints", "step-*", COMPLETE))
+    return bool(checkpoints) or is_complete(join(output, "export"))
 
 
 def begin_anew(output: str) -> None:
@@ -75,9 +94,9 @@ def begin_anew(output: str) -> None:
         write_atomic(url, b"[]")
 
 
-def is_logged(config: TrainConfig) -> bool:
-    """Whether the training in `config.output` has handed its model to MLflow, which is the last thing it does."""
-    url = join(config.output, STATE_FILE)
+def is_logged(output: str) -> bool:
+    """Whether the training in `output` has handed its model to MLflow, which is the last thing it does."""
+    url = join(output, STATE_FILE)
     return exists(url) and any(key.startswith("mlflow_model_") for key in read_json(url, dict))
 
 
@@ -85,9 +104,10 @@ def _shaping(config: TrainConfig) -> dict[str, Any]:
     return {key: value for key, value in asdict(config).items() if key not in _FREE}
 
 
-def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"a": {"b": 1}}`` as ``{"a.b": 1}``."""
+    found: dict[str, Any] = {}
     for key, item in value.items():
         name = f"{prefix}{key}"
-        flat.update(_flat(item, f"{name}.") if isinstance(item, dict) else {name: item})
-    return flat
+        found.update(flat(item, f"{name}.") if isinstance(item, dict) else {name: item})
+    return found

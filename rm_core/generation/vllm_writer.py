@@ -83,7 +83,7 @@ class VllmWriter:
         self._log = Path(place, "log")
         self._process: _Process | None = None
         view = os.path.join(place, "model")
-        sees = model.family.model_type not in ("qwen2", "qwen3")
+        sees = model.family.has_vision
         _write_view(view, folder, encode, sees=sees)
         settings = {
             "model_type": model.family.model_type,

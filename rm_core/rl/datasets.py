@@ -6,7 +6,7 @@ from typing import Any
 
 from datasets import Dataset, Features, Image, List, Value
 
-from rm_core.rl.prompts import Prompt, Turns
+from rm_core.rl.prompts import Prompt, Turns, as_texts
 
 __all__ = ["asked", "taught"]
 
@@ -15,7 +15,7 @@ _PICTURES = List(Image())
 
 
 def asked(prompts: Sequence[Prompt], cache: str, *, pictures: bool) -> Dataset:
-    """What is asked, with the right answer.
+    """What is asked, and by which key rewards find the prompt.
 
     Args:
         cache: a folder of this process.
@@ -24,9 +24,9 @@ def asked(prompts: Sequence[Prompt], cache: str, *, pictures: bool) -> Dataset:
 
     def rows() -> Iterator[dict[str, Any]]:
         for one in prompts:
-            yield {"prompt": _turns(one.turns, pictures), **_shown(one, pictures), "reference": one.answers[0]}
+            yield {"prompt": _turns(one.turns, pictures), **_shown(one, pictures), "key": one.key}
 
-    return _made(rows, {"reference": Value("string")}, cache, pictures)
+    return _made(rows, {"key": Value("string")}, cache, pictures)
 
 
 def taught(prompts: Sequence[Prompt], cache: str, *, pictures: bool, answers: str, seed: int) -> Dataset:
@@ -65,6 +65,7 @@ def _shown(prompt: Prompt, pictures: bool) -> dict[str, Any]:
 
 
 def _turns(turns: Turns, pictures: bool) -> Turns:
-    if pictures:
-        return turns
-    return [{"role": one["role"], "content": "".join(part["text"] for part in one["content"])} for one in turns]
+    """A column has the same fields in every part."""
+    if not pictures:
+        return as_texts(turns)
+    return [{"role": one["role"], "content": [{"text": None, **part} for part in one["content"]]} for one in turns]

@@ -25,8 +25,7 @@ from transformers.models.auto.modeling_auto import (
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from data_pipeline.errors import MissingInput, RecipeError
-from rm_core.model.families import family_of
-from rm_core.model_folder.folder import PROCESSOR_FILES, finish_folder, model_type_of
+from rm_core.model_folder.folder import PROCESSOR_FILES, finish_folder, model_type_of, sees_images
 from rm_core.model_folder.paradigm import PARADIGM_FILE
 
 __all__ = [
@@ -35,7 +34,6 @@ __all__ = [
     "load_policy",
     "load_processor",
     "never_written",
-    "sees_pictures",
     "tokenizer_of",
     "write_policy",
 ]
@@ -54,7 +52,7 @@ def load_policy(folder: str, precision: str) -> PreTrainedModel:
         MissingInput: the folder has no weights, or lacks some, as one with a backbone alone: Transformers would make
             them up.
     """
-    kind: Any = AutoModelForImageTextToText if sees_pictures(folder) else AutoModelForCausalLM
+    kind: Any = AutoModelForImageTextToText if sees_images(folder) else AutoModelForCausalLM
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     try:
         model, found = kind.from_pretrained(folder, dtype=dtype, output_loading_info=True, trust_remote_code=False)
@@ -81,7 +79,7 @@ def as_language_model(folder: str, scratch: str) -> str:
     with open(os.path.join(folder, "config.json"), encoding="utf8") as file:
         config = json.load(file)
     kinds: Any = (
-        MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES if sees_pictures(folder) else MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+        MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES if sees_images(folder) else MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
     )
     wanted = kinds[config["model_type"]]
     if config.get("architectures") == [wanted]:
@@ -96,11 +94,6 @@ def as_language_model(folder: str, scratch: str) -> str:
     return target
 
 
-def sees_pictures(folder: str) -> bool:
-    """Whether the model in a local folder reads pictures."""
-    return family_of(model_type_of(folder)).has_vision
-
-
 def load_processor(folder: str) -> Processor:
     """Tokenizer and image processor of a local folder; prompts are filled up on the left.
 
@@ -110,7 +103,7 @@ def load_processor(folder: str) -> Processor:
         RecipeError: the family's processor needs torchvision, which is not installed.
     """
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", trust_remote_code=False)
-    if not sees_pictures(folder):
+    if not sees_images(folder):
         return tokenizer
     if (model_type := model_type_of(folder)) in _OF_QWEN_VL:
         return _QwenVLProcessor(Qwen2VLImageProcessorPil.from_pretrained(folder, trust_remote_code=False), tokenizer)

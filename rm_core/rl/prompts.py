@@ -6,23 +6,21 @@ Which of them are held out is decided by content, as in preprocessing: the same 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from data_pipeline import storage
 from data_pipeline.config import MediaConfig, SourceConfig
 from data_pipeline.encoding.encoder import Encoder
 from data_pipeline.errors import MissingInput, RecordError
 from data_pipeline.media import Image, load_image
 from data_pipeline.records.checks import check
 from data_pipeline.records.comparison import Comparison, ImageSlot, Part, Response, text_of
-from data_pipeline.sources.inputs import inputs_of
-from data_pipeline.sources.readers.files import read_rows
+from data_pipeline.sources.accounting import Adapter
+from data_pipeline.sources.inputs import media_root_of, records_of
 from data_pipeline.sources.registry import adapter_of
-from data_pipeline.storage import parent_of
 
-__all__ = ["Prompt", "PromptReader", "Prompts", "Turns", "is_heldout"]
+__all__ = ["Prompt", "PromptReader", "Prompts", "Turns", "as_texts", "is_heldout"]
 
 Turns = list[dict[str, Any]]
 
@@ -74,13 +72,17 @@ class PromptReader:
         media: how pictures are read.
         encoder: of the policy's tokenizer, counts the tokens of a prompt.
         max_tokens: of a prompt.
+        pictures: whether the policy sees pictures; else prompts with some are refused.
     """
 
-    def __init__(self, data_root: str, media: MediaConfig, encoder: Encoder, max_tokens: int) -> None:
+    def __init__(
+        self, data_root: str, media: MediaConfig, encoder: Encoder, max_tokens: int, *, pictures: bool = True
+    ) -> None:
         self._data_root = data_root
         self._media = media
         self._encoder = encoder
         self._max_tokens = max_tokens
+        self._pictures = pictures
 
     def read(self, sources: Sequence[SourceConfig], limit: int | None = None) -> Prompts:
         """All prompts of all sources, or the first `limit`.
@@ -107,26 +109,16 @@ class PromptReader:
 
     def _items(self, sources: Sequence[SourceConfig]) -> Iterator[Prompt | RecordError]:
         for source in sources:
-            adapter, left = adapter_of(source.shape), source.limit
-            for file in inputs_of(source, self._data_root):
-                root = self._root_of(source, file.url)
-                for row, record in read_rows(file.url):
-                    if left is not None and left <= 0:
-                        return
-                    left = None if left is None else left - 1
-                    if isinstance(record, RecordError):
-                        yield record
-                        continue
-                    try:
-                        made = adapter(record, source, row)
-                    except RecordError as error:
-                        yield error
-                        continue
-                    for one in [made] if isinstance(made, Comparison) else made:
-                        yield self._prompt(one, root)
-
-    def _root_of(self, source: SourceConfig, url: str) -> str:
-        return parent_of(url) if source.media_root is None else storage.join(self._data_root, source.media_root)
+            adapter = adapter_of(source.shape)
+            for file, row, record in records_of(source, self._data_root):
+                try:
+                    made = _made(record, adapter, source, row)
+                except RecordError as error:
+                    yield error
+                    continue
+                root = media_root_of(file, source, self._data_root)
+                for one in [made] if isinstance(made, Comparison) else made:
+                    yield self._prompt(one, root)
 
     def _prompt(self, comparison: Comparison, root: str) -> Prompt | RecordError:
         try:
@@ -134,6 +126,8 @@ class PromptReader:
             best = sorted(comparison.responses, key=lambda one: one.rank)
             if any(isinstance(part, ImageSlot) for one in best for part in one.parts):
                 raise RecordError("image_in_response", "a policy writes text")
+            if comparison.media and not self._pictures:
+                raise RecordError("no_reader", "it has pictures, and the policy reads text alone")
             if any(ref.is_video for ref in comparison.media):
                 raise RecordError("unsupported_media", "prompts with videos are not asked")
             images = [load_image(ref, root, self._media) for ref in comparison.media]
@@ -157,6 +151,19 @@ class PromptReader:
             raise RecordError("too_long", f"a prompt of {tokens} tokens, rl.max_prompt_tokens={self._max_tokens}")
 
 
+def _made(
+    record: Mapping[str, Any] | RecordError, adapter: Adapter, source: SourceConfig, row: int
+) -> Comparison | Sequence[Comparison]:
+    if isinstance(record, RecordError):
+        raise record
+    return adapter(record, source, row)
+
+
+def as_texts(turns: Turns) -> Turns:
+    """The same, each content a text, as templates of models that read text alone take them."""
+    return [{"role": one["role"], "content": "".join(part["text"] for part in one["content"])} for one in turns]
+
+
 def is_heldout(key: str, fraction: float) -> bool:
     """Whether the prompt with this key is held out."""
     return int(key[:15], 16) < fraction * 16**15
@@ -171,7 +178,7 @@ def _turns(comparison: Comparison) -> tuple[Turns, list[int]]:
         for part in parts:
             if isinstance(part, ImageSlot):
                 order.append(part.index)
-                said.append({"type": "image", "text": None})
+                said.append({"type": "image"})
             else:
                 said.append({"type": "text", "text": part})
         return said

@@ -4,19 +4,19 @@ The same prompt gets the same answers, whatever is asked beside it or was asked 
 """
 
 import base64
-import io
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import PIL.Image
 import torch
 from transformers import GenerationConfig
 
+from data_pipeline.media import decode_rgb
+from rm_core.model_folder.folder import sees_images
 from rm_core.rl.config import RlConfig
-from rm_core.rl.policy import load_policy, load_processor, never_written, sees_pictures, tokenizer_of
-from rm_core.rl.prompts import Prompt
+from rm_core.rl.policy import load_policy, load_processor, never_written, tokenizer_of
+from rm_core.rl.prompts import Prompt, as_texts
 from rm_core.rl.rewards import AskedGroup, reward_kind
 from rm_core.rl.scoring import Group, RowScorer
 
@@ -54,7 +54,7 @@ class Sampler:
 
     def __init__(self, config: RlConfig, policy: str, scorer: RowScorer | None) -> None:
         self._config = config
-        self._pictures = sees_pictures(policy)
+        self._pictures = sees_images(policy)
         self._processor: Any = load_processor(policy)
         self._tokenizer = tokenizer_of(self._processor)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -108,7 +108,7 @@ class Sampler:
 
     def _inputs(self, prompt: Prompt) -> dict[str, Any]:
         """What Transformers reads of one prompt."""
-        turns = _with_pictures(prompt) if self._pictures else _texts(prompt)
+        turns = _with_pictures(prompt) if self._pictures else as_texts(prompt.turns)
         made = self._processor.apply_chat_template(
             [turns], add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
         )
@@ -116,7 +116,7 @@ class Sampler:
 
 
 def _with_pictures(prompt: Prompt) -> list[dict[str, Any]]:
-    images = iter(PIL.Image.open(io.BytesIO(data)).convert("RGB") for data in prompt.images)
+    images = iter(map(decode_rgb, prompt.images))
     return [
         {
             "role": turn["role"],
@@ -127,10 +127,6 @@ def _with_pictures(prompt: Prompt) -> list[dict[str, Any]]:
         }
         for turn in prompt.turns
     ]
-
-
-def _texts(prompt: Prompt) -> list[dict[str, Any]]:
-    return [{"role": one["role"], "content": "".join(part["text"] for part in one["content"])} for one in prompt.turns]
 
 
 def samples_row(prompt: Prompt, sampled: Sampled, keep: str) -> dict[str, Any]:
@@ -160,15 +156,5 @@ def samples_row(prompt: Prompt, sampled: Sampled, keep: str) -> dict[str, Any]:
 
 
 def _asked(prompt: Prompt) -> dict[str, Any]:
-    turns = [
-        {
-            "role": turn["role"],
-            "content": [
-                {"type": "image"} if part["type"] == "image" else {"type": "text", "text": part["text"]}
-                for part in turn["content"]
-            ],
-        }
-        for turn in prompt.turns
-    ]
     images = [f"data:image/*;base64,{base64.b64encode(data).decode()}" for data in prompt.images]
-    return {"id": prompt.key[:32], "prompt": turns, **({"image": images} if images else {})}
+    return {"id": prompt.key[:32], "prompt": prompt.turns, **({"image": images} if images else {})}

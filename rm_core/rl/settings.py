@@ -6,7 +6,7 @@ from typing import Any
 
 from data_pipeline.bounds import check_bounds
 from data_pipeline.errors import RecipeError
-from rm_core.rl.config import RlConfig
+from rm_core.rl.config import UNSCORED, RewardConfig, RlConfig
 from rm_core.rl.matching import Rule
 
 __all__ = ["check_grpo_fields", "check_rl_config", "eval_batch", "grpo_config", "num_steps_of", "sft_config"]
@@ -61,7 +61,24 @@ def check_rl_config(config: RlConfig) -> None:
             f"rl.group.min_workers={config.group.min_workers}: the number of workers of a reinforcement learning does "
             "not change on the way; leave the key out"
         )
+    _check_reward(config.reward)
     _check_watch(config)
+
+
+def _check_reward(reward: RewardConfig) -> None:
+    """Refuse keys that this kind of reward would not look at."""
+    if reward.pessimism and reward.kind not in ("model", "hybrid"):
+        raise RecipeError(
+            f"rl.reward.pessimism={reward.pessimism:g} lowers the rewards of an ensemble, and rl.reward.kind="
+            f"{reward.kind} has none of them: leave it out, or take model or hybrid"
+        )
+    if reward.url is not None and reward.kind in UNSCORED:
+        raise RecipeError(f"rl.reward.url={reward.url} is never asked where rl.reward.kind={reward.kind}: leave it out")
+    if reward.url is None and reward.patience_s != RewardConfig.patience_s:
+        raise RecipeError(
+            f"rl.reward.patience_s={reward.patience_s:g} says how long a server is waited for, and rl.reward.url names "
+            "none: leave it out"
+        )
 
 
 def _check_watch(config: RlConfig) -> None:
@@ -78,8 +95,6 @@ def _check_watch(config: RlConfig) -> None:
         )
     if watch.every and watch.heldout_fraction == 0:
         raise RecipeError("rl.watch.heldout_fraction=0 leaves nothing to look at: raise it, or set rl.watch.every=0")
-    if config.reward.url is None and config.reward.patience_s != type(config.reward).patience_s:
-        raise RecipeError("rl.reward.patience_s says how long a server is waited for, and rl.reward.url names none")
 
 
 def check_grpo_fields(given: dict[str, Any]) -> None:
@@ -118,10 +133,11 @@ def num_steps_of(config: RlConfig, num_prompts: int) -> int:
 def eval_batch(config: RlConfig, num_heldout: int) -> tuple[int, int]:
     """(prompts that a worker looks at together, prompts of a look): whole batches, so that none counts twice.
 
-    12 held-out prompts and two workers of 8 prompts a step each give (6, 12).
+    12 held-out prompts and two workers, each with 8 prompts of a step, give (6, 12).
     """
     most = min(num_heldout, config.watch.max_prompts)
-    together = max(1, min((config.micro_batch or config.batch) // config.num_generations, most // config.num_workers))
+    share = config.micro_batch or config.batch // config.num_workers
+    together = max(1, min(share // config.num_generations, most // config.num_workers))
     return together, most // (together * config.num_workers) * together * config.num_workers
 
 

@@ -8,7 +8,8 @@ held-out prompts are.
 
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import Any, TypeVar
 
 import torch.distributed as dist
 
@@ -32,6 +33,7 @@ from data_pipeline.storage import (
 
 __all__ = ["SnapshotStore"]
 
+Own = TypeVar("Own")
 _COMPLETE = "COMPLETE.json"
 _CHUNK_BYTES = 1 << 24
 
@@ -73,7 +75,7 @@ class SnapshotStore:
             own = _hashes(draft) if self._is_first_of_node else {}
             for name in own:
                 upload(os.path.join(draft, name), join(target, name))
-            files = _gathered(own)
+            files = {name: sha256 for one in _gathered(own) for name, sha256 in one.items()}
             if _rank() == 0:
                 self._mark(step, files)
             if self._is_first_of_node:
@@ -86,24 +88,45 @@ class SnapshotStore:
             if step not in steps:
                 delete_folder(self._folder(step), first=_COMPLETE)
 
+    def newest(self, note: Callable[[str], None]) -> str | None:
+        """The newest checkpoint that is whole on every node, as a folder of this node; called on every rank.
+
+        Args:
+            note: told of each one that is passed over.
+        """
+        for step in reversed(self.steps()):
+            try:
+                return self.local(step)
+            except CorruptData as error:
+                note(f"{error}: the checkpoint before it is taken")
+        return None
+
     def local(self, step: int) -> str:
         """The checkpoint as a folder of this node, every file checked; called on every rank.
 
         Raises:
-            CorruptData: a file is missing or differs.
+            CorruptData: a file is missing or differs, on whichever node: on all ranks.
         """
         url = self._folder(step)
-        files: dict[str, str] = from_checked_json(read_bytes(join(url, _COMPLETE)), join(url, _COMPLETE))["files"]
         folder = url if is_local(url) else os.path.join(self._scratch, f"resume-{step}")
-        if self._is_first_of_node:
-            for name, expected in files.items():
-                path = os.path.join(folder, name)
-                if not is_local(url):
-                    _download(join(url, name), path)
-                if not os.path.isfile(path) or sha256_of(path) != expected:
-                    raise CorruptData(f"{join(url, name)!r} is missing or differs from its checksum in {_COMPLETE}")
-        _barrier()
+        wrong = self._wrong(url, folder) if self._is_first_of_node else ""
+        if told := next(filter(None, _gathered(wrong)), ""):
+            raise CorruptData(told)
         return folder
+
+    def _wrong(self, url: str, folder: str) -> str:
+        """What is wrong with a checkpoint, once its files are in the folder; empty: nothing."""
+        try:
+            files: dict[str, str] = from_checked_json(read_bytes(join(url, _COMPLETE)), join(url, _COMPLETE))["files"]
+        except CorruptData as error:
+            return str(error)
+        for name, expected in files.items():
+            path = os.path.join(folder, name)
+            if not is_local(url):
+                _download(join(url, name), path)
+            if not os.path.isfile(path) or sha256_of(path) != expected:
+                return f"{join(url, name)!r} is missing or differs from its checksum in {_COMPLETE}"
+        return ""
 
     def wait(self) -> None:
         """Until every rank is here."""
@@ -141,10 +164,10 @@ def _barrier() -> None:
         dist.barrier()
 
 
-def _gathered(own: dict[str, str]) -> dict[str, str]:
-    """The files of all nodes."""
+def _gathered(own: Own) -> list[Own]:
+    """That of every rank."""
     if not dist.is_initialized():
-        return own
-    found: list[dict[str, str] | None] = [None] * dist.get_world_size()
+        return [own]
+    found: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(found, own)
-    return {name: sha256 for one in found for name, sha256 in (one or {}).items()}
+    return found

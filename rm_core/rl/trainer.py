@@ -1,18 +1,17 @@
 """TRL's trainers between what is ours: rewards and gold go in as functions, a callback watches, saves and stops."""
 
-import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import PIL.Image
 import torch
 import torch.distributed as dist
 from transformers import PrinterCallback, TrainerCallback
 
 from rm_core.rl.config import RlConfig
-from rm_core.rl.rewards import AskedGroup, RewardKind
+from rm_core.rl.prompts import Prompt
+from rm_core.rl.rewards import AnswerReward, AskedGroup, RewardKind
 from rm_core.rl.scoring import Group
 from rm_core.rl.snapshots import SnapshotStore
 from rm_core.rl.watch import Look, best_look, reason_to_end
@@ -20,8 +19,6 @@ from rm_core.training.trainer import Hooks
 
 __all__ = ["RewardFunctions", "WatchingCallback", "add_callback", "looks_of"]
 
-REWARD, GOLD = "reward", "gold"
-"""Names of the two functions, in TRL's metrics."""
 _METRICS = {
     "loss": "train/loss", "grad_norm": "train/grad_norm", "learning_rate": "train/learning_rate", "kl": "rl/kl",
     "entropy": "rl/entropy", "rewards/reward/mean": "rl/reward", "reward_std": "rl/reward_std",
@@ -39,14 +36,19 @@ class RewardFunctions:
 
     Args:
         kind: of the reward.
-        gold: of gold; the same object as `kind`'s where nothing else is known.
+        gold: of gold.
+        prompts: all that may be asked; a column ``key`` says which one an answer is to.
         num_generations: answers to each prompt, which stand one after the other.
         gold_in_training: whether gold costs next to nothing, so that it is measured in every step.
     """
 
-    def __init__(self, kind: RewardKind, gold: RewardKind, num_generations: int, *, gold_in_training: bool) -> None:
+    def __init__(
+        self, kind: RewardKind, gold: RewardKind, prompts: Iterable[Prompt], num_generations: int, *,
+        gold_in_training: bool,
+    ) -> None:  # fmt: skip
         self._kind = kind
         self._gold = gold
+        self._prompts = {one.key: one for one in prompts}
         self._num_generations = num_generations
         self._gold_in_training = gold_in_training
         self.is_training: Callable[[], bool] = lambda: True
@@ -54,58 +56,31 @@ class RewardFunctions:
     def functions(self) -> list[Callable[..., list[float | None]]]:
         """Named as their metrics are."""
 
-        def reward(
-            prompts: Any, completions: Any, reference: Any, log_metric: Any, **_columns: Any
-        ) -> list[float | None]:
-            found = self._asked(self._kind, prompts, completions, reference)
+        def reward(completions: Any, key: Any, log_metric: Any, **_columns: Any) -> list[float | None]:
+            found = self._asked(self._kind, completions, key)
             log_metric("right", sum(one.right for one in found) / len(found))
             log_metric("unscored", sum(not one.scored for one in found) / len(found))
             return [one.reward for one in found]
 
-        def gold(prompts: Any, completions: Any, reference: Any, **_columns: Any) -> list[float | None]:
+        def gold(completions: Any, key: Any, **_columns: Any) -> list[float | None]:
             if self.is_training() and not self._gold_in_training:
                 return [None] * len(completions)
-            return [one.reward for one in self._asked(self._gold, prompts, completions, reference)]
+            return [one.reward for one in self._asked(self._gold, completions, key)]
 
         return [reward, gold]
 
-    def _asked(self, kind: RewardKind, prompts: Any, completions: Any, reference: Any) -> list[Any]:
+    def _asked(self, kind: RewardKind, completions: Any, keys: Any) -> list[AnswerReward]:
+        """Of every answer what it is worth; the prompt and the files of its pictures are those that were read."""
         count = self._num_generations
-        assert len(completions) % count == 0, "all answers to a prompt are on one rank"
         groups = []
         for start in range(0, len(completions), count):
-            turns, images = _plain(prompts[start])
-            assert all(prompts[start + one] == prompts[start] for one in range(1, count)), "answers of one prompt"
-            answers = [completions[start + one][0]["content"] or "" for one in range(count)]
-            group = Group(turns=turns, images=images, answers=answers)
-            groups.append(AskedGroup(group=group, reference=reference[start]))
+            own = keys[start : start + count]
+            assert own == [own[0]] * count, "all answers to a prompt are on one rank, one after the other"
+            prompt = self._prompts[own[0]]
+            answers = [one[0]["content"] or "" for one in completions[start : start + count]]
+            group = Group(turns=prompt.turns, images=prompt.images, answers=answers)
+            groups.append(AskedGroup(group=group, reference=prompt.answers[0]))
         return [one for group in kind(groups) for one in group]
-
-
-def _plain(turns: Any) -> tuple[list[dict[str, Any]], list[bytes]]:
-    """TRL's turns, in which pictures are decoded, as turns with places, and the pictures as lossless files."""
-    images: list[bytes] = []
-    plain = []
-    for turn in turns:
-        content = turn["content"]
-        if isinstance(content, str):
-            plain.append({"role": turn["role"], "content": content})
-            continue
-        parts = []
-        for part in content:
-            if part["type"] == "image":
-                images.append(_png(part["image"]))
-                parts.append({"type": "image"})
-            else:
-                parts.append({"type": "text", "text": part["text"]})
-        plain.append({"role": turn["role"], "content": parts})
-    return plain, images
-
-
-def _png(image: PIL.Image.Image) -> bytes:
-    file = io.BytesIO()
-    image.convert("RGB").save(file, "PNG", compress_level=1)
-    return file.getvalue()
 
 
 def looks_of(history: Sequence[Mapping[str, Any]], num_prompts: int) -> list[Look]:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from data_pipeline.storage import is_local, join, private_folder
-from rm_core.model_folder.folder import is_complete
+from rm_core.model_folder.folder import is_complete, sees_images
 from rm_core.model_folder.remote import draft_of, local_backbone
 from rm_core.rl.config import UNSCORED, RlConfig, RuleConfig
 from rm_core.rl.datasets import asked, taught
@@ -22,7 +22,6 @@ from rm_core.rl.policy import (
     load_policy,
     load_processor,
     never_written,
-    sees_pictures,
     tokenizer_of,
     write_policy,
 )
@@ -67,8 +66,11 @@ class RlRank:
     local_rank: int
 
 
-def train_rank(job: RlRank, lineage: Mapping[str, Any]) -> None:
+def train_rank(job: RlRank, lineage: Mapping[str, Any]) -> bool:
     """Train on this rank, from the newest checkpoint on where there is one; world rank 0 writes ``export``.
+
+    Returns:
+        Whether it ended before its plan did.
 
     Raises:
         StopTraining: it was asked to stop, and has, with a checkpoint.
@@ -84,19 +86,19 @@ def train_rank(job: RlRank, lineage: Mapping[str, Any]) -> None:
             if not is_complete(warm):
                 _warm_up(job, base, warm, scratch)
             base = local_backbone(warm, private_folder("cache"))
-        _grpo(job, as_language_model(base, scratch), scratch, lineage)
+        return _grpo(job, as_language_model(base, scratch), scratch, lineage)
 
 
 def _warm_up(job: RlRank, base: str, url: str, scratch: str) -> None:
     """Supervised fine-tuning into the folder `url`."""
     from trl import SFTTrainer
 
-    config, pictures = job.config, sees_pictures(base)
+    config, pictures = job.config, sees_images(base)
     rows = taught(
         job.train, os.path.join(scratch, "taught"), pictures=pictures, answers=config.warm_up.answers, seed=config.seed
     )
     snapshots, folder = _snapshots(job, "warm_up_checkpoints", scratch)
-    steps = snapshots.steps()
+    resumed = snapshots.newest(job.hooks.note)
     trainer = SFTTrainer(
         model=load_policy(base, config.precision),
         args=sft_config(config, folder, use_cpu=not torch.cuda.is_available()),
@@ -105,21 +107,21 @@ def _warm_up(job: RlRank, base: str, url: str, scratch: str) -> None:
     )
     callback = WatchingCallback(config, job.hooks, snapshots, num_heldout=0, stage="warm_up")
     add_callback(trainer, callback)
-    trainer.train(resume_from_checkpoint=snapshots.local(steps[-1]) if steps else None)
+    trainer.train(resume_from_checkpoint=resumed)
     if callback.stopped:
         raise StopTraining("while the policy was warmed up")
     _export(job, snapshots, snapshots.steps()[-1], base, url, {"steps": config.warm_up.steps, "stage": "warm_up"})
 
 
-def _grpo(job: RlRank, base: str, scratch: str, lineage: Mapping[str, Any]) -> None:
+def _grpo(job: RlRank, base: str, scratch: str, lineage: Mapping[str, Any]) -> bool:
     """GRPO, and the export of what it ends with."""
     from trl import GRPOTrainer
 
-    config, pictures = job.config, sees_pictures(base)
+    config, pictures = job.config, sees_images(base)
     together, looked_at = eval_batch(config, len(job.heldout)) if config.watch.every else (0, 0)
     model, processor = load_policy(base, config.precision), load_processor(base)
     snapshots, folder = _snapshots(job, "checkpoints", scratch)
-    steps = snapshots.steps()
+    resumed = snapshots.newest(job.hooks.note)
     rewards = _rewards(job)
     trainer = GRPOTrainer(
         model=model,
@@ -131,7 +133,7 @@ def _grpo(job: RlRank, base: str, scratch: str, lineage: Mapping[str, Any]) -> N
             eval_prompts=together,
             use_cpu=not torch.cuda.is_available(),
             never=never_written(model, tokenizer_of(processor)),
-            resumes=bool(steps),
+            resumes=resumed is not None,
         ),
         train_dataset=asked(job.train, os.path.join(scratch, "train"), pictures=pictures),
         eval_dataset=asked(job.heldout[:looked_at], os.path.join(scratch, "heldout"), pictures=pictures)
@@ -142,7 +144,7 @@ def _grpo(job: RlRank, base: str, scratch: str, lineage: Mapping[str, Any]) -> N
     rewards.is_training = lambda: bool(trainer.model.training)
     callback = WatchingCallback(config, job.hooks, snapshots, num_heldout=looked_at, steps_before=config.warm_up.steps)
     add_callback(trainer, callback)
-    trainer.train(resume_from_checkpoint=snapshots.local(steps[-1]) if steps else None)
+    trainer.train(resume_from_checkpoint=resumed)
     if callback.stopped:
         raise StopTraining("with a checkpoint")
     last = snapshots.steps()[-1]
@@ -155,6 +157,7 @@ def _grpo(job: RlRank, base: str, scratch: str, lineage: Mapping[str, Any]) -> N
     _export(job, snapshots, chosen, base, join(config.output, "export"), {**said, "exported_step": chosen})
     if callback.ended and job.rank == 0:
         job.hooks.ended(callback.ended)
+    return callback.ended is not None
 
 
 def _rewards(job: RlRank) -> RewardFunctions:
@@ -162,7 +165,10 @@ def _rewards(job: RlRank) -> RewardFunctions:
     config = job.config
     scorer = None if config.reward.kind in UNSCORED else job.make_scorer(config.reward.model)
     kind = reward_kind(config.reward, scorer)
-    return RewardFunctions(kind, _gold(job), config.num_generations, gold_in_training=config.watch.gold == "rule")
+    return RewardFunctions(
+        kind, _gold(job), [*job.train, *job.heldout], config.num_generations,
+        gold_in_training=config.watch.gold == "rule",
+    )  # fmt: skip
 
 
 def _gold(job: RlRank) -> RewardKind:

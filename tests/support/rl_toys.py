@@ -40,9 +40,9 @@ def write_policy_folder(folder: Path, shape: str = "nano", *, language_head: boo
     return output
 
 
-def read(source: SourceConfig, tokens: str, limit: int | None = None, max_tokens: int = 400) -> Prompts:
+def read(*sources: SourceConfig, tokens: str, pictures: bool = True) -> Prompts:
     encoder = Encoder(load_tokenizer(tokens), EncodeConfig())
-    return PromptReader("/", MediaConfig(), encoder, max_tokens).read([source], limit)
+    return PromptReader("/", MediaConfig(), encoder, 400, pictures=pictures).read(sources)
 
 
 def prompt(text: str = "Which colour?", answers: Sequence[str] = ("red",)) -> Prompt:

@@ -156,7 +156,7 @@ def test_a_damaged_state_file_is_named_with_what_to_do(config: TrainConfig, dama
     claim_output(config, "data")
     readers = {
         "training.json": lambda: claim_output(config, "data"),
-        "job_state.json": lambda: is_logged(config),
+        "job_state.json": lambda: is_logged(config.output),
         "attempts.json": lambda: TrainingRecord(config.output),
     }
     for name, read in readers.items():

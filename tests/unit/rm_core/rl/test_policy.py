@@ -7,7 +7,11 @@ import pytest
 import torch
 from rl_toys import Counting, read, write_policy_folder, write_prompts
 
+from data_pipeline.config import SourceConfig
 from data_pipeline.errors import MissingInput
+from data_pipeline.records.comparison import Comparison
+from data_pipeline.sources.accounting import UnreadFields
+from data_pipeline.sources.registry import adapter_of
 from rm_core.model_folder.folder import verify_folder
 from rm_core.rl.config import RewardConfig, RlConfig, SampleConfig
 from rm_core.rl.policy import as_language_model, load_policy, load_processor, never_written, tokenizer_of, write_policy
@@ -78,7 +82,7 @@ def test_a_written_policy_is_a_whole_folder_that_loads_again(policy: str, tmp_pa
 
 
 def test_the_same_prompt_gets_the_same_answers_whatever_is_asked_beside_it(policy: str, tmp_path: Path) -> None:
-    prompts = read(write_prompts(tmp_path, 3), policy).prompts
+    prompts = read(write_prompts(tmp_path, 3), tokens=policy).prompts
     config = RlConfig(
         precision="fp32", max_answer_tokens=6, sample=SampleConfig(number=3), reward=RewardConfig(kind="model")
     )
@@ -93,3 +97,9 @@ def test_the_same_prompt_gets_the_same_answers_whatever_is_asked_beside_it(polic
     assert row["kept"] == [best["text"]] and row["reference"] == "blue"
     assert row["image"][0].startswith("data:image/")
     assert samples_row(prompts[1], together[1], "right")["kept"] == []
+    unread = UnreadFields()
+    preferences = adapter_of("jsonl", unread)(json.loads(json.dumps(row)), SourceConfig(name="s", path="s"), 0)
+    assert isinstance(preferences, Comparison) and preferences.num_responses == len(row["responses"])
+    best = {**{name: row[name] for name in ("id", "prompt", "image")}, "answer": row["kept"][0]}
+    question = adapter_of("answered")(best, SourceConfig(name="s", path="s", shape="answered"), 0)
+    assert isinstance(question, Comparison) and len(question.media) == 1

@@ -5,7 +5,7 @@ import pytest
 
 from data_pipeline.config import SourceConfig
 from data_pipeline.errors import RecipeError
-from rm_core.rl.config import RlConfig, RuleConfig, WatchConfig
+from rm_core.rl.config import RewardConfig, RlConfig, RuleConfig, WatchConfig
 from rm_core.rl.settings import (
     check_grpo_fields,
     check_rl_config,
@@ -28,6 +28,9 @@ CONFIG = RlConfig(prompts=[SourceConfig(name="a", path="a.jsonl")], batch=32, nu
         ({"watch": WatchConfig(max_kl=0.1)}, "rl.grpo.beta"),
         ({"watch": WatchConfig(heldout_fraction=0.0)}, "leaves nothing to look at"),
         ({"num_generations": 1}, "rl.num_generations=1"),
+        ({"reward": RewardConfig(kind="rule", pessimism=1.0)}, "rl.reward.pessimism=1"),
+        ({"reward": RewardConfig(kind="rule", url="http://a:1")}, "rl.reward.url=http://a:1 is never asked"),
+        ({"reward": RewardConfig(patience_s=5.0)}, "rl.reward.patience_s=5"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_its_key(changes: dict[str, Any], said: str) -> None:
@@ -61,6 +64,7 @@ def test_a_look_has_whole_batches_on_every_worker(heldout: int) -> None:
     together, looked_at = eval_batch(CONFIG, heldout)
     assert 0 < looked_at <= min(heldout, CONFIG.watch.max_prompts)
     assert looked_at % (together * CONFIG.num_workers) == 0
+    assert together * CONFIG.num_generations <= CONFIG.batch // CONFIG.num_workers, "no more at once than in a step"
 
 
 def test_a_workers_share_holds_all_answers_to_each_of_its_prompts() -> None:

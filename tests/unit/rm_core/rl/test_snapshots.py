@@ -33,3 +33,13 @@ def test_a_damaged_file_is_told(tmp_path: Path, name: str) -> None:
     (tmp_path / "checkpoints" / "step-00000005" / name).write_bytes(b"other")
     with pytest.raises(CorruptData, match=name):
         store.local(5)
+
+
+def test_in_place_of_a_damaged_checkpoint_the_one_before_is_taken(tmp_path: Path) -> None:
+    store, told = store_with(tmp_path, 5, 10), list[str]()
+    assert str(store.newest(told.append)).endswith("step-00000010") and told == []
+    (tmp_path / "checkpoints" / "step-00000010" / "model.safetensors").write_bytes(b"other")
+    assert str(store.newest(told.append)).endswith("step-00000005")
+    assert len(told) == 1 and "step-00000010/model.safetensors" in told[0]
+    (tmp_path / "checkpoints" / "step-00000005" / "COMPLETE.json").write_bytes(b"{}")
+    assert store.newest(told.append) is None and len(told) == 3

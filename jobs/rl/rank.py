@@ -1,7 +1,6 @@
 """What each worker of a reinforcement learning runs, and what it says to the driver and to MLflow."""
 
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,8 +12,8 @@ from data_pipeline.errors import RecipeError
 from jobs.rl.prepare import PromptsOf, fingerprint_of
 from jobs.rl.scorers import make_scorer
 from jobs.tracking.metric_logger import MetricLogger
-from jobs.tracking.node_metrics import NodeMeter, node_section, sampled
 from jobs.train.coordinator import StopRequested
+from jobs.train.logged_run import LoggedRun
 from rm_core.rl.config import RlConfig
 from rm_core.training.trainer import Hooks
 
@@ -33,10 +32,7 @@ class RlJob:
     store: str | None
     """MLflow's, for addresses of reward models."""
     reading: Mapping[str, Any]
-    tracking_uri: str
-    run_id: str
-    run_began_s: float
-    system_metrics_s: float
+    run: LoggedRun
     use_gpu: bool
     all_steps: int
     section: str = "rl"
@@ -56,18 +52,14 @@ class RlJob:
         watch, context = self.config.watch, get_context()
         train, heldout = prompts.divided(watch.heldout_fraction if watch.every else 0.0)
         rank, local_rank = context.get_world_rank(), context.get_local_rank()
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         scorers = partial(make_scorer, config=self.config.reward, store=self.store, reading=self.reading)
-        run = partial(_train, self, train=train, heldout=heldout, scorers=scorers, rank=rank, local_rank=local_rank)
+        learn = partial(_train, self, train=train, heldout=heldout, scorers=scorers, rank=rank, local_rank=local_rank)
         if rank != 0:
-            run(hooks=_silent_hooks(coordinator))
+            with self.run.node_watched(coordinator.note.remote) as flush:
+                learn(hooks=_silent_hooks(coordinator, flush))
             return
-        with MetricLogger(
-            self.tracking_uri, self.run_id, folder=self.config.output, report=coordinator.note.remote
-        ) as logger:
-            meter, section = NodeMeter(self.config.output), node_section(ray.util.get_node_ip_address())
-            with sampled(logger, meter, section, began_s=self.run_began_s, interval_s=self.system_metrics_s):
-                ended_early = run(hooks=_hooks(coordinator, logger, self.config.warm_up.steps))
+        with self.run.logger(coordinator.note.remote) as logger:
+            ended_early = learn(hooks=_hooks(coordinator, logger, self.config.warm_up.steps))
         if not ended_early:
             ray.get(coordinator.advance.remote(self.all_steps, "exported", None))
 
@@ -84,12 +76,12 @@ def _train(job: RlJob, *, train: Any, heldout: Any, scorers: Any, rank: int, loc
     )  # fmt: skip
 
 
-def _silent_hooks(coordinator: Any) -> Hooks:
+def _silent_hooks(coordinator: Any, flush: Callable[[], None]) -> Hooks:
     def silent(*_: object) -> None:
         """World rank 0 speaks for all."""
 
     return Hooks(
-        begin=silent, log=silent, before_save=silent, stop=StopRequested(coordinator), note=coordinator.note.remote
+        begin=silent, log=silent, before_save=flush, stop=StopRequested(coordinator), note=coordinator.note.remote
     )
 
 

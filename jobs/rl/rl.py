@@ -24,7 +24,7 @@ from jobs.train.coordinator import start_coordinator
 from jobs.train.progress import follow
 from jobs.train.publish import publish_failure
 from jobs.train.record import Attempt
-from jobs.train.run import check_capacity
+from jobs.train.run import check_capacity, logged_run
 from jobs.train.run_page import cluster_tags, gpu_type_of
 from rm_core.model_folder.folder import is_complete
 
@@ -93,10 +93,7 @@ def _job(learning: Learning, *, use_gpu: bool) -> RlJob:
         },
         store=store_of(recipe),
         reading=reading_of_recipe(recipe),
-        tracking_uri=tracker.uri,
-        run_id=tracker.run_id,
-        run_began_s=tracker.began_s,
-        system_metrics_s=recipe.tracking.system_metrics_s,
+        run=logged_run(tracker, recipe, learning.config.output),
         use_gpu=use_gpu,
         all_steps=learning.all_steps,
     )

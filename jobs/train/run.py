@@ -7,11 +7,13 @@ import ray
 from cluster.capacity import list_nodes
 from cluster.session import ClusterInfo
 from data_pipeline.errors import RecipeError
-from jobs.recipe.schema import Device, to_flat_params
+from jobs.recipe.schema import Device, Recipe, to_flat_params
 from jobs.runtime.ray_session import open_cluster
+from jobs.tracking.tracker import Tracker
 from jobs.train.attempts import run_attempts
 from jobs.train.coordinator import start_coordinator
 from jobs.train.group import GroupSettings
+from jobs.train.logged_run import LoggedRun
 from jobs.train.prepare import Training
 from jobs.train.progress import follow
 from jobs.train.rank import TrainJob
@@ -19,7 +21,7 @@ from jobs.train.record import Attempt
 from jobs.train.run_page import cluster_tags, gpu_type_of
 from rm_core.model_folder.folder import is_complete
 
-__all__ = ["check_capacity", "run_groups"]
+__all__ = ["check_capacity", "logged_run", "run_groups"]
 
 
 def run_groups(training: Training) -> None:
@@ -64,12 +66,17 @@ def group_job(training: Training, cluster: ClusterInfo) -> TrainJob:
             "mlflow_run_id": tracker.run_id,
             "config": to_flat_params(recipe, ["train"]),
         },
-        tracking_uri=tracker.uri,
-        run_id=tracker.run_id,
-        run_began_s=tracker.began_s,
-        system_metrics_s=recipe.tracking.system_metrics_s,
+        run=logged_run(tracker, recipe, config.output),
         use_gpu=cluster.on_gpus or asks_for_gpus,
     )
+
+
+def logged_run(tracker: Tracker, recipe: Recipe, output: str) -> LoggedRun:
+    """The run of a training in `output`, for its workers."""
+    return LoggedRun(
+        uri=tracker.uri, run_id=tracker.run_id, output=output, began_s=tracker.began_s,
+        system_metrics_s=recipe.tracking.system_metrics_s,
+    )  # fmt: skip
 
 
 def check_capacity(config: GroupSettings, cluster: ClusterInfo, section: str) -> None:

@@ -22,6 +22,11 @@ END = "<|im_end|>"
 class WritingTooLong(RunError):
     """Texts were not written in the time that there was."""
 
+    def __init__(
+        self, message: str = "nobody waits for these texts any more: write fewer or shorter ones, or wait longer"
+    ) -> None:
+        super().__init__(message)
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
@@ -73,7 +78,7 @@ def opened(item: EncodedComparison) -> EncodedComparison:
 def check_time(until_s: float | None) -> None:
     """Raises WritingTooLong where the moment has come."""
     if until_s is not None and time.monotonic() >= until_s:
-        raise WritingTooLong("nobody waits for these texts any more: write fewer or shorter ones, or wait longer")
+        raise WritingTooLong
 
 
 def forbidden(tokenizer: ChatTokenizer, vocabulary: int) -> list[int]:

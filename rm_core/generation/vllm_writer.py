@@ -117,7 +117,7 @@ class VllmWriter:
         if answer is None:
             raise self._died()
         if answer.get("late"):
-            raise WritingTooLong("nobody waits for these texts any more: write fewer or shorter ones, or wait longer")
+            raise WritingTooLong
         return cast("list[list[list[int]]]", answer["tokens"])
 
     def _started(self) -> "_Process":

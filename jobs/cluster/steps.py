@@ -8,6 +8,7 @@ from cluster.errors import Refused
 from cluster.render.outputs import read_outputs
 from data_pipeline import storage
 from data_pipeline.errors import BaserewardError
+from data_pipeline.filtering.mixture import used_sources
 from data_pipeline.sources.inputs import files_of
 from jobs.recipe.schema import Recipe
 from jobs.recipe.suites import open_named
@@ -42,9 +43,7 @@ def _data(recipe: Recipe) -> Iterator[Missing]:
     config = recipe.preprocess
     if storage.exists(storage.join(config.output, "manifest.json")):
         return  # prepared already: raw files may be gone
-    for source in config.sources:
-        if config.mixture.only and source.name not in config.mixture.only:
-            continue
+    for source in used_sources(config):
         try:
             files_of(source, config.data_root)
         except BaserewardError as error:

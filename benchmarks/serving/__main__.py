@@ -1,9 +1,10 @@
 """Requests a second of a server of rewards, K responses each: `basereward serve`'s engine against a naive server.
 
     ours    requests that wait share a packed row; prompt and image once a request
+    cached  the same, and prompts of earlier requests are known
     naive   one forward pass a request, K padded rows, each with prompt and image
 
-Both run the same HTTP app on loopback, with the same weights, and take turns. From the project's root (see
+All run the same HTTP app on loopback, with the same weights, and take turns. From the project's root (see
 benchmarks/README.md):
 
     BASEREWARD_REAL_DATA=FOLDER python -m benchmarks.serving --quick
@@ -23,18 +24,15 @@ from statistics import median, quantiles
 from typing import Any
 
 from benchmarks.common.goals import Goals, finish, hardware
-from benchmarks.serving.asked import RECORDS, Request, requests_of
+from benchmarks.serving.asked import RECORDS, Case, cases_of
 from benchmarks.serving.load import Turn, send, wait_until_ready
 from benchmarks.serving.servers import SIDES, model_folder
 from benchmarks.train_step.records import tokenizer_beside
 
-CASES = {"k1": 1, "k4": 4, "k8": 8}
-"""Case -> responses a request."""
-JOINED = "joined"
-"""Requests of one response each, all about one prompt."""
 GOALS: Goals = {
     "ratio_k4": ("at_least", 3.0),
     "ratio_k8": ("at_least", 5.0),
+    "ratio_later": ("at_least", 5.0),
     "max_reward_difference": ("at_most", 1e-4),
 }
 CURE = (
@@ -47,7 +45,7 @@ Turns = Mapping[str, Sequence[Turn]]
 
 @contextmanager
 def servers(folder: str, threads: int) -> Iterator[dict[str, str]]:
-    """Both sides, each in a process of its own, which ends with the block; yields their addresses."""
+    """All sides, each in a process of its own, which ends with the block; yields their addresses."""
     processes: dict[str, subprocess.Popen[bytes]] = {}
     addresses: dict[str, str] = {}
     try:
@@ -66,19 +64,24 @@ def servers(folder: str, threads: int) -> Iterator[dict[str, str]]:
             process.wait(30)
 
 
-def measure(addresses: Mapping[str, str], requests: Sequence[Request], turns: int, concurrency: int) -> Turns:
-    """Every side's turns over the same requests; who begins changes. Each first answers one that is not counted."""
-    for side in SIDES:
-        send(addresses[side], requests[:1], 1)
-    done: dict[str, list[Turn]] = {side: [] for side in SIDES}
-    for number in range(turns):
-        for side in SIDES if number % 2 == 0 else reversed(SIDES):
+def measure(addresses: Mapping[str, str], case: Case, concurrency: int) -> Turns:
+    """Every side's turns over the same requests; who begins changes. Each first answers one that is not counted, about
+    a prompt that does not come again.
+    """
+    first = case.turns[0][0]
+    for side in case.sides:
+        send(addresses[side], [first | {"prompt": f"Once more: {first['prompt']}"}], 1)
+    done: dict[str, list[Turn]] = {side: [] for side in case.sides}
+    for number, requests in enumerate(case.turns):
+        for side in case.sides if number % 2 == 0 else reversed(case.sides):
             done[side].append(send(addresses[side], requests, concurrency))
     return done
 
 
 def figures_of(turns: Turns) -> dict[str, Any]:
-    """Figures of one case; the ratio is the median over the turns of each turn's ratio."""
+    """Figures of one case; a ratio is the median over the turns of each turn's ratio, and the difference is the largest
+    between the rewards of the first side and of another.
+    """
     figures: dict[str, Any] = {}
     for side, found in turns.items():
         latencies = [one for turn in found for one in turn.latencies_s]
@@ -86,26 +89,30 @@ def figures_of(turns: Turns) -> dict[str, Any]:
         figures[f"{side}_median_s"] = median(latencies)
         figures[f"{side}_p95_s"] = quantiles(latencies, n=20)[-1]
         figures[f"{side}_all_s"] = [turn.seconds for turn in found]
-    pairs = zip(turns["ours"], turns["naive"], strict=True)
-    figures["ratio"] = median(theirs.seconds / ours.seconds for ours, theirs in pairs)
-    both = zip(turns["ours"][0].rewards, turns["naive"][0].rewards, strict=True)
-    figures["difference"] = max(abs(a - b) for ours, theirs in both for a, b in zip(ours, theirs, strict=True))
+    first, *others = turns
+    for side in others:
+        pairs = zip(turns[first], turns[side], strict=True)
+        figures[f"ratio_to_{side}"] = median(theirs.seconds / ours.seconds for ours, theirs in pairs)
+    figures["ratio"] = figures[f"ratio_to_{others[-1]}"]
+    figures["difference"] = max(_difference(turns[first], turns[side]) for side in others)
     return figures
 
 
-def cases_of(data: Path, options: argparse.Namespace) -> dict[str, list[Request]]:
-    """The requests of every case."""
-    cases = {name: requests_of(data, options.requests, count) for name, count in CASES.items()}
-    [several] = requests_of(data, 1, options.requests)
-    cases[JOINED] = [several | {"responses": [one]} for one in several["responses"]]
-    return cases
+def _difference(ours: Sequence[Turn], theirs: Sequence[Turn]) -> float:
+    both = zip(ours, theirs, strict=True)
+    return max(
+        abs(a - b)
+        for one, other in both
+        for mine, yours in zip(one.rewards, other.rewards, strict=True)
+        for a, b in zip(mine, yours, strict=True)
+    )
 
 
 def show(name: str, found: Mapping[str, Any]) -> None:
     """Lines for people."""
-    for side in SIDES:
+    for side in (side for side in SIDES if f"{side}_all_s" in found):
         cells = [found[f"{side}_{figure}"] for figure in ("requests_per_s", "median_s", "p95_s")]
-        ratio = f"{found['ratio']:>10.2f}" if side == "ours" else ""
+        ratio = f"{found[f'ratio_to_{side}']:>10.2f}" if f"ratio_to_{side}" in found else ""
         print(f"{f'{name} {side}':24}" + "".join(f"{cell:>10.2f}" for cell in cells) + ratio, flush=True)
 
 
@@ -152,12 +159,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         concurrency=options.concurrency,
     )  # fmt: skip
     found: dict[str, dict[str, Any]] = {}
-    print(f"{'':24}{'req./s':>10}{'median s':>10}{'p95 s':>10}{'ratio':>10}")
+    print(f"{'':24}{'req./s':>10}{'median s':>10}{'p95 s':>10}{'slower by':>10}")
     with model_folder(options.shape, options.tokenizer) as folder, servers(folder, options.threads) as addresses:
-        for name, requests in cases_of(data, options).items():
-            for concurrency in options.concurrency:
-                key = name if concurrency == options.concurrency[0] else f"{name}_at_{concurrency}"
-                found[key] = figures_of(measure(addresses, requests, options.turns, concurrency))
+        for name, case in cases_of(data, options.requests, options.turns).items():
+            for concurrency in [1] if case.one_by_one else options.concurrency:
+                key = name if case.one_by_one or concurrency == options.concurrency[0] else f"{name}_at_{concurrency}"
+                found[key] = figures_of(measure(addresses, case, concurrency))
                 show(key, found[key])
     figures: dict[str, Any] = {f"ratio_{name}": figures["ratio"] for name, figures in found.items()}
     figures["max_reward_difference"] = max(figures["difference"] for figures in found.values())

@@ -1,20 +1,48 @@
 """Requests of the New Yorker caption contest: a cartoon each, and K captions that people sent in for it.
 
-No two requests of a turn have one cartoon, so that what is saved is saved inside a request; the case ``joined`` asks
-for each caption of one cartoon alone.
+k1, k4, k8   no two requests of a turn have one cartoon, so that what is saved is saved inside a request
+joined       each caption of one cartoon alone, several at once
+later        the same, each after the answer to the one before; another cartoon in every turn
 """
 
 import base64
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["RECORDS", "Request", "requests_of"]
+__all__ = ["CASES", "RECORDS", "Case", "Request", "cases_of", "requests_of"]
 
 RECORDS = "real/caption_contest/caption_contest.jsonl"
+CASES = {"k1": 1, "k4": 4, "k8": 8}
+"""Case -> responses a request."""
 Request = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What is asked, and of whom.
+
+    Attributes:
+        turns: the requests of each turn.
+        sides: the first is compared with the last.
+        one_by_one: no request is sent before the one before it is answered.
+    """
+
+    turns: Sequence[Sequence[Request]]
+    sides: tuple[str, ...] = ("ours", "naive")
+    one_by_one: bool = False
+
+
+def cases_of(data: Path, count: int, turns: int) -> dict[str, Case]:
+    """All cases, of so many requests a turn."""
+    cases = {name: Case(turns=[requests_of(data, count, number)] * turns) for name, number in CASES.items()}
+    several = [_one_each(whole) for whole in requests_of(data, turns, count)]
+    cases["joined"] = Case(turns=several[:1] * turns)
+    cases["later"] = Case(turns=several, sides=("cached", "ours", "naive"), one_by_one=True)
+    return cases
 
 
 def requests_of(data: Path, count: int, num_responses: int) -> list[Request]:
@@ -29,6 +57,11 @@ def requests_of(data: Path, count: int, num_responses: int) -> list[Request]:
     chosen = [image for image, texts in sorted(captions.items()) if len(texts) >= num_responses]
     folder = (data / RECORDS).parent
     return [_request(folder, image, prompts[image], captions[image][:num_responses]) for image in chosen[:count]]
+
+
+def _one_each(whole: Request) -> list[Request]:
+    """A request for each response."""
+    return [whole | {"responses": [one]} for one in whole["responses"]]
 
 
 def _request(folder: Path, image: str, prompt: str, responses: Sequence[str]) -> Request:

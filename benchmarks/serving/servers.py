@@ -1,6 +1,8 @@
 """The sides, each an HTTP server in a process: `python -m benchmarks.serving.servers SIDE FOLDER PORT THREADS`.
 
-    ours    the app and the engine of `basereward serve`, without Ray: requests that wait share a packed row
+    ours    the app and the engine of `basereward serve`, without Ray: requests that wait share a packed row; no prompt
+            is known from earlier ones
+    cached  the same with its cache of prompts
     naive   the same app, reading and tokens; a request at a time, its K responses as padded rows of Transformers'
             Qwen2_5_VLModel, each with the prompt and the image
 
@@ -36,7 +38,8 @@ from rm_core.serving.service import Answer, LoadedModel, RewardService
 
 __all__ = ["SIDES", "model_folder", "serve_side"]
 
-CONFIG = ServeConfig(request_timeout_s=600.0, attention="sdpa")
+CONFIG = ServeConfig(request_timeout_s=600.0, attention="sdpa", prefix_cache_bytes=0)
+CACHED = replace(CONFIG, prefix_cache_bytes=ServeConfig().prefix_cache_bytes)
 
 
 class NaiveService(RewardService):
@@ -71,7 +74,7 @@ class NaiveService(RewardService):
             return tuple(self._padded(inputs, last).tolist())
 
 
-SIDES = ("ours", "naive")
+SIDES = ("ours", "cached", "naive")
 
 
 @contextmanager
@@ -93,9 +96,10 @@ def model_folder(shape: str, tokenizer: str) -> Iterator[str]:
 async def serve_side(side: str, folder: str, port: int) -> None:
     """Answer until the process is ended."""
     found = find_model(folder, None, asdict(Reading.of_config(PreprocessConfig(), "")))
-    loaded = load_model(found, CONFIG)
-    service = RewardService(loaded, CONFIG) if side == "ours" else NaiveService(loaded, CONFIG, folder)
-    app = create_app(service, CONFIG, token_sha256=None)
+    config = CACHED if side == "cached" else CONFIG
+    loaded = load_model(found, config)
+    service = NaiveService(loaded, config, folder) if side == "naive" else RewardService(loaded, config)
+    app = create_app(service, config, token_sha256=None)
     await uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error")).serve()
 
 

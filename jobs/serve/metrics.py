@@ -3,7 +3,8 @@
     ray_basereward_requests_total{application, path, status}     ray_basereward_request_seconds{application, path}
     ray_basereward_batches_total, _batched_requests_total, _computed_tokens_total, _computing_seconds_total
     ray_basereward_written_tokens_total, _writing_seconds_total     of critiques
-    ray_basereward_shared_tokens_total     tokens of prompts that were not computed again
+    ray_basereward_shared_tokens_total     tokens of prompts that another request of the batch has brought too
+    ray_basereward_cached_tokens_total     tokens of prompts that an earlier batch has computed
     ray_basereward_waited_seconds          of the oldest request of a batch
 
 Ray knows of a histogram the counts of its buckets alone, so sums that have to be right are counters.
@@ -22,7 +23,8 @@ _COUNTERS = {
     "batches": "Batches computed.",
     "batched_requests": "Requests computed in them.",
     "computed_tokens": "Tokens computed, each prompt once a batch.",
-    "shared_tokens": "Tokens of prompts that were not computed again.",
+    "shared_tokens": "Tokens of prompts that another request of the batch has brought too.",
+    "cached_tokens": "Tokens of prompts that an earlier batch has computed.",
     "computing_seconds": "Seconds of computing.",
     "written_tokens": "Tokens of critiques that were written.",
     "writing_seconds": "Seconds of writing critiques.",
@@ -61,7 +63,7 @@ class ServeMetrics:
         self._waited.observe(seen.waited_s, self._application)
         counted = {
             "batches": 1, "batched_requests": seen.requests, "computed_tokens": seen.tokens,
-            "shared_tokens": seen.shared_tokens, "computing_seconds": seen.seconds,
+            "shared_tokens": seen.shared_tokens, "cached_tokens": seen.cached_tokens, "computing_seconds": seen.seconds,
         }  # fmt: skip
         self._count(counted)
 

@@ -82,7 +82,10 @@ def load_model(found: FoundModel, config: ServeConfig) -> LoadedModel:
     served = replace(found.served, token_budget=config.token_budget, patch_budget=config.patch_budget)
     if served.ensemble is None:
         served = replace(served, members=tuple(_writing(one, config) for one in served.members))
-    scorer = ServedScorer(served, found.folders, None, attention=config.attention, limits=limits_of(config))
+    scorer = ServedScorer(
+        served, found.folders, None, attention=config.attention, limits=limits_of(config),
+        prefix_bytes=config.prefix_cache_bytes,
+    )  # fmt: skip
     scorer.warm_up()
     return LoadedModel(address=found.address, scorer=scorer)
 

@@ -4,7 +4,7 @@ Whatever Python would read from a row to run the model is made here, on the CPU,
 Legend: T tokens of the row, V image tokens, P vision patches, I distinct images, R responses, S their tokens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from data_pipeline.encoding.encoder import EncodedComparison, VisionSpan
 from data_pipeline.errors import RunError
 from rm_core.batches.attention_indices import MAKERS, AttentionIndices
+from rm_core.batches.known_prefixes import WholeRow, whole_row, without_prefix
 from rm_core.batches.labels import Labels, labels_of
 from rm_core.batches.layout import Block, BlockLayout
 from rm_core.batches.pixels import ImageLoader, distinct_images, patches_of
@@ -69,6 +70,7 @@ class PackedBatch:
         responses: the responses' tokens.
         targets: tokens that the model shall write; None where it writes nothing.
         verdicts: of a judge, which answers each response of the row asks about; labels are the answers'.
+        whole: of a row that leaves out prefixes whose keys and values are known, the row with them.
     """
 
     ids: tuple[str, ...]
@@ -89,6 +91,7 @@ class PackedBatch:
     responses: ResponseTokens | None = None
     targets: Targets | None = None
     verdicts: Verdicts | None = None
+    whole: WholeRow | None = None
 
     @property
     def num_tokens(self) -> int:
@@ -115,29 +118,35 @@ class PackedBatch:
 
 
 def collate(
-    comparisons: Sequence[EncodedComparison], *, row_format: RowFormat, load_image: ImageLoader = patches_of
-) -> PackedBatch:
+    comparisons: Sequence[EncodedComparison], *, row_format: RowFormat, load_image: ImageLoader = patches_of,
+    known: Collection[int] = (),
+) -> PackedBatch:  # fmt: skip
     """Lay Comparisons out in one row. No Comparison at all gives a row of fillers, for a rank's idle turn.
 
     Args:
         row_format: of the backbone that will read the row.
         load_image: image -> patches as `patches_of` gives them; called once per distinct image of the row.
+        known: places of Comparisons whose prefix is left out, with its images, since its keys and values are known.
 
     Raises:
         RunError: a Comparison has images and the backbone reads text only, or images prepared for another family; or
             it is longer than the backbone reads.
     """
+    _check_readable(comparisons, [span for item in comparisons for span in item.images], row_format)
+    positions = [comparison_positions(item, row_format) for item in comparisons]
+    left_out = [len(item.prefix_ids) if place in known else 0 for place, item in enumerate(comparisons)]
+    pads = (row_format.image_token, row_format.video_token)
+    comparisons = [without_prefix(item, pads) if n else item for item, n in zip(comparisons, left_out, strict=True)]
+    positions = [all_[:, n:] for all_, n in zip(positions, left_out, strict=True)]
     spans = [span for item in comparisons for span in item.images]
-    _check_readable(comparisons, spans, row_format)
     blocks = _blocks(comparisons)
     segments = [ids for item in comparisons for ids in (item.prefix_ids, *item.response_ids)]
     input_ids = np.concatenate([_NONE, *segments])
-    positions = [comparison_positions(item, row_format) for item in comparisons]
     pixels, grid, features = distinct_images(spans, load_image, row_format.images)
-    token_index = np.flatnonzero(np.isin(input_ids, (row_format.image_token, row_format.video_token)))
+    token_index = np.flatnonzero(np.isin(input_ids, pads))
     if len(token_index) != len(features):
         raise ValueError(f"{len(token_index)} image tokens but {len(features)} image features in {ids_of(comparisons)}")
-    filler = -len(input_ids) % row_format.alignment or row_format.alignment * (not comparisons)
+    filler = -(sum(left_out) + len(input_ids)) % row_format.alignment or row_format.alignment * (not comparisons)
     if filler:
         blocks = (*blocks, Block(len(input_ids), filler, ()))
         positions.append(np.tile(np.arange(filler, dtype=np.int64), (3, 1)))
@@ -157,6 +166,7 @@ def collate(
         num_filler=filler,
         targets=_targets_of(comparisons, blocks, row_format),
         verdicts=verdicts_of(comparisons) if row_format.verdicts else None,
+        whole=whole_row(blocks, left_out) if any(left_out) else None,
     )
     return with_indices(batch, row_format)
 
@@ -194,7 +204,7 @@ def with_indices(batch: PackedBatch, row_format: RowFormat) -> PackedBatch:
         vision = vision_indices_of(grids, row_format.window, row_format.places)
     return replace(
         batch,
-        attention=MAKERS[row_format.attention](batch.layout),
+        attention=MAKERS[row_format.attention](batch.layout if batch.whole is None else batch.whole.layout),
         vision=vision,
         responses=ResponseTokens(torch.from_numpy(index), torch.repeat_interleave(lengths), lengths[:, None]),
     )

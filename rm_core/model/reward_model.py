@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from data_pipeline.errors import RecipeError
 from rm_core.batches.packed import PackedBatch
 from rm_core.batches.positions import RowFormat
-from rm_core.model.attention import ATTENTION_NAME, KERNELS, RowAttention, Work, choose_kernel
+from rm_core.model.attention import ATTENTION_NAME, KERNELS, RowAttention, RowPrefixes, Work, choose_kernel
 from rm_core.model.compiled import compiles
 from rm_core.model.config import HeadConfig
 from rm_core.model.decoder import Deepstack, PackedLayer, run_decoder
@@ -138,11 +138,14 @@ class RewardModel(nn.Module):
         """
         self._compiled = compiles(which, self.device)
 
-    def forward(self, batch: PackedBatch) -> Tensor | Output:
+    def forward(self, batch: PackedBatch, prefixes: RowPrefixes | None = None) -> Tensor | Output:
         """Rewards float32 [R] in the order of the row's responses, or [R, 2] with an uncertainty head; R may be 0.
 
         Of a row that names targets, the `Output`, with their costs: N may be 0, and the language head runs all the
         same, since under ZeRO-3 other ranks wait for this one.
+
+        Args:
+            prefixes: of a row that leaves some out, or of which some shall be kept.
 
         Raises:
             RuntimeError: a layer ran another attention than the packed one.
@@ -162,7 +165,7 @@ class RewardModel(nn.Module):
         read = pooled if batch.targets is None else torch.cat([pooled, batch.targets.index])
         hidden = run_decoder(
             decoder, embeddings, self.family.rotary_positions(batch),
-            RowAttention(self._kernel, batch.layout, batch.attention, self.work), read,
+            RowAttention(self._kernel, batch.layout, batch.attention, self.work, batch.whole, prefixes), read,
             running=self._running, deepstack=deepstack,
         )  # fmt: skip
         self.work.end(

@@ -6,14 +6,17 @@ from functools import partial
 from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from data_pipeline.dataset.prepared import PreparedData
+from data_pipeline.encoding.encoded import spans_of_parts
 from data_pipeline.encoding.encoder import EncodedComparison
 from data_pipeline.encoding.questions import Asking, question_tokens
 from data_pipeline.encoding.tokenizer import load_tokenizer
 from data_pipeline.errors import RecipeError
 from rm_core.batches.packed import collate
 from rm_core.batches.pixels import patches_of
+from rm_core.model.attention import RowPrefixes
 from rm_core.model.flops import cost_model
 from rm_core.model.reward_model import Output
 from rm_core.model_folder.folder import load_reward_model
@@ -24,6 +27,7 @@ from rm_core.objectives.pairwise import means
 from rm_core.packing.plan import PackBudget, pack_first_fit
 from rm_core.packing.sizes import PlanningTable
 from rm_core.scoring.alike import first_alike
+from rm_core.scoring.prefix_cache import PrefixCache, PrefixKey, prefix_key
 from rm_core.scoring.scored import ScoredComparison
 
 __all__ = ["Scorer", "Scores", "asking_in", "check_answers", "score_rows", "scored_item"]
@@ -60,6 +64,16 @@ class Scorer:
         self._row_format = replace(self.model.row_format, targets=self.model.judges)
         self._asking = asking_in(folder) if self.model.judges else None
         self._budget = budget
+        self._prefixes: PrefixCache | None = None
+        self._name = ""
+
+    def use_prefixes(self, prefixes: PrefixCache, name: str) -> None:
+        """Find prefixes again that earlier calls have computed, in place of computing them in each call.
+
+        Args:
+            name: of this model, among those that share the cache.
+        """
+        self._prefixes, self._name = prefixes, name
 
     def score(self, comparisons: Sequence[EncodedComparison], *, blank: bool = False) -> list[tuple[float, ...]]:
         """K rewards for each Comparison, in the given order.
@@ -77,19 +91,31 @@ class Scorer:
             _check_critiques(comparisons)
         rewards: list[tuple[float, ...]] = [()] * len(comparisons)
         for indices in self._packs(comparisons):
-            batch = collate(
-                [comparisons[index] for index in indices],
-                row_format=self._row_format,
-                load_image=partial(patches_of, blank=blank),
-            )
-            with torch.inference_mode():
-                found = self.model(batch.to(self._device))
-                scored = means(found.rewards if isinstance(found, Output) else found).cpu()
-            for index, part in zip(indices, torch.split(scored, list(batch.num_responses)), strict=True):
+            scored = self._scored([comparisons[index] for index in indices], blank)
+            for index, part in zip(indices, scored, strict=True):
                 own = tuple(float(reward) for reward in part)
                 alike = first_alike(answers[index], self._row_format) if blank else range(len(own))
                 rewards[index] = tuple(own[k] for k in alike)
         return rewards
+
+    def _scored(self, items: Sequence[EncodedComparison], blank: bool) -> tuple[Tensor, ...]:
+        """Rewards [K] of each Comparison of one row."""
+        cache = None if blank else self._prefixes
+        keys = [] if cache is None else [(self._name, *self._prefix_key(item)) for item in items]
+        prefixes = RowPrefixes() if cache is None else cache.find(keys)
+        batch = collate(
+            items, row_format=self._row_format, load_image=partial(patches_of, blank=blank), known=prefixes.known
+        )
+        with torch.inference_mode():
+            output = self.model(batch.to(self._device), prefixes)
+            scored = means(output.rewards if isinstance(output, Output) else output).cpu()
+            if cache is not None:
+                cache.keep(keys, prefixes)
+        return torch.split(scored, list(batch.num_responses))
+
+    def _prefix_key(self, item: EncodedComparison) -> PrefixKey:
+        pads = (self._row_format.image_token, self._row_format.video_token)
+        return prefix_key(item, spans_of_parts(item, pads)[0])
 
     def asked(self, item: EncodedComparison) -> EncodedComparison:
         """The Comparison as the model reads it: by a judge, as questions about every pair in both orders.

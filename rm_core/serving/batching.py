@@ -79,6 +79,8 @@ class BatchSeen:
     """Those computed: each prompt once."""
     shared_tokens: int
     """Those of prompts that another request of the batch has brought too."""
+    cached_tokens: int = 0
+    """Those of prompts that an earlier batch has computed; they are no part of `tokens`."""
     seconds: float
     waited_s: float
     """How long the oldest request waited."""

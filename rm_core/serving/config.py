@@ -30,6 +30,9 @@ class ServeConfig:
     """Tokens a packed row holds at most; a prompt with one answer that has more is refused."""
     patch_budget: int = bounded(32768, at_least=0)
     """Vision patches (14 x 14 pixels, with Qwen3-VL 16 x 16) a packed row holds at most."""
+    prefix_cache_bytes: int = bounded(1 << 30, at_least=0)
+    """Memory beside the weights for what the model has computed of prompts: more responses to a prompt that come later
+    are computed alone. Of 1,000 tokens of prompt, Qwen2.5-VL 3B keeps 37 MB and 7B 57 MB in bfloat16; 0: nothing."""
     attention: str = one_of("auto", ("auto", "sdpa", "flex", "flash"))
     """Attention kernel: auto (flex on a GPU, else sdpa), sdpa, flex or flash."""
     critiques: CritiquesConfig = field(default_factory=lambda: CritiquesConfig(source="written"))

@@ -19,6 +19,7 @@ from data_pipeline.records.comparison import Comparison, ImageSlot, Part
 from rm_core.generation.config import CritiquesConfig
 from rm_core.packing.plan import PackBudget
 from rm_core.scoring.critic import CriticScorer
+from rm_core.scoring.prefix_cache import PrefixCache
 from rm_core.scoring.scorer import Scorer
 from rm_core.serving.served_model import ServedMember
 from rm_core.serving.shared_prompts import Asked, prompt_key, share_prompts
@@ -66,18 +67,24 @@ class MemberScorer:
         folder: its files on this machine.
         budget: what one packed row may hold.
         attention: the kernel by name.
+        prefixes: where prefixes are found again that earlier calls have computed; None: nowhere.
 
     Raises:
         MissingInput, CorruptData, RecipeError: as `Scorer`.
     """
 
-    def __init__(self, member: ServedMember, folder: str, budget: PackBudget, attention: str) -> None:
+    def __init__(
+        self, member: ServedMember, folder: str, budget: PackBudget, attention: str,
+        prefixes: PrefixCache | None = None,
+    ) -> None:  # fmt: skip
         writing = member.critiques
         self.name, self.text_only = member.name, member.text_only
         self._critic = None
         if writing is not None and writing.source == "written":
             self._critic = CriticScorer(folder, budget, writing, attention=attention)
         self._scorer = Scorer(folder, budget, attention=attention) if self._critic is None else self._critic.scorer
+        if prefixes is not None:
+            self._scorer.use_prefixes(prefixes, member.name)
         self._writing = member.critiques or CritiquesConfig()
         self._encoder = Encoder(load_tokenizer(folder), member.reading.encode)
         self._budget = budget

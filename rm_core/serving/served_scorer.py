@@ -17,6 +17,7 @@ from data_pipeline.media import load_image
 from data_pipeline.records.comparison import Comparison
 from rm_core.ensembles.ensemble import Combined
 from rm_core.packing.plan import PackBudget
+from rm_core.scoring.prefix_cache import CacheSeen, PrefixCache
 from rm_core.scoring.table_rows import comparison_of
 from rm_core.serving.member_scorer import MemberScorer, RowSize
 from rm_core.serving.rows import ReadRow, RowLimits, RowScores
@@ -38,6 +39,8 @@ class ServedScorer:
         media_root: the folder that image paths start from and may not leave; None: images have to come as bytes.
         attention: the kernel by name; sdpa runs everywhere and compiles nothing while a request waits.
         limits: of rows that come from anywhere; None: the model's own alone.
+        prefix_bytes: that keys and values of prompts may take, which are then not computed again for other responses;
+            0: each prompt is computed in each call.
 
     Raises:
         MissingInput, CorruptData: as `Scorer`.
@@ -52,6 +55,7 @@ class ServedScorer:
         *,
         attention: str = "sdpa",
         limits: RowLimits | None = None,
+        prefix_bytes: int = 0,
     ) -> None:
         self._served = served
         self._media_root = media_root
@@ -61,7 +65,15 @@ class ServedScorer:
             pixels = min(limits.image_pixels, self._media.max_source_pixels)
             self._media = replace(self._media, max_source_pixels=pixels)
         budget = PackBudget(tokens=served.token_budget, patches=served.patch_budget)
-        self._scorers = {one.name: MemberScorer(one, folders[one.name], budget, attention) for one in served.members}
+        self._prefixes = PrefixCache(prefix_bytes) if prefix_bytes else None
+        self._scorers = {
+            one.name: MemberScorer(one, folders[one.name], budget, attention, self._prefixes) for one in served.members
+        }
+
+    @property
+    def prefixes(self) -> CacheSeen:
+        """What the cache of prompts has done and holds."""
+        return CacheSeen() if self._prefixes is None else self._prefixes.seen
 
     @property
     def sees_images(self) -> bool:

@@ -13,7 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -93,7 +93,8 @@ class RewardService:
         self._config = config
         self._under_way = 0
         self._closing = False
-        self._wrote = wrote
+        self._observe, self._wrote = observe, wrote
+        self._cached_tokens = 0
         self._writing = asyncio.Lock()
         self._readers = ThreadPoolExecutor(max_workers=config.readers, thread_name_prefix="read")
         limits = BatchLimits(
@@ -102,7 +103,7 @@ class RewardService:
             waiting_tokens=config.max_waiting_tokens,
             wait_s=config.batch_wait_ms / 1000,
         )
-        self._batcher: Batcher[_Request, RowScores] = Batcher(_score, limits, observe)
+        self._batcher: Batcher[_Request, RowScores] = Batcher(self._score, limits, self._computed)
 
     @property
     def address(self) -> str:
@@ -187,18 +188,24 @@ class RewardService:
         self._wrote(read.written_tokens, read.writing_seconds)
         return read
 
+    def _score(self, requests: Sequence[_Request]) -> list[RowScores]:
+        """Of each, by the model that has read it."""
+        by_scorer: dict[int, list[int]] = defaultdict(list)
+        for index, request in enumerate(requests):
+            by_scorer[id(request.model.scorer)].append(index)
+        found: dict[int, RowScores] = {}
+        for indices in by_scorer.values():
+            scorer = requests[indices[0]].model.scorer
+            before = scorer.prefixes.tokens
+            scores = scorer.score_read([requests[index].row for index in indices])
+            self._cached_tokens += scorer.prefixes.tokens - before
+            found |= zip(indices, scores, strict=True)
+        return [found[index] for index in range(len(requests))]
 
-def _score(requests: Sequence[_Request]) -> list[RowScores]:
-    """Of each, by the model that has read it."""
-    by_scorer: dict[int, list[int]] = defaultdict(list)
-    for index, request in enumerate(requests):
-        by_scorer[id(request.model.scorer)].append(index)
-    found: dict[int, RowScores] = {}
-    for indices in by_scorer.values():
-        scorer = requests[indices[0]].model.scorer
-        scores = scorer.score_read([requests[index].row for index in indices])
-        found |= zip(indices, scores, strict=True)
-    return [found[index] for index in range(len(requests))]
+    def _computed(self, seen: BatchSeen) -> None:
+        """Tell of a batch, without the tokens that earlier ones have computed."""
+        cached, self._cached_tokens = min(self._cached_tokens, seen.tokens), 0
+        self._observe(replace(seen, tokens=seen.tokens - cached, cached_tokens=cached))
 
 
 def _size(model: LoadedModel, row: ReadRow) -> Size:

@@ -10,15 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from data_pipeline.encoding.encoder import EncodedComparison
-from data_pipeline.encoding.spans import EncodedVideo, VisionSpan
+from data_pipeline.encoding.spans import VisionSpan
 from rm_core.packing.plan import PackBudget
+from rm_core.scoring.prefix_cache import PrefixKey, prefix_key
 
 __all__ = ["Asked", "SharedPrompts", "prompt_key", "share_prompts"]
 
 _MOST = 1024
 """Responses of a joined Comparison: pairs of them are counted on the way."""
-
-PromptKey = tuple[bytes, tuple[tuple[str, int, int, float], ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +63,9 @@ class SharedPrompts:
         return [tuple(rewards[row][place] for row, place in responses) for responses in self.places]
 
 
-def prompt_key(asked: Asked) -> PromptKey:
+def prompt_key(asked: Asked) -> PrefixKey:
     """The same for prompts of the same tokens and images."""
-    return asked.encoded.prefix_ids.tobytes(), tuple(map(_look, asked.prompt_images))
-
-
-def _look(span: VisionSpan) -> tuple[str, int, int, float]:
-    """What the model sees of an image, or of a video, whose frames have places in time."""
-    return span.key, span.height, span.width, span.seconds_per_step if isinstance(span, EncodedVideo) else 0.0
+    return prefix_key(asked.encoded, asked.prompt_images)
 
 
 @dataclass
@@ -107,7 +101,7 @@ def share_prompts(items: Sequence[Asked], budget: PackBudget) -> SharedPrompts:
 
     A prompt with one response that is larger is a row by itself, for the scorer to refuse.
     """
-    open_rows: dict[PromptKey, _Open] = {}
+    open_rows: dict[PrefixKey, _Open] = {}
     rows: list[_Open] = []
     places: list[tuple[tuple[int, int], ...]] = []
     for asked in items:

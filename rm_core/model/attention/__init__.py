@@ -8,8 +8,8 @@ never by a matrix over the row, and each kernel reads it in its own way:
     `flex`    GPUs: FlexAttention over a block mask made from the layout, compiled once for all lengths
     `varlen`  GPUs: the kernel named "flash", FlashAttention over sequences, each response with its prefix's keys first
 
-`interface` registers the name, chooses the kernel and counts what ran. In `rm_core.model.vision_tower` patches
-attend frame by frame or window by window.
+`interface` registers the name, chooses the kernel and counts what ran; `prefixes` has keys and values of prefixes that
+a row leaves out. In `rm_core.model.vision_tower` patches attend frame by frame or window by window.
 """
 
 from rm_core.model.attention.interface import (
@@ -20,13 +20,16 @@ from rm_core.model.attention.interface import (
     choose_kernel,
     register_attention,
 )
+from rm_core.model.attention.prefixes import PrefixStates, RowPrefixes
 from rm_core.model.attention.work import Work, WorkDone
 
 __all__ = [
     "ATTENTION_NAME",
     "KERNELS",
     "Kernel",
+    "PrefixStates",
     "RowAttention",
+    "RowPrefixes",
     "Work",
     "WorkDone",
     "choose_kernel",

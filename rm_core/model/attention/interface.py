@@ -13,8 +13,10 @@ from transformers import AttentionInterface
 
 from data_pipeline.errors import RecipeError
 from rm_core.batches.attention_indices import TILE, AttentionIndices, OwnStarts, Sequences, Tiles
+from rm_core.batches.known_prefixes import WholeRow
 from rm_core.batches.layout import BlockLayout
 from rm_core.model.attention import flex, sdpa, varlen
+from rm_core.model.attention.prefixes import RowPrefixes
 from rm_core.model.attention.work import Work
 
 __all__ = [
@@ -87,20 +89,27 @@ class RowAttention:
         layout: covers the whole row, fillers included.
         indices: of the row, on its device.
         work: counts each layer.
+        whole: of a row that leaves out prefixes; the indices are those of the whole row.
+        prefixes: which are known, and which to keep.
 
     Raises:
         TypeError: the row was made for another kernel.
+        ValueError: it leaves out other prefixes than are known.
     """
 
-    def __init__(self, kernel: Kernel, layout: BlockLayout, indices: AttentionIndices | None, work: Work) -> None:
+    def __init__(
+        self, kernel: Kernel, layout: BlockLayout, indices: AttentionIndices | None, work: Work,
+        whole: WholeRow | None = None, prefixes: RowPrefixes | None = None,
+    ) -> None:  # fmt: skip
         if not isinstance(indices, kernel.indices):
             raise TypeError(
                 f"the row carries {type(indices).__name__} and the kernel {kernel.name!r} reads "
                 f"{kernel.indices.__name__}: make rows with the model's own row_format"
             )
         self._kernel = kernel
-        self._num_tokens = layout.num_tokens
-        self._attend: Attend = kernel.prepare(layout, indices)
+        self._layout, self._whole, self._prefixes = layout, whole, prefixes or RowPrefixes()
+        self._prefixes.check(layout, whole)
+        self._attend: Attend = kernel.prepare(layout if whole is None else whole.layout, indices)
         self._work = work
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, *, scale: float, dropout: float) -> Tensor:
@@ -109,10 +118,14 @@ class RowAttention:
         Raises:
             ValueError: the row is not the one of the layout.
         """
-        if query.shape[2] != self._num_tokens:
-            raise ValueError(f"the layout covers {self._num_tokens} tokens, the row has {query.shape[2]}")
+        if query.shape[2] != self._layout.num_tokens:
+            raise ValueError(f"the layout covers {self._layout.num_tokens} tokens, the row has {query.shape[2]}")
         self._work.layer(query.shape[2], self._kernel.name)
-        return self._attend(query, key, value, scale, dropout)
+        self._prefixes.see(self._layout, key, value)
+        if self._whole is None:
+            return self._attend(query, key, value, scale, dropout)
+        whole = self._prefixes.among(self._whole, query, key, value)
+        return self._attend(*whole, scale, dropout).index_select(2, self._whole.index)
 
 
 def comparison_attention(

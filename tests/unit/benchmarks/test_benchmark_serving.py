@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.serving import __main__ as serving
-from benchmarks.serving.asked import RECORDS
+from benchmarks.serving.asked import RECORDS, cases_of
 from benchmarks.serving.load import Turn
 from data_pipeline.encoding.tokenizer import train_tokenizer
 
@@ -36,17 +36,24 @@ def test_figures_are_what_they_are_called() -> None:
         "naive": [turn(3.0, 0.75), turn(10.0, 0), turn(4.0, 0)],
     }
     found = serving.figures_of(turns)
-    assert (found["ratio"], found["difference"], found["ours_requests_per_s"]) == (4.0, 0.25, 4.0)
-    assert {"ratio_k4", "ratio_k8", "max_reward_difference"} == set(serving.GOALS)
+    assert (found["ratio"], found["difference"], found["ours_requests_per_s"]) == (4.0, 0.5, 4.0)
+    assert {"ratio_k4", "ratio_k8", "ratio_later", "max_reward_difference"} == set(serving.GOALS)
+    found = serving.figures_of({"cached": [turn(1.0, 0.5)], "ours": [turn(3.0, 0.5)], "naive": [turn(7.0, 0.5)]})
+    assert (found["ratio"], found["ratio_to_ours"], found["difference"]) == (7.0, 3.0, 0.0)
 
 
 def test_requests_of_one_case_share_no_cartoon(tmp_path: Path) -> None:
     write_records(tmp_path)
-    options = serving.options_of(["--requests", "3"])
-    cases = serving.cases_of(tmp_path, options)
-    assert {name: len(found) for name, found in cases.items()} == {"k1": 3, "k4": 3, "k8": 3, "joined": 3}
-    assert len({one["images"][0] for one in cases["k8"]}) == 3 and len(cases["k8"][0]["responses"]) == 8
-    assert len({one["images"][0] for one in cases["joined"]}) == 1
+    cases = cases_of(tmp_path, 3, 2)
+    assert {name: list(map(len, case.turns)) for name, case in cases.items()} == dict.fromkeys(cases, [3, 3])
+    assert list(cases) == ["k1", "k4", "k8", "joined", "later"]
+
+    def cartoons(case: str, turn: int) -> set[str]:
+        return {one["images"][0] for one in cases[case].turns[turn]}
+
+    assert len(cartoons("k8", 0)) == 3 and len(cases["k8"].turns[0][0]["responses"]) == 8
+    assert len(cartoons("joined", 0)) == 1 and cartoons("joined", 0) == cartoons("joined", 1)
+    assert len(cartoons("later", 0) | cartoons("later", 1)) == 2
 
 
 def test_what_is_missing_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,3 +70,4 @@ def test_both_servers_give_the_same_rewards(tmp_path: Path, capsys: pytest.Captu
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])["figures"]
     assert 0 < figures["max_reward_difference"] < 1e-5
     assert figures["ratio_joined"] > 0 and figures["k8.ours_p95_s"] > 0
+    assert figures["later.ratio_to_ours"] > 0 and figures["later.cached_requests_per_s"] > 0

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from serve_lab import Lab, answering
 from served_models import ServedModels
 
 from data_pipeline.encoding.template import chat_template
+from rm_core.serving.batching import BatchSeen
 from rm_core.serving.config import ServeConfig
 
 CONFIG = ServeConfig(batch_wait_ms=20, max_responses=8, max_images=2, max_image_pixels=100_000)
@@ -61,6 +63,31 @@ def test_rewards_are_those_of_score_and_pyfunc_whatever_shares_the_batch(models:
         assert one == pytest.approx(other, abs=1e-5)
     assert max(seen.requests for seen in lab.batches) > 1, "some went together"
     assert sum(seen.shared_tokens for seen in lab.batches) > 0, "and prompts were joined"
+
+
+def asked_one_by_one(
+    models: ServedModels, asked: list[dict[str, Any]], **more: Any
+) -> tuple[list[list[float]], list[BatchSeen]]:
+    config = replace(CONFIG, batch_wait_ms=0, **more)
+    with answering(lambda: models.load(config), config) as lab:
+        rewards = [lab.post("/score", body(models, row)).json()["rewards"] for row in asked]
+    return rewards, lab.batches
+
+
+def test_more_responses_to_a_prompt_are_computed_without_it(models: ServedModels) -> None:
+    prompts = [("a.png", PROMPTS[2]), ("b.png", PROMPTS[2]), (None, PROMPTS[1])]
+    asked = [
+        {"prompt": prompt, "responses": [word], "images": image and [image]}
+        for image, prompt in prompts
+        for word in WORDS
+    ]
+    rewards, known = asked_one_by_one(models, asked)
+    others, whole = asked_one_by_one(models, asked, prefix_cache_bytes=0)
+    for found in (rewards, others):
+        assert sum(found, []) == pytest.approx(sum(models.by_score(asked), []), abs=1e-5)
+    assert [seen.cached_tokens > 0 for seen in known] == [False, *[True] * 7] * 3, "the picture tells prompts apart"
+    for seen, one in zip(known, whole, strict=True):
+        assert seen.tokens + seen.cached_tokens == one.tokens and one.cached_tokens == 0
 
 
 def test_an_ensemble_gives_its_doubt_too(models: ServedModels) -> None:

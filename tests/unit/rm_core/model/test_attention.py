@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
+from varlen_loops import varlen_by_loops
 
 from data_pipeline.errors import RecipeError
-from rm_core.batches.attention_indices import MAKERS, TILE, Sequences, tiles_of
+from rm_core.batches.attention_indices import MAKERS, TILE, tiles_of
 from rm_core.batches.layout import Block, BlockLayout, block_mask
 from rm_core.batches.vision_indices import groups_of
 from rm_core.model.attention import KERNELS, RowAttention, Work, WorkDone, choose_kernel, flex
@@ -47,21 +48,6 @@ def row(num_tokens: int) -> list[Tensor]:
         torch.randn(1, heads, num_tokens, SIZE, generator=random, requires_grad=True)
         for heads in (HEADS, KEY_HEADS, KEY_HEADS)
     ]
-
-
-def varlen_by_loops(query: Tensor, key: Tensor, value: Tensor, sequences: Sequences, scale: float) -> Tensor:
-    """What FlashAttention computes: each sequence on its own, the causal mask aligned at the end."""
-    outputs = []
-    starts = zip(sequences.query_starts.tolist(), sequences.key_starts.tolist(), strict=True)
-    (q, k), *ends = starts
-    for q_end, k_end in ends:
-        lengths = q_end - q, k_end - k
-        mask = torch.ones(*lengths, dtype=torch.bool).tril(lengths[1] - lengths[0])
-        parts = (part.transpose(0, 1)[None] for part in (query[q:q_end], key[k:k_end], value[k:k_end]))
-        attended = scaled_dot_product_attention(*parts, attn_mask=mask, scale=scale, enable_gqa=True)
-        outputs.append(attended[0].transpose(0, 1))
-        q, k = q_end, k_end
-    return torch.cat(outputs)
 
 
 def attention_of(name: str, layout: BlockLayout) -> Callable[..., Tensor]:

@@ -2,12 +2,15 @@
 
     headers -> token, else 401 -> declared size, else 413 -> room for it, else 429 -> body in time, else 408 -> the app
 
-A body is read whole here, so that nothing behind waits for a slow client; one that is cut off reaches nobody.
+A body is read whole here, so that nothing behind waits for a slow client; one that is cut off reaches nobody. Who is
+refused before the body was read gets the answer at once, and what still comes is dropped for a moment: closing a
+connection with unread bytes resets it, and the client would lose the answer.
 """
 
 import asyncio
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 import json
@@ -26,6 +29,11 @@ OPEN_PATHS = frozenset(("/health", "/ready", "/docs", "/openapi.json"))
 """They say nothing that is worth a token, and orchestrators have none."""
 DOCS_FILES = "/docs/files/"
 """Below it are scripts and styles of the page of routes, open as that is."""
+
+
+_LINGER_S = 1.0
+_LINGER_BYTES = 1 << 24
+"""What is dropped of a refused body, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +98,7 @@ class Guard:
             body = await self._read(receive)
         except _Refused as refused:
             self._bytes_under_way -= held
-            await _answer(send, refused)
+            await _answer(receive, send, refused)
             return
         except _Gone:
             self._bytes_under_way -= held
@@ -183,9 +191,25 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-async def _answer(send: Send, refused: _Refused) -> None:
-    """Without the rest of the body, which the connection is closed for."""
-    headers = {"Content-Type": "application/json", "Connection": "close", **refused.headers}
+async def _answer(receive: Receive, send: Send, refused: _Refused) -> None:
+    """The answer, whole; then the connection is closed, once the body has come or was waited for."""
+    body = error_body(refused.reason, str(refused))
+    headers = {
+        "Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close", **refused.headers,
+    }  # fmt: skip
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": refused.status, "headers": raw})
-    await send({"type": "http.response.body", "body": error_body(refused.reason, str(refused))})
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    await _drop_rest(receive)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _drop_rest(receive: Receive) -> None:
+    dropped = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LINGER_S):
+            while dropped < _LINGER_BYTES:
+                message = await receive()
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return
+                dropped += len(message.get("body", b""))

@@ -1,6 +1,6 @@
 """Prefixes that were computed lately: their keys and values, found by content.
 
-prefix's tokens, its images' content and sizes -> `PrefixStates`, within so many bytes; the one not asked for longest goes
+tokens of a prefix, content and sizes of its images -> `PrefixStates`, up to so many bytes: the oldest asked for goes
 
 Made for the many responses to one prompt that a reinforcement-learning trainer sends one after the other. A reward
 found by it equals the one without: see `rm_core.model.attention.prefixes`.

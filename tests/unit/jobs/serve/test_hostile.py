@@ -108,6 +108,17 @@ def test_a_body_that_says_no_size_is_read_up_to_the_limit(lab: Lab) -> None:
         assert status_of(found) == 413
 
 
+@pytest.mark.parametrize("token", [TOKEN, "wrong"])
+def test_who_sends_on_after_a_refusal_still_reads_it(lab: Lab, token: str) -> None:
+    size, part = 4_000_000, b"a" * 100_000
+    with connected(lab) as found:
+        found.sendall(head(size).replace(TOKEN.encode(), token.encode()))
+        for _ in range(size // len(part)):
+            found.sendall(part)
+            time.sleep(0.002)
+        assert status_of(found) == (413 if token == TOKEN else 401)
+
+
 def test_a_slow_body_is_given_up(lab: Lab) -> None:
     with connected(lab) as found:
         found.sendall(head(100) + b'{"prompt"')

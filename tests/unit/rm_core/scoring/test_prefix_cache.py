@@ -1,4 +1,4 @@
-"""Prefixes found again: the rewards are those of whole rows, the responses alone are computed, and memory is bounded."""
+"""Prefixes found again: rewards are those of whole rows, responses alone are computed, memory is bounded."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -65,6 +65,7 @@ def test_rewards_behind_known_prefixes_are_those_of_whole_rows(model_type: str, 
         assert model.work.take().tokens == computed, "prefixes went through no layer"
 
 
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_every_kernel_attends_to_known_prefixes(kernel: str) -> None:
     model = toy_reward_model().eval()

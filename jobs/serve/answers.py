@@ -36,10 +36,12 @@ __all__ = ["classify", "get_reward", "pairs", "score"]
 _AT_ONCE = 16
 
 
-async def score(service: RewardService, body: ScoreRequest) -> ScoreAnswer:
-    """Of one Comparison."""
+async def score(service: RewardService, body: ScoreRequest, files: Sequence[bytes] = ()) -> ScoreAnswer:
+    """Of one Comparison; its images are in it, or beside it as files."""
+    if files and body.images is not None:
+        raise RecordError("invalid_request", "images stand in the Comparison or come as files, not both")
     prompt = body.prompt if isinstance(body.prompt, str) else [turn.model_dump() for turn in body.prompt]
-    row = {"responses": body.responses, "images": body.images, "critiques": body.critiques}
+    row = {"responses": body.responses, "images": list(files) or body.images, "critiques": body.critiques}
     answer = await service.score({"prompt": _text_turn(prompt)} | row)
     scores = answer.scores
     return ScoreAnswer(

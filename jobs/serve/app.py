@@ -1,6 +1,6 @@
 """The routes of one served model: an ASGI app that needs nothing but a `RewardService`.
 
-    /score                   a Comparison
+    /score, /score/files     a Comparison, images as base64 or as files
     /get_reward              OpenRLHF's remote reward model
     /classify, /v1/score     vLLM's
     /v1/models               what the model is called
@@ -15,13 +15,14 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, File, Form, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
+from pydantic import Json
 from starlette.exceptions import HTTPException
 
 from data_pipeline import __version__
@@ -99,6 +100,14 @@ def _add_scoring(app: FastAPI, service: RewardService, config: ServeConfig, **mo
     async def score(body: ScoreRequest) -> ScoreAnswer:
         """Rewards of the responses to one prompt."""
         return await answers.score(service, body)
+
+    @app.post("/score/files", tags=["rewards"], summary="Rewards of a Comparison, images as files", **more)
+    async def score_files(
+        comparison: Annotated[Json[ScoreRequest], Form(description="JSON as for /score, without images; up to 1 MiB.")],
+        images: Annotated[list[UploadFile], File(description="The files, in the order of the places of images.")],
+    ) -> ScoreAnswer:
+        """As `/score`, of a form with files in place of base64."""
+        return await answers.score(service, comparison, [await one.read() for one in images])
 
     @app.post("/get_reward", tags=["rewards"], summary="OpenRLHF's remote reward model", **more)
     async def get_reward(body: RewardRequest) -> RewardAnswer:

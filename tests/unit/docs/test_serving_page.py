@@ -49,16 +49,19 @@ def test_the_programs_run(
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
-def test_curl_gets_an_answer(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_curl_gets_an_answer(lab: Lab, models: ServedModels, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BASEREWARD_SERVE_TOKEN", TOKEN)
-    [command] = [text for text in blocks("sh") if text.startswith("curl")]
-    done = subprocess.run(
-        ["bash", "-c", command.replace("http://127.0.0.1:8000", lab.url)], capture_output=True, text=True, check=True
-    )
-    assert '"rewards":[' in done.stdout
+    commands = [text for text in blocks("sh") if text.startswith("curl")]
+    assert len(commands) == 2, "a text, and an image as a file"
     [shown] = blocks("json")
     keys = re.compile(r'"(\w+)":')
-    assert keys.findall(done.stdout) == keys.findall(shown)
+    for command in commands:
+        done = subprocess.run(
+            ["bash", "-c", command.replace("http://127.0.0.1:8000", lab.url)],
+            cwd=models.folder, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert '"rewards":[' in done.stdout
+        assert keys.findall(done.stdout) == keys.findall(shown)
 
 
 def test_the_recipe_loads(tmp_path: Path) -> None:

@@ -65,6 +65,25 @@ def test_rewards_are_those_of_score_and_pyfunc_whatever_shares_the_batch(models:
     assert sum(seen.shared_tokens for seen in lab.batches) > 0, "and prompts were joined"
 
 
+def test_images_may_come_as_files(models: ServedModels, lab: Lab) -> None:
+    row = {"prompt": "<image> or <image>?", "responses": WORDS[:3], "images": ["b.png", "a.png"]}
+    asked = json.dumps({"prompt": row["prompt"], "responses": row["responses"]})
+    files = [("images", (name, (models.folder / name).read_bytes())) for name in row["images"]]
+    found = lab.client.post("/score/files", data={"comparison": asked}, files=files)
+    assert found.json()["rewards"] == pytest.approx(models.by_score([row])[0], abs=1e-5)
+    both, bare = json.dumps(body(models, row)), asked.replace("<image>", "This")
+    for given, sent, status, reason in (
+        (asked, files[:1], 422, "image_slot_mismatch"), (bare, files * 2, 422, "too_many_images"),
+        (asked, [("images", ("a.png", b"no picture"))] * 2, 422, "broken_image"), (both, files, 422, "invalid_request"),
+        ("{", files, 400, "invalid_request"), ('{"responses": ["x"]}', files, 422, "invalid_request"),
+        (asked, [("files", files[0][1])], 422, "invalid_request"),
+    ):  # fmt: skip
+        answer = lab.client.post("/score/files", data={"comparison": given}, files=sent)
+        assert (answer.status_code, answer.json()["error"]["type"]) == (status, reason), answer.text
+    many = lab.client.post("/score/files", data={"comparison": asked}, files=[("images", ("x", b""))] * 1001)
+    assert many.status_code in (400, 422)
+
+
 def asked_one_by_one(
     models: ServedModels, asked: list[dict[str, Any]], **more: Any
 ) -> tuple[list[list[float]], list[BatchSeen]]:
@@ -177,7 +196,9 @@ def test_state_and_the_page_of_the_routes(lab: Lab, models: ServedModels) -> Non
     assert lab.get("/ready").json() == {"ready": True, "model": models.sees, "under_way": 0}
     assert lab.get("/v1/models").json()["data"][0]["id"] == models.sees
     page = lab.get("/openapi.json").json()
-    assert {"/score", "/get_reward", "/classify", "/v1/score", "/health", "/ready"} <= set(page["paths"])
+    assert {"/score", "/score/files", "/get_reward", "/classify", "/v1/score", "/health", "/ready"} <= set(
+        page["paths"]
+    )
     assert "429" in page["paths"]["/score"]["post"]["responses"]
     docs = lab.get("/docs").text
     files = re.findall(r"(?:src|href)=\"([^\"]+)\"", docs)

@@ -18,6 +18,7 @@ NOT_IMPORTED = {
 EXTRAS_NOT_IMPORTED = {
     "boto3": "Ray's launcher for EC2, and artifacts of an MLflow server in S3",
     "psycopg2-binary": "SQLAlchemy loads it by name for an MLflow server on PostgreSQL",
+    "python-multipart": "FastAPI reads forms with it",
 }
 RAY_EXTRAS = {
     "default": "the dashboard, which takes submitted jobs",

@@ -14,12 +14,11 @@ from jobs.recipe.schema import Recipe
 from jobs.registry.registry import ModelRegistry, RegisteredVersion, is_address
 from jobs.runtime.terminal import say
 from rm_core.ensembles.config import AVERAGE, EnsembleConfig, MemberConfig
-from rm_core.generation.config import VerdictsConfig
 from rm_core.model_folder.folder import is_complete, marker_sha256, model_type_of, sees_images, verify_folder
-from rm_core.model_folder.paradigm import paradigm_of, reasons
+from rm_core.model_folder.paradigm import paradigm_of
 from rm_core.model_folder.reading import check_data
 from rm_core.model_folder.remote import local_model, upload_files
-from rm_core.scoring.choose import check_writing
+from rm_core.scoring.choose import check_writing, verdicts_read
 from rm_core.serving.served_model import SERVED_FILE, ServedMember
 
 __all__ = ["FoundMember", "find_members", "member_of"]
@@ -91,9 +90,7 @@ def member_of(config: MemberConfig, data: PreparedData, registry: ModelRegistry,
         given = absolute(config.model) if known is None else registry.local_folder(known, copies)
         folder = given if is_local(given) else local_model(given)
         _check_is_model(folder)
-        if reasons(folder):
-            raise RecipeError("it is a judge that reasons, which is not served: take one of form short")
-        check_writing(folder, config.critiques, VerdictsConfig(), name="it", section="ensemble.members")
+        check_writing(folder, config.critiques, config.verdicts, name="it", section="ensemble.members")
         lineage = verify_folder(folder)
         if known is not None and not is_local(copies):
             given = _kept(folder, copies, known)
@@ -110,6 +107,7 @@ def member_of(config: MemberConfig, data: PreparedData, registry: ModelRegistry,
         reading=reading,
         lineage=_lineage(lineage, known),
         critiques=config.critiques if paradigm_of(folder) == "critic" else None,
+        verdicts=verdicts_read(folder, config.verdicts),
     )
     return FoundMember(served=served, folder=folder, given=given, data=data, share=config.share)
 

@@ -26,7 +26,7 @@ from rm_core.ensembles.config import MemberConfig
 from rm_core.ensembles.gate import AgainstMember, Decision, Standing, decide
 from rm_core.ensembles.judgement import rewards_of, scored_by
 from rm_core.ensembles.table import score_table
-from rm_core.generation.config import CritiquesConfig
+from rm_core.generation.config import CritiquesConfig, VerdictsConfig
 from rm_core.scoring.scored import ScoredComparison, check_groups
 from rm_core.scoring.scored_file import read_scored
 from rm_core.serving.served_model import HERE, ServedModel
@@ -115,6 +115,9 @@ def champion_standing(recipe: Recipe, champion: RegisteredVersion, ours: Standin
         say(f"the champion {champion.address} was judged on other Comparisons: its members are scored on these")
         known = scored_again(recipe, served, folder, sorted(groups), registry)
     found = [replace(one, group=groups[one.id]) for one in known]
+    # A judge of the champion gave no verdict of the others: equal rewards are wrong of every pair.
+    there = {one.id for one in found}
+    found += [replace(one, rewards=(0.0,) * len(one.ranks)) for one in ours.scored if one.id not in there]
     return Standing(scored=found, temperature=temperature, suites=standings(folder))
 
 
@@ -129,7 +132,7 @@ def scored_again(
         member_of(
             MemberConfig(
                 name=one.name, model=folder if one.model == HERE else one.model, text_only=one.text_only,
-                critiques=one.critiques or CritiquesConfig(),
+                critiques=one.critiques or CritiquesConfig(), verdicts=one.verdicts or VerdictsConfig(),
             ),
             data if (place := own_data.get(one.name)) is None else PreparedData.open(manifest_of(recipe, place)),
             registry,

@@ -4,6 +4,7 @@ member --scored.parquet that says it is of this model, data and split, else the 
 """
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -23,9 +24,12 @@ from jobs.recipe.schema import Recipe
 from jobs.registry.registry import ModelRegistry
 from jobs.runtime.ray_session import open_cluster
 from jobs.runtime.terminal import say
-from rm_core.generation.config import CritiquesConfig
+from rm_core.generation.config import CritiquesConfig, VerdictsConfig
+from rm_core.model_folder.paradigm import reasons
 from rm_core.scoring.scored import ScoredComparison
 from rm_core.scoring.scored_file import SCORED_FILE, ScoredOrigin, model_origin, read_origin, read_scored, write_scored
+from rm_core.scoring.scorer import scored_item
+from rm_core.scoring.written import WrittenRow
 
 __all__ = ["score_members"]
 
@@ -36,6 +40,8 @@ def score_members(
     recipe: Recipe, members: Sequence[FoundMember], parts: Parts, registry: ModelRegistry
 ) -> tuple[Parts, dict[str, list[ScoredComparison]]]:
     """Member's name -> its rewards, of the Comparisons that all members have in their data, and which those are.
+
+    One of which a judge that reasons wrote no verdict that can be read is left out: an ensemble gives it no rewards.
 
     Raises:
         RunError: nothing is left, a reward is not finite, or a scoring process died.
@@ -53,7 +59,27 @@ def score_members(
     if missing:
         with open_cluster(recipe.cluster) as cluster:
             scored |= {member.served.name: _score(recipe, member, parts, cluster) for member in missing}
-    return parts, {name: found for name, found in scored.items() if found is not None}
+    return _with_verdicts(members, parts, {name: found for name, found in scored.items() if found is not None})
+
+
+def _with_verdicts(
+    members: Sequence[FoundMember], parts: Parts, scored: dict[str, list[ScoredComparison]]
+) -> tuple[Parts, dict[str, list[ScoredComparison]]]:
+    """Without the Comparisons of which a judge that reasons gave no verdict."""
+    silent: set[str] = set()
+    for member in members:
+        if reasons(member.folder):
+            name = member.served.name
+            own = {one.id for one in scored[name] if any(map(math.isnan, one.rewards))}
+            if own:
+                say(f"{len(own):,} Comparisons have no verdict of member {name!r} that can be read, and are left out")
+            silent |= own
+    if not silent:
+        return parts, scored
+    kept = np.array([key not in silent for key in parts.keys.to_pylist()])
+    if not kept.any():
+        raise RunError("no Comparison has verdicts of every judge: have them write more texts (verdicts.number)")
+    return parts.take(kept), {name: [one for one in own if one.id not in silent] for name, own in scored.items()}
 
 
 def _rows_of(member: FoundMember, split: str, parts: Parts) -> npt.NDArray[np.int64]:
@@ -101,8 +127,8 @@ def _own_origin(recipe: Recipe, member: FoundMember, asked: Parts) -> ScoredOrig
 
 
 def _model_of(member: FoundMember) -> str:
-    """Its weights, and how it writes critiques where it does: both decide the rewards."""
-    return model_origin(member.served.sha256, member.served.critiques or CritiquesConfig())
+    """Its weights, and how it writes where it does: both decide the rewards."""
+    return model_origin(member.served.sha256, member.served.critiques or CritiquesConfig(), member.served.verdicts)
 
 
 def _other_files(recipe: Recipe, member: FoundMember, registry: ModelRegistry) -> Iterator[str]:
@@ -131,13 +157,25 @@ def _score(recipe: Recipe, member: FoundMember, parts: Parts, cluster: ClusterIn
         attention=config.attention,
         data=place,
         critiques=member.served.critiques or CritiquesConfig(),
+        verdicts=member.served.verdicts or VerdictsConfig(),
     )
     with ScoringPool(job, recipe.cluster, cluster) as pool:
-        found = pool.rows(chunks, blank_images=False) if chunks else ()
-        scored = collect(f"score by {name}", len(rows), found)
+        if reasons(member.folder):
+            written = pool.written(chunks, blank_images=False) if chunks else ()
+            judged = collect(f"write and score by {name}", len(rows), written)
+            scored = [_judged(member, row, one) for row, one in zip(rows.tolist(), judged, strict=True)]
+        else:
+            found = pool.rows(chunks, blank_images=False) if chunks else ()
+            scored = collect(f"score by {name}", len(rows), found)
     named = _renamed(scored, asked)
     write_scored(_own_file(recipe, member), named, _own_origin(recipe, member, asked))
     return named
+
+
+def _judged(member: FoundMember, row: int, written: WrittenRow) -> ScoredComparison:
+    """Its rewards; NaN where there are none."""
+    item = member.data.encoded(row)
+    return scored_item(item, written.made.rewards or (math.nan,) * len(item.response_ids), None)
 
 
 def _renamed(scored: Sequence[ScoredComparison], parts: Parts) -> list[ScoredComparison]:

@@ -26,7 +26,7 @@ from rm_core.evaluation.intervals import Resampling
 from rm_core.evaluation.suites.files import SuiteData
 from rm_core.evaluation.suites.given import GivenRewards, read_given
 from rm_core.evaluation.suites.report import SuiteReport, measure
-from rm_core.generation.config import CritiquesConfig
+from rm_core.generation.config import CritiquesConfig, VerdictsConfig
 
 __all__ = ["MeasuredSuite", "measure_ensemble", "open_suites", "standings", "write_suites"]
 
@@ -81,6 +81,7 @@ def measure_ensemble(
                 patch_budget=config.patch_budget,
                 attention=config.attention,
                 critiques=config.critiques,
+                verdicts=config.verdicts,
             )
             with ScoringPool(job, recipe.cluster, cluster) as pool:
                 urls = score_suites(replace(recipe, evaluate=config), config, suites, pool)
@@ -110,6 +111,7 @@ def _config_of(recipe: Recipe, member: FoundMember) -> EvaluateConfig:
         patch_budget=config.patch_budget,
         attention=config.attention,
         critiques=member.served.critiques or CritiquesConfig(),
+        verdicts=member.served.verdicts or VerdictsConfig(),
     )
 
 

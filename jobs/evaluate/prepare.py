@@ -15,11 +15,11 @@ from jobs.recipe.schema import EvaluateConfig, Recipe, with_absolute_paths
 from jobs.runtime.terminal import say
 from jobs.tracking.address import check_tracking
 from rm_core.evaluation.judge.config import key_of
-from rm_core.generation.config import VerdictsConfig
 from rm_core.model_folder.folder import marker_sha256, verify_folder
+from rm_core.model_folder.paradigm import reasons
 from rm_core.model_folder.reading import check_data, reading_to_use
 from rm_core.model_folder.remote import local_model
-from rm_core.scoring.choose import check_writing, writes
+from rm_core.scoring.choose import check_writing, verdicts_read, writes
 from rm_core.scoring.scored_file import ScoredOrigin, model_origin
 
 __all__ = ["Evaluation", "prepare", "reading_as"]
@@ -55,9 +55,11 @@ class Evaluation:
         """What its rewards are of, for an ensemble that looks for them; None where only some of the split is scored."""
         if self.config.limit is not None or self.data is None or self.config.split is None or self.is_judged:
             return None
-        if self.config.verdicts != VerdictsConfig():
-            return None  # an ensemble asks a judge about all pairs
-        model = model_origin(marker_sha256(local_model(self.config.model)), self.config.critiques)
+        copy = local_model(self.config.model)
+        if reasons(copy):
+            return None  # what has no verdict counts as a tie here, and an ensemble leaves it out
+        asked = verdicts_read(copy, self.config.verdicts)
+        model = model_origin(marker_sha256(copy), self.config.critiques, asked)
         fingerprint = self.data.manifest.fingerprint
         return ScoredOrigin(data_fingerprint=fingerprint, split=self.config.split, model=model)
 

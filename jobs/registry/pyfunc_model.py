@@ -32,11 +32,12 @@ from data_pipeline.encoding.reading import Reading
 from data_pipeline.errors import BaserewardError, CorruptData, MissingInput, UserError
 from data_pipeline.storage import write_atomic
 from jobs.tracking.tracker import Tracker
-from rm_core.generation.config import CritiquesConfig
+from rm_core.generation.config import CritiquesConfig, VerdictsConfig
 from rm_core.model_folder.folder import marker_sha256, sees_images, verify_folder
 from rm_core.model_folder.paradigm import paradigm_of
 from rm_core.model_folder.reading import reading_to_use
 from rm_core.model_folder.remote import local_model
+from rm_core.scoring.choose import verdicts_read
 from rm_core.scoring.table_rows import COLUMNS
 from rm_core.serving.served_model import HERE, SERVED_FILE, ServedMember, ServedModel
 from rm_core.serving.served_scorer import ServedScorer
@@ -64,6 +65,9 @@ _SIGNATURE = ModelSignature(
             ColSpec(DataType.double, "probability"),
             ColSpec(AnyType(), "critiques"),
             ColSpec(DataType.long, "critique_tokens"),
+            ColSpec(AnyType(), "verdicts"),
+            ColSpec(DataType.long, "verdict_tokens"),
+            ColSpec(DataType.long, "verdicts_unread"),
         ]
     ),
 )
@@ -101,13 +105,20 @@ def _quiet(name: str) -> Iterator[None]:
         logger.setLevel(before)
 
 
-def one_model(name: str, folder: str, reading: Reading, critiques: CritiquesConfig | None = None) -> ServedModel:
+def one_model(
+    name: str,
+    folder: str,
+    reading: Reading,
+    critiques: CritiquesConfig | None = None,
+    verdicts: VerdictsConfig | None = None,
+) -> ServedModel:
     """A trained model by itself, whose rewards are given as they are.
 
     Args:
         folder: the export, a local one.
         reading: of the data that it was trained on.
         critiques: where a critic's come from; None: it writes one of each answer. Other models have none.
+        verdicts: what a judge is asked, and how one that reasons writes; None: the default. Other models have none.
 
     Raises:
         RecipeError: the export itself says otherwise.
@@ -121,23 +132,31 @@ def one_model(name: str, folder: str, reading: Reading, critiques: CritiquesConf
         name=name, model=HERE, sha256=marker_sha256(folder), text_only=not sees_images(folder),
         reading=reading, lineage=lineage,
         critiques=(critiques or CritiquesConfig(source="written")) if paradigm_of(folder) == "critic" else None,
+        verdicts=verdicts_read(folder, verdicts or VerdictsConfig()),
     )  # fmt: skip
     return ServedModel(members=(member,), ensemble=None, token_budget=_TOKEN_BUDGET, patch_budget=_PATCH_BUDGET)
 
 
 def log_trained_model(
-    tracker: Tracker, export: str, *, name: str, step: int, manifest: Manifest, critiques: CritiquesConfig | None = None
+    tracker: Tracker,
+    export: str,
+    *,
+    name: str,
+    step: int,
+    manifest: Manifest,
+    critiques: CritiquesConfig | None = None,
+    verdicts: VerdictsConfig | None = None,
 ) -> str:
     """Log an export of `basereward train` as a model that `mlflow.pyfunc` loads; returns the logged model's id.
 
     Args:
         export: the folder, local or s3://.
         manifest: of the data that it was trained on.
-        critiques: as for `one_model`.
+        critiques, verdicts: as for `one_model`.
     """
     folder = local_model(export)
     with tempfile.TemporaryDirectory() as beside:
-        add_served_files(beside, one_model(name, folder, manifest.reading, critiques))
+        add_served_files(beside, one_model(name, folder, manifest.reading, critiques, verdicts))
         return tracker.log_model(folder, name=name, step=step, beside=beside)
 
 
@@ -203,7 +222,7 @@ class ServedPyfunc:
         self._scorer = scorer
 
     def predict(self, table: pd.DataFrame, params: Mapping[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
-        """Scores of every row: ``rewards`` and ``spread`` a response, ``probability``, and what critics wrote.
+        """Scores of every row: ``rewards`` and ``spread`` a response, ``probability``, and what was written.
 
         Args:
             table: columns ``prompt``, ``responses`` and perhaps ``images`` and ``critiques``, as
@@ -231,6 +250,9 @@ class ServedPyfunc:
                 "probability": pd.Series([one.probability for one in scores], dtype="float64", index=table.index),
                 "critiques": [[list(texts) for texts in one.critiques] for one in scores],
                 "critique_tokens": [one.critique_tokens for one in scores],
+                "verdicts": [[question.fields() for question in one.verdicts] for one in scores],
+                "verdict_tokens": [one.verdict_tokens for one in scores],
+                "verdicts_unread": [one.verdicts_unread for one in scores],
             },
             index=table.index,
         )

@@ -27,6 +27,7 @@ from jobs.serve.schemas import (
     ScoreAnswer,
     ScoreRequest,
     Usage,
+    Verdicts,
 )
 from rm_core.serving.chat_text import Rows, shared_prompts, shared_rows
 from rm_core.serving.service import Answer, RewardService
@@ -47,6 +48,8 @@ async def score(service: RewardService, body: ScoreRequest, files: Sequence[byte
     return ScoreAnswer(
         rewards=list(scores.rewards), spread=list(scores.spread), probability=scores.probability, model=answer.model,
         critiques=[list(texts) for texts in scores.critiques], critique_tokens=scores.critique_tokens,
+        verdicts=[Verdicts(**one.fields()) for one in scores.verdicts], verdict_tokens=scores.verdict_tokens,
+        verdicts_unread=scores.verdicts_unread,
     )  # fmt: skip
 
 
@@ -54,7 +57,13 @@ async def get_reward(service: RewardService, body: RewardRequest, most: int) -> 
     """Of OpenRLHF's queries."""
     rows = shared_rows(body.query, body.prompts, body.images, most=_most(service, most))
     rewards, answered = await _all(service, rows, len(body.query))
-    return RewardAnswer(rewards=rewards, model=answered[0].model, critique_tokens=_written(answered))
+    return RewardAnswer(
+        rewards=rewards,
+        model=answered[0].model,
+        critique_tokens=sum(one.scores.critique_tokens for one in answered),
+        verdict_tokens=sum(one.scores.verdict_tokens for one in answered),
+        verdicts_unread=sum(one.scores.verdicts_unread for one in answered),
+    )
 
 
 async def classify(service: RewardService, body: ClassifyRequest, most: int) -> ClassifyAnswer:
@@ -159,7 +168,7 @@ def _named(answered: Sequence[Answer]) -> dict[str, Any]:
 
 
 def _written(answered: Sequence[Answer]) -> int:
-    return sum(answer.scores.critique_tokens for answer in answered)
+    return sum(answer.scores.critique_tokens + answer.scores.verdict_tokens for answer in answered)
 
 
 def _most(service: RewardService, most: int) -> int:

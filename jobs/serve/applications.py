@@ -10,7 +10,7 @@ from data_pipeline.errors import RecipeError
 from data_pipeline.storage import absolute, is_local
 from jobs.recipe.schema import Recipe
 from jobs.registry.registry import is_address
-from rm_core.generation.config import check_critiques_config
+from rm_core.generation.config import check_critiques_config, check_verdicts_config
 from rm_core.serving.config import ServeConfig
 
 __all__ = [
@@ -47,9 +47,10 @@ def checked(config: ServeConfig) -> ServeConfig:
     """The config with the paths of folders made absolute, for processes that run in other folders.
 
     Raises:
-        RecipeError: a name of `models` can't stand in an address, or `critiques` can't be meant.
+        RecipeError: a name of `models` can't stand in an address, or `critiques` or `verdicts` can't be meant.
     """
     check_critiques_config(config.critiques, "serve.critiques")
+    check_verdicts_config(config.verdicts, "serve.verdicts", judges=True, reasons=True)  # each model reads its own part
     for name in config.models:
         if name == MAIN or not _NAME.fullmatch(name):
             raise RecipeError(f"serve.models: {name!r} is no name: letters, digits, -, _ and ., and not {MAIN!r}")

@@ -49,6 +49,11 @@ class Scores:
     critiques: list[list[str]] = field(default_factory=list)
     """What critics wrote of each response; empty where none did, as of all servers of early versions."""
     critique_tokens: int = 0
+    verdicts: list[dict[str, Any]] = field(default_factory=list)
+    """What judges that reason wrote: ``first``, ``second``, ``said`` and ``texts`` of each pair in both orders."""
+    verdict_tokens: int = 0
+    verdicts_unread: int = 0
+    """Texts of these without a verdict that can be read."""
 
 
 class RewardClient:

@@ -2,7 +2,8 @@
 
     ray_basereward_requests_total{application, path, status}     ray_basereward_request_seconds{application, path}
     ray_basereward_batches_total, _batched_requests_total, _computed_tokens_total, _computing_seconds_total
-    ray_basereward_written_tokens_total, _writing_seconds_total     of critiques
+    ray_basereward_written_tokens_total, _writing_seconds_total     of critiques and reasoned verdicts
+    ray_basereward_unread_verdicts_total   texts of judges without a verdict that can be read
     ray_basereward_shared_tokens_total     tokens of prompts that another request of the batch has brought too
     ray_basereward_cached_tokens_total     tokens of prompts that an earlier batch has computed
     ray_basereward_waited_seconds          of the oldest request of a batch
@@ -26,8 +27,9 @@ _COUNTERS = {
     "shared_tokens": "Tokens of prompts that another request of the batch has brought too.",
     "cached_tokens": "Tokens of prompts that an earlier batch has computed.",
     "computing_seconds": "Seconds of computing.",
-    "written_tokens": "Tokens of critiques that were written.",
-    "writing_seconds": "Seconds of writing critiques.",
+    "written_tokens": "Tokens of critiques and reasoned verdicts that were written.",
+    "writing_seconds": "Seconds of writing them.",
+    "unread_verdicts": "Texts of judges without a verdict that can be read.",
 }
 
 
@@ -67,9 +69,9 @@ class ServeMetrics:
         }  # fmt: skip
         self._count(counted)
 
-    def wrote(self, tokens: int, seconds: float) -> None:
-        """Critiques of a request were written."""
-        self._count({"written_tokens": tokens, "writing_seconds": seconds})
+    def wrote(self, tokens: int, seconds: float, unread: int) -> None:
+        """Critiques or verdicts of a request were written; `unread` texts have none that can be read."""
+        self._count({"written_tokens": tokens, "writing_seconds": seconds, "unread_verdicts": unread})
 
     def _count(self, counted: Mapping[str, float]) -> None:
         for name, value in counted.items():

@@ -14,6 +14,7 @@ from jobs.runtime.terminal import say
 from rm_core.model_folder.folder import verify_folder
 from rm_core.model_folder.reading import reading_of
 from rm_core.model_folder.remote import local_model
+from rm_core.scoring.choose import verdicts_read
 from rm_core.serving.config import ServeConfig
 from rm_core.serving.served_model import SERVED_FILE, ServedMember, ServedModel
 from rm_core.serving.served_scorer import ServedScorer
@@ -81,7 +82,9 @@ def load_model(found: FoundModel, config: ServeConfig) -> LoadedModel:
     """Load all members, and score once with them: kernels are compiled before the first request."""
     served = replace(found.served, token_budget=config.token_budget, patch_budget=config.patch_budget)
     if served.ensemble is None:
-        served = replace(served, members=tuple(_writing(one, config) for one in served.members))
+        served = replace(
+            served, members=tuple(_writing(one, found.folders[one.name], config) for one in served.members)
+        )
     scorer = ServedScorer(
         served, found.folders, None, attention=config.attention, limits=limits_of(config),
         prefix_bytes=config.prefix_cache_bytes,
@@ -90,9 +93,10 @@ def load_model(found: FoundModel, config: ServeConfig) -> LoadedModel:
     return LoadedModel(address=found.address, scorer=scorer)
 
 
-def _writing(member: ServedMember, config: ServeConfig) -> ServedMember:
-    """One model, no scale of which was measured, writes critiques as the server's recipe says."""
-    return member if member.critiques is None else replace(member, critiques=config.critiques)
+def _writing(member: ServedMember, folder: str, config: ServeConfig) -> ServedMember:
+    """One model, no scale of which was measured, writes as the server's recipe says."""
+    critiques = None if member.critiques is None else config.critiques
+    return replace(member, critiques=critiques, verdicts=verdicts_read(folder, config.verdicts))
 
 
 def _reading(model: str, folder: str, otherwise: Mapping[str, Any]) -> Reading:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
     "ClassifyAnswer", "ClassifyRequest", "ClassifyResult", "ErrorAnswer", "PairAnswer", "PairRequest", "PairResult",
-    "RewardAnswer", "RewardRequest", "ScoreAnswer", "ScoreRequest", "Turn", "Usage",
+    "RewardAnswer", "RewardRequest", "ScoreAnswer", "ScoreRequest", "Turn", "Usage", "Verdicts",
 ]  # fmt: skip
 
 _IMAGES = "A base64 data URL (data:image/png;base64,...), or a list of them, for the places of images."
@@ -42,6 +42,15 @@ class ScoreRequest(_Strict):
     )
 
 
+class Verdicts(BaseModel):
+    """What a judge that reasons wrote about two responses in one order."""
+
+    first: int = Field(description="Place of the response that it was shown first, from 0.")
+    second: int = Field(description="Of the other one.")
+    said: list[int | None] = Field(description="Of each text, 1 or 2; null: it has no verdict that can be read.")
+    texts: list[str]
+
+
 class ScoreAnswer(BaseModel):
     """What a Comparison gets."""
 
@@ -50,7 +59,10 @@ class ScoreAnswer(BaseModel):
     probability: float | None = Field(description="That the first of two responses is the better one.")
     model: str = Field(description="The address of the model that gave them.")
     critiques: list[list[str]] = Field(description="What critics wrote of each response; empty where none did.")
-    critique_tokens: int = Field(description="Tokens that were written.")
+    critique_tokens: int = Field(description="Tokens of these.")
+    verdicts: list[Verdicts] = Field(description="What judges that reason wrote; empty where none did.")
+    verdict_tokens: int = Field(description="Tokens of these.")
+    verdicts_unread: int = Field(description="Texts of these without a verdict that can be read.")
 
 
 class RewardRequest(BaseModel):
@@ -67,6 +79,8 @@ class RewardAnswer(BaseModel):
     rewards: list[float]
     model: str
     critique_tokens: int = Field(description="Tokens that critics wrote.")
+    verdict_tokens: int = Field(description="Tokens that judges wrote.")
+    verdicts_unread: int = Field(description="Texts of judges without a verdict that can be read.")
 
 
 class ClassifyRequest(BaseModel):

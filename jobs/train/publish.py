@@ -32,10 +32,10 @@ def publish(training: Training) -> None:
     step = lineage.get("exported_step", last_step)
     send_all_waiting(tracker.uri, tracker.run_id, training.config.output, recipe.tracking.patience_s, say)
     training.record.end(f"finished early: {early}" if early else "finished")
-    manifest, writing = training.data.manifest, recipe.serve.critiques
     log_trained_model(
-        tracker, training.export_folder, name=recipe.name, step=step, manifest=manifest, critiques=writing
-    )
+        tracker, training.export_folder, name=recipe.name, step=step, manifest=training.data.manifest,
+        critiques=recipe.serve.critiques, verdicts=recipe.serve.verdicts,
+    )  # fmt: skip
     tracker.log_bytes(curves_png(recipe.name, {name: tracker.points(name) for name in CURVES}), "plots/training.png")
     training.write_page("finished", early, tracker.metrics(), last_step)
     tracker.finish(reason=f"finished early: {early}" if early else "")

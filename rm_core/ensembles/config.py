@@ -8,7 +8,7 @@ from data_pipeline.bounds import bounded, check_bounds, one_of
 from data_pipeline.errors import RecipeError
 from rm_core.ensembles.ensemble import RULES
 from rm_core.evaluation.names import SUITE_NAMES
-from rm_core.generation.config import CritiquesConfig, check_critiques_config
+from rm_core.generation.config import CritiquesConfig, VerdictsConfig, check_critiques_config
 
 __all__ = ["AVERAGE", "EnsembleConfig", "GateConfig", "MemberConfig", "check_ensemble_config"]
 
@@ -33,6 +33,8 @@ class MemberConfig:
     `ensemble.data`."""
     critiques: CritiquesConfig = field(default_factory=CritiquesConfig)
     """Of a critic, where its critiques come from, while it is measured and wherever the ensemble scores."""
+    verdicts: VerdictsConfig = field(default_factory=VerdictsConfig)
+    """Which pairs of responses a judge is asked about, and how one that reasons writes, both times."""
     share: float = bounded(1.0, above=0)
     """Its weight in the rule ``average``, above 0; the shares are scaled to sum to 1."""
 

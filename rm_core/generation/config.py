@@ -1,5 +1,5 @@
 """What a recipe may say about what is written before a reward: a critic's critiques (`evaluate.critiques`,
-`score.critiques`), and a judge's verdicts (`evaluate.verdicts`, `score.verdicts`).
+`score.critiques`, `serve.critiques`), and a judge's verdicts (`evaluate.verdicts`, `score.verdicts`, `serve.verdicts`).
 """
 
 from dataclasses import asdict, dataclass
@@ -58,6 +58,10 @@ class VerdictsConfig(SamplingConfig):
     pairs: str = one_of("all_pairs", ("all_pairs", "tournament"))
     """Of more than two answers: ``all_pairs``, K (K - 1) / 2 of them; ``tournament``, K - 1 in rounds that halve those
     that are left. Each pair is asked about in both orders."""
+
+    def num_questions(self, num_answers: int) -> int:
+        """Of so many answers: each pair in both orders."""
+        return 2 * (num_answers - 1) if self.pairs == "tournament" else num_answers * (num_answers - 1)
 
 
 def check_critiques_config(config: CritiquesConfig, key: str) -> None:

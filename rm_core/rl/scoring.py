@@ -75,7 +75,7 @@ class LoadedScores:
 
     def _read(self, row: Row) -> ReadRow | None:
         try:
-            return self._scorer.write(self._scorer.read(row))
+            return self._scorer.write(self._scorer.read(row)).checked()
         except RecordError:
             return None
 

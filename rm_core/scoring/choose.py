@@ -10,12 +10,22 @@ from rm_core.scoring.judge import ReasoningScorer
 from rm_core.scoring.scorer import Scorer
 from rm_core.scoring.tournament import TournamentScorer
 
-__all__ = ["check_writing", "scorer_of", "writes"]
+__all__ = ["check_writing", "scorer_of", "verdicts_read", "writes"]
 
 
 def writes(folder: str, critiques: CritiquesConfig) -> bool:
     """Whether the model in the local folder writes before it scores."""
     return critiques.source == "written" or reasons(folder)
+
+
+def verdicts_read(folder: str, verdicts: VerdictsConfig) -> VerdictsConfig | None:
+    """What the model in the local folder reads of settings that are for any model: a judge that reasons all of them,
+    another one which pairs it is asked about; None: nothing, or nothing but the default.
+    """
+    if reasons(folder):
+        return verdicts
+    own = VerdictsConfig(pairs=verdicts.pairs)
+    return own if paradigm_of(folder) == "generative" and own != VerdictsConfig() else None
 
 
 def check_writing(

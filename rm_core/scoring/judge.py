@@ -55,6 +55,10 @@ class Question:
         known = [verdict for verdict in self.verdicts if verdict is not None]
         return known.count(1) / len(known) if known else None
 
+    def fields(self) -> dict[str, Any]:
+        """What JSON says of it."""
+        return {"first": self.first, "second": self.second, "said": list(self.verdicts), "texts": list(self.texts)}
+
 
 @dataclass(frozen=True, slots=True)
 class JudgedOnce:
@@ -90,10 +94,7 @@ class JudgedOnce:
     def fields(self) -> dict[str, Any]:
         """What a line of JSON says of it beside the rewards."""
         return {
-            "verdicts": [
-                {"first": one.first, "second": one.second, "said": list(one.verdicts), "texts": list(one.texts)}
-                for one in self.questions
-            ],
+            "verdicts": [one.fields() for one in self.questions],
             "verdict_tokens": self.tokens,
             "verdicts_cut": self.cut,
             "verdicts_unread": self.unread,
@@ -116,22 +117,32 @@ class ReasoningScorer(WritingScorer):
         self._config = config
         self._writer = _writer_of(folder, config) if writer is None else writer
 
-    def made(self, item: EncodedComparison, *, blank: bool = False) -> JudgedOnce:
+    def made(self, item: EncodedComparison, *, blank: bool = False, until_s: float | None = None) -> JudgedOnce:
         """Its rewards and its texts about one Comparison.
+
+        Args:
+            until_s: as for `Writer.write`.
 
         Raises:
             RecipeError: there is one response alone.
+            WritingTooLong: it is `until_s`.
         """
         check_answers(item)
-        work = _Work(self, item, drawn_order(item, self._pads), blank)
+        work = _Work(self, item, drawn_order(item, self._pads), blank, until_s)
         return work.ended(work.tournament() if self._config.pairs == "tournament" else work.all_pairs())
 
-    def asked(self, item: EncodedComparison, pair: Pair, blank: bool) -> tuple[list[Question], list[Written]]:
+    def longest(self, item: EncodedComparison) -> int:
+        """Tokens of the longest question about two of its responses, with all that stands before what is written."""
+        return self._asking(item).length
+
+    def asked(
+        self, item: EncodedComparison, pair: Pair, blank: bool, until_s: float | None
+    ) -> tuple[list[Question], list[Written]]:
         """The pair in both orders, and all that was written about it."""
         asked = self._asking(pair_of(item, pair, self._pads))
         assert asked.questions is not None
         opened = replace(asked, target_starts=tuple(map(len, asked.response_ids)))
-        texts = self._writer.write(opened, blank=blank)
+        texts = self._writer.write(opened, blank=blank, until_s=until_s)
         questions = [
             Question(pair[first], pair[second], tuple(one.text for one in of), tuple(map(_verdict, of)))
             for (first, second), of in zip(asked.questions.pairs, texts, strict=True)
@@ -155,8 +166,10 @@ def _verdict(written: Written) -> int | None:
 class _Work:
     """One Comparison under way; `order` are the places of its answers, as drawn."""
 
-    def __init__(self, scorer: ReasoningScorer, item: EncodedComparison, order: Sequence[int], blank: bool) -> None:
-        self._scorer, self._item, self._order, self._blank = scorer, item, order, blank
+    def __init__(
+        self, scorer: ReasoningScorer, item: EncodedComparison, order: Sequence[int], blank: bool, until_s: float | None
+    ) -> None:
+        self._scorer, self._item, self._order, self._blank, self._until_s = scorer, item, order, blank, until_s
         self._began_s = time.perf_counter()
         self._questions: list[Question] = []
         self._written: list[Written] = []
@@ -190,7 +203,7 @@ class _Work:
 
         A pair comes as it was drawn, whatever asks about it: in its tokens lies the seed of what is written.
         """
-        questions, written = self._scorer.asked(self._item, pair, self._blank)
+        questions, written = self._scorer.asked(self._item, pair, self._blank, self._until_s)
         self._questions += questions
         self._written += written
         shares = [one.share if one.first == pair[0] else _turned(one.share) for one in questions]

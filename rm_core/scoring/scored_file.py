@@ -2,15 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_pipeline.errors import CorruptData, MissingInput
 from data_pipeline.storage import exists, read_bytes, write_atomic
-from rm_core.generation.config import CritiquesConfig
+from rm_core.generation.config import CritiquesConfig, VerdictsConfig
 from rm_core.scoring.scored import ScoredComparison
 
 __all__ = ["SCORED_FILE", "ScoredOrigin", "model_origin", "read_origin", "read_scored", "write_scored"]
@@ -44,16 +45,20 @@ class ScoredOrigin:
     """What gave the rewards, as `model_origin` says."""
 
 
-def model_origin(sha256: str, critiques: CritiquesConfig) -> str:
-    """What tells a model's rewards from others: its weights, and how it writes critiques where it writes them.
+def model_origin(sha256: str, critiques: CritiquesConfig, verdicts: VerdictsConfig | None = None) -> str:
+    """What tells a model's rewards from others: its weights, and how it writes where it does.
 
     Args:
         sha256: of its ``model.json``, which lists the checksums of all its files.
+        verdicts: of a judge that reasons, or is asked about fewer than all pairs.
     """
-    if critiques.source == "given":
-        return sha256
-    written = hashlib.sha256(json.dumps(critiques.deciding(), sort_keys=True).encode()).hexdigest()
-    return f"{sha256}:written:{written}"
+    if verdicts is not None:
+        return f"{sha256}:verdicts:{_hash(asdict(verdicts))}"
+    return sha256 if critiques.source == "given" else f"{sha256}:written:{_hash(critiques.deciding())}"
+
+
+def _hash(settings: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def write_scored(url: str, scored: Sequence[ScoredComparison], origin: ScoredOrigin | None = None) -> None:

@@ -2,7 +2,10 @@
 
 ``ensemble.json`` -> `served_model.ServedModel`   which members there are, where they lie, how they are combined
 rows of a table   -> `served_scorer`              Comparisons -> rewards of each member -> one reward a response
-                     `member_scorer`              of one model: scalar, a critic that may write first, or a judge
+                     `member`                     of one model, whatever its paradigm:
+                     `member_scorer`              scalar, a critic that may write first, or a judge
+                     `reasoning_member`           a judge that writes why, and whose verdicts are counted
+                     `writing_checks`             what is not written about
                      `shared_prompts`             what asks about one prompt, in one Comparison
 
 Requests that come while others are answered, without HTTP and without Ray::

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from data_pipeline.bounds import bounded, one_of
-from rm_core.generation.config import CritiquesConfig
+from rm_core.generation.config import CritiquesConfig, VerdictsConfig
 
 __all__ = ["ServeConfig"]
 
@@ -38,8 +38,11 @@ class ServeConfig:
     critiques: CritiquesConfig = field(default_factory=lambda: CritiquesConfig(source="written"))
     """How a critic writes critiques of responses that come without; ``source: given``: it writes none. An ensemble has
     its own."""
+    verdicts: VerdictsConfig = field(default_factory=VerdictsConfig)
+    """Which pairs of responses a judge is asked about, and how one that reasons writes. An ensemble has its own."""
     max_written_tokens: int = bounded(65_536, at_least=1)
-    """Tokens that may be written for one request: its responses times `critiques.number` times `max_tokens`."""
+    """Tokens that may be written for one request: by a critic its responses, by a judge that reasons its pairs in both
+    orders, times `number` times `max_tokens`."""
     batch_wait_ms: float = bounded(5.0, at_least=0, at_most=1000)
     """Milliseconds for which a row that has room waits for more requests."""
     max_waiting: int = bounded(256, at_least=1, at_most=100_000)
@@ -81,4 +84,8 @@ class ServeConfig:
     @classmethod
     def of_values(cls, values: Mapping[str, Any]) -> "ServeConfig":
         """What `dataclasses.asdict` gave."""
-        return cls(**{**values, "critiques": CritiquesConfig(**values["critiques"])})
+        written = {
+            "critiques": CritiquesConfig(**values["critiques"]),
+            "verdicts": VerdictsConfig(**values["verdicts"]),
+        }
+        return cls(**{**values, **written})

@@ -15,13 +15,14 @@ from typing import Any
 from data_pipeline.encoding.reading import Reading
 from data_pipeline.errors import CorruptData
 from rm_core.ensembles.ensemble import Ensemble
-from rm_core.generation.config import CritiquesConfig
+from rm_core.generation.config import CritiquesConfig, VerdictsConfig
 
 __all__ = ["HERE", "SERVED_FILE", "ServedMember", "ServedModel"]
 
 SERVED_FILE = "ensemble.json"
 HERE = "."
 FORMAT_VERSION = 1
+_OF_SOME = ("critiques", "verdicts")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +41,13 @@ class ServedMember:
     not known is left out."""
     critiques: CritiquesConfig | None = None
     """Of a critic, where its critiques come from; of an ensemble, those that its scale was measured with."""
+    verdicts: VerdictsConfig | None = None
+    """What a judge is asked, and how one that reasons writes; of an ensemble, what its scale was measured with. None:
+    all pairs, at once."""
 
     def to_json(self) -> dict[str, Any]:
         """As dicts, lists and numbers; without what other reward models do not have."""
-        return {name: value for name, value in asdict(self).items() if name != "critiques" or value is not None}
+        return {name: value for name, value in asdict(self).items() if name not in _OF_SOME or value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,11 +89,12 @@ class ServedModel:
 
 
 def _member(content: Mapping[str, Any]) -> ServedMember:
-    critiques = content.get("critiques")
+    critiques, verdicts = map(content.get, _OF_SOME)
     return ServedMember(
         **{
             **content,
             "reading": Reading.from_json(content["reading"]),
             "critiques": None if critiques is None else CritiquesConfig(**critiques),
+            "verdicts": None if verdicts is None else VerdictsConfig(**verdicts),
         }
     )

@@ -1,6 +1,6 @@
 """A registered model as a function: rows of a table -> rewards, by the packed path that trained its members.
 
-row --read--> ReadRow: a `MemberRow` a member --write, where a critic has to--> --score_read, many at once--> RowScores
+row --read--> ReadRow: a `MemberRow` a member --write, where one has to--> --score_read, many at once--> RowScores
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,12 +16,16 @@ from data_pipeline.errors import RecordError, UserError
 from data_pipeline.media import load_image
 from data_pipeline.records.comparison import Comparison
 from rm_core.ensembles.ensemble import Combined
+from rm_core.model_folder.paradigm import reasons
 from rm_core.packing.plan import PackBudget
 from rm_core.scoring.prefix_cache import CacheSeen, PrefixCache
 from rm_core.scoring.table_rows import comparison_of
-from rm_core.serving.member_scorer import MemberScorer, RowSize
-from rm_core.serving.rows import ReadRow, RowLimits, RowScores
-from rm_core.serving.served_model import ServedModel
+from rm_core.serving.member import Member, RowSize
+from rm_core.serving.member_scorer import MemberScorer
+from rm_core.serving.reasoning_member import ReasoningMember
+from rm_core.serving.rows import ReadRow, RowLimits, RowScores, with_texts
+from rm_core.serving.served_model import ServedMember, ServedModel
+from rm_core.serving.writing_checks import check_given, check_written
 
 __all__ = ["ServedScorer"]
 
@@ -66,8 +70,8 @@ class ServedScorer:
             self._media = replace(self._media, max_source_pixels=pixels)
         budget = PackBudget(tokens=served.token_budget, patches=served.patch_budget)
         self._prefixes = PrefixCache(prefix_bytes) if prefix_bytes else None
-        self._scorers = {
-            one.name: MemberScorer(one, folders[one.name], budget, attention, self._prefixes) for one in served.members
+        self._scorers: dict[str, Member] = {
+            one.name: _member(one, folders[one.name], budget, attention, self._prefixes) for one in served.members
         }
 
     @property
@@ -92,12 +96,14 @@ class ServedScorer:
             UserError: some rows can't be scored; the message has the numbers, from 0, and the reasons of the first.
         """
         read = _each(rows, self.read)
-        return self.score_read(_each(read, lambda row, _: self.write(row)))
+        return self.score_read(_each(read, lambda row, _: self.write(row).checked()))
 
     def warm_up(self) -> None:
         """Score once: kernels are compiled then, and not while a request waits. Nothing is written."""
         row = {"prompt": "Is it warm?", "responses": ["Yes.", "It is."], "critiques": ["Good.", "It is good."]}
-        self.score_read([self._read(comparison_of(row, 0, "/"), has_critiques=True)])
+        for name, one in self._read(comparison_of(row, 0, "/"), has_critiques=True).asked.items():
+            if not one.is_open:
+                self._scorers[name].score([one])
 
     def read(self, row: Mapping[str, Any], number: int = 0) -> ReadRow:
         """A row with its images decoded and its texts as tokens; several threads may read at once.
@@ -112,11 +118,15 @@ class ServedScorer:
         comparison = comparison_of(row, number, self._media_root or "/")
         self._check(comparison)
         has_critiques = any(response.critique is not None for response in comparison.responses)
-        self._check_critiques(comparison, has_critiques)
+        members = list(self._asked_about(comparison).values())
+        check_given(members, has_critiques=has_critiques, of_ensemble=self._served.ensemble is not None)
+        if self._limits is not None:
+            check_written(members, comparison.num_responses, self._limits.written_tokens, has_critiques=has_critiques)
         return self._read(comparison, has_critiques)
 
     def write(self, row: ReadRow, until_s: float | None = None) -> ReadRow:
-        """A row with the critiques that critics write of it; one that needs none as it is.
+        """A row with what critics and judges write of it, which `ReadRow.checked` looks at; one that is not open as it
+        is.
 
         Raises:
             RecordError: too_long: a critique does not fit behind its answer.
@@ -131,11 +141,11 @@ class ServedScorer:
         return max(sizes, key=lambda one: one.prompt_tokens + one.tokens)
 
     def score_read(self, rows: Sequence[ReadRow]) -> list[RowScores]:
-        """Scores of rows that this scorer has read, and none of which is open, in order."""
+        """Scores of rows that this scorer has read, none of which is open, and which `ReadRow.checked` lets pass."""
         starts = np.concatenate(([0], np.cumsum([row.num_responses for row in rows]))).astype(np.int64)
         combined = self._combined({name: self._rewards(name, rows, starts) for name in self._scorers})
         scores = [self._row(combined.rewards[a:b], combined.spread[a:b]) for a, b in pairwise(starts)]
-        return [_with_critiques(one, row) for one, row in zip(scores, rows, strict=True)]
+        return [with_texts(one, row) for one, row in zip(scores, rows, strict=True)]
 
     def _read(self, comparison: Comparison, has_critiques: bool) -> ReadRow:
         images = [load_image(ref, self._media_root or "/", self._media) for ref in comparison.media]
@@ -145,7 +155,7 @@ class ServedScorer:
         }
         return ReadRow(num_responses=comparison.num_responses, asked=asked)
 
-    def _asked_about(self, comparison: Comparison) -> dict[str, MemberScorer]:
+    def _asked_about(self, comparison: Comparison) -> dict[str, Member]:
         """The members that read it."""
         return {name: one for name, one in self._scorers.items() if not (one.text_only and comparison.media)}
 
@@ -168,35 +178,6 @@ class ServedScorer:
             if count > most:
                 raise RecordError(f"too_many_{name}", f"{count} {name}, at most {most} are taken at once")
 
-    def _check_critiques(self, comparison: Comparison, has_critiques: bool) -> None:
-        """Refuse critiques that nobody reads or that the scale was not measured with, and a row that lacks them.
-
-        Raises:
-            RecordError: unexpected_critiques, missing_critique, too_many_critiques.
-        """
-        members = self._asked_about(comparison).values()
-        if has_critiques and not any(one.is_critic for one in members):
-            raise RecordError("unexpected_critiques", "no critic reads them: leave critiques out")
-        if has_critiques and self._served.ensemble is not None and any(one.writes for one in members):
-            raise RecordError(
-                "unexpected_critiques",
-                "the scale of this ensemble was measured with critiques that its critics write: leave critiques out",
-            )
-        if not has_critiques and any(one.is_critic and not one.writes for one in members):
-            raise RecordError(
-                "missing_critique",
-                "this critic reads given critiques: send critiques, one for each response, or have it write them "
-                "(serve.critiques.source=written; of an ensemble, critiques of its member)",
-            )
-        most = 0 if has_critiques else sum(one.most_written(comparison.num_responses) for one in members)
-        if self._limits is not None and most > self._limits.written_tokens:
-            raise RecordError(
-                "too_many_critiques",
-                f"up to {most} tokens would be written of {comparison.num_responses} responses, at most "
-                f"{self._limits.written_tokens} are (serve.max_written_tokens): send fewer responses, or lower "
-                "serve.critiques.number or max_tokens",
-            )
-
     def _rewards(self, name: str, rows: Sequence[ReadRow], starts: npt.NDArray[np.int64]) -> Floats:
         """A member's rewards of all responses [R]; NaN for rows that it is not asked about."""
         chosen = [index for index, row in enumerate(rows) if name in row.asked]
@@ -218,12 +199,12 @@ class ServedScorer:
         return RowScores(rewards=tuple(rewards.tolist()), spread=tuple(spread.tolist()), probability=probability)
 
 
-def _with_critiques(scores: RowScores, row: ReadRow) -> RowScores:
-    written = [one.critiques for one in row.asked.values() if one.critiques]
-    if not written:
-        return scores
-    texts = tuple(tuple(text for texts in of_response for text in texts) for of_response in zip(*written, strict=True))
-    return replace(scores, critiques=texts, critique_tokens=row.written_tokens)
+def _member(
+    member: ServedMember, folder: str, budget: PackBudget, attention: str, prefixes: PrefixCache | None
+) -> Member:
+    if reasons(folder):
+        return ReasoningMember(member, folder, budget)
+    return MemberScorer(member, folder, budget, attention, prefixes)
 
 
 def _each(items: Sequence[Given], do: Callable[[Given, int], ReadRow]) -> list[ReadRow]:

@@ -1,7 +1,7 @@
 """One served model: a row comes in, waits with others for a packed row, and gets its rewards.
 
     score(row) --reader threads--> ReadRow --Batcher, with others--> RowScores, and which model gave them
-                                      `-- of a critic that writes: its critiques first, one row at a time
+                                      `-- of a critic or a judge that writes: its texts first, one row at a time
 
 The model may be replaced while it serves: a row is scored by the model that has read it, and the older one goes when
 its last row is answered.
@@ -79,7 +79,7 @@ class RewardService:
         model: the first one.
         config: limits; what belongs to HTTP is not read here.
         observe: told of each batch.
-        wrote: told of each row that critiques were written of: tokens, and seconds.
+        wrote: told of each row that something was written of: tokens, seconds, and texts without a verdict.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class RewardService:
         model: LoadedModel,
         config: ServeConfig,
         observe: Callable[[BatchSeen], object] = lambda _: None,
-        wrote: Callable[[int, float], object] = lambda *_: None,
+        wrote: Callable[[int, float, int], object] = lambda *_: None,
     ) -> None:
         self._model = model
         self._config = config
@@ -185,8 +185,8 @@ class RewardService:
         """
         async with self._writing:
             read = await self._batcher.between(partial(model.scorer.write, read, until_s))
-        self._wrote(read.written_tokens, read.writing_seconds)
-        return read
+        self._wrote(read.written_tokens, read.writing_seconds, read.unread)
+        return read.checked()
 
     def _score(self, requests: Sequence[_Request]) -> list[RowScores]:
         """Of each, by the model that has read it."""

@@ -1,6 +1,6 @@
 """A judge with random weights, as a training would have left it, and a writer that says what a test wants."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -23,16 +23,28 @@ ENCODE = EncodeConfig(system_prompt="S")
 QUESTION = "{first} or {second}?"
 
 
-def write_judge(folder: Path, tokenizer: Path, form: str = "reasoning") -> str:
-    """A complete folder, of a model that reads records by `ENCODE` and the tokenizer of `tokenizer`."""
+def write_judge(
+    folder: Path,
+    tokenizer: Path,
+    form: str = "reasoning",
+    weights: Mapping[str, torch.Tensor] | None = None,
+    encode: EncodeConfig = ENCODE,
+) -> str:
+    """A complete folder, of a model that reads records by `encode` and the tokenizer of `tokenizer`.
+
+    Args:
+        weights: of its backbone; None: random ones.
+    """
     known = load_tokenizer(str(tokenizer))
     config = backbone_config("nano", vocab_size=known.vocab_size, special_ids=dict(known.special_ids))
     config.tie_word_embeddings = True
     backbone = new_backbone(config, seed=0, dtype=torch.float32)
+    if weights is not None:
+        backbone.load_state_dict(weights)
     model = RewardModel(backbone, HeadConfig(), LanguageHead(backbone.get_input_embeddings().weight), judges=True)
     save_reward_model(
         str(folder), backbone, model.head_config, model.named_parameters(), processor_from=str(tokenizer), lineage={},
-        reading=Reading.of_config(PreprocessConfig(encode=ENCODE), known.fingerprint), paradigm="generative",
+        reading=Reading.of_config(PreprocessConfig(encode=encode), known.fingerprint), paradigm="generative",
         question=QUESTION, form=form,
     )  # fmt: skip
     return str(folder)
@@ -59,7 +71,9 @@ class ScriptedWriter:
         self._say = say
         self.asked: list[tuple[str, str]] = []
 
-    def write(self, item: EncodedComparison, *, blank: bool = False) -> list[list[Written]]:
+    def write(
+        self, item: EncodedComparison, *, blank: bool = False, until_s: float | None = None
+    ) -> list[list[Written]]:
         return [[_written(text) for text in self._say(*self._answers(ids.tolist()))] for ids in item.response_ids]
 
     def _answers(self, ids: list[int]) -> tuple[str, str]:

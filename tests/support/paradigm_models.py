@@ -1,4 +1,4 @@
-"""A scalar reward model, a critic and a judge as they are served, and what else gives their rewards."""
+"""A scalar reward model, a critic and two judges as they are served, and what else gives their rewards."""
 
 import json
 from dataclasses import asdict, replace
@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 from critic_toys import write_critic, write_judge
-from served_models import ServedModels
+from served_models import TEXTS, ServedModels
+from taught_judges import write_taught_judge
 
 from data_pipeline.config import MediaConfig, SourceConfig
 from data_pipeline.encoding.encoder import Encoder
@@ -21,21 +22,24 @@ from rm_core.model_folder.folder import marker_sha256
 from rm_core.model_folder.paradigm import paradigm_of
 from rm_core.model_folder.reading import reading_of
 from rm_core.packing.plan import PackBudget
-from rm_core.scoring.choose import scorer_of
-from rm_core.scoring.critic import CriticScorer, Critiqued
+from rm_core.scoring.choose import scorer_of, verdicts_read
+from rm_core.scoring.critic import Critiqued
+from rm_core.scoring.judge import JudgedOnce
 from rm_core.scoring.lines import LineReader
+from rm_core.scoring.written import WritingScorer
 from rm_core.serving.config import ServeConfig
 from rm_core.serving.served_model import ServedMember, ServedModel
 from rm_core.serving.service import LoadedModel
 
 WRITING = CritiquesConfig(source="written", number=2, max_tokens=6, seed=3)
+JUDGING = VerdictsConfig(number=3, max_tokens=40, seed=3)
 BUDGET = PackBudget(tokens=2048, patches=2048)
-SCALES = {"scalar": (0.1, 0.2), "critic": (-0.1, 0.05), "generative": (0.0, 0.4)}
+SCALES = {"scalar": (0.1, 0.2), "critic": (-0.1, 0.05), "generative": (0.0, 0.4), "reasoning": (0.0, 0.3)}
 """Mean and standard deviation of each member's rewards, as an ensemble would have measured them."""
 
 
 class ParadigmModels:
-    """Three folders of models, by the paradigm of each."""
+    """Folders of models, by the paradigm of each; ``reasoning`` is a judge that has learnt to give verdicts."""
 
     def __init__(self, folder: Path) -> None:
         self.base = ServedModels(folder)
@@ -44,23 +48,28 @@ class ParadigmModels:
             "scalar": self.base.sees,
             "critic": write_critic(folder / "critic", tokens),
             "generative": write_judge(folder / "judge", tokens),
+            "reasoning": write_taught_judge(folder / "reasoning", tokens, " ".join(TEXTS).split()),
         }
 
     def load(self, place: str, config: ServeConfig) -> LoadedModel:
         """As `basereward serve` does: a paradigm's model, or the ensemble in a folder."""
         return load_model(find_model(self.folders.get(place, place), None, asdict(self.base.reading)), config)
 
-    def by_pyfunc(self, paradigm: str, rows: list[dict[str, Any]]) -> Any:
+    def by_pyfunc(self, paradigm: str, rows: list[dict[str, Any]], verdicts: VerdictsConfig = JUDGING) -> Any:
         """The table that `mlflow.pyfunc` gives."""
         reading = reading_of(self.folders[paradigm])
         assert reading is not None
         place = self.folders[paradigm]
-        add_served_files(place, one_model("one", place, reading, WRITING))
+        add_served_files(place, one_model("one", place, reading, WRITING, verdicts))
         return self.base.by_pyfunc(rows, place)
 
     def by_score(
-        self, paradigm: str, rows: list[dict[str, Any]], critiques: CritiquesConfig = WRITING
-    ) -> list[Critiqued]:
+        self,
+        paradigm: str,
+        rows: list[dict[str, Any]],
+        critiques: CritiquesConfig = WRITING,
+        verdicts: VerdictsConfig = JUDGING,
+    ) -> list[Any]:
         """What `basereward score` gives of them as lines, each alone."""
         place = self.folders[paradigm]
         reading = reading_of(place)
@@ -73,19 +82,20 @@ class ParadigmModels:
             needs_critiques=critiques.source == "given",
         )  # fmt: skip
         scorer = scorer_of(
-            place, BUDGET, critiques if paradigm == "critic" else CritiquesConfig(), VerdictsConfig(), attention="sdpa"
-        )
-        found = []
+            place, BUDGET, critiques if paradigm == "critic" else CritiquesConfig(),
+            verdicts_read(place, verdicts) or VerdictsConfig(), attention="sdpa",
+        )  # fmt: skip
+        found: list[Critiqued | JudgedOnce] = []
         for line in reader.lines(RowRange(0, len(rows), 0)):
             assert line.encoded is not None, line.error
-            if isinstance(scorer, CriticScorer):
+            if isinstance(scorer, WritingScorer):
                 found.append(scorer.made(line.encoded))
             else:
                 found += [Critiqued(rewards, (), 0, 0, 0.0) for rewards in scorer.score([line.encoded])]
         return found
 
     def ensemble(self, critiques: CritiquesConfig = WRITING) -> str:
-        """A folder that says how the three are put together."""
+        """A folder that says how all of them are put together."""
         served, members = [], []
         for name, place in self.folders.items():
             reading = reading_of(place)
@@ -100,6 +110,7 @@ class ParadigmModels:
                     reading=reading,
                     lineage={},
                     critiques=critiques if paradigm_of(place) == "critic" else None,
+                    verdicts=verdicts_read(place, JUDGING),
                 )
             )
             members.append(
@@ -133,5 +144,5 @@ def _line(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def serving(**settings: Any) -> ServeConfig:
-    """A server's settings with short critiques."""
-    return replace(ServeConfig(batch_wait_ms=20, max_responses=6, critiques=WRITING), **settings)
+    """A server's settings with short critiques and verdicts."""
+    return replace(ServeConfig(batch_wait_ms=20, max_responses=6, critiques=WRITING, verdicts=JUDGING), **settings)

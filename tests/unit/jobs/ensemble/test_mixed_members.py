@@ -1,36 +1,47 @@
 """Members of several paradigms: each is asked in its own way about the same Comparisons, and put on one scale."""
 
 import json
-import shutil
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from critic_toys import ENCODE, write_critic, write_judge
+from judge_toys import ScriptedWriter
+from judge_toys import write_judge as write_reasoning
 from local_pool import LocalPool
 from served_toys import write_export
 
+from data_pipeline.config import EncodeConfig
 from data_pipeline.dataset.prepared import PreparedData
-from data_pipeline.encoding.tokenizer import train_tokenizer
+from data_pipeline.encoding.judge_format import CLOSING, reasoned
+from data_pipeline.encoding.tokenizer import load_tokenizer, train_tokenizer
 from data_pipeline.errors import RecipeError
 from data_pipeline.pipeline import prepare
-from jobs.ensemble import scores
+from jobs.ensemble import promote, scores
 from jobs.ensemble.members import FoundMember, find_members
 from jobs.ensemble.parts import Parts, divide
 from jobs.ensemble.scores import score_members
 from jobs.recipe.load import load_recipe
 from jobs.recipe.schema import Recipe
-from jobs.registry.registry import ModelRegistry
+from jobs.registry.pyfunc_model import add_served_files
+from jobs.registry.registry import ModelRegistry, RegisteredVersion
 from rm_core.ensembles.config import MemberConfig
 from rm_core.ensembles.fit import fit
+from rm_core.ensembles.gate import Standing
 from rm_core.ensembles.table import score_table
-from rm_core.generation.config import CritiquesConfig
+from rm_core.generation.config import CritiquesConfig, VerdictsConfig
 from rm_core.packing.plan import PackBudget
+from rm_core.scoring import judge
 from rm_core.scoring.critic import CriticScorer
+from rm_core.scoring.scored import ScoredComparison
+from rm_core.serving.served_model import ServedModel
 
 WRITING = CritiquesConfig(source="written", number=2, max_tokens=4)
+VERDICTS = VerdictsConfig(number=2, max_tokens=20)
 
 
 class Place:
@@ -112,8 +123,53 @@ def test_what_makes_no_sense_is_refused_with_a_cure(place: Place, tmp_path: Path
     assert len(place.found(members=place.members[:1], standardise=False)) == 1
     with pytest.raises(RecipeError, match=r"member 'scalar' .*it is a scalar reward model, which writes no critiques"):
         place.found(members=[replace(place.members[0], critiques=WRITING)])
-    reasoning = shutil.copytree(place.members[2].model, tmp_path / "reasoning")
-    said = json.loads((reasoning / "paradigm.json").read_text()) | {"form": "reasoning"}
-    (reasoning / "paradigm.json").write_text(json.dumps(said))
-    with pytest.raises(RecipeError, match=r"member 'judge' .*a judge that reasons, which is not served: take one of"):
-        place.found(members=[replace(place.members[2], model=str(reasoning))])
+    with pytest.raises(RecipeError, match=r"member 'judge' .*leave all but ensemble\.members\.verdicts\.pairs out"):
+        place.found(members=[replace(place.members[2], verdicts=VERDICTS)])
+    with pytest.raises(RecipeError, match=r"member 'scalar' .*verdicts is read where a generative reward model scores"):
+        place.found(members=[replace(place.members[0], verdicts=VERDICTS)])
+
+
+def test_a_judge_that_reasons_is_measured_with_the_settings_that_it_is_registered_with(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(scores, "ScoringPool", LocalPool)
+    monkeypatch.setattr(scores, "open_cluster", nullcontext)
+    folder = place.members[2].model.replace("judge/export", "reasoning/export")
+    write_reasoning(Path(folder), Path(place.members[0].model).parents[1] / "tokens", encode=EncodeConfig())
+
+    def say(first: str, second: str) -> list[str]:
+        silent = "10" in first + second
+        return ["no idea"] * 2 if silent else [f"{reasoned('so')}{1 if 'It is' in first else 2}{CLOSING}", "no"]
+
+    monkeypatch.setattr(judge, "_writer_of", lambda copy, config: ScriptedWriter(load_tokenizer(copy), say))
+    reasoning = MemberConfig(name="reasoning", model=folder, verdicts=VERDICTS)
+    members, parts = place.found(members=[place.members[0], reasoning]), place.parts
+    assert members[1].served.verdicts == VERDICTS and members[0].served.verdicts is None
+    common, scored = score_members(place.recipe, members, parts, place.registry)
+    assert {one.rewards for one in scored["reasoning"]} <= {(0.5, -0.5), (-0.5, 0.5)}
+    assert len(scored["reasoning"]) == len(scored["scalar"]) == len(common.keys) == len(parts.keys) - 1
+    assert "1 Comparisons have no verdict of member 'reasoning'" in " ".join(capsys.readouterr().out.split())
+    before = LocalPool.loaded
+    assert len(score_members(place.recipe, members, parts, place.registry)[0].keys) == len(common.keys)
+    assert LocalPool.loaded == before, "what is known is not written again, and that nothing could be read neither"
+    again = place.found(members=[replace(reasoning, verdicts=replace(VERDICTS, seed=1))])
+    score_members(place.recipe, again, parts, place.registry)
+    assert LocalPool.loaded == before + 1, "another seed writes other texts"
+
+
+def test_what_a_champions_judge_says_nothing_of_is_wrong(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is compared with a candidate on all Comparisons of that one's."""
+    member = place.found(members=place.members[:1])[0].served
+    add_served_files(str(tmp_path), ServedModel(members=(member,), ensemble=None, token_budget=64, patch_budget=64))
+    ours = [
+        ScoredComparison(id=key, source="s", rewards=(2.0, 1.0), ranks=(0, 1), response_lengths=(1, 1), num_images=0,
+                         blank_rewards=None, group=key)
+        for key in ("a", "b")
+    ]  # fmt: skip
+    monkeypatch.setattr(promote, "scored_again", lambda *_: [replace(ours[1], rewards=(3.0, 0.0))])
+    registry: Any = SimpleNamespace(local_folder=lambda *_: str(tmp_path))
+    champion = RegisteredVersion(address="models:/x/1", location=str(tmp_path))
+    theirs = promote.champion_standing(place.recipe, champion, Standing(scored=ours, temperature=1.0), registry)
+    assert {one.id: one.rewards for one in theirs.scored} == {"a": (0.0, 0.0), "b": (3.0, 0.0)}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from jinja2 import Template
-from paradigm_models import WRITING, ParadigmModels, serving
+from paradigm_models import JUDGING, WRITING, ParadigmModels, serving
 from serve_lab import Lab, answering
 
 from data_pipeline.encoding.template import chat_template
@@ -89,7 +89,7 @@ def test_a_critic_writes_and_says_what_it_wrote(models: ParadigmModels, critic: 
 def test_given_critiques_are_read_in_place_of_written_ones(models: ParadigmModels, critic: Lab) -> None:
     row = ROWS[1] | {"critiques": CRITIQUES}
     seen: list[tuple[int, float]] = []
-    critic.service._wrote = lambda tokens, seconds: seen.append((tokens, seconds))
+    critic.service._wrote = lambda tokens, seconds, _: seen.append((tokens, seconds))
     [expected] = models.by_score("critic", [row], GIVEN)
     answer = critic.post("/score", row).json()
     assert answer["rewards"] == pytest.approx(expected.rewards, abs=1e-5)
@@ -114,12 +114,14 @@ def test_what_a_critic_can_not_do_says_why(models: ParadigmModels, critic: Lab) 
 
 def test_settings_reach_a_replica_as_they_were() -> None:
     """Plain values go there, in a file too."""
-    config = serving(max_written_tokens=7)
+    config = serving(max_written_tokens=7, verdicts=replace(JUDGING, pairs="tournament"))
     [one] = applications(config, tracking_uri=None, reading={}, gpus=0.0)
     assert ServeConfig.of_values(json.loads(json.dumps(one["serve"]))) == replace(config, gpus=0.0)
     same = replace(config, critiques=replace(WRITING, temperature=0.0))
     with pytest.raises(RecipeError, match=r"serve\.critiques\.temperature=0 writes serve\.critiques\.number=2 times"):
         checked(same)
+    with pytest.raises(RecipeError, match=r"serve\.verdicts\.temperature=0 writes serve\.verdicts\.number=3 times"):
+        checked(replace(config, verdicts=replace(JUDGING, temperature=0.0)))
 
 
 def test_writing_ends_with_the_time_of_its_request(models: ParadigmModels) -> None:
@@ -186,6 +188,9 @@ def test_an_ensemble_of_all_paradigms(models: ParadigmModels) -> None:
         assert answer["rewards"] == pytest.approx(expected[number], abs=1e-4)
         assert list(table["rewards"][number]) == pytest.approx(expected[number], abs=1e-4)
         assert len(answer["critiques"][0]) == WRITING.number and answer["critique_tokens"] > 0
+        asked = JUDGING.num_questions(len(answer["rewards"]))
+        assert len(answer["verdicts"]) == asked and answer["verdict_tokens"] > 0
+        assert answer["verdicts_unread"] == table["verdicts_unread"][number]
         assert min(answer["spread"]) > 0
     given = models.load(models.ensemble(GIVEN), serving()).scorer
     assert len(given.score([ROWS[1] | {"critiques": CRITIQUES}])[0].rewards) == 2

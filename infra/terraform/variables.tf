@@ -117,9 +117,10 @@ variable "access" {
   }
   validation {
     condition = try(var.access.peering == null, true) || (
-      can(regex("^vpc-[0-9a-f]{8,17}$", var.access.peering.vpc_id)) && can(cidrhost(var.access.peering.cidr, 0)) && can(regex("^(10\\.|192\\.168\\.|172\\.(1[6-9]|2[0-9]|3[01])\\.)", var.access.peering.cidr))
+      can(regex("^vpc-[0-9a-f]{8,17}$", var.access.peering.vpc_id)) && can(cidrhost(var.access.peering.cidr, 0)) && can(regex("^(10\\.|192\\.168\\.|172\\.(1[6-9]|2[0-9]|3[01])\\.)", var.access.peering.cidr)) &&
+      try(tonumber(split("/", var.access.peering.cidr)[1]) >= 16, false)
     )
-    error_message = "access.peering: vpc_id like vpc-0123456789abcdef0, and cidr, its private range (10/8, 172.16/12, 192.168/16)."
+    error_message = "access.peering: vpc_id like vpc-0123456789abcdef0, and cidr, its private range of /16 to /28 (in 10/8, 172.16/12 or 192.168/16)."
   }
   validation {
     condition     = try(var.access.peering.cidr, null) != var.network.vpc_cidr && try(var.access.vpn.client_cidr, null) != var.network.vpc_cidr

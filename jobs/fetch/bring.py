@@ -42,6 +42,9 @@ def bring_all(recipe: Recipe, hub: Hub, sets: Sequence[WantedSet], state: State,
             state.record.note(file, repositories[file])
     state.record.flush()
     _check_room(state.missing, data_root, scratch, recipe.fetch.parallel)
+    if state.missing:
+        at_once = min(len(state.missing), recipe.fetch.parallel)
+        say(f"{at_once:,} files at once, at most fetch.parallel: one machine fetches, however many a cluster has")
     began_s = perf_counter()
     with Downloads(hub, recipe.fetch.patience_s, stop, say) as downloads:
         bringer = _Bringer(data_root, scratch, downloads, state, repositories)

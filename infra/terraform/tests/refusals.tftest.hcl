@@ -59,6 +59,14 @@ run "doors_that_lead_nowhere" {
   expect_failures = [var.access]
 }
 
+run "a_peer_that_is_the_whole_world" {
+  command = plan
+  variables {
+    access = { peering = { vpc_id = "vpc-0123456789abcdef0", cidr = "10.0.0.0/0" } }
+  }
+  expect_failures = [var.access]
+}
+
 run "the_default_door" {
   command = plan
   assert {

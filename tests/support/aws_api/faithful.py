@@ -10,6 +10,7 @@ from moto.ecr.models import ecr_backends
 from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.rds.models import DBInstance, DBParameterGroup
 from moto.route53.responses import Route53
+from moto.s3.models import S3Backend
 
 
 def install() -> None:
@@ -20,6 +21,7 @@ def install() -> None:
     _launch_all()
     _zones_of_a_network()
     _services_as_asked()
+    _versions_outlive_versioning()
     SecurityGroupRule.description = property(_description)
 
 
@@ -107,3 +109,27 @@ def _services_as_asked() -> None:
         return answer
 
     EC2ContainerServiceResponse.create_service = create_service
+
+
+def _versions_outlive_versioning() -> None:
+    """Where versioning is suspended, which Terraform does before it empties a bucket, a version is still deleted alone.
+
+    Moto takes such a bucket for one that never had versions: it deletes all of the key's at once, and answers 500 if
+    one of them is the mark of a deletion.
+    """
+    delete = S3Backend.delete_object
+
+    def delete_object(
+        self: S3Backend, bucket_name: str, key_name: str, version_id: str | None = None, bypass: bool = False
+    ) -> tuple[bool, dict[str, Any]]:
+        bucket = self.get_bucket(bucket_name)
+        if version_id is None or bucket.versioning_status != "Suspended":
+            return delete(self, bucket_name, key_name, version_id, bypass)
+        versions = bucket.keys.getlist(key_name, [])
+        kept = [one for one in versions if str(one.version_id) != version_id]
+        bucket.keys.setlist(key_name, kept)  # closes the file of the one that is not kept
+        if not kept:
+            bucket.keys.pop(key_name)
+        return len(kept) < len(versions), {"version-id": version_id}
+
+    S3Backend.delete_object = delete_object

@@ -1,11 +1,15 @@
 """A pool of actors of which some never come: everything is done by those that do, in order."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from jobs.evaluate import ready_pool, scoring_actors
 from jobs.evaluate.ready_pool import ReadyPool
+from jobs.evaluate.scoring_actors import ScoringJob, ScoringPool
+from jobs.recipe.schema import ClusterConfig
 
 
 class Cluster:
@@ -92,3 +96,19 @@ def test_an_actor_that_cannot_be_made_and_a_call_that_fails_are_raised(monkeypat
 )
 def test_machines_are_asked_for_where_there_is_work_for_them(chunks: int, now: int, most: int, size: int) -> None:
     assert scoring_actors.num_actors(chunks, now, most) == size
+
+
+@pytest.mark.parametrize(("gpus", "kind"), [(False, "CPU"), (True, "GPU")])
+def test_how_many_work_at_once_is_said_with_its_reason(
+    gpus: bool, kind: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one line, where the cluster has to grow for it."""
+    here = {"num_cpus": 0, "max_cpus": 64, "num_gpus": 0, "max_gpus": 64, "on_gpus": gpus}
+    monkeypatch.setattr(scoring_actors, "open_cluster", lambda *_, **__: nullcontext(SimpleNamespace(**here)))
+    monkeypatch.setattr(scoring_actors.ray, "remote", lambda **_: lambda _: SimpleNamespace(remote=lambda _: object()))
+    pool = ScoringPool(ScoringJob(model="model", token_budget=1, patch_budget=1, attention="sdpa"), ClusterConfig())
+    assert len(pool._started(40)) == 10
+    told = f"up to 10 processes score: the cluster has 0 {kind}s, and may grow to 64\n"
+    assert capsys.readouterr().out == told
+    assert len(pool._started(40)) == 10 and capsys.readouterr().out == ""
+    assert len(pool._started(80)) == 20 and "up to 20 processes" in capsys.readouterr().out

@@ -161,11 +161,12 @@ def test_waits_as_long_as_the_hub_asks(hub: DataHub, capsys: pytest.CaptureFixtu
     assert "nothing came for 0 s, the hub asks for 3600 s more, and fetch.patience_s is 2" in capsys.readouterr().err
 
 
-def test_so_many_at_once_and_files_without_bytes(hub: DataHub) -> None:
+def test_so_many_at_once_and_files_without_bytes(hub: DataHub, capsys: pytest.CaptureFixture[str]) -> None:
     hub.commit(BIRDS, {f"data/{number}.parquet": b"x" * number for number in range(6)})
     hub.slow_s = 0.05
     assert fetch(hub, "fetch.parallel=3", "preprocess.sources.0.hub.files=['data/*']") == 0
     assert hub.most_at_once == 3
+    assert "3 files at once, at most fetch.parallel: one machine fetches" in capsys.readouterr().out
     assert [Path(f"data/birds/data/{number}.parquet").stat().st_size for number in range(6)] == [*range(6)]
 
 

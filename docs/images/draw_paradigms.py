@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from svg_canvas import FRAME, INK, NOTE, PAPER, PROMPT, RESPONSES, Canvas
 
+from data_pipeline.encoding.encoded import EncodedReasoning
 from data_pipeline.encoding.encoder import EncodedComparison
 from data_pipeline.encoding.questions import Asking, QuestionTokens
 from rm_core.batches.packed import PackedBatch, collate
@@ -21,10 +22,13 @@ __all__ = ["pictures"]
 
 NO_VISION = RowFormat(image_token=-1, video_token=-1, has_vision=False)
 QUESTION, CRITIQUE = "#8c959f", ("#d3f0da", "#fbe0c8")
+REASONING, VERDICT = "#e6ddf9", "#8250df"
 PROMPT_TOKENS, ANSWERS, ASKED, CRITIQUES = 22, (9, 13), 8, (11, 14)
-LEFT, SCALE, HEIGHT = 34, 9.0, 30
+LEFT, SCALE, HEIGHT = 34, 8.0, 30
 BEFORE, BETWEEN, AFTER = 6, 2, 4
 """Tokens of a question to a judge: in front of its two answers, between them, and behind them."""
+REASONINGS, CLOSING = (10, 8), 2
+"""Tokens of what a judge writes in front of its verdict, in each order, and behind it."""
 
 
 def pictures() -> dict[str, str]:
@@ -35,28 +39,41 @@ def pictures() -> dict[str, str]:
 def draw_rows() -> str:
     """One Comparison of two answers, as each paradigm's row."""
     canvas = Canvas(
-        502, "One Comparison of two answers in the rows of a scalar, a critic and a generative reward model"
+        638,
+        "One Comparison of two answers in the rows of a scalar, a critic, a generative and a reasoning reward model",
     )
     scalar, critic, judge = item(()), item(CRITIQUES), Asking(_question(), "both")(item(()))
+    reasons = Asking(_question(), "given")(replace(item(()), reasonings=_reasonings()))
     _row(canvas, scalar, collate([scalar], row_format=NO_VISION), 70, "scalar: prompt once, each answer a branch")
     title = "critic: behind each answer, in its branch, a question for a critique and the critique"
     _row(canvas, critic, collate([critic], row_format=replace(NO_VISION, targets=True)), 206, title)
     title = "generative: the question once, and both answers in each order"
     _row(canvas, judge, collate([judge], row_format=replace(NO_VISION, targets=True, verdicts=True)), 342, title)
-    canvas.legend(LEFT, 426, [(PROMPT, "prompt"), (RESPONSES[0], "answer"), (QUESTION, "question")])
-    canvas.legend(LEFT + 230, 426, [(CRITIQUE[0], "critique")])
-    canvas.text(LEFT + 230, 457, "a branch sees the prompt", size=13, fill=NOTE)
-    canvas.text(LEFT + 230, 477, "and itself", size=13, fill=NOTE)
-    canvas.text(LEFT + 420, 437, "▲ the token that the head reads", size=13)
-    canvas.text(LEFT + 420, 457, "● where a token of a critique, or a verdict, is predicted,", size=13)
-    canvas.text(LEFT + 434, 477, "and its loss is", size=13)
+    title = "generative, form reasoning: behind each question its reasoning, and the verdict"
+    _row(canvas, reasons, collate([reasons], row_format=replace(NO_VISION, targets=True, verdicts=True)), 478, title)
+    canvas.legend(LEFT, 562, [(PROMPT, "prompt"), (RESPONSES[0], "answer"), (QUESTION, "question")])
+    canvas.legend(LEFT + 120, 562, [(CRITIQUE[0], "critique"), (REASONING, "reasoning"), (VERDICT, "verdict")])
+    canvas.text(LEFT + 250, 573, "a branch sees the prompt", size=13, fill=NOTE)
+    canvas.text(LEFT + 250, 593, "and itself", size=13, fill=NOTE)
+    canvas.text(LEFT + 440, 573, "▲ the token that the head reads", size=13)
+    canvas.text(LEFT + 440, 593, "● where a token of a critique or a reasoning, or a verdict,", size=13)
+    canvas.text(LEFT + 454, 613, "is predicted, and its loss is", size=13)
     return canvas.svg()
 
 
 def _question() -> QuestionTokens:
     """A question of so many words; what stands for the prompt's header is one of them."""
     before, between, after = (np.full(size, 6, dtype=np.int32) for size in (BEFORE + 1, BETWEEN, AFTER))
-    return QuestionTokens(before=before, between=between, after=after, verdicts=(1, 2), header=1, end=1, pads=(-1, -2))
+    return QuestionTokens(
+        before=before, between=between, after=after, verdicts=(1, 2), header=1, end=1, pads=(-1, -2),
+        closing=np.full(CLOSING, 6, dtype=np.int32),
+    )  # fmt: skip
+
+
+def _reasonings() -> tuple[EncodedReasoning, ...]:
+    """One about the answers in each order."""
+    texts = [np.full(size, 7, dtype=np.int32) for size in REASONINGS]
+    return EncodedReasoning(0, 1, texts[0]), EncodedReasoning(1, 0, texts[1])
 
 
 def item(critiques: Sequence[int]) -> EncodedComparison:
@@ -102,7 +119,8 @@ def _parts(shown: EncodedComparison, place: int) -> list[tuple[int, str, str, st
     if shown.questions is not None:
         first, second = shown.questions.pairs[place]
         answers = [(ANSWERS[one] - 1, RESPONSES[one], f"answer {one + 1}", PAPER) for one in (first, second)]
-        return [answers[0], (BETWEEN, QUESTION, "", PAPER), answers[1], (AFTER, QUESTION, "?", PAPER)]
+        asked = [answers[0], (BETWEEN, QUESTION, "", PAPER), answers[1], (AFTER, QUESTION, "?", PAPER)]
+        return asked + (_written(shown, place) if shown.target_starts else [])
     answer = (ANSWERS[place], RESPONSES[place], f"answer {place + 1}", PAPER)
     if not shown.target_starts:
         return [answer]
@@ -110,6 +128,15 @@ def _parts(shown: EncodedComparison, place: int) -> list[tuple[int, str, str, st
     critique = len(shown.response_ids[place]) - start
     asked = (start - ANSWERS[place], QUESTION, "?", PAPER)
     return [answer, asked, (critique, CRITIQUE[place], f"critique {place + 1}", INK)]
+
+
+def _written(shown: EncodedComparison, place: int) -> list[tuple[int, str, str, str]]:
+    """What a judge writes behind a question: why, its verdict, and the closing tag."""
+    assert shown.questions is not None
+    behind = shown.questions.behind
+    why = len(shown.response_ids[place]) - shown.target_starts[place] - behind
+    verdict = str(shown.questions.right[place] + 1)
+    return [(why, REASONING, "why", INK), (1, VERDICT, verdict, PAPER), (behind - 1, REASONING, "", INK)]
 
 
 def _segment(

@@ -11,7 +11,7 @@ that can be read, it has ``rewards: null`` and ``error``, and the rewards that a
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from data_pipeline import storage
@@ -97,7 +97,8 @@ class WritingCost:
 def job_of_writing(critiques: CritiquesConfig, verdicts: VerdictsConfig) -> dict[str, Any]:
     """What of them decides rewards; nothing where critiques are given, and verdicts asked as by themselves."""
     said = {} if critiques.source == "given" else {CRITIQUES: critiques.deciding()}
-    return said if verdicts == VerdictsConfig() else said | {VERDICTS: asdict(verdicts)}
+    asked = verdicts.deciding()
+    return said if asked == VerdictsConfig().deciding() else said | {VERDICTS: asked}
 
 
 def score_written(

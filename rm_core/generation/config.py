@@ -26,17 +26,6 @@ class SamplingConfig:
     """Tokens of a text at most; one that is longer ends there, and is no verdict."""
     seed: int = bounded(0, at_least=0)
     """Another seed samples other texts; the same one gives the same, whatever else is scored beside them."""
-
-
-@dataclass(kw_only=True)
-class CritiquesConfig(SamplingConfig):
-    """Where a critic's critiques come from; other reward models read none.
-
-    How they are written may be said where they are given: a command then changes the source alone.
-    """
-
-    source: str = one_of("given", ("given", "written"))
-    """``given``: those of the records, one for each answer; ``written``: the model writes them, whatever is given."""
     writer: str = one_of("transformers", ("transformers", "vllm"))
     """What writes: Transformers' `generate` with the weights that score, on CPUs too; or vLLM with a copy of them, in a
     process of its own, where it is installed."""
@@ -49,6 +38,17 @@ class CritiquesConfig(SamplingConfig):
         """What decides the texts: not where vLLM is, and not that Transformers writes: early versions had no other."""
         left_out = {"vllm_python", "vllm_memory"} | ({"writer"} if self.writer == "transformers" else set())
         return {name: value for name, value in asdict(self).items() if name not in left_out}
+
+
+@dataclass(kw_only=True)
+class CritiquesConfig(SamplingConfig):
+    """Where a critic's critiques come from; other reward models read none.
+
+    How they are written may be said where they are given: a command then changes the source alone.
+    """
+
+    source: str = one_of("given", ("given", "written"))
+    """``given``: those of the records, one for each answer; ``written``: the model writes them, whatever is given."""
 
 
 @dataclass(kw_only=True)
@@ -74,16 +74,9 @@ def check_critiques_config(config: CritiquesConfig, key: str) -> None:
         RecipeError: names the key, its value and the cure.
     """
     check_bounds(config, key)
-    if config.vllm_python is not None and config.writer != "vllm":
-        raise RecipeError(
-            f"{key}.vllm_python={config.vllm_python!r} is read where vLLM writes: set {key}.writer=vllm, or leave it "
-            "out"
-        )
-    if config.source == "written" and config.temperature == 0 and config.number > 1:
-        raise RecipeError(
-            f"{key}.temperature=0 writes {key}.number={config.number} times the same critique: set number=1, or a "
-            "temperature above 0"
-        )
+    _check_writer(config, key)
+    if config.source == "written":
+        _check_number(config, key, "critique")
 
 
 def check_verdicts_config(config: VerdictsConfig, key: str, *, judges: bool, reasons: bool) -> None:
@@ -104,8 +97,21 @@ def check_verdicts_config(config: VerdictsConfig, key: str, *, judges: bool, rea
         raise RecipeError(
             f"{key} says how texts are written, and this model gives its verdict at once: leave all but {key}.pairs out"
         )
+    _check_writer(config, key)
+    _check_number(config, key, "text")
+
+
+def _check_writer(config: SamplingConfig, key: str) -> None:
+    if config.vllm_python is not None and config.writer != "vllm":
+        raise RecipeError(
+            f"{key}.vllm_python={config.vllm_python!r} is read where vLLM writes: set {key}.writer=vllm, or leave it "
+            "out"
+        )
+
+
+def _check_number(config: SamplingConfig, key: str, what: str) -> None:
     if config.temperature == 0 and config.number > 1:
         raise RecipeError(
-            f"{key}.temperature=0 writes {key}.number={config.number} times the same text: set number=1, or a "
+            f"{key}.temperature=0 writes {key}.number={config.number} times the same {what}: set number=1, or a "
             "temperature above 0"
         )

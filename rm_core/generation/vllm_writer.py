@@ -30,10 +30,10 @@ from data_pipeline.config import EncodeConfig
 from data_pipeline.encoding.encoded import EncodedComparison, spans_of_parts
 from data_pipeline.encoding.spans import EncodedVideo, VisionSpan
 from data_pipeline.encoding.tokenizer import ChatTokenizer
-from data_pipeline.errors import RecordError, RunError
+from data_pipeline.errors import RecipeError, RecordError, RunError
 from data_pipeline.media import resized_rgb
 from rm_core.generation import vllm_worker
-from rm_core.generation.config import CritiquesConfig
+from rm_core.generation.config import SamplingConfig
 from rm_core.generation.interface import END, WritingTooLong, Written, forbidden, opened, seed_of, written_of
 from rm_core.model.reward_model import RewardModel
 from rm_core.model_folder.processor_files import write_processor_files
@@ -60,6 +60,7 @@ class VllmWriter:
         encode: how it reads records.
         config: how tokens are sampled, by which Python.
         max_length: tokens of a prompt and what is written behind it.
+        key: of the recipe's section that `config` is, for messages.
 
     Raises:
         RunError: vLLM does not start; the message has its last words.
@@ -71,23 +72,25 @@ class VllmWriter:
         model: RewardModel,
         tokenizer: ChatTokenizer,
         encode: EncodeConfig,
-        config: CritiquesConfig,
+        config: SamplingConfig,
         max_length: int,
+        key: str = "critiques",
     ) -> None:
         if model.lm_head is None:
             raise ValueError("the model has no language head: it cannot write")
         self._tokenizer = tokenizer
-        self._config = config
+        self._config, self._key = config, key
         place = tempfile.mkdtemp(prefix="basereward-vllm-")
         weakref.finalize(self, shutil.rmtree, place, ignore_errors=True)
         self._log = Path(place, "log")
         self._process: _Process | None = None
         view = os.path.join(place, "model")
         sees = model.family.has_vision
+        self._max_length = min(max_length, _positions(model))
         _write_view(view, folder, encode, sees=sees)
         settings = {
             "model_type": model.family.model_type,
-            "engine": _engine(view, model, config, max_length, sees=sees),
+            "engine": _engine(view, config, self._max_length, sees=sees),
             "sampling": _sampling(config, tokenizer, len(model.lm_head.weight)),
         }
         self._settings = os.path.join(place, "settings.json")
@@ -101,6 +104,7 @@ class VllmWriter:
 
         Raises:
             WritingTooLong: it is `until_s`.
+            RecipeError: with what is written it may be longer than `max_length`.
             RecordError: unsupported_media: it has a video.
             RunError: vLLM's process died.
         """
@@ -111,7 +115,14 @@ class VllmWriter:
         self, item: EncodedComparison, *, blank: bool = False, until_s: float | None = None
     ) -> list[list[list[int]]]:
         """The tokens of these texts, of each branch those of all texts, up to and with the closing one."""
-        prompts = list(prompts_of(opened(item), self._tokenizer, self._config.seed, blank=blank))
+        item, key = opened(item), self._key
+        if (most := item.length + self._config.max_tokens) > self._max_length:
+            raise RecipeError(
+                f"Comparison {item.id!r} has {item.length} tokens in front of what is written, "
+                f"{key}.max_tokens={self._config.max_tokens} at most: {most}, and vLLM was started for "
+                f"{self._max_length}; raise token_budget, or lower max_tokens"
+            )
+        prompts = list(prompts_of(item, self._tokenizer, self._config.seed, blank=blank, key=key))
         seconds = None if until_s is None else max(0.0, until_s - time.monotonic())
         answer = self._started().ask({"prompts": prompts, "seconds": seconds})
         if answer is None:
@@ -136,15 +147,19 @@ class VllmWriter:
         self._process = None
         said = " ".join(self._log.read_text(encoding="utf8", errors="replace")[-_SHOWN_CHARS:].split())
         return RunError(
-            f"vLLM's process ended: ...{said}; critiques.vllm_python names the Python that has vLLM, "
-            f"{self._config.vllm_python or sys.executable} here, and critiques.writer=transformers does without"
+            f"vLLM's process ended: ...{said}; {self._key}.vllm_python names the Python that has vLLM, "
+            f"{self._config.vllm_python or sys.executable} here, and {self._key}.writer=transformers does "
+            "without"
         )
 
 
 def prompts_of(
-    item: EncodedComparison, tokenizer: ChatTokenizer, seed: int, *, blank: bool = False
+    item: EncodedComparison, tokenizer: ChatTokenizer, seed: int, *, blank: bool = False, key: str = "critiques"
 ) -> Iterator[dict[str, Any]]:
     """What vLLM is asked about an open Comparison, a prompt a branch: tokens, pictures in base64, and a seed.
+
+    Args:
+        key: of the recipe's section, for messages.
 
     Raises:
         RecordError: unsupported_media: it has a video.
@@ -157,7 +172,7 @@ def prompts_of(
         goes_on = (row[1:] == pad) & (row[:-1] == pad)
         yield {
             "ids": row[np.concatenate([[True], ~goes_on])].tolist(),
-            "images": [_png(span, blank) for span in (*in_prefix, *spans)],
+            "images": [_png(span, blank, key) for span in (*in_prefix, *spans)],
             "seed": seed_of(seed, (ids,)),
         }
 
@@ -213,21 +228,24 @@ def _write_view(view: str, folder: str, encode: EncodeConfig, *, sees: bool) -> 
     write_processor_files(view, encode, images=sees)
 
 
-def _engine(view: str, model: RewardModel, config: CritiquesConfig, max_length: int, *, sees: bool) -> dict[str, Any]:
+def _positions(model: RewardModel) -> int:
+    return int(model.family.text_config(model.backbone.config).max_position_embeddings)
+
+
+def _engine(view: str, config: SamplingConfig, max_length: int, *, sees: bool) -> dict[str, Any]:
     on_gpu = torch.cuda.is_available()
-    positions = model.family.text_config(model.backbone.config).max_position_embeddings
     more: dict[str, Any] = {"limit_mm_per_prompt": {"video": 0}} if sees else {}
     return more | {
         "model": view,
         "dtype": "bfloat16" if on_gpu else "float32",
         "enforce_eager": not on_gpu,
-        "max_model_len": min(max_length, positions),
+        "max_model_len": max_length,
         "gpu_memory_utilization": config.vllm_memory,
         "generation_config": "vllm",
     }
 
 
-def _sampling(config: CritiquesConfig, tokenizer: ChatTokenizer, vocabulary: int) -> dict[str, Any]:
+def _sampling(config: SamplingConfig, tokenizer: ChatTokenizer, vocabulary: int) -> dict[str, Any]:
     never = set(forbidden(tokenizer, vocabulary))
     return {
         "n": config.number,
@@ -240,11 +258,11 @@ def _sampling(config: CritiquesConfig, tokenizer: ChatTokenizer, vocabulary: int
     }
 
 
-def _png(span: VisionSpan, blank: bool) -> str:
+def _png(span: VisionSpan, blank: bool, key: str) -> str:
     """A picture at the size that the model sees, in base64."""
     if isinstance(span, EncodedVideo):
         raise RecordError(
-            "unsupported_media", "a video, and critiques.writer=vllm is shown pictures alone: take transformers"
+            "unsupported_media", f"a video, and {key}.writer=vllm is shown pictures alone: take transformers"
         )
     if blank:
         pixels = np.full((span.height, span.width, 3), 128, dtype=np.uint8)

@@ -11,6 +11,7 @@
 `padded_linear`          layers of the tower whose width no GPU likes, filled up with zeros while they compute
 `head`                   the tokens that it reads, one vector a response -> rewards [R]
 `language_head`          how likely the tokens are that a model shall write itself, without logits of a whole row
+`language_loss`          what computes it: PyTorch in chunks, or Liger's kernel on a GPU
 `verdicts`               of a judge, which two tokens are likely -> rewards, with no other head
 `reward_model`           puts them together
 `lora`                   low-rank adapters in the place of full training

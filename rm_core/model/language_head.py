@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from rm_core.model.language_loss import Costs, fused_costs
+
 __all__ = ["LOGIT_BYTES", "LanguageHead", "chunk_tokens"]
 
 LOGIT_BYTES = 1 << 28
@@ -33,6 +35,15 @@ class LanguageHead(nn.Module):
     def __init__(self, weight: nn.Parameter) -> None:
         super().__init__()
         self.weight = weight
+        self._fused: Costs | None = None
+
+    def use_loss(self, which: str) -> None:
+        """Compute costs as the word says, one of `LANGUAGE_LOSSES`, on the device where the weight is now.
+
+        Raises:
+            RecipeError: unknown, or this machine cannot run it.
+        """
+        self._fused = fused_costs(which, self.weight.device)
 
     def forward(self, hidden: Tensor, ids: Tensor) -> Tensor:
         """-log P of the tokens `ids` [N] at the places of `hidden` [N, E], float32 [N].
@@ -40,6 +51,8 @@ class LanguageHead(nn.Module):
         Products are of the weights' type, and the softmax is float32. N may be 0: the result still has a gradient
         function, so that under ZeRO-3 a rank without targets takes part in gathering the weights and in its backward.
         """
+        if self._fused is not None and len(ids):
+            return self._fused(hidden.to(self.weight.dtype), self.weight, ids)
         size = chunk_tokens(len(self.weight))
         costs = [self._costs(*part) for part in zip(torch.split(hidden, size), torch.split(ids, size), strict=True)]
         return torch.cat(costs)

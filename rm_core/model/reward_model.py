@@ -109,6 +109,15 @@ class RewardModel(nn.Module):
         """
         self._kernel = choose_kernel(name, self.device, self.backbone.dtype, key=key)
 
+    def use_language_loss(self, which: str) -> None:
+        """What computes the costs of targets: one of `LANGUAGE_LOSSES`; nothing where there is no language head.
+
+        Raises:
+            RecipeError: unknown, or this machine cannot run it.
+        """
+        if self.lm_head is not None:
+            self.lm_head.use_loss(which)
+
     def recompute_activations(self, which: str) -> None:
         """What of a layer's activations is made again in the backward pass while training: one of `RECOMPUTE`.
 

@@ -64,7 +64,7 @@ def scorer_of(
     """
     copy = local_model(folder)
     if reasons(copy):
-        return ReasoningScorer(copy, verdicts)
+        return ReasoningScorer(copy, verdicts, budget.tokens)
     if critiques.source == "written":
         return CriticScorer(folder, budget, critiques, attention=attention)
     scorer = Scorer(folder, budget, attention=attention)

@@ -23,7 +23,9 @@ from data_pipeline.encoding.tokenizer import load_tokenizer
 from rm_core.generation.config import VerdictsConfig
 from rm_core.generation.interface import Writer, Written
 from rm_core.generation.transformers_writer import TransformersWriter
+from rm_core.generation.vllm_writer import VllmWriter
 from rm_core.model_folder.folder import load_reward_model
+from rm_core.model_folder.reading import reading_of
 from rm_core.scoring.scorer import asking_in, check_answers
 from rm_core.scoring.tournament import Bracket, drawn_order, pair_of
 from rm_core.scoring.written import WritingScorer
@@ -108,14 +110,15 @@ class ReasoningScorer(WritingScorer):
     Args:
         folder: an exported judge of that form.
         config: which pairs are asked about, and how texts are written.
-        writer: what writes; None: Transformers, with the weights of `folder`.
+        max_length: tokens of a question and a text about it, where vLLM writes.
+        writer: what writes; None: what `config` says, with the weights of `folder`.
     """
 
-    def __init__(self, folder: str, config: VerdictsConfig, writer: Writer | None = None) -> None:
+    def __init__(self, folder: str, config: VerdictsConfig, max_length: int, writer: Writer | None = None) -> None:
         self._asking = asking_in(folder)
         self._pads = self._asking.tokens.pads
         self._config = config
-        self._writer = _writer_of(folder, config) if writer is None else writer
+        self._writer = _writer_of(folder, config, max_length) if writer is None else writer
 
     def made(self, item: EncodedComparison, *, blank: bool = False, until_s: float | None = None) -> JudgedOnce:
         """Its rewards and its texts about one Comparison.
@@ -150,7 +153,12 @@ class ReasoningScorer(WritingScorer):
         return questions, [one for of in texts for one in of]
 
 
-def _writer_of(folder: str, config: VerdictsConfig) -> Writer:
+def _writer_of(folder: str, config: VerdictsConfig, max_length: int) -> Writer:
+    if config.writer == "vllm":  # which has the weights; ours say their shapes alone
+        reading = reading_of(folder)
+        assert reading is not None, "a judge's folder says how it reads records"
+        model = load_reward_model(folder, dtype=torch.bfloat16)
+        return VllmWriter(folder, model, load_tokenizer(folder), reading.encode, config, max_length, "verdicts")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     model = load_reward_model(folder, dtype=dtype).to(device)

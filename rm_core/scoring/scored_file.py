@@ -53,7 +53,7 @@ def model_origin(sha256: str, critiques: CritiquesConfig, verdicts: VerdictsConf
         verdicts: of a judge that reasons, or is asked about fewer than all pairs.
     """
     if verdicts is not None:
-        return f"{sha256}:verdicts:{_hash(asdict(verdicts))}"
+        return f"{sha256}:verdicts:{_hash(verdicts.deciding())}"
     return sha256 if critiques.source == "given" else f"{sha256}:written:{_hash(critiques.deciding())}"
 
 

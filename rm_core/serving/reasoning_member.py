@@ -40,7 +40,7 @@ class ReasoningMember(Member):
     def __init__(self, member: ServedMember, folder: str, budget: PackBudget) -> None:
         super().__init__(member, folder, budget)
         self._config = member.verdicts or VerdictsConfig()
-        self._judge = ReasoningScorer(folder, self._config)
+        self._judge = ReasoningScorer(folder, self._config, budget.tokens)
 
     @property
     def writes(self) -> bool:

@@ -26,6 +26,7 @@ def check_train_config(config: TrainConfig) -> None:
     check_trained_groups(config.weights)
     check_objective_config(config.objective)
     _check_paradigm(config)
+    _check_language_loss(config)
     _check_evaluations(config)
 
 
@@ -68,6 +69,21 @@ def _check_paradigm(config: TrainConfig) -> None:
             f"train.evaluate_suites={config.evaluate_suites}: rows of suites have no critiques, and a training writes "
             "none: leave it out, and measure the finished model with evaluate.suites and "
             "evaluate.critiques.source=written"
+        )
+
+
+def _check_language_loss(config: TrainConfig) -> None:
+    if config.language_loss == "auto":
+        return
+    if config.paradigm == "scalar":
+        raise RecipeError(
+            f"train.language_loss={config.language_loss} is read where a model learns to write or to give verdicts, "
+            "and train.paradigm=scalar does neither: leave it out"
+        )
+    if config.language_loss == "liger" and config.zero.stage == 3:
+        raise RecipeError(
+            "train.language_loss=liger would hold the gathered weights of the head, which train.zero.stage=3 shards: "
+            "set train.language_loss=chunked, or a lower stage"
         )
 
 

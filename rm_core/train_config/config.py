@@ -226,6 +226,9 @@ class TrainConfig:
     compile: str = one_of("auto", ("auto", "parts", "none"))
     """What torch.compile makes kernels of: parts (of every layer, what is before and after its attention), none, or
     auto (parts on a GPU, else none)."""
+    language_loss: str = one_of("auto", ("auto", "chunked", "liger"))
+    """What computes the loss of critiques and verdicts: chunked, by PyTorch; liger, Liger-Kernel's kernel on a GPU, at
+    `zero.stage` 0 to 2; or auto (liger where it can run, else chunked)."""
     stall_timeout_s: float = bounded(1800.0, at_least=0, cure="0 switches it off")
     """Seconds without progress on any worker after which the group is ended, with a report of who hangs where, and
     starts again; 0: never. Longer than a first compilation or a checkpoint of the largest model takes."""

@@ -118,10 +118,12 @@ def _chosen(
 
 
 def _engine_of(model: RewardModel, config: TrainConfig, plan: StagedPlan) -> ZeroEngine:
-    """The engine with the model on its device, where kernels and compiled parts are chosen."""
+    """The engine with the model on its device, where kernels, compiled parts and the loss are chosen."""
     engine = ZeroEngine(model, config, rate_of_stage(config, plan))
     model.use_attention(config.attention)
     model.compile_parts(config.compile)
+    # Liger would hold the head's gathered weights until its backward pass.
+    model.use_language_loss("chunked" if config.zero.stage == 3 else config.language_loss)
     return engine
 
 

@@ -10,6 +10,7 @@ IMPORTERS = {
     "av": {"data_pipeline/media/video_file.py"},
     "deepspeed": {"rm_core/training/engine.py"},
     "peft": {"rm_core/model/lora.py"},
+    "liger_kernel": {"rm_core/model/language_loss.py"},
     "mlflow": {
         "jobs/tracking/address.py",
         "jobs/tracking/answers.py",

@@ -141,7 +141,7 @@ def test_a_judge_that_reasons_is_measured_with_the_settings_that_it_is_registere
         silent = "10" in first + second
         return ["no idea"] * 2 if silent else [f"{reasoned('so')}{1 if 'It is' in first else 2}{CLOSING}", "no"]
 
-    monkeypatch.setattr(judge, "_writer_of", lambda copy, config: ScriptedWriter(load_tokenizer(copy), say))
+    monkeypatch.setattr(judge, "_writer_of", lambda copy, *_: ScriptedWriter(load_tokenizer(copy), say))
     reasoning = MemberConfig(name="reasoning", model=folder, verdicts=VERDICTS)
     members, parts = place.found(members=[place.members[0], reasoning]), place.parts
     assert members[1].served.verdicts == VERDICTS and members[0].served.verdicts is None

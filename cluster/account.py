@@ -7,10 +7,11 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cluster.auth import find_token
-from cluster.errors import ClusterError, Refused
+from cluster.aws import Account
+from cluster.errors import ClusterError
+from cluster.quotas import allowed_by, needs_of, quotas_of, taken_by_others, too_small
 from cluster.render.outputs import Outputs
 from cluster.render.ray_up import TUNNEL
 from cluster.submission.jobs_api import DASHBOARD_PORT, JobsApi
@@ -18,7 +19,6 @@ from cluster.submission.jobs_api import DASHBOARD_PORT, JobsApi
 __all__ = ["Missing", "missing_steps"]
 
 _APPLY = "terraform -chdir=infra/terraform apply -var-file=environments/ENVIRONMENT.tfvars"
-_REFUSALS = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"}
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,12 @@ def missing_steps(outputs: Outputs, *, image_tag: str | None, address: str | Non
     Raises:
         Refused: this machine's role may not ask for something, or AWS can't be reached.
     """
-    account = _Account(outputs.region)
-    if nobody := account.who_is_not(outputs.account_id):
-        return [nobody]
+    account = Account(outputs.region)
+    if wrong := account.why_not(outputs.account_id):
+        cure = "aws configure, or aws sso login, with a role of that account; AWS_PROFILE names one of several"
+        return [Missing("credentials", wrong, cure)]
     checks = (
+        _quotas(account, outputs),
         _buckets(account, outputs),
         _images(account, outputs, image_tag),
         _token(account, outputs),
@@ -55,60 +57,27 @@ def missing_steps(outputs: Outputs, *, image_tag: str | None, address: str | Non
     return [one for found in checks for one in found]
 
 
-class _Account:
-    """AWS's answers, of which one that is not there is None."""
-
-    def __init__(self, region: str) -> None:
-        from botocore.session import Session
-
-        self._session, self._region = Session(), region
-
-    def who_is_not(self, account_id: str) -> Missing | None:
-        """What is missing where AWS does not know this machine as one of that account; None: it does."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        cure = "aws configure, or aws sso login, with a role of that account; AWS_PROFILE names one of several"
-        try:
-            found = str(self._client("sts").get_caller_identity()["Account"])
-        except (BotoCoreError, ClientError) as error:
-            return Missing("credentials", f"AWS does not know this machine: {error}", cure)
-        if found != account_id:
-            return Missing("credentials", f"they are of account {found}, the cluster is in {account_id}", cure)
-        return None
-
-    def ask(self, service: str, call: str, **arguments: object) -> Any:
-        """The answer; None where what was asked for is not there.
-
-        Raises:
-            Refused: this role may not ask, or AWS can't be reached.
-        """
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            return getattr(self._client(service), call)(**arguments)
-        except ClientError as error:
-            code = str(error.response["Error"]["Code"])
-            if code in _REFUSALS:
-                raise Refused(
-                    f"this role may not call {service}:{call}: ask as the one that applied Terraform"
-                ) from error
-            if "NotFound" in code or code in {"404", "NoSuchBucket"}:
-                return None
-            raise Refused(f"{service}:{call}: {error}") from error
-        except BotoCoreError as error:
-            raise Refused(f"{service}:{call}: {error}") from error
-
-    def _client(self, service: str) -> Any:
-        return self._session.create_client(service, region_name=self._region)
+def _quotas(account: Account, outputs: Outputs) -> Iterator[Missing]:
+    needs = needs_of(outputs)
+    quotas = quotas_of(needs)
+    for one in too_small(needs, allowed_by(account, quotas), taken_by_others(account, outputs.name, quotas)):
+        taken = f", {one.taken} of them taken by other machines" if one.taken else ""
+        wrong = f"{one.quota.name} ({one.quota.code}): {one.allowed} vCPUs{taken}, and {one.needed} are needed"
+        asked = f"--service-code ec2 --quota-code {one.quota.code} --desired-value {one.needed + one.taken}"
+        cure = (
+            f"aws service-quotas request-service-quota-increase --region {outputs.region} {asked}; AWS decides, in "
+            "hours or days. Or a smaller max_nodes in worker_groups, and apply"
+        )
+        yield Missing("quotas", f"{wrong}: {one.what}", cure)
 
 
-def _buckets(account: _Account, outputs: Outputs) -> Iterator[Missing]:
+def _buckets(account: Account, outputs: Outputs) -> Iterator[Missing]:
     for kind, bucket in sorted(outputs.buckets.items()):
         if account.ask("s3", "head_bucket", Bucket=bucket) is None:
             yield Missing("infrastructure", f"the bucket {bucket} ({kind}) is not there", _APPLY)
 
 
-def _images(account: _Account, outputs: Outputs, image_tag: str | None) -> Iterator[Missing]:
+def _images(account: Account, outputs: Outputs, image_tag: str | None) -> Iterator[Missing]:
     trained = [] if image_tag is None else [(f"{outputs.train_image}:{image_tag}", "-f cluster/image/Containerfile .")]
     for image, source in [(outputs.mlflow_image, "infra/terraform/modules/mlflow/image"), *trained]:
         address, _, tag = image.rpartition(":")
@@ -119,7 +88,7 @@ def _images(account: _Account, outputs: Outputs, image_tag: str | None) -> Itera
             yield Missing("images", f"{name}:{tag} is not in the registry", cure)
 
 
-def _token(account: _Account, outputs: Outputs) -> Iterator[Missing]:
+def _token(account: Account, outputs: Outputs) -> Iterator[Missing]:
     arn = outputs.ray_token_secret_arn
     if account.ask("secretsmanager", "get_secret_value", SecretId=arn) is None:
         cure = f"aws secretsmanager put-secret-value --secret-id {arn} --secret-string $(openssl rand -hex 32)"
@@ -145,7 +114,7 @@ def _key(outputs: Outputs) -> Iterator[Missing]:
         yield Missing("the SSH key", f"no ~/.ssh/{name}.pem here", cure)
 
 
-def _mlflow(account: _Account, outputs: Outputs) -> Iterator[Missing]:
+def _mlflow(account: Account, outputs: Outputs) -> Iterator[Missing]:
     asked = {"cluster": f"{outputs.name}-mlflow", "services": ["mlflow"]}
     answer = account.ask("ecs", "describe_services", **asked)
     services = [] if answer is None else [one for one in answer["services"] if one["status"] == "ACTIVE"]
@@ -164,7 +133,7 @@ def _groups(outputs: Outputs) -> Iterator[Missing]:
         yield Missing("workers", "no group with GPUs may have a node", f"add one to worker_groups, {_APPLY}")
 
 
-def _head(account: _Account, outputs: Outputs, address: str | None) -> Iterator[Missing]:
+def _head(account: Account, outputs: Outputs, address: str | None) -> Iterator[Missing]:
     tags = {"tag:ray-cluster-name": outputs.name, "tag:ray-node-type": "head", "instance-state-name": "running"}
     filters = [{"Name": name, "Values": [value]} for name, value in tags.items()]
     answer = account.ask("ec2", "describe_instances", Filters=filters)

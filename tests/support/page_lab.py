@@ -66,6 +66,7 @@ class PageLab:
         self.cloud = Cloud(folder, python_of_api)
         self.home, self.place = folder / "home", folder / "repository"
         self._services: Services | None = None
+        self._shell: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
         self.home.mkdir()
@@ -86,6 +87,8 @@ class PageLab:
         if self._services is not None:
             self._services.close()
         self.cloud.close()
+        if self._shell is not None:
+            self._shell.communicate(timeout=20)  # ended with its host
 
     def block(self, beginning: str) -> Block:
         """The one with a line that begins so."""
@@ -103,8 +106,15 @@ class PageLab:
 
     def missing(self, *words: str) -> list[str]:
         """The steps that the doctor names now."""
-        printed = self._say(f"basereward cluster doctor --from-terraform outputs.json {' '.join(words)} || true")
-        return re.findall(r"missing: ([^:]*):", printed)
+        return re.findall(r"missing: ([^:]*):", self._doctor(*words))
+
+    def ask_for_quotas(self) -> None:
+        """By the commands that the doctor says."""
+        cures = re.findall(r"cure: (aws service-quotas [^;]*);", self._doctor())
+        self._say("\n".join(cures))
+
+    def _doctor(self, *words: str) -> str:
+        return self._say(f"basereward cluster doctor --from-terraform outputs.json {' '.join(words)} || true")
 
     def key_is_there(self) -> None:
         """The public half, as AWS gives it to the machines that boot."""
@@ -205,7 +215,7 @@ class PageLab:
         """Run them in the shell, which ends where one fails."""
         file = self.folder / "block.sh"
         file.write_text(commands + "\n")
-        assert self._shell.stdin is not None and self._shell.stdout is not None
+        assert self._shell is not None and self._shell.stdin is not None and self._shell.stdout is not None
         self._shell.stdin.write(f". {file} < /dev/null\necho '{END}'\n")  # ssh would read on
         self._shell.stdin.flush()
         printed: list[str] = []

@@ -1,12 +1,14 @@
 """Drill: `basereward cluster doctor` on a local AWS API: an account with everything, and each thing taken away."""
 
 import json
+import re
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from terraform_outputs import ACCOUNT, write_outputs
+from terraform_outputs import ACCOUNT, outputs, write_outputs
 from terraform_tools import AwsApi, aws_api, python_with
 
 from jobs.cli.main import main
@@ -15,6 +17,8 @@ pytestmark = pytest.mark.drill
 
 NAME = "basereward-dev"
 BUCKETS = ("raw", "shards", "checkpoints", "artifacts")
+VCPUS = {"L-1216C47A": 8, "L-DB2E81BA": 2 * 48, "L-C4BD4855": 8 * 192}
+"""Of the head, the group a10g, and the group h100 as spot; nothing for the on-demand machines that come next."""
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +47,20 @@ def made(api: AwsApi) -> dict[str, Any]:
         family="mlflow", containerDefinitions=[{"name": "mlflow", "image": image, "memory": 1}]
     )
     serve(api)
+    for code, vcpus in VCPUS.items():
+        allow(api, code, vcpus)
     return {"token": secret["ARN"], "head": start_head(api)}
 
 
 def push(api: AwsApi, repository: str, tag: str) -> None:
     manifest = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json"})
     api.client("ecr").put_image(repositoryName=repository, imageTag=tag, imageManifest=manifest)
+
+
+def allow(api: AwsApi, code: str, vcpus: int) -> None:
+    """As AWS does some time after it was asked."""
+    quotas = api.client("service-quotas")
+    quotas.request_service_quota_increase(ServiceCode="ec2", QuotaCode=code, DesiredValue=vcpus)
 
 
 def serve(api: AwsApi) -> None:
@@ -58,9 +70,14 @@ def serve(api: AwsApi) -> None:
 
 
 def start_head(api: AwsApi) -> str:
-    tags = [{"Key": "ray-cluster-name", "Value": NAME}, {"Key": "ray-node-type", "Value": "head"}]
-    asked = {"ImageId": "ami-0dbdd5d997734a735", "MinCount": 1, "MaxCount": 1, "InstanceType": "m5.large"}
-    specifications = [{"ResourceType": "instance", "Tags": tags}]
+    return start(api, "m5.large", {"ray-cluster-name": NAME, "ray-node-type": "head"})
+
+
+def start(api: AwsApi, kind: str, tags: dict[str, str]) -> str:
+    """The id of a machine that runs from now on."""
+    told = [{"Key": key, "Value": value} for key, value in tags.items()]
+    asked = {"ImageId": "ami-0dbdd5d997734a735", "MinCount": 1, "MaxCount": 1, "InstanceType": kind}
+    specifications = [{"ResourceType": "instance", "Tags": told}]
     started = api.client("ec2").run_instances(**asked, TagSpecifications=specifications)
     return str(started["Instances"][0]["InstanceId"])
 
@@ -119,6 +136,35 @@ def test_each_missing_step_is_named_with_its_cure(
     assert printed.count("cure: ") == printed.count("missing: ")
 
 
+def test_a_quota_that_is_too_small_is_asked_for(api: AwsApi, doctor: Callable[..., str]) -> None:
+    """In a cluster with eight nodes of a group more; what the doctor says to run makes it well."""
+    groups = outputs()["worker_groups"]
+    more = {"more": groups["a10g"] | {"max_nodes": 8}, **groups}
+    printed = doctor(worker_groups=more)
+    assert (
+        "quotas: G machines on demand (L-DB2E81BA): 96 vCPUs, and 480 are needed: a10g 2 x 48, more 8 x 48" in printed
+    )
+    assert printed.count("missing: quotas") == 1
+    [cure] = re.findall(r"cure: (aws service-quotas [^;]*);", printed)
+    try:
+        subprocess.run(["bash", "-ec", cure], check=True, capture_output=True)
+        assert "quotas" not in doctor(worker_groups=more)
+    finally:
+        allow(api, "L-DB2E81BA", VCPUS["L-DB2E81BA"])
+
+
+def test_machines_of_others_take_from_a_quota(api: AwsApi, doctor: Callable[..., str]) -> None:
+    ec2, theirs = api.client("ec2"), start(api, "g5.12xlarge", {"Name": "somebody's"})
+    ours = start(api, "g5.12xlarge", {"ray-cluster-name": NAME})
+    try:
+        printed = doctor()
+        assert "G machines on demand (L-DB2E81BA): 96 vCPUs, 48 of them taken by other machines, and 96" in printed
+        assert "--quota-code L-DB2E81BA --desired-value 144;" in printed
+    finally:
+        ec2.terminate_instances(InstanceIds=[theirs, ours])
+    assert "quotas" not in doctor()
+
+
 def test_an_image_that_was_not_pushed(doctor: Callable[..., str]) -> None:
     assert f"missing: images: {NAME}/train:9.9 is not in the registry" in doctor("image=9.9")
     assert "images" not in doctor("image=none")
@@ -155,6 +201,6 @@ def test_a_role_that_may_not_ask_is_told_so(
     monkeypatch.setenv("AWS_SESSION_TOKEN", keys["SessionToken"])
     api.enforce()
     try:
-        assert "this role may not call s3:head_bucket" in doctor(code=2)
+        assert "this role may not call service-quotas:get_service_quota" in doctor(code=2)
     finally:
         api.enforce(on=False)

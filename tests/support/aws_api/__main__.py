@@ -15,8 +15,9 @@ import faithful
 import kubernetes
 import missing
 import policies
+import quotas
 
-for module in (missing, kubernetes, faithful, policies):
+for module in (missing, kubernetes, faithful, policies, quotas):
     module.install()
 
 from moto.server import main  # noqa: E402

@@ -6,12 +6,14 @@
 import json
 import re
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from page_blocks import Block, blocks_of, untested
 from terraform_outputs import outputs
 
+from cluster.quotas import quota_of
 from jobs.recipe.load import load_recipe
 
 ROOT = Path(__file__).parents[3]
@@ -31,6 +33,24 @@ def test_each_block_is_shell_that_stays_in_its_folder(block: Block) -> None:
     done = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert not re.search(r"^\s*(cd|pushd) ", text, re.MULTILINE)
+
+
+def test_quotas_are_those_that_production_needs() -> None:
+    """The numbers to ask AWS for, from the sizes of prod.tfvars."""
+    vcpus = {"m6i.4xlarge": 16, "m6i.16xlarge": 64, "p4d.24xlarge": 96, "p5.48xlarge": 192}
+    tfvars = (ROOT / "infra" / "terraform" / "environments" / "prod.tfvars").read_text(encoding="utf-8")
+    needed: Counter[str] = Counter()
+    for text in tfvars.split("instance_type")[1:]:
+        text = text.partition("}")[0]
+        kind, nodes = re.findall(r'"(.*?)"', text)[0], re.search(r"max_nodes *= (\d+)", text)
+        ways = re.search(r"purchase *= \[(.*)\]", text)
+        for way in ["on_demand"] if ways is None else re.findall(r'"(.*?)"', ways.group(1)):
+            quota = quota_of(kind, way)
+            assert quota is not None
+            needed[quota.code] += vcpus[kind] * (1 if nodes is None else int(nodes.group(1)))
+    [block] = [one for one in BLOCKS if one.text.startswith("quota()")]
+    asked = {code: int(value) for code, value in re.findall(r"^quota (L-\w+) (\d+)", block.text, re.MULTILINE)}
+    assert asked == dict(needed)
 
 
 def test_the_recipe_loads(tmp_path: Path) -> None:

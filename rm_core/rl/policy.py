@@ -45,8 +45,15 @@ _OF_A_JUDGE = (PARADIGM_FILE, "reading.json", "reward_head.json", "reward_head.s
 _OF_A_MODEL = ("config.json", "generation_config.json", "model*.safetensors", "model.safetensors.index.json")
 
 
-def load_policy(folder: str, precision: str) -> PreTrainedModel:
+def load_policy(folder: str, precision: str, *, resumed: str | None = None) -> PreTrainedModel:
     """The whole language model of a local folder, in float32 or bfloat16.
+
+    Transformers' Trainer does not go on from all of a checkpoint: it writes weights by the names of published files,
+    reads them by those of the module, and leaves the others as they were, such as a vision tower.
+
+    Args:
+        resumed: a checkpoint of its training, whose weights it has; it still says that it comes from `folder`, of which
+            TRL makes the frozen copy.
 
     Raises:
         MissingInput: the folder has no weights, or lacks some, as one with a backbone alone: Transformers would make
@@ -55,7 +62,9 @@ def load_policy(folder: str, precision: str) -> PreTrainedModel:
     kind: Any = AutoModelForImageTextToText if sees_images(folder) else AutoModelForCausalLM
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     try:
-        model, found = kind.from_pretrained(folder, dtype=dtype, output_loading_info=True, trust_remote_code=False)
+        model, found = kind.from_pretrained(
+            resumed or folder, dtype=dtype, output_loading_info=True, trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
         raise MissingInput(f"rl.policy={folder!r} is no language model: {error}") from error
     if missing := sorted(found["missing_keys"]):
@@ -64,6 +73,7 @@ def load_policy(folder: str, precision: str) -> PreTrainedModel:
             "language model, or make one by `basereward init-model` with init_model.language_head=true"
         )
     assert isinstance(model, PreTrainedModel)
+    model.config.name_or_path = model.name_or_path = folder
     return model
 
 

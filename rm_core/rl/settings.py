@@ -25,6 +25,7 @@ OWNED = {
     "remove_unused_columns": "rl.prompts", "push_to_hub": "export-model", "warmup_steps": "rl.learning_rate",
     "lr_scheduler_type": "rl.learning_rate", "logging_strategy": "rl.log_every", "resume_from_checkpoint": "rl.output",
     "model_init_kwargs": "rl.precision", "trust_remote_code": "rl.policy", "log_completions": "rl.log_every",
+    "log_multimodal": "rl.log_every", "ddp_find_unused_parameters": "rl.num_workers",
 }  # fmt: skip
 """Fields of GRPOConfig that a key of ours decides, with that key."""
 
@@ -142,7 +143,15 @@ def eval_batch(config: RlConfig, num_heldout: int) -> tuple[int, int]:
 
 
 def grpo_config(
-    config: RlConfig, scratch: str, *, steps: int, eval_prompts: int, use_cpu: bool, never: list[int], resumes: bool
+    config: RlConfig,
+    scratch: str,
+    *,
+    steps: int,
+    eval_prompts: int,
+    use_cpu: bool,
+    pictures: bool,
+    never: list[int],
+    resumes: bool,
 ) -> Any:
     """TRL's GRPOConfig.
 
@@ -150,6 +159,7 @@ def grpo_config(
         scratch: where the Trainer writes.
         steps: optimiser steps.
         eval_prompts: held-out prompts that a worker looks at together; 0: there are no looks.
+        pictures: whether the policy sees some.
         never: tokens that no answer holds.
         resumes: whether it goes on from a checkpoint; a first look is taken already then.
     """
@@ -177,14 +187,15 @@ def grpo_config(
         max_steps=steps,
         reward_weights=[1.0, 0.0],
         remove_unused_columns=False,
+        log_multimodal=False,  # TRL gathers pictures on the ranks whose prompts have some: the others would not come
         **(looks if eval_prompts else {}),
-        **_common(config, config.learning_rate, steps, use_cpu=use_cpu),
+        **_common(config, config.learning_rate, steps, use_cpu=use_cpu, pictures=pictures),
         lr_scheduler_type="constant_with_warmup",
         **given,
     )
 
 
-def sft_config(config: RlConfig, scratch: str, *, use_cpu: bool) -> Any:
+def sft_config(config: RlConfig, scratch: str, *, use_cpu: bool, pictures: bool) -> Any:
     """TRL's SFTConfig of the warm-up."""
     from trl import SFTConfig
 
@@ -201,13 +212,13 @@ def sft_config(config: RlConfig, scratch: str, *, use_cpu: bool) -> Any:
         max_steps=warm_up.steps,
         max_length=None,
         completion_only_loss=True,
-        **_common(config, warm_up.learning_rate, warm_up.steps, use_cpu=use_cpu),
+        **_common(config, warm_up.learning_rate, warm_up.steps, use_cpu=use_cpu, pictures=pictures),
         lr_scheduler_type="linear",
         **shared,
     )
 
 
-def _common(config: RlConfig, learning_rate: float, steps: int, *, use_cpu: bool) -> dict[str, Any]:
+def _common(config: RlConfig, learning_rate: float, steps: int, *, use_cpu: bool, pictures: bool) -> dict[str, Any]:
     return {
         "learning_rate": learning_rate,
         "warmup_steps": steps // 20,
@@ -220,6 +231,7 @@ def _common(config: RlConfig, learning_rate: float, steps: int, *, use_cpu: bool
         "disable_tqdm": True,
         "report_to": [],
         "dataloader_num_workers": 0,
+        "ddp_find_unused_parameters": pictures or None,  # the vision tower, on a rank whose prompts have no picture
         **({} if config.zero is None else {"deepspeed": _deepspeed(config)}),
     }
 

@@ -100,8 +100,8 @@ def _warm_up(job: RlRank, base: str, url: str, scratch: str) -> None:
     snapshots, folder = _snapshots(job, "warm_up_checkpoints", scratch)
     resumed = snapshots.newest(job.hooks.note)
     trainer = SFTTrainer(
-        model=load_policy(base, config.precision),
-        args=sft_config(config, folder, use_cpu=not torch.cuda.is_available()),
+        model=load_policy(base, config.precision, resumed=resumed),
+        args=sft_config(config, folder, use_cpu=not torch.cuda.is_available(), pictures=pictures),
         train_dataset=rows,
         processing_class=load_processor(base),
     )
@@ -119,9 +119,9 @@ def _grpo(job: RlRank, base: str, scratch: str, lineage: Mapping[str, Any]) -> b
 
     config, pictures = job.config, sees_images(base)
     together, looked_at = eval_batch(config, len(job.heldout)) if config.watch.every else (0, 0)
-    model, processor = load_policy(base, config.precision), load_processor(base)
     snapshots, folder = _snapshots(job, "checkpoints", scratch)
     resumed = snapshots.newest(job.hooks.note)
+    model, processor = load_policy(base, config.precision, resumed=resumed), load_processor(base)
     rewards = _rewards(job)
     trainer = GRPOTrainer(
         model=model,
@@ -132,6 +132,7 @@ def _grpo(job: RlRank, base: str, scratch: str, lineage: Mapping[str, Any]) -> b
             steps=num_steps_of(config, len(job.train)),
             eval_prompts=together,
             use_cpu=not torch.cuda.is_available(),
+            pictures=pictures,
             never=never_written(model, tokenizer_of(processor)),
             resumes=resumed is not None,
         ),

@@ -16,7 +16,7 @@ FEW = (
 @pytest.mark.drill
 def test_the_packaged_recipe_runs_from_records_to_rewards(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "demo_reasoning"
-    write_synthetic(str(run / "raw"), num_comparisons=60, seed=0, wrong_reasonings=0.1)
+    write_synthetic(str(run / "raw"), num_comparisons=120, seed=0, wrong_reasonings=0.1)
     for command in ("init-model", "preprocess", "train"):
         basereward(tmp_path, command, "demo_reasoning", *SMALL)
     said = json.loads((run / "train" / "export" / "paradigm.json").read_text())

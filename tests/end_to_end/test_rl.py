@@ -1,19 +1,13 @@
 """Reinforcement learning by commands: all rewards, a killed one, a server, and a reward that likes length."""
 
 import json
-import os
-import subprocess
-import sys
-import time
-from pathlib import Path
 from typing import Any
 
 import child_process
 import pytest
-import yaml
 from mlflow import MlflowClient
-from safetensors.torch import load_file
-from workplace import ROOT, kill_tree
+from rl_lab import RlLab, lineage, widest_difference
+from workplace import kill_tree
 
 from data_pipeline.synthetic import write_synthetic
 
@@ -23,54 +17,28 @@ COLOURS = "red|green|blue|yellow|black|white"
 TEXT = [{"name": "words", "shape": "ultrafeedback", "path": "ultrafeedback/ultrafeedback.jsonl"}]
 
 
-class Lab:
-    """A folder with raw data, a policy that can write, and a reward model of a few steps."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        write_synthetic(str(folder / "raw"), num_comparisons=240, seed=1)
-        recipe: dict[str, Any] = {
-            "base": "demo_rl",
-            "name": "lab",
-            "run_dir": str(folder / "run"),
-            "data_root": str(folder / "raw"),
-            "cluster": {"num_cpus": 2},
-            "init_model": {"shape": "nano"},
-            "train": {"num_workers": 1, "max_steps": 10, "checkpoint_every": 10},
-            "rl": {
-                "prompts": TEXT, "warm_up": {"steps": 4}, "batch": 16, "max_steps": 4, "checkpoint_every": 2,
-                "watch": {"every": 2, "max_prompts": 4}, "max_answer_tokens": 12,
-            },
-        }  # fmt: skip
-        self.recipe = folder / "lab.yaml"
-        self.recipe.write_text(yaml.safe_dump(recipe))
-        for command in ("init-model", "preprocess", "train"):
-            self.run(command)
-
-    def start(self, command: str, *words: str) -> subprocess.Popen[str]:
-        env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        words = (sys.executable, "-m", "jobs", command, str(self.recipe), *words)
-        return child_process.start(words, cwd=self.folder, env=env)
-
-    def run(self, command: str, *words: str) -> str:
-        process = self.start(command, *words)
-        printed, _ = process.communicate(timeout=800)
-        assert process.returncode == 0, printed
-        return printed
-
-
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
-    return Lab(tmp_path_factory.mktemp("lab"))
-
-
-def lineage(output: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((output / "export" / "model.json").read_text())["lineage"]
+def lab(tmp_path_factory: pytest.TempPathFactory) -> RlLab:
+    """With raw data, a policy that can write, and a reward model of a few steps."""
+    folder = tmp_path_factory.mktemp("lab")
+    write_synthetic(str(folder / "raw"), num_comparisons=240, seed=1)
+    sections: dict[str, Any] = {
+        "base": "demo_rl",
+        "init_model": {"shape": "nano"},
+        "train": {"num_workers": 1, "max_steps": 10, "checkpoint_every": 10},
+        "rl": {
+            "prompts": TEXT, "warm_up": {"steps": 4}, "batch": 16, "max_steps": 4, "checkpoint_every": 2,
+            "watch": {"every": 2, "max_prompts": 4}, "max_answer_tokens": 12,
+        },
+    }  # fmt: skip
+    found = RlLab(folder, sections)
+    for command in ("init-model", "preprocess", "train"):
+        found.run(command)
     return found
 
 
 @pytest.mark.parametrize("kind", ["rule", "model", "pairwise"])
-def test_each_reward_trains_a_policy_and_logs_what_it_stands_for(lab: Lab, kind: str) -> None:
+def test_each_reward_trains_a_policy_and_logs_what_it_stands_for(lab: RlLab, kind: str) -> None:
     """The rule by DeepSpeed on two workers."""
     output = lab.folder / kind
     words = ("rl.zero=2", "rl.num_workers=2") if kind == "rule" else ()
@@ -86,33 +54,21 @@ def test_each_reward_trains_a_policy_and_logs_what_it_stands_for(lab: Lab, kind:
     assert "nothing to do" in lab.run("rl", f"rl.reward.kind={kind}", f"rl.output={output}", *words)
 
 
-def test_a_killed_one_goes_on_and_ends_with_the_weights_of_one_that_was_not_killed(lab: Lab) -> None:
+def test_a_killed_one_goes_on_and_ends_with_the_weights_of_one_that_was_not_killed(lab: RlLab) -> None:
     """Two workers; hybrid rewards."""
     words = ("rl.reward.kind=hybrid", "rl.num_workers=2", "rl.export_weights=last")
     whole, killed = lab.folder / "whole", lab.folder / "killed"
     lab.run("rl", *words, f"rl.output={whole}")
-    process = lab.start("rl", *words, f"rl.output={killed}")
-    until_s = time.monotonic() + 600
-    while not (killed / "checkpoints" / "step-00000002" / "COMPLETE.json").exists():
-        assert time.monotonic() < until_s and process.poll() is None
-        time.sleep(0.2)
+    process = lab.start_until_checkpoint(killed, 2, *words)
     kill_tree(process.pid)
     process.communicate()
     lab.run("rl", *words, f"rl.output={killed}")
-    found, expected = (load_file(one / "export" / "model.safetensors") for one in (killed, whole))
-    assert found.keys() == expected.keys()
-    for name, tensor in expected.items():
-        assert (found[name] - tensor).abs().max() < 1e-6, name
+    assert widest_difference(killed / "export", whole / "export") < 1e-6
 
 
-def test_ctrl_c_ends_it_with_a_checkpoint(lab: Lab) -> None:
+def test_ctrl_c_ends_it_with_a_checkpoint(lab: RlLab) -> None:
     output = lab.folder / "stopped"
-    words = ("rl.reward.kind=rule", "rl.max_steps=400", "rl.warm_up.steps=0", f"rl.output={output}")
-    process = lab.start("rl", *words)
-    until_s = time.monotonic() + 600
-    while not (output / "checkpoints" / "step-00000002" / "COMPLETE.json").exists():
-        assert time.monotonic() < until_s and process.poll() is None
-        time.sleep(0.2)
+    process = lab.start_until_checkpoint(output, 2, "rl.reward.kind=rule", "rl.max_steps=400", "rl.warm_up.steps=0")
     child_process.interrupt(process)
     printed, _ = process.communicate(timeout=200)
     assert process.returncode == 130, printed
@@ -120,7 +76,7 @@ def test_ctrl_c_ends_it_with_a_checkpoint(lab: Lab) -> None:
     assert steps and not (output / "export").exists()
 
 
-def test_a_server_and_a_loaded_model_give_the_same_rewards(lab: Lab) -> None:
+def test_a_server_and_a_loaded_model_give_the_same_rewards(lab: RlLab) -> None:
     words = ("rl.reward.kind=model", "rl.sample.limit=12", "rl.sample.number=3")
     lab.run("rl", "--sample", *words, f"rl.sample.output={lab.folder}/loaded")
     server = lab.start("serve", "serve.token_variable=null", "serve.port=18431")
@@ -147,7 +103,7 @@ def test_a_server_and_a_loaded_model_give_the_same_rewards(lab: Lab) -> None:
         assert scores[0] == pytest.approx(scores[1], abs=1e-5)
 
 
-def test_a_reward_that_likes_length_is_found_out(lab: Lab) -> None:
+def test_a_reward_that_likes_length_is_found_out(lab: RlLab) -> None:
     """The reward model learns that the longer answer is better; gold is the right answer, which fades."""
     raw = lab.folder / "raw" / "longer"
     raw.mkdir()

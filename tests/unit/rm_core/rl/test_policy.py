@@ -29,6 +29,23 @@ def test_a_backbone_without_a_language_head_is_no_policy(tmp_path: Path) -> None
         load_policy(folder, "fp32")
 
 
+def test_one_that_goes_on_has_all_weights_of_its_checkpoint_and_says_where_it_began(
+    policy: str, tmp_path: Path
+) -> None:
+    """Also the vision tower, whose weights have other names in files than in the model."""
+    trained = load_policy(policy, "fp32")
+    with torch.no_grad():
+        for weight in trained.parameters():
+            weight.add_(0.5)
+    trained.save_pretrained(tmp_path / "checkpoint")
+    resumed = load_policy(policy, "fp32", resumed=str(tmp_path / "checkpoint"))
+    expected = dict(trained.named_parameters())
+    assert any("visual" in name for name in expected)
+    for name, weight in resumed.named_parameters():
+        assert torch.equal(weight, expected[name]), name
+    assert resumed.config._name_or_path == policy, "its frozen copy is made of that folder"
+
+
 def test_answers_hold_no_place_of_a_picture_and_no_token_without_text(policy: str) -> None:
     tokenizer = tokenizer_of(load_processor(policy))
     never = never_written(load_policy(policy, "fp32"), tokenizer)

@@ -69,7 +69,9 @@ def test_a_look_has_whole_batches_on_every_worker(heldout: int) -> None:
 
 def test_a_workers_share_holds_all_answers_to_each_of_its_prompts() -> None:
     config = replace(CONFIG, micro_batch=4, grpo={"beta": 0.1, "generation_kwargs": {"min_new_tokens": 2}})
-    made = grpo_config(config, "/tmp/none", steps=7, eval_prompts=1, use_cpu=True, never=[5], resumes=False)
+    made = grpo_config(
+        config, "/tmp/none", steps=7, eval_prompts=1, use_cpu=True, pictures=False, never=[5], resumes=False
+    )
     assert made.per_device_train_batch_size * made.gradient_accumulation_steps == 16
     assert made.steps_per_generation == made.gradient_accumulation_steps
     assert made.generation_kwargs == {"suppress_tokens": [5], "min_new_tokens": 2}
@@ -78,8 +80,17 @@ def test_a_workers_share_holds_all_answers_to_each_of_its_prompts() -> None:
     assert made.reward_weights == [1.0, 0.0], "nothing learns from gold"
 
 
+def test_ranks_whose_prompts_have_no_picture_keep_step_with_those_whose_prompts_have_some() -> None:
+    """TRL gathers pictures to log them where a rank has some, and a vision tower without any has no gradients."""
+    asked: dict[str, Any] = {"steps": 7, "eval_prompts": 1, "use_cpu": True, "never": [], "resumes": False}
+    made = grpo_config(CONFIG, "/tmp/none", pictures=True, **asked)
+    assert (made.log_multimodal, made.ddp_find_unused_parameters) == (False, True)
+    assert sft_config(CONFIG, "/tmp/none", use_cpu=True, pictures=True).ddp_find_unused_parameters
+    assert grpo_config(CONFIG, "/tmp/none", pictures=False, **asked).ddp_find_unused_parameters is None
+
+
 def test_the_warm_up_has_its_own_steps_and_rate() -> None:
     config = replace(CONFIG, warm_up=replace(CONFIG.warm_up, steps=40, batch=8, learning_rate=0.5))
-    made = sft_config(config, "/tmp/none", use_cpu=True)
+    made = sft_config(config, "/tmp/none", use_cpu=True, pictures=False)
     assert (made.max_steps, made.learning_rate, made.warmup_steps) == (40, 0.5, 2)
     assert made.per_device_train_batch_size * made.gradient_accumulation_steps == 4

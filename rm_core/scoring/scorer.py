@@ -54,8 +54,9 @@ class Scorer:
     def __init__(self, folder: str, budget: PackBudget, *, attention: str = "auto") -> None:
         if reasons(local_model(folder)):
             raise RecipeError(
-                f"{folder!r} is a judge that reasons, and writes before it gives a verdict: `basereward evaluate` and "
-                "`basereward score` have it write; here take a model of another paradigm, or of form short"
+                f"{folder!r} is a judge that reasons, and writes before it gives a verdict: `basereward evaluate`, "
+                "`score`, `serve`, ensembles and mlflow.pyfunc have it write; here take a model of another paradigm, "
+                "or of form short"
             )
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         dtype = torch.bfloat16 if self._device.type == "cuda" else torch.float32

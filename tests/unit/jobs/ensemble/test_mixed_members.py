@@ -25,6 +25,7 @@ from jobs.ensemble import promote, scores
 from jobs.ensemble.members import FoundMember, find_members
 from jobs.ensemble.parts import Parts, divide
 from jobs.ensemble.scores import score_members
+from jobs.evaluate.prepare import Evaluation
 from jobs.recipe.load import load_recipe
 from jobs.recipe.schema import Recipe
 from jobs.registry.pyfunc_model import add_served_files
@@ -38,6 +39,7 @@ from rm_core.packing.plan import PackBudget
 from rm_core.scoring import judge
 from rm_core.scoring.critic import CriticScorer
 from rm_core.scoring.scored import ScoredComparison
+from rm_core.scoring.scored_file import ScoredOrigin
 from rm_core.serving.served_model import ServedModel
 
 WRITING = CritiquesConfig(source="written", number=2, max_tokens=4)
@@ -155,6 +157,25 @@ def test_a_judge_that_reasons_is_measured_with_the_settings_that_it_is_registere
     again = place.found(members=[replace(reasoning, verdicts=replace(VERDICTS, seed=1))])
     score_members(place.recipe, again, parts, place.registry)
     assert LocalPool.loaded == before + 1, "another seed writes other texts"
+
+
+def test_rewards_that_evaluate_left_are_found_by_what_the_judge_was_asked(place: Place) -> None:
+    fewer = VerdictsConfig(pairs="tournament")
+
+    def origin(model: str, verdicts: VerdictsConfig) -> ScoredOrigin | None:
+        config = replace(place.recipe.evaluate, model=model, verdicts=verdicts, split="heldout")
+        return Evaluation(recipe=place.recipe, config=config, data=place.data, lineage={}).origin()
+
+    found = []
+    for verdicts in (VerdictsConfig(), fewer):
+        [member] = place.found(members=[replace(place.members[2], verdicts=verdicts)])
+        left = origin(member.folder, verdicts)
+        assert left is not None and left.model == scores._model_of(member)
+        found.append(left.model)
+    assert found[0] != found[1]
+    folder = place.members[2].model.replace("judge/export", "thinks/export")
+    write_reasoning(Path(folder), Path(place.members[0].model).parents[1] / "tokens", encode=EncodeConfig())
+    assert origin(folder, VERDICTS) is None, "what has no verdict counts as a tie there, and is left out here"
 
 
 def test_what_a_champions_judge_says_nothing_of_is_wrong(

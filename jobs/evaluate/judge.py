@@ -21,7 +21,8 @@ from jobs.evaluate.judging import judge_items
 from jobs.evaluate.prepare import Evaluation
 from jobs.evaluate.score_parts import PartsFolder
 from jobs.recipe.schema import EvaluateConfig, Recipe
-from rm_core.evaluation.judge.config import JudgeConfig, key_of
+from rm_core.evaluation.judge.config import JudgeConfig
+from rm_core.evaluation.judge.endpoint_config import OF_HOW, key_of
 from rm_core.evaluation.judge.kept import JudgeCounts, count_lines
 from rm_core.evaluation.judge.questions import Asked
 from rm_core.evaluation.suites.files import SuiteData
@@ -33,8 +34,6 @@ __all__ = ["JUDGE_FOLDER", "judge_split", "judge_suite"]
 JUDGE_FOLDER = "judge"
 """Below ``evaluate.output``."""
 _FORMAT = 1
-_OF_HOW = ("key_variable", "concurrency", "timeout_s", "retries", "unanswered")
-"""Settings that decide how the judge is asked, and no answer."""
 
 
 def judge_split(
@@ -137,5 +136,5 @@ def _lines(url: str, count: int) -> list[dict[str, Any]]:
 
 def _job(config: JudgeConfig) -> dict[str, Any]:
     """What of the judge decides its answers."""
-    said = {name: value for name, value in asdict(config).items() if name not in _OF_HOW}
+    said = {name: value for name, value in asdict(config).items() if name not in OF_HOW}
     return {"format": _FORMAT, "judge": said}

@@ -14,7 +14,7 @@ from jobs.recipe.judge import check_judge
 from jobs.recipe.schema import EvaluateConfig, Recipe, with_absolute_paths
 from jobs.runtime.terminal import say
 from jobs.tracking.address import check_tracking
-from rm_core.evaluation.judge.config import key_of
+from rm_core.evaluation.judge.endpoint_config import key_of
 from rm_core.model_folder.folder import marker_sha256, verify_folder
 from rm_core.model_folder.paradigm import reasons
 from rm_core.model_folder.reading import check_data, reading_to_use

@@ -26,7 +26,7 @@ from jobs.recipe.judge import REASONER, check_reasoner
 from jobs.recipe.schema import Recipe
 from jobs.runtime.leases import writes
 from jobs.runtime.terminal import say, table
-from rm_core.evaluation.judge.config import key_of
+from rm_core.evaluation.judge.endpoint_config import OF_HOW, key_of
 from rm_core.evaluation.judge.questions import Asked
 from rm_core.evaluation.judge.reasonings import labelled_orders, reasoned_line
 
@@ -34,8 +34,6 @@ __all__ = ["run"]
 
 _HOW = How(orders=labelled_orders, line=reasoned_line, section=REASONER)
 _FORMAT = 1
-_OF_HOW = ("key_variable", "concurrency", "timeout_s", "retries", "unanswered")
-"""Settings that decide how the model is asked, and no text."""
 
 
 @writes("reasonings.output")
@@ -67,7 +65,7 @@ def _write_source(recipe: Recipe, source: SourceConfig, key: str | None) -> None
     files = [storage.sha256_of(file.url) for file in inputs_of(source, recipe.preprocess.data_root)]
     job = {
         "format": _FORMAT, "files": files, "source": asdict(source), "media": asdict(recipe.preprocess.media),
-        "judge": {name: value for name, value in asdict(config.judge).items() if name not in _OF_HOW},
+        "judge": {name: value for name, value in asdict(config.judge).items() if name not in OF_HOW},
     }  # fmt: skip
     tally = judge_items(
         f"write about {source.name}",

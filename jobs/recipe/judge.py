@@ -4,11 +4,14 @@ from data_pipeline.errors import RecipeError
 from jobs.recipe.addresses import check_endpoint
 from jobs.recipe.schema import EvaluateConfig
 from rm_core.evaluation.judge.config import ReasonerConfig, check_judge_config
+from rm_core.evaluation.judge.endpoint_config import check_endpoint_config, check_template
+from rm_core.rl.config import ConsistencyConfig
 
-__all__ = ["REASONER", "check_judge", "check_reasoner"]
+__all__ = ["REASONER", "check_consistency", "check_judge", "check_reasoner"]
 
 REASONER = "reasonings.judge"
 """The section of the model that writes reasonings."""
+_CONSISTENCY = "rl.reward.consistency"
 
 
 def check_judge(config: EvaluateConfig) -> None:
@@ -43,3 +46,18 @@ def check_reasoner(config: ReasonerConfig) -> None:
         raise RecipeError(f"{REASONER}.url is not set: say where the language model answers, as http://host:8000/v1")
     check_endpoint(config.url, f"{REASONER}.url")
     check_judge_config(config, REASONER)
+
+
+def check_consistency(config: ConsistencyConfig) -> None:
+    """Refuse a model that is to say what is consistent and can't be asked.
+
+    Raises:
+        RecipeError: names the key and the cure.
+    """
+    if config.url is None:
+        if config.model or config.key_variable:
+            raise RecipeError(f"{_CONSISTENCY}.url is not set, and other keys of it are: say where the model answers")
+        return
+    check_endpoint(config.url, f"{_CONSISTENCY}.url")
+    check_endpoint_config(config, _CONSISTENCY)
+    check_template(config.template, ("{reasoning}", "{verdict}"), _CONSISTENCY)

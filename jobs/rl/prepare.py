@@ -11,6 +11,7 @@ from data_pipeline.encoding.tokenizer import load_tokenizer
 from data_pipeline.errors import MissingInput, RecipeError
 from data_pipeline.storage import absolute, exists, is_local, join, private_folder, read_json, write_atomic
 from jobs.recipe.addresses import check_address, check_endpoint
+from jobs.recipe.judge import check_consistency
 from jobs.recipe.schema import Recipe, to_yaml, with_absolute_paths
 from jobs.registry.registry import is_address
 from jobs.rl.run_page import RlPage
@@ -21,16 +22,18 @@ from jobs.tracking.tracker import Tracker
 from jobs.train.record import TrainingRecord
 from jobs.train.run_page import RECIPE_FILE
 from jobs.train.state import claim_folder, flat, is_logged
+from rm_core.evaluation.judge.endpoint_config import OF_HOW, key_of
 from rm_core.model_folder.folder import is_complete, sees_images
 from rm_core.model_folder.identity import weights_identity
 from rm_core.model_folder.paradigm import question_of, reasons
 from rm_core.model_folder.remote import local_backbone
-from rm_core.rl.config import UNSCORED, RlConfig
+from rm_core.rl.config import UNSCORED, RewardConfig, RlConfig
+from rm_core.rl.consistency import CONSISTENCY
 from rm_core.rl.judging import judge_prompts
 from rm_core.rl.prompts import PromptReader, Prompts
 from rm_core.rl.settings import check_grpo_fields, check_rl_config, num_steps_of
 
-__all__ = ["Learning", "PromptsOf", "checked_config", "prepare", "read_prompts"]
+__all__ = ["Learning", "PromptsOf", "checked_config", "prepare", "read_prompts", "reward_identity"]
 
 IDENTITY_FILE = "rl.json"
 _FREE = {"output", "group", "threads_per_worker", "checkpoint_every", "keep_checkpoints", "log_every", "stop_grace_s"}
@@ -175,6 +178,8 @@ def checked_config(recipe: Recipe) -> RlConfig:
     reward = config.reward
     if reward.url is not None:
         check_endpoint(reward.url, "rl.reward.url")
+    check_consistency(reward.consistency)
+    key_of(reward.consistency, CONSISTENCY)
     config = replace(
         with_absolute_paths(config, "policy", "output"),
         reward=replace(reward, model=_placed(reward.model)),
@@ -229,11 +234,20 @@ def claim(config: RlConfig, fingerprint: str) -> None:
 
 def _identity(config: RlConfig, fingerprint: str) -> dict[str, Any]:
     shaping = {key: value for key, value in asdict(config).items() if key not in _FREE}
-    reward = shaping["reward"]
-    reward.pop("url")  # a server and a loaded model give the same rewards
-    reward.pop("patience_s")
+    shaping["reward"] = reward_identity(config.reward)
     shaping.pop("prompts")  # their fingerprint says what they hold
     return flat({"prompts_fingerprint": fingerprint, "policy_sha256": weights_identity(config.policy), **shaping})
+
+
+def reward_identity(config: RewardConfig) -> dict[str, Any]:
+    """What decides rewards: a server and a loaded model give the same ones, and a language model wherever it is."""
+    reward = asdict(config)
+    for name in ("url", "patience_s"):
+        reward.pop(name)
+    said = reward.pop("consistency")
+    if said.pop("url") is not None:
+        reward["consistency"] = {name: value for name, value in said.items() if name not in OF_HOW}
+    return reward
 
 
 def _placed(model: str) -> str:

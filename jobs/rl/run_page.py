@@ -68,6 +68,8 @@ class RlPage:
     def _what(self) -> str:
         config, reward = self.config, self.config.reward
         asked = "" if reward.kind in UNSCORED else f", reward model `{reward.url or reward.model}`"
+        if reward.consistency.url is not None:
+            asked = f", consistency by `{reward.consistency.model}`"
         spread = f", less {reward.pessimism:g} standard deviations" if reward.pessimism else ""
         return (
             f"Policy of recipe `{self.name}` from `{config.policy}` by GRPO: reward {reward.kind}{asked}{spread}, gold "

@@ -5,8 +5,9 @@ best.jsonl      a line an answer that is kept, shape ``answered``: the warm-up o
 """
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
@@ -18,7 +19,7 @@ from data_pipeline.sources.readers.files import RowRange
 from data_pipeline.storage import absolute, exists, join, open_input, private_folder, write_atomic
 from jobs.evaluate.score_parts import Part, PartsFolder
 from jobs.recipe.schema import Recipe
-from jobs.rl.prepare import PromptsOf, checked_config, fingerprint_of, read_prompts, store_of
+from jobs.rl.prepare import PromptsOf, checked_config, fingerprint_of, read_prompts, reward_identity, store_of
 from jobs.rl.scorers import make_scorer
 from jobs.runtime.leases import writes
 from jobs.runtime.ray_session import open_cluster, ray_errors
@@ -28,10 +29,13 @@ from jobs.train.run import check_capacity
 from rm_core.model_folder.identity import weights_identity
 from rm_core.model_folder.remote import local_backbone
 from rm_core.rl.config import UNSCORED, RlConfig
+from rm_core.rl.consistency import CONSISTENCY_FOLDER, agreement_of
 from rm_core.rl.prompts import Prompt
 from rm_core.rl.sampling import Sampler, samples_row
 
 __all__ = ["sample_answers"]
+
+logger = logging.getLogger(__name__)
 
 _PROMPTS_A_PART = 16
 _DIED = "a process that writes answers died, most likely out of memory: the same command goes on"
@@ -55,7 +59,10 @@ class _SamplingActor:
         if config.reward.kind not in UNSCORED:
             scorer = make_scorer(config.reward.model, config.reward, job.store, job.reading)
         policy = local_backbone(config.sample.policy or config.policy, private_folder("cache"))
-        self._sampler = Sampler(config, policy, scorer)
+        agreement = agreement_of(
+            config.reward.consistency, join(config.sample.output, CONSISTENCY_FOLDER), logger.warning
+        )
+        self._sampler = Sampler(config, policy, scorer, agreement)
         self._keep = config.sample.keep
 
     def part(self, number: int, prompts: Sequence[Prompt]) -> tuple[int, list[str]]:
@@ -162,12 +169,11 @@ def _ranges(count: int) -> list[RowRange]:
 
 def _identity(config: RlConfig, policy: str, fingerprint: str) -> dict[str, Any]:
     """Everything that decides the samples."""
-    reward = {name: value for name, value in asdict(config.reward).items() if name not in ("url", "patience_s")}
     return {
         "format": 1,
         "prompts": fingerprint,
         "policy": weights_identity(policy),
-        "reward": reward,
+        "reward": reward_identity(config.reward),
         "number": config.sample.number,
         "keep": config.sample.keep,
         "temperature": config.temperature,

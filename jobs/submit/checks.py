@@ -9,7 +9,7 @@ from pathlib import Path
 from data_pipeline.errors import RecipeError
 from data_pipeline.transform.planning import check_config
 from jobs.recipe.addresses import check_address
-from jobs.recipe.judge import check_judge, check_reasoner
+from jobs.recipe.judge import check_consistency, check_judge, check_reasoner
 from jobs.recipe.load import required
 from jobs.recipe.schema import Recipe, to_flat_params
 from jobs.recipe.sweep_config import check_sweep_config
@@ -63,7 +63,7 @@ def check_submitted(command: str, recipe: Recipe) -> None:
     checks: Mapping[str, Callable[[], None]] = {
         "preprocess": lambda: check_config(recipe.preprocess),
         "train": lambda: check_train_config(recipe.train),
-        "rl": lambda: check_rl_config(recipe.rl),
+        "rl": lambda: _check_rl(recipe),
         "sweep": lambda: check_sweep_config(recipe.sweep),
         "evaluate": lambda: check_judge(recipe.evaluate),
         "write-reasonings": lambda: check_reasoner(recipe.reasonings.judge),
@@ -79,6 +79,11 @@ def check_submitted(command: str, recipe: Recipe) -> None:
             f"cluster.submit.stop_wait_s={wait_s} would kill a stopped training within its {command}.stop_grace_s="
             f"{grace_s:g}: say cluster.submit.stop_wait_s={grace_s + 60:.0f}"
         )
+
+
+def _check_rl(recipe: Recipe) -> None:
+    check_rl_config(recipe.rl)
+    check_consistency(recipe.rl.reward.consistency)
 
 
 def _check_paths(command: str, recipe: Recipe) -> None:

@@ -5,13 +5,30 @@ from typing import Any
 
 from data_pipeline.bounds import bounded, one_of
 from data_pipeline.config import SourceConfig
+from rm_core.evaluation.judge.endpoint_config import EndpointConfig
 from rm_core.train_config.config import WorkerGroupConfig
 
-__all__ = ["UNSCORED", "RewardConfig", "RlConfig", "RuleConfig", "SampleConfig", "WarmUpConfig", "WatchConfig"]
+__all__ = [
+    "UNSCORED", "ConsistencyConfig", "RewardConfig", "RlConfig", "RuleConfig", "SampleConfig", "WarmUpConfig",
+    "WatchConfig",
+]  # fmt: skip
 
 UNSCORED = ("rule", "verdict")
 """Kinds of reward that ask no reward model."""
 REWARDS = ("rule", "model", "hybrid", "pairwise", "verdict")
+_AGREES = """\
+Below are a reasoning about two answers, which it calls answer 1 and answer 2 or the first and the second, and the \
+verdict behind it. Decide whether the reasoning leads to this verdict. Whether either of them is right means nothing.
+
+[Reasoning]
+{reasoning}
+[End of the reasoning]
+
+[Verdict]
+Answer {verdict} is better.
+[End of the verdict]
+
+End with one word alone: <answer>yes</answer> or <answer>no</answer>."""
 
 
 @dataclass(kw_only=True)
@@ -29,6 +46,23 @@ class RuleConfig:
     """Of several places that the pattern finds: the first, the last, or all of them, joined by spaces."""
     in_reference: bool = False
     """Whether the pattern is looked for in the right answer too, as where that is a sentence."""
+
+
+@dataclass(kw_only=True)
+class ConsistencyConfig(EndpointConfig):
+    """A language model behind an OpenAI-compatible address, which says whether a reasoning agrees with its verdict."""
+
+    url: str | None = None
+    """Where its API begins, such as ``http://host:8000/v1``; ``/chat/completions`` below it is asked. Unset: the last
+    answer that the reasoning names has to be the one that wins."""
+    template: str = _AGREES
+    """The question, which is answered by ``yes`` or ``no``; ``{reasoning}`` and ``{verdict}`` stand for what the policy
+    wrote, each once."""
+    concurrency: int = bounded(8, at_least=1, at_most=512)
+    """Questions that each worker has under way at once."""
+    unanswered: str = one_of("fail", ("fail", "leave"))
+    """What a question without an answer after all tries does: ``fail`` the training, which goes on from its last
+    checkpoint, or ``leave`` its text: nothing is learnt from it."""
 
 
 @dataclass(kw_only=True)
@@ -52,6 +86,8 @@ class RewardConfig:
     """Of an ensemble: so many standard deviations over its members are taken off each reward."""
     rule: RuleConfig = field(default_factory=RuleConfig)
     """When an answer is right."""
+    consistency: ConsistencyConfig = field(default_factory=ConsistencyConfig)
+    """Of ``verdict``: who says whether a reasoning agrees with its verdict."""
     token_budget: int = bounded(8192, at_least=1)
     """Tokens a packed row of the reward model holds at most."""
     patch_budget: int = bounded(32768, at_least=0)

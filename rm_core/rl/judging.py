@@ -4,23 +4,40 @@
     ``<think>why</think><answer>1</answer>`` -> result x (1 + 0.5 x consistency) + 0.5 x format
 
 Source: Zhang et al. 2025, "R1-Reward" (arXiv 2505.02835): result, format and consistency rewards with these weights.
-There another model says whether reasoning and verdict agree; here the reasoning's own last word does.
+There another model says whether reasoning and verdict agree; here `last_word` does, the reasoning's own, or a model
+too (`rm_core.rl.consistency`).
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 
-from data_pipeline.encoding.judge_format import verdict_of
 from data_pipeline.errors import MissingInput
 from rm_core.rl.prompts import Prompt
 
-__all__ = ["judge_prompts", "verdict_reward"]
+__all__ = ["Agreement", "Judged", "judge_prompts", "last_word", "verdict_reward", "why_of"]
 
 CONSISTENCY, FORMAT = 0.5, 0.5
 _WHY = re.compile(r"<think>(.*)</think>", re.DOTALL)
 _NAMED = re.compile(r"\b([12])\b|\b(first|second)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A text with a verdict.
+
+    Attributes:
+        why: its reasoning.
+        verdict: 0: the first answer is better, 1: the second is.
+    """
+
+    why: str
+    verdict: int
+
+
+Agreement = Callable[[Sequence[Judged]], list[bool | None]]
+"""Of each text whether its reasoning agrees with its verdict; None: nobody could say."""
 
 
 def judge_prompts(prompts: Sequence[Prompt], question: str) -> list[Prompt]:
@@ -58,25 +75,38 @@ def _asked(question: str, first: str, second: str) -> str:
     return f"{before}{first}{between}{second}{behind}"
 
 
-def verdict_reward(text: str, right: str) -> float:
-    """What a judge's text is worth, from 0 to 2.
+def why_of(text: str) -> str:
+    """The reasoning of a text that has a verdict."""
+    found = _WHY.search(text)
+    assert found is not None, "a text with a verdict has a reasoning"
+    return found[1]
 
-    >>> verdict_reward("<think>The first is wrong, so 2.</think><answer>2</answer>", "2")
-    2.0
-    >>> verdict_reward("<think>The first is better: 1.</think><answer>2</answer>", "2"), verdict_reward("2", "2")
-    (1.5, 0.0)
+
+def verdict_reward(*, is_right: bool, agrees: bool) -> float:
+    """What a text with a verdict is worth, from 0.5 to 2; one without is worth nothing.
+
+    Args:
+        agrees: whether the reasoning does with the verdict.
+
+    >>> verdict_reward(is_right=True, agrees=True), verdict_reward(is_right=True, agrees=False)
+    (2.0, 1.5)
+    >>> verdict_reward(is_right=False, agrees=True)
+    0.5
     """
-    verdict = verdict_of(text)
-    if verdict is None:
-        return 0.0
-    result = float(str(verdict + 1) == right)
-    return result * (1.0 + CONSISTENCY * _is_consistent(text, verdict)) + FORMAT
+    return float(is_right) * (1.0 + CONSISTENCY * agrees) + FORMAT
 
 
-def _is_consistent(text: str, verdict: int) -> bool:
-    """Whether the last answer that the reasoning names is the one that wins; one that names none agrees."""
-    why = _WHY.search(text)
-    named = _NAMED.findall(why[1]) if why else []
+def last_word(texts: Sequence[Judged]) -> list[bool | None]:
+    """Of each text whether the last answer that its reasoning names is the one that wins; one that names none agrees.
+
+    >>> last_word([Judged(why="The first is wrong, so 2.", verdict=1), Judged(why="So the first.", verdict=1)])
+    [True, False]
+    """
+    return [_is_consistent(one.why, one.verdict) for one in texts]
+
+
+def _is_consistent(why: str, verdict: int) -> bool:
+    named = _NAMED.findall(why)
     if not named:
         return True
     number, word = named[-1]

@@ -7,7 +7,8 @@
     verdict   of a judge's text: whether it is right, consistent, and of its form
 
 An answer that cannot be scored, such as an empty one, gets the least that an answer of its group has, so that nothing
-is gained by it; it is counted.
+is gained by it; it is counted. A judge's text of which nobody could say whether it is consistent gets the mean of its
+group, so that nothing is learnt from it; it is counted too.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from scipy.special import expit
 
 from data_pipeline.encoding.judge_format import verdict_of
 from rm_core.rl.config import RewardConfig
-from rm_core.rl.judging import verdict_reward
+from rm_core.rl.judging import Agreement, Judged, last_word, verdict_reward, why_of
 from rm_core.rl.matching import Rule
 from rm_core.rl.scoring import Group, RowReward, RowScorer, pair_odds, rewards
 
@@ -41,11 +42,14 @@ class AnswerReward:
         reward: what the policy learns from.
         right: whether the rule finds it right.
         scored: False: it could not be scored, and has the least reward of its group.
+        undecided: True: another model was to say what it is worth and did not, and it has the mean reward of its group;
+            None: no other model is asked.
     """
 
     reward: float
     right: bool
     scored: bool
+    undecided: bool | None = None
 
 
 class RewardKind(Protocol):
@@ -56,11 +60,12 @@ class RewardKind(Protocol):
         ...
 
 
-def reward_kind(config: RewardConfig, scorer: RowScorer | None) -> RewardKind:
+def reward_kind(config: RewardConfig, scorer: RowScorer | None, agreement: Agreement | None = None) -> RewardKind:
     """The reward that `config` says.
 
     Args:
         scorer: asks the reward model; a rule needs none.
+        agreement: asks another model whether reasonings agree with their verdicts; None: their last word says it.
 
     Raises:
         RecipeError: the rule's pattern is none.
@@ -69,7 +74,7 @@ def reward_kind(config: RewardConfig, scorer: RowScorer | None) -> RewardKind:
     if config.kind == "rule":
         return _Rule(rule)
     if config.kind == "verdict":
-        return _Verdict()
+        return _Verdict(agreement)
     assert scorer is not None, "only a rule needs no reward model"
     if config.kind == "pairwise":
         return _Pairwise(rule, scorer)
@@ -88,15 +93,51 @@ class _Rule:
 
 
 class _Verdict:
+    """A text without a verdict is no answer that is scored: it has no reward, and is counted.
+
+    Consistency counts for right verdicts alone, so that it is asked for of these alone.
+    """
+
+    def __init__(self, agreement: Agreement | None) -> None:
+        self._agreement = agreement or last_word
+        self._asks = agreement is not None
+
     def __call__(self, asked: Sequence[AskedGroup]) -> list[list[AnswerReward]]:
-        return [[_verdict(text, one.reference) for text in one.group.answers] for one in asked]
+        verdicts = [[verdict_of(text) for text in one.group.answers] for one in asked]
+        right = [
+            [found is not None and str(found + 1) == one.reference for found in own]
+            for one, own in zip(asked, verdicts, strict=True)
+        ]
+        judged = [
+            Judged(why=why_of(text), verdict=found)
+            for one, own, hits in zip(asked, verdicts, right, strict=True)
+            for text, found, hit in zip(one.group.answers, own, hits, strict=True)
+            if hit and found is not None
+        ]
+        agrees = iter(self._agreement(judged))
+        return [
+            self._group(own, [next(agrees) if hit else False for hit in hits], hits)
+            for own, hits in zip(verdicts, right, strict=True)
+        ]
 
-
-def _verdict(text: str, reference: str) -> AnswerReward:
-    """A text without a verdict is no answer that is scored: it has no reward, and is counted."""
-    found = verdict_of(text)
-    right = found is not None and str(found + 1) == reference
-    return AnswerReward(reward=verdict_reward(text, reference), right=right, scored=found is not None)
+    def _group(
+        self, verdicts: Sequence[int | None], agrees: Sequence[bool | None], right: Sequence[bool]
+    ) -> list[AnswerReward]:
+        known = [
+            None if sure is None else 0.0 if found is None else verdict_reward(is_right=hit, agrees=sure)
+            for found, sure, hit in zip(verdicts, agrees, right, strict=True)
+        ]
+        sure_ones = [value for value in known if value is not None]
+        mean = sum(sure_ones) / len(sure_ones) if sure_ones else verdict_reward(is_right=True, agrees=False)
+        return [
+            AnswerReward(
+                reward=mean if value is None else value,
+                right=hit,
+                scored=found is not None,
+                undecided=value is None if self._asks else None,
+            )
+            for value, found, hit in zip(known, verdicts, right, strict=True)
+        ]
 
 
 class _Model:

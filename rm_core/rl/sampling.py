@@ -15,6 +15,7 @@ from transformers import GenerationConfig
 from data_pipeline.media import decode_rgb
 from rm_core.model_folder.folder import sees_images
 from rm_core.rl.config import RlConfig
+from rm_core.rl.judging import Agreement
 from rm_core.rl.policy import load_policy, load_processor, never_written, tokenizer_of
 from rm_core.rl.prompts import Prompt, as_texts
 from rm_core.rl.rewards import AskedGroup, reward_kind
@@ -50,16 +51,19 @@ class Sampler:
         config: of the recipe; `sample.number` answers to each prompt.
         policy: a local folder.
         scorer: asks the reward model; None for a rule.
+        agreement: as for `reward_kind`.
     """
 
-    def __init__(self, config: RlConfig, policy: str, scorer: RowScorer | None) -> None:
+    def __init__(
+        self, config: RlConfig, policy: str, scorer: RowScorer | None, agreement: Agreement | None = None
+    ) -> None:
         self._config = config
         self._pictures = sees_images(policy)
         self._processor: Any = load_processor(policy)
         self._tokenizer = tokenizer_of(self._processor)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._model: Any = load_policy(policy, config.precision).eval().to(self._device)
-        self._kind = reward_kind(config.reward, scorer)
+        self._kind = reward_kind(config.reward, scorer, agreement)
         self._generation = GenerationConfig(
             do_sample=True,
             temperature=config.temperature,

@@ -75,6 +75,12 @@ def _check_reward(reward: RewardConfig) -> None:
         )
     if reward.url is not None and reward.kind in UNSCORED:
         raise RecipeError(f"rl.reward.url={reward.url} is never asked where rl.reward.kind={reward.kind}: leave it out")
+    consistency = reward.consistency
+    if reward.kind != "verdict" and consistency.url is not None:
+        raise RecipeError(
+            f"rl.reward.consistency.url={consistency.url} is asked about verdicts of a judge alone, and rl.reward.kind="
+            f"{reward.kind}: leave it out"
+        )
     if reward.url is None and reward.patience_s != RewardConfig.patience_s:
         raise RecipeError(
             f"rl.reward.patience_s={reward.patience_s:g} says how long a server is waited for, and rl.reward.url names "

@@ -23,10 +23,12 @@ _METRICS = {
     "loss": "train/loss", "grad_norm": "train/grad_norm", "learning_rate": "train/learning_rate", "kl": "rl/kl",
     "entropy": "rl/entropy", "rewards/reward/mean": "rl/reward", "reward_std": "rl/reward_std",
     "rewards/gold/mean": "rl/gold", "completions/mean_length": "rl/answer_tokens", "right": "rl/right",
-    "completions/clipped_ratio": "rl/cut", "unscored": "rl/unscored", "frac_reward_zero_std": "rl/groups_alike",
+    "completions/clipped_ratio": "rl/cut", "unscored": "rl/unscored", "undecided": "rl/undecided",
+    "frac_reward_zero_std": "rl/groups_alike",
     "step_time": "system/step_s", "num_tokens": "system/tokens",
     "eval_rewards/reward/mean": "eval/reward", "eval_rewards/gold/mean": "eval/gold", "eval_kl": "eval/kl",
     "eval_completions/mean_length": "eval/answer_tokens", "eval_right": "eval/right",
+    "eval_undecided": "eval/undecided",
 }  # fmt: skip
 """TRL's names -> ours; others are left out."""
 
@@ -60,6 +62,8 @@ class RewardFunctions:
             found = self._asked(self._kind, completions, key)
             log_metric("right", sum(one.right for one in found) / len(found))
             log_metric("unscored", sum(not one.scored for one in found) / len(found))
+            if found[0].undecided is not None:
+                log_metric("undecided", sum(one.undecided is True for one in found) / len(found))
             return [one.reward for one in found]
 
         def gold(completions: Any, key: Any, **_columns: Any) -> list[float | None]:

@@ -16,6 +16,7 @@ from data_pipeline.storage import is_local, join, private_folder
 from rm_core.model_folder.folder import is_complete, sees_images
 from rm_core.model_folder.remote import draft_of, local_backbone
 from rm_core.rl.config import UNSCORED, RlConfig, RuleConfig
+from rm_core.rl.consistency import CONSISTENCY_FOLDER, agreement_of
 from rm_core.rl.datasets import asked, taught
 from rm_core.rl.policy import (
     as_language_model,
@@ -165,7 +166,8 @@ def _rewards(job: RlRank) -> RewardFunctions:
     """What the policy learns from, and gold."""
     config = job.config
     scorer = None if config.reward.kind in UNSCORED else job.make_scorer(config.reward.model)
-    kind = reward_kind(config.reward, scorer)
+    agreement = agreement_of(config.reward.consistency, join(config.output, CONSISTENCY_FOLDER), job.hooks.note)
+    kind = reward_kind(config.reward, scorer, agreement)
     return RewardFunctions(
         kind, _gold(job), [*job.train, *job.heldout], config.num_generations,
         gold_in_training=config.watch.gold == "rule",

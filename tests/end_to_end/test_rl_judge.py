@@ -5,17 +5,26 @@ steps. Some questions have a picture and some have none, so that at times one of
 """
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+from judge_server import JudgeServer
 from mlflow import MlflowClient
 from rl_lab import RlLab, widest_difference
 from workplace import kill_tree
 
 from data_pipeline.synthetic import write_synthetic
 from rm_core.model_folder.paradigm import reasons
+from rm_core.rl.consistency import counted
 
 pytestmark = [pytest.mark.drill(minutes=10), pytest.mark.timeout(1500)]
+
+ASKED = re.compile(r"\[Reasoning\]\n(.*?)\n\[End of the reasoning\].*Answer ([12]) is better", re.DOTALL)
+
+
+def agrees_with_the_even(why: str, verdict: str) -> str:
+    return "yes" if len(why) % 2 == 0 else "<answer>no</answer>"
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +77,30 @@ def test_a_killed_one_ends_with_the_weights_of_one_that_was_not_killed(lab: RlLa
     lab.run("rl", f"rl.output={killed}")
     assert widest_difference(killed / "export", whole / "export") < 1e-6
     assert widest_difference(whole / "export", lab.folder / "run" / "train" / "export") > 1e-3, "it has learnt"
+
+
+def test_another_model_is_asked_about_each_reasoning_once_over_a_kill(
+    lab: RlLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what was under way when it was killed, at most one question is asked again."""
+    monkeypatch.setenv("JUDGE_KEY", "sk-a-secret-of-a-judge")
+    output = lab.folder / "asked"
+    with JudgeServer(agrees_with_the_even, asked=ASKED) as server:
+        words = (
+            f"rl.reward.consistency={{url: {server.url}, model: m, key_variable: JUDGE_KEY, concurrency: 1}}",
+            "rl.num_workers=1", "rl.batch=32", "rl.temperature=1", "rl.max_steps=8", "rl.checkpoint_every=2",
+            "rl.watch.every=4", "rl.watch.max_prompts=4",
+        )  # fmt: skip
+        process = lab.start_until_checkpoint(output, 2, *words)
+        kill_tree(process.pid)
+        process.communicate()
+        before = len(server.asked)
+        printed = lab.run("rl", *words, f"rl.output={output}")
+    assert 0 < before < len(server.asked)
+    assert len(server.asked) - len(set(server.asked)) <= 1
+    assert server.authorizations == {"Bearer sk-a-secret-of-a-judge"}
+    found = counted(str(output / "consistency"))
+    assert found["texts"] == found["yes"] + found["no"] == len(set(server.asked)) and found["yes"] and found["no"]
+    assert f"{found['texts']:,}: {found['yes']:,} consistent" in printed
+    files = (file.read_bytes() for file in lab.folder.rglob("*") if file.is_file())
+    assert not any(b"sk-a-secret" in data for data in files)

@@ -42,10 +42,15 @@ def completion(text: str | None, usage: Any = USAGE) -> bytes:
 
 
 class JudgeServer:
-    """Answers `rule(first, second)` to every question."""
+    """Answers `rule(first, second)` to every question.
 
-    def __init__(self, rule: Callable[[str, str], str]) -> None:
+    Args:
+        asked: finds both in it; what it does not match is the short question before the work.
+    """
+
+    def __init__(self, rule: Callable[[str, str], str], asked: re.Pattern[str] = _ANSWERS) -> None:
         self.rule = rule
+        self._pattern = asked
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
         self.asked: list[tuple[str, str]] = []
@@ -71,7 +76,7 @@ class JudgeServer:
     def take(self, body: dict[str, Any], authorization: str | None) -> tuple[Fault, bytes]:
         """Note the request; how it ends, and with what."""
         text = "".join(part.get("text", "") for part in body["messages"][0]["content"])
-        found = _ANSWERS.search(text)
+        found = self._pattern.search(text)
         with self._lock:
             self.authorizations.add(authorization)
             self.bodies.append(body)

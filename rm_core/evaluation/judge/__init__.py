@@ -6,5 +6,6 @@
       -> reasonings what it wrote in front of a verdict that is the record's, for judges that reason
       -> counts     questions, verdicts, places, tokens of a whole file of kept lines
 
-`config` says what a recipe may say. Who asks, keeps lines and goes on after a kill is `jobs.evaluate.judging`.
+`config` and `endpoint_config` say what a recipe may say. Who asks, keeps lines and goes on after a kill is
+`jobs.evaluate.judging`; `rm_core.rl.consistency` asks whether a reasoning agrees with its verdict.
 """

@@ -23,7 +23,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 from data_pipeline.errors import RunError, Unavailable, UserError
 from data_pipeline.shown import MASK, one_line, unwrapped
 from data_pipeline.storage.web import is_passing, retry_after_s, trusted
-from rm_core.evaluation.judge.config import JudgeConfig
+from rm_core.evaluation.judge.endpoint_config import EndpointConfig
 from rm_core.evaluation.judge.verdicts import Reply, read_verdict
 
 __all__ = ["Endpoint", "Refused", "Unanswered"]
@@ -64,7 +64,7 @@ class Endpoint:
         section: of the recipe that names it, for messages.
     """
 
-    def __init__(self, config: JudgeConfig, key: str | None, section: str = "evaluate.judge") -> None:
+    def __init__(self, config: EndpointConfig, key: str | None, section: str = "evaluate.judge") -> None:
         self._config = config
         self._section = section
         self._key = key

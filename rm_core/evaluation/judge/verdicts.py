@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Reply", "majority", "read_verdict", "rewards_of"]
+__all__ = ["Reply", "majority", "read_verdict", "rewards_of", "said_in"]
 
 _TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _VERDICTS = {"1": 1, "2": 2}
@@ -41,12 +41,21 @@ def read_verdict(text: str) -> int | None:
     >>> read_verdict(" 2 "), read_verdict("<answer>1</answer>"), read_verdict("Answer 1 is better.")
     (2, 1, None)
     """
+    return _VERDICTS.get(said_in(text) or "")
+
+
+def said_in(text: str) -> str | None:
+    """What a text says in ``<answer>`` tags, always the same, or where there are none all of it; None otherwise.
+
+    >>> said_in("It does. <answer> yes </answer>"), said_in("yes"), said_in("<answer>a</answer><answer>b</answer>")
+    ('yes', 'yes', None)
+    """
     if "</think>" in text:
         text = text.rpartition("</think>")[2]
     elif "<think>" in text:
         return None  # it was cut while it thought
     found = {tagged.strip() for tagged in _TAGGED.findall(text)} or {text.strip()}
-    return _VERDICTS.get(found.pop()) if len(found) == 1 else None
+    return found.pop() if len(found) == 1 else None
 
 
 def majority(verdicts: Sequence[int | None]) -> float | None:

@@ -23,7 +23,8 @@ OPEN_WORDS = {
     "MediaConfig.allowed_hosts", "MixtureConfig.only", "WorkerGroupConfig.exclude_nodes", "LoraConfig.targets",
     "ImportModelConfig.adapter",
     "SubmitConfig.env", "ReasoningsConfig.sources",
-    *(f"{kind}.{name}" for kind in ("JudgeConfig", "ReasonerConfig") for name in ("url", "key_variable", "template")),
+    *(f"{kind}.{name}" for kind in ("JudgeConfig", "ReasonerConfig", "ConsistencyConfig")
+      for name in ("url", "key_variable", "template")),
     "ServeConfig.models", "ServeConfig.host", "ServeConfig.token_variable",
     "HubConfig.*", "SourceConfig.by_hand", "FetchConfig.token_variable", "FetchConfig.scratch",
     "EncodeConfig.critique_prompt", "*.vllm_python",

@@ -1,5 +1,7 @@
+from dataclasses import replace
+
 from jobs.rl.run_page import RlPage
-from rm_core.rl.config import RewardConfig, RlConfig
+from rm_core.rl.config import ConsistencyConfig, RewardConfig, RlConfig
 
 
 def page(state: str, reason: str = "", steps: int = 3) -> RlPage:
@@ -17,3 +19,9 @@ def test_a_page_says_how_far_it_is_what_it_learns_from_and_how_to_go_on() -> Non
     assert "90 to learn from, 10 held out" in text and "| gold reward, held out | 0.2500 |" in text
     assert "`basereward rl /runs/mine/rl/recipe.yaml` goes on" in page("killed").going_on()
     assert "--sample rl.sample.policy=/runs/mine/rl/export" in page("finished").going_on()
+
+
+def test_a_page_names_the_model_that_says_what_is_consistent() -> None:
+    consistency = ConsistencyConfig(url="http://host:8000/v1", model="qwen")
+    judged = replace(page("running"), config=RlConfig(reward=RewardConfig(kind="verdict", consistency=consistency)))
+    assert "reward verdict, consistency by `qwen`, gold" in judged.text()

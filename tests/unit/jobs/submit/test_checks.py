@@ -14,7 +14,7 @@ from jobs.submit.checks import PATHS, check_submitted
 def test_each_key_of_a_file_or_folder_is_checked_for_some_command() -> None:
     recipe = Recipe(name="one")
     keys = {key for key in to_flat_params(recipe) if key.rpartition(".")[2] in PLACES}
-    keys -= {"evaluate.judge.model", "reasonings.judge.model"}  # names that the servers know
+    keys -= {"evaluate.judge.model", "reasonings.judge.model", "rl.reward.consistency.model"}  # names of servers
     keys -= {f"{section}.critiques.source" for section in ("evaluate", "score", "serve")}  # words
     checked = {"run_dir"}.union(*PATHS.values())
     assert keys == checked, "a list's paths start from data_root, and members of an ensemble have a check of their own"
@@ -47,6 +47,11 @@ def test_a_policy_that_cannot_be_trained_is_not_sent() -> None:
     with pytest.raises(RecipeError, match=r"rl\.prompts is empty"):
         check_submitted("rl", recipe)
     recipe.rl.prompts = [SourceConfig(name="mine", path="mine.jsonl")]
+    check_submitted("rl", recipe)
+    recipe.rl.reward.kind, recipe.rl.reward.consistency.url = "verdict", "http://host:8000/v1"
+    with pytest.raises(RecipeError, match=r"rl\.reward\.consistency\.model is not set"):
+        check_submitted("rl", recipe)
+    recipe.rl.reward.consistency.model = "qwen"
     check_submitted("rl", recipe)
     recipe.cluster.submit.stop_wait_s = 60
     with pytest.raises(RecipeError, match=r"within its rl\.stop_grace_s=120"):

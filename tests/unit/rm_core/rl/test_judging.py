@@ -1,4 +1,5 @@
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +9,9 @@ from rl_toys import prompt, write_policy_folder
 from data_pipeline.errors import MissingInput
 from rm_core.model_folder.paradigm import question_of, reasons, write_paradigm
 from rm_core.rl.config import RewardConfig
-from rm_core.rl.judging import judge_prompts, verdict_reward
+from rm_core.rl.judging import Agreement, Judged, judge_prompts
 from rm_core.rl.policy import load_policy, write_policy
-from rm_core.rl.rewards import AskedGroup, reward_kind
+from rm_core.rl.rewards import AnswerReward, AskedGroup, reward_kind
 from rm_core.rl.scoring import Group
 
 QUESTION = "A: {first} B: {second} Which?"
@@ -35,6 +36,13 @@ def test_records_without_a_preference_teach_no_judge() -> None:
         judge_prompts([replace(prompt("?", ["a", "b"]), ranks=(0, 0))], QUESTION)
 
 
+def worths(texts: Sequence[str], right: str, agreement: Agreement | None = None) -> list[AnswerReward]:
+    """Of texts to one question."""
+    group = Group(turns=[], images=[], answers=texts)
+    [found] = reward_kind(RewardConfig(kind="verdict"), None, agreement)([AskedGroup(group=group, reference=right)])
+    return found
+
+
 @pytest.mark.parametrize(
     ("text", "right", "worth"),
     [
@@ -48,14 +56,40 @@ def test_records_without_a_preference_teach_no_judge() -> None:
     ],
 )
 def test_a_verdict_is_worth_result_consistency_and_form(text: str, right: str, worth: float) -> None:
-    assert verdict_reward(text, right) == worth
+    assert [one.reward for one in worths([text], right)] == [worth]
 
 
 def test_a_text_without_a_verdict_is_counted_and_gains_nothing() -> None:
-    texts = ["<think>x</think><answer>2</answer>", "2"]
-    group = Group(turns=[], images=[], answers=texts)
-    [found] = reward_kind(RewardConfig(kind="verdict"), None)([AskedGroup(group=group, reference="2")])
+    found = worths(["<think>x</think><answer>2</answer>", "2"], "2")
     assert [(one.reward, one.right, one.scored) for one in found] == [(2.0, True, True), (0.0, False, False)]
+    assert [one.undecided for one in found] == [None, None], "nobody else is asked"
+
+
+SAID = {why: f"<think>{why}</think><answer>2</answer>" for why in ("yes", "no", "who knows")}
+WRONG, FORMLESS = "<think>yes</think><answer>1</answer>", "2"
+
+
+def says(texts: Sequence[Judged]) -> list[bool | None]:
+    """What another model says, of which the reasoning speaks."""
+    assert all(one.verdict == 1 for one in texts), "consistency counts for right verdicts alone"
+    return [{"yes": True, "no": False}.get(one.why) for one in texts]
+
+
+def test_another_model_says_what_is_consistent() -> None:
+    found = worths([SAID["yes"], WRONG, SAID["no"], FORMLESS], "2", says)
+    assert [one.reward for one in found] == [2.0, 0.5, 1.5, 0.0]
+    assert [one.undecided for one in found] == [False] * 4
+
+
+def test_from_a_text_about_which_nobody_could_say_anything_nothing_is_learnt() -> None:
+    """It has the mean of its group, from which advantages are counted."""
+    found = worths([SAID["yes"], SAID["who knows"], WRONG, SAID["no"], FORMLESS], "2", says)
+    rewards = [one.reward for one in found]
+    assert rewards == [2.0, 1.0, 0.5, 1.5, 0.0] and sum(rewards) / 5 == 1.0
+    assert [one.undecided for one in found] == [False, True, False, False, False]
+    assert [one.right for one in found] == [True, True, False, True, False]
+    alike = worths([SAID["who knows"]] * 2, "2", says)
+    assert [(one.reward, one.undecided) for one in alike] == [(1.5, True)] * 2
 
 
 def test_a_judge_that_has_learnt_is_a_judge_again(tmp_path: Path) -> None:

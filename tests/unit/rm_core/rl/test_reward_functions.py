@@ -36,6 +36,16 @@ def test_answers_are_scored_with_the_prompt_and_the_files_that_were_read() -> No
     assert gold(**given) == [1, 0, 0, 0]
 
 
+def test_texts_about_which_another_model_did_not_say_anything_are_counted() -> None:
+    logged = dict[str, float]()
+    kind = reward_kind(RewardConfig(kind="verdict"), None, lambda texts: [None] * len(texts))
+    judged = [replace(prompt("a?", ["1"]), key="a")]
+    reward, _ = RewardFunctions(kind, kind, judged, 2, gold_in_training=True).functions()
+    texts = said(*(f"<think>a</think><answer>{verdict}</answer>" for verdict in (1, 2)))
+    assert reward(completions=texts, key=["a", "a"], log_metric=logged.__setitem__) == [0.5, 0.5]
+    assert logged == {"right": 0.5, "unscored": 0.0, "undecided": 0.5}
+
+
 def test_answers_of_two_prompts_in_one_group_are_a_mistake_of_ours() -> None:
     _, reward, _ = functions(Counting())
     with pytest.raises(AssertionError, match="on one rank"):

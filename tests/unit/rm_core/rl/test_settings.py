@@ -5,7 +5,7 @@ import pytest
 
 from data_pipeline.config import SourceConfig
 from data_pipeline.errors import RecipeError
-from rm_core.rl.config import RewardConfig, RlConfig, RuleConfig, WatchConfig
+from rm_core.rl.config import ConsistencyConfig, RewardConfig, RlConfig, RuleConfig, WatchConfig
 from rm_core.rl.settings import (
     check_grpo_fields,
     check_rl_config,
@@ -31,6 +31,7 @@ CONFIG = RlConfig(prompts=[SourceConfig(name="a", path="a.jsonl")], batch=32, nu
         ({"reward": RewardConfig(kind="rule", pessimism=1.0)}, "rl.reward.pessimism=1"),
         ({"reward": RewardConfig(kind="rule", url="http://a:1")}, "rl.reward.url=http://a:1 is never asked"),
         ({"reward": RewardConfig(patience_s=5.0)}, "rl.reward.patience_s=5"),
+        ({"reward": RewardConfig(consistency=ConsistencyConfig(url="http://a"))}, "rl.reward.consistency.url=http://a"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_its_key(changes: dict[str, Any], said: str) -> None:

@@ -118,6 +118,10 @@ def _grpo(job: RlRank, base: str, scratch: str, lineage: Mapping[str, Any]) -> b
     """GRPO, and the export of what it ends with."""
     from trl import GRPOTrainer
 
+    if job.config.zero is not None:  # else each rank takes itself for the only one while TRL makes the frozen copy
+        from rm_core.training.engine import begin_deepspeed
+
+        begin_deepspeed()
     config, pictures = job.config, sees_images(base)
     together, looked_at = eval_batch(config, len(job.heldout)) if config.watch.every else (0, 0)
     snapshots, folder = _snapshots(job, "checkpoints", scratch)

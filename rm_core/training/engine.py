@@ -32,7 +32,7 @@ from rm_core.train_config.parameter_groups import ParameterGroups, RateShare, pa
 from rm_core.training.master_weights import MasterWeights
 from rm_core.training.sharded_state import ShardedState
 
-__all__ = ["ZeroEngine", "shard"]
+__all__ = ["ZeroEngine", "begin_deepspeed", "shard"]
 
 
 class ZeroEngine:
@@ -52,7 +52,7 @@ class ZeroEngine:
         *,
         make_optimizer: Callable[[ParameterGroups], torch.optim.Optimizer] | None = None,
     ) -> None:
-        _begin()
+        begin_deepspeed()
         groups = parameter_groups(model, config, model.family.model_type)
         optimizer = adamw(groups, config) if make_optimizer is None else make_optimizer(groups)
         buffers = {name: value.clone() for name, value in model.named_buffers()}
@@ -185,7 +185,7 @@ class ZeroEngine:
                     yield name, parameter.detach().cpu().clone()
 
 
-def _begin() -> None:
+def begin_deepspeed() -> None:
     """What precedes any work of DeepSpeed's; more than once is as once."""
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     # Plain gloo between CPU ranks: DeepSpeed's shared-memory kernel would be compiled on first use on every host.
@@ -201,7 +201,7 @@ def shard(model: RewardModel, config: TrainConfig) -> None:
     were loaded in the engine's type are pages of their files, which the ranks of a host share: a rank has a copy of its
     own of one weight at a time.
     """
-    _begin()
+    begin_deepspeed()
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
     for layer in model.layers:
         # Gathered whole at its border: what is recomputed or compiled inside holds no hooks and no collective calls.

@@ -37,13 +37,13 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> RlLab:
     return found
 
 
-@pytest.mark.parametrize("kind", ["rule", "model", "pairwise"])
-def test_each_reward_trains_a_policy_and_logs_what_it_stands_for(lab: RlLab, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "zero"), [("rule", 2), ("rule", 3), ("model", None), ("pairwise", None)])
+def test_each_reward_trains_a_policy_and_logs_what_it_stands_for(lab: RlLab, kind: str, zero: int | None) -> None:
     """The rule by DeepSpeed on two workers."""
-    output = lab.folder / kind
-    words = ("rl.zero=2", "rl.num_workers=2") if kind == "rule" else ()
+    output = lab.folder / f"{kind}{zero}"
+    words = (f"rl.zero={zero}", "rl.num_workers=2") if zero else ()
     printed = lab.run("rl", f"rl.reward.kind={kind}", f"rl.output={output}", *words)
-    assert (output / "checkpoints" / "step-00000004" / "global_step4").is_dir() is (kind == "rule")
+    assert (output / "checkpoints" / "step-00000004" / "global_step4").is_dir() is (zero is not None)
     assert "Trained the policy of lab" in printed
     assert lineage(output)["steps"] == 4
     run_id = json.loads((output / "job_state.json").read_text())["mlflow_run_id"]

@@ -31,7 +31,7 @@ from rm_core.rl.config import UNSCORED, RewardConfig, RlConfig
 from rm_core.rl.consistency import CONSISTENCY
 from rm_core.rl.judging import judge_prompts
 from rm_core.rl.prompts import PromptReader, Prompts
-from rm_core.rl.settings import check_grpo_fields, check_rl_config, num_steps_of
+from rm_core.rl.settings import check_grpo_fields, check_pictures, check_rl_config, num_steps_of
 
 __all__ = ["Learning", "PromptsOf", "checked_config", "prepare", "read_prompts", "reward_identity"]
 
@@ -136,6 +136,7 @@ def prepare(recipe: Recipe) -> Learning | None:
         return None
     source = PromptsOf(data_root=absolute(recipe.data_root), config=config, recipe=recipe)
     prompts = read_prompts(source)
+    check_pictures(config, [bool(one.images) for one in prompts.prompts])
     train, heldout = prompts.divided(config.watch.heldout_fraction if config.watch.every else 0.0)
     if config.watch.every and len(heldout) < config.num_workers:
         raise RecipeError(

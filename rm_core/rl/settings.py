@@ -1,6 +1,7 @@
 """A recipe's section ``rl`` as TRL's settings, and what of it cannot be meant."""
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -9,7 +10,15 @@ from data_pipeline.errors import RecipeError
 from rm_core.rl.config import UNSCORED, RewardConfig, RlConfig
 from rm_core.rl.matching import Rule
 
-__all__ = ["check_grpo_fields", "check_rl_config", "eval_batch", "grpo_config", "num_steps_of", "sft_config"]
+__all__ = [
+    "check_grpo_fields",
+    "check_pictures",
+    "check_rl_config",
+    "eval_batch",
+    "grpo_config",
+    "num_steps_of",
+    "sft_config",
+]
 
 OWNED = {
     "output_dir": "rl.output", "per_device_train_batch_size": "rl.micro_batch",
@@ -146,6 +155,27 @@ def eval_batch(config: RlConfig, num_heldout: int) -> tuple[int, int]:
     share = config.micro_batch or config.batch // config.num_workers
     together = max(1, min(share // config.num_generations, most // config.num_workers))
     return together, most // (together * config.num_workers) * together * config.num_workers
+
+
+def check_pictures(config: RlConfig, has_pictures: Sequence[bool]) -> None:
+    """Refuse what would leave workers waiting for each other for ever.
+
+    At ZeRO-3 all workers gather each weight together, those of the vision tower too, through which prompts without
+    pictures do not go.
+
+    Args:
+        has_pictures: of every prompt.
+
+    Raises:
+        RecipeError: some prompts have pictures and others none, at `zero` 3 on several workers.
+    """
+    without = len(has_pictures) - sum(has_pictures)
+    if config.zero == 3 and config.num_workers > 1 and 0 < without < len(has_pictures):
+        raise RecipeError(
+            f"rl.zero=3 with rl.num_workers={config.num_workers}: {without:,} of {len(has_pictures):,} prompts have no "
+            "picture, and workers with pictures would wait for the vision tower's weights for ever: set rl.zero=2, or "
+            "give prompts of one kind"
+        )
 
 
 def grpo_config(

@@ -8,6 +8,7 @@ from data_pipeline.errors import RecipeError
 from rm_core.rl.config import ConsistencyConfig, RewardConfig, RlConfig, RuleConfig, WatchConfig
 from rm_core.rl.settings import (
     check_grpo_fields,
+    check_pictures,
     check_rl_config,
     eval_batch,
     grpo_config,
@@ -88,6 +89,17 @@ def test_ranks_whose_prompts_have_no_picture_keep_step_with_those_whose_prompts_
     assert (made.log_multimodal, made.ddp_find_unused_parameters) == (False, True)
     assert sft_config(CONFIG, "/tmp/none", use_cpu=True, pictures=True).ddp_find_unused_parameters
     assert grpo_config(CONFIG, "/tmp/none", pictures=False, **asked).ddp_find_unused_parameters is None
+
+
+def test_workers_that_gather_all_weights_together_want_prompts_of_one_kind() -> None:
+    mixed = [True, False, True]
+    with pytest.raises(RecipeError, match=r"1 of 3 prompts have no picture.*set rl\.zero=2"):
+        check_pictures(replace(CONFIG, zero=3), mixed)
+    for config, shown in (
+        (replace(CONFIG, zero=2), mixed), (replace(CONFIG, zero=3, num_workers=1), mixed),
+        (replace(CONFIG, zero=3), [True, True]), (replace(CONFIG, zero=3), [False, False]),
+    ):  # fmt: skip
+        check_pictures(config, shown)
 
 
 def test_the_warm_up_has_its_own_steps_and_rate() -> None:

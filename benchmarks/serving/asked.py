@@ -2,7 +2,7 @@
 
 k1, k4, k8   no two requests of a turn have one cartoon, so that what is saved is saved inside a request
 joined       each caption of one cartoon alone, several at once
-later        the same, each after the answer to the one before; another cartoon in every turn
+later        captions of one cartoon alone, 16 or more, each after the answer to the one before; another in every turn
 """
 
 import base64
@@ -18,6 +18,8 @@ __all__ = ["CASES", "RECORDS", "Case", "Request", "cases_of", "requests_of"]
 RECORDS = "real/caption_contest/caption_contest.jsonl"
 CASES = {"k1": 1, "k4": 4, "k8": 8}
 """Case -> responses a request."""
+_LATER = 16
+"""Responses that a trainer samples of a prompt, at least."""
 Request = dict[str, Any]
 
 
@@ -39,9 +41,10 @@ class Case:
 def cases_of(data: Path, count: int, turns: int) -> dict[str, Case]:
     """All cases, of so many requests a turn."""
     cases = {name: Case(turns=[requests_of(data, count, number)] * turns) for name, number in CASES.items()}
-    several = [_one_each(whole) for whole in requests_of(data, turns, count)]
-    cases["joined"] = Case(turns=several[:1] * turns)
-    cases["later"] = Case(turns=several, sides=("cached", "ours", "naive"), one_by_one=True)
+    [joined] = requests_of(data, 1, count)
+    cases["joined"] = Case(turns=[_one_each(joined)] * turns)
+    later = [_one_each(whole) for whole in requests_of(data, turns, max(count, _LATER))]
+    cases["later"] = Case(turns=later, sides=("cached", "ours", "naive"), one_by_one=True)
     return cases
 
 

@@ -77,6 +77,7 @@ class RewardModel(nn.Module):
         self._kernel = KERNELS["sdpa"]
         self._recompute = "none"
         self._compiled = False
+        self._alone = False
 
     @property
     def kernel(self) -> str:
@@ -117,6 +118,10 @@ class RewardModel(nn.Module):
         """
         if self.lm_head is not None:
             self.lm_head.use_loss(which)
+
+    def run_alone(self) -> None:
+        """Nobody shares its weights: a row without images is not sent through the vision tower (see `_embed`)."""
+        self._alone = True
 
     def recompute_activations(self, which: str) -> None:
         """What of a layer's activations is made again in the backward pass while training: one of `RECOMPUTE`.
@@ -179,7 +184,7 @@ class RewardModel(nn.Module):
         )  # fmt: skip
         self.work.end(
             num_layers=len(decoder.layers),
-            num_blocks=self.family.num_vision_blocks(self.backbone),
+            num_blocks=self.family.num_vision_blocks(self.backbone) if self._runs_tower(batch) else 0,
             filler=batch.num_filler,
             blank=not len(batch.image_token_index),
         )
@@ -192,6 +197,9 @@ class RewardModel(nn.Module):
             return Output(self.head(of_verdicts, batch.verdicts, sum(batch.num_responses)), costs)
         return Output(self.head(pool(hidden[: len(pooled)], batch, self.head_config.pooling)), costs)
 
+    def _runs_tower(self, batch: PackedBatch) -> bool:
+        return self.family.has_vision and not (self._alone and len(batch.image_token_index) == 0)
+
     @property
     def _running(self) -> Running:
         return Running(recompute=self._recompute if self.training else "none", compiled=self._compiled)
@@ -200,12 +208,12 @@ class RewardModel(nn.Module):
         """Token embeddings [T, E] with the vision tower's features in the place of image tokens, and what is added to
         these in the decoder.
 
-        The tower runs in every call: a row without images carries one blank image whose features are added with
-        weight 0. Under ZeRO-3 a rank that skipped the tower would leave the others waiting in its all-gathers, and
-        a tower outside the loss would leave them waiting in the backward pass.
+        The tower runs in every call, but for a model that runs alone: a row without images carries one blank image
+        whose features are added with weight 0. Under ZeRO-3 a rank that skipped the tower would leave the others
+        waiting in its all-gathers, and a tower outside the loss would leave them waiting in the backward pass.
         """
         embeddings: Tensor = decoder.embed_tokens(batch.input_ids)
-        if not self.family.has_vision:
+        if not self._runs_tower(batch):
             return embeddings, None
         features, *deeper = self.family.image_features(
             self.backbone, batch, embeddings.dtype, running=self._running, work=self.work

@@ -62,6 +62,7 @@ class Scorer:
         dtype = torch.bfloat16 if self._device.type == "cuda" else torch.float32
         self.model = load_reward_model(folder, dtype=dtype).to(self._device)
         self.model.use_attention(attention, key="attention")
+        self.model.run_alone()
         self._row_format = replace(self.model.row_format, targets=self.model.judges)
         self._asking = asking_in(folder) if self.model.judges else None
         self._budget = budget

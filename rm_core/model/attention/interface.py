@@ -43,6 +43,8 @@ class Kernel:
         alignment: rows are filled up to a multiple of this many tokens.
         indices: what it reads of a row.
         prepare: (layout, its indices) -> attention of that row, on the device of the indices; once a row.
+        prepare_known: (whole layout, computed layout, indices) -> attention whose queries are those of computed tokens,
+            over the keys of the whole row; None: it wants a query of every key.
         why_not: (device, type of the weights) -> what is missing here, or "".
     """
 
@@ -51,10 +53,18 @@ class Kernel:
     indices: type[AttentionIndices]
     prepare: Callable[[BlockLayout, Any], Attend]
     why_not: Callable[[torch.device, torch.dtype], str]
+    prepare_known: Callable[[BlockLayout, BlockLayout, Any], Attend] | None = None
 
 
 KERNELS: dict[str, Kernel] = {
-    "sdpa": Kernel(name="sdpa", alignment=1, indices=OwnStarts, prepare=sdpa.prepare, why_not=lambda *_: ""),
+    "sdpa": Kernel(
+        name="sdpa",
+        alignment=1,
+        indices=OwnStarts,
+        prepare=sdpa.prepare,
+        why_not=lambda *_: "",
+        prepare_known=sdpa.prepare_known,
+    ),
     "flex": Kernel(name="flex", alignment=TILE, indices=Tiles, prepare=flex.prepare, why_not=flex.why_not),
     "flash": Kernel(name="flash", alignment=1, indices=Sequences, prepare=varlen.prepare, why_not=varlen.why_not),
 }
@@ -109,7 +119,11 @@ class RowAttention:
         self._kernel = kernel
         self._layout, self._whole, self._prefixes = layout, whole, prefixes or RowPrefixes()
         self._prefixes.check(layout, whole)
-        self._attend: Attend = kernel.prepare(layout if whole is None else whole.layout, indices)
+        self._attend: Attend
+        if whole is not None and kernel.prepare_known is not None:
+            self._attend = kernel.prepare_known(whole.layout, layout, indices)
+        else:
+            self._attend = kernel.prepare(layout if whole is None else whole.layout, indices)
         self._work = work
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, *, scale: float, dropout: float) -> Tensor:
@@ -124,8 +138,12 @@ class RowAttention:
         self._prefixes.see(self._layout, key, value)
         if self._whole is None:
             return self._attend(query, key, value, scale, dropout)
-        whole = self._prefixes.among(self._whole, query, key, value)
-        return self._attend(*whole, scale, dropout).index_select(2, self._whole.index)
+        key, value = self._prefixes.among(self._layout, key, value)
+        if self._kernel.prepare_known is not None:
+            return self._attend(query, key, value, scale, dropout)
+        size = (1, query.shape[1], self._whole.layout.num_tokens, query.shape[3])
+        queries = query.new_zeros(size).index_copy_(2, self._whole.index, query)
+        return self._attend(queries, key, value, scale, dropout).index_select(2, self._whole.index)
 
 
 def comparison_attention(

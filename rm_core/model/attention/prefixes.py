@@ -3,9 +3,9 @@
     a row that computes P      P's keys and values of every layer --PrefixStates--> kept by the caller
     a row that leaves P out    [a b] -> put among P's own keys and values -> the kernel, over the whole row -> [a b]
 
-The kernels know nothing of it: they attend over the whole row, in which the queries of known prefixes are zeros that
-nobody reads. So every kernel gives what it gives for whole rows, and what is saved is all work beside attention and
-the vision tower's. Prompt caching: Gim et al. 2023, "Prompt Cache" (arXiv 2311.04934), for prompts that begin alike.
+`sdpa` takes the queries of computed tokens alone. The other kernels know nothing of it: they attend over the whole row,
+in which the queries of known prefixes are zeros that nobody reads, so that the rest of the work is saved. Gim et al.
+2023, "Prompt Cache" (arXiv 2311.04934), does so for prompts that begin alike.
 Legend: C layers, G key/value heads, H query heads, P tokens of a prefix, D head dimension, T tokens that are computed,
 W tokens of the whole row.
 """
@@ -89,16 +89,19 @@ class RowPrefixes:
             own = tuple(part[0, :, block.start : stop].clone() for part in (key, value))
             self._layers.setdefault(place, []).append((own[0], own[1]))
 
-    def among(self, whole: WholeRow, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Query, key and value of a layer over the whole row: [1, H or G, W, D] from [1, H or G, T, D]."""
-        length = whole.layout.num_tokens
-        query, key, value = (
-            part.new_zeros(1, part.shape[1], length, part.shape[3]).index_copy_(2, whole.index, part)
-            for part in (query, key, value)
-        )
-        for place, states in self.known.items():
-            block = whole.layout.blocks[place]
-            key[0, :, block.start : block.start + block.prefix_length] = states.keys[self._layer]
-            value[0, :, block.start : block.start + block.prefix_length] = states.values[self._layer]
+    def among(self, layout: BlockLayout, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """A layer's keys and values over the whole row: [1, G, W, D] from [1, G, T, D].
+
+        Args:
+            layout: of the tokens that are computed.
+        """
+        wholes = []
+        for computed, part in ((key, "keys"), (value, "values")):
+            pieces = []
+            for place, own in enumerate(torch.split(computed, [block.length for block in layout.blocks], dim=2)):
+                if (states := self.known.get(place)) is not None:
+                    pieces.append(getattr(states, part)[self._layer][None])
+                pieces.append(own)
+            wholes.append(torch.cat(pieces, dim=2))
         self._layer += 1
-        return query, key, value
+        return wholes[0], wholes[1]

@@ -13,16 +13,17 @@ from data_pipeline.encoding.tokenizer import train_tokenizer
 
 
 def write_records(folder: Path) -> None:
-    """Three cartoons with nine captions each."""
+    """Three cartoons with 18 captions each."""
     place = (folder / RECORDS).parent
     (place / "images").mkdir(parents=True)
     records = []
     for number in range(3):
         image = f"images/{number}.jpg"
         Image.effect_noise((80, 60), 40 + number).convert("RGB").save(place / image)
-        captions = [{"text": f"Caption {place_} of the bus {number}."} for place_ in range(9)]
+        captions = [{"text": f"Caption {place_} of the bus {number}."} for place_ in range(18)]
         records += [
-            {"image": image, "prompt": "A caption?", "responses": captions[start : start + 3]} for start in (0, 3, 6)
+            {"image": image, "prompt": "A caption?", "responses": captions[start : start + 3]}
+            for start in range(0, 18, 3)
         ]
     (folder / RECORDS).write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf8")
 
@@ -45,7 +46,9 @@ def test_figures_are_what_they_are_called() -> None:
 def test_requests_of_one_case_share_no_cartoon(tmp_path: Path) -> None:
     write_records(tmp_path)
     cases = cases_of(tmp_path, 3, 2)
-    assert {name: list(map(len, case.turns)) for name, case in cases.items()} == {name: [3, 3] for name in cases}
+    assert {name: list(map(len, case.turns)) for name, case in cases.items()} == {name: [3, 3] for name in cases} | {
+        "later": [16, 16]
+    }
     assert list(cases) == ["k1", "k4", "k8", "joined", "later"]
 
     def cartoons(case: str, turn: int) -> set[str]:

@@ -14,7 +14,7 @@ from data_pipeline.encoding.encoded import EncodedComparison, Questions
 from rm_core.batches.layout import Block, BlockLayout
 from rm_core.batches.packed import collate
 from rm_core.batches.pixels import patches_of
-from rm_core.model.attention import KERNELS, PrefixStates, RowPrefixes
+from rm_core.model.attention import KERNELS, PrefixStates, RowPrefixes, sdpa
 from rm_core.model.config import HeadConfig
 from rm_core.model.reward_model import Output, RewardModel
 from rm_core.scoring.prefix_cache import PrefixCache, prefix_key
@@ -86,6 +86,40 @@ def test_a_judge_finds_prompts_again() -> None:
     states = states_of(model, items)
     whole = run(model, items, RowPrefixes())
     torch.testing.assert_close(run(model, items, RowPrefixes(known=states)), whole, rtol=1e-6, atol=1e-6)
+
+
+def test_queries_of_known_prefixes_are_not_computed_by_sdpa() -> None:
+    model = toy_reward_model().eval()
+    states, asked = states_of(model, ITEMS), []
+    attend = sdpa.scaled_dot_product_attention
+
+    def counting(query: torch.Tensor, *arguments: Any, **named: Any) -> torch.Tensor:
+        asked.append(query.shape[2])
+        return attend(query, *arguments, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sdpa, "scaled_dot_product_attention", counting)
+        run(model, ITEMS, RowPrefixes(known={0: states[0], 1: states[1]}))
+    layers = len(model.backbone.language_model.layers)
+    computed = sum(item.num_tokens for item in ITEMS) - sum(len(item.prefix_ids) for item in ITEMS[:2])
+    assert sum(asked) == computed * layers
+
+
+def test_a_model_that_runs_alone_sends_no_blank_image_through_its_tower() -> None:
+    model = toy_reward_model().eval()
+    items = [ITEMS[1], toy_comparison(5, ranks=(0, 1))]
+    with_tower = run(model, items, RowPrefixes())
+    blocks: list[int] = []
+    for block in model.backbone.visual.blocks:
+        block.register_forward_hook(lambda *_: blocks.append(1))
+    run(model, items, RowPrefixes())
+    assert blocks, "ranks that share weights run it together"
+    blocks.clear()
+    model.run_alone()
+    torch.testing.assert_close(run(model, items, RowPrefixes()), with_tower, rtol=0, atol=0)
+    assert not blocks
+    run(model, ITEMS, RowPrefixes())
+    assert blocks, "a row with images needs it"
 
 
 def test_images_of_known_prompts_are_not_even_read() -> None:

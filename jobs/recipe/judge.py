@@ -4,7 +4,7 @@ from data_pipeline.errors import RecipeError
 from jobs.recipe.addresses import check_endpoint
 from jobs.recipe.schema import EvaluateConfig
 from rm_core.evaluation.judge.config import ReasonerConfig, check_judge_config
-from rm_core.evaluation.judge.endpoint_config import check_endpoint_config, check_template
+from rm_core.evaluation.judge.endpoint_config import EndpointConfig, check_endpoint_config, check_template
 from rm_core.rl.config import ConsistencyConfig
 
 __all__ = ["REASONER", "check_consistency", "check_judge", "check_reasoner"]
@@ -21,11 +21,8 @@ def check_judge(config: EvaluateConfig) -> None:
         RecipeError: names the key and the cure.
     """
     judge, key = config.judge, "evaluate.judge"
-    if judge.url is None:
-        if judge.model or judge.key_variable:
-            raise RecipeError(f"{key}.url is not set, and other keys of {key} are: say where the judge answers")
+    if not _is_named(judge, key):
         return
-    check_endpoint(judge.url, f"{key}.url")
     check_judge_config(judge, key)
     if config.rewards is not None:
         raise RecipeError(f"evaluate.rewards and {key}.url both say where rewards come from: leave one of them out")
@@ -54,10 +51,21 @@ def check_consistency(config: ConsistencyConfig) -> None:
     Raises:
         RecipeError: names the key and the cure.
     """
-    if config.url is None:
-        if config.model or config.key_variable:
-            raise RecipeError(f"{_CONSISTENCY}.url is not set, and other keys of it are: say where the model answers")
+    if not _is_named(config, _CONSISTENCY):
         return
-    check_endpoint(config.url, f"{_CONSISTENCY}.url")
     check_endpoint_config(config, _CONSISTENCY)
     check_template(config.template, ("{reasoning}", "{verdict}"), _CONSISTENCY)
+
+
+def _is_named(config: EndpointConfig, key: str) -> bool:
+    """Whether a model is named that may be left out.
+
+    Raises:
+        RecipeError: its address is missing or none.
+    """
+    if config.url is not None:
+        check_endpoint(config.url, f"{key}.url")
+        return True
+    if config.model or config.key_variable:
+        raise RecipeError(f"{key}.url is not set, and other keys of {key} are: say where the model answers")
+    return False

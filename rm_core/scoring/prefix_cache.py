@@ -8,36 +8,16 @@ found by it equals the one without: see `rm_core.model.attention.prefixes`.
 
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from data_pipeline.encoding.encoder import EncodedComparison
 from data_pipeline.encoding.spans import EncodedVideo, VisionSpan
 from rm_core.model.attention import PrefixStates, RowPrefixes
 
-__all__ = ["CacheSeen", "PrefixCache", "PrefixKey", "prefix_key"]
+__all__ = ["PrefixCache", "PrefixKey", "prefix_key"]
 
 PrefixKey = tuple[bytes, tuple[tuple[str, int, int, float], ...]]
 ModelKey = tuple[str, *PrefixKey]
 """A model's name, and a prefix; the models that share a cache have different names."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CacheSeen:
-    """What a cache has done since it was made, and holds now.
-
-    Attributes:
-        tokens: of prefixes that were not computed, since they were found; by the model that found most.
-        found: prefixes that were found.
-        missed: prefixes that were looked for and had to be computed.
-        num_bytes: held.
-        prefixes: held.
-    """
-
-    tokens: int = 0
-    found: int = 0
-    missed: int = 0
-    num_bytes: int = 0
-    prefixes: int = 0
 
 
 class PrefixCache:
@@ -51,19 +31,20 @@ class PrefixCache:
         self._max_bytes = max_bytes
         self._held: OrderedDict[ModelKey, PrefixStates] = OrderedDict()
         self._num_bytes = 0
-        self._found = self._missed = 0
         self._tokens: Counter[str] = Counter()
 
+    def __len__(self) -> int:
+        return len(self._held)
+
     @property
-    def seen(self) -> CacheSeen:
-        """Its counts."""
-        return CacheSeen(
-            tokens=max(self._tokens.values(), default=0),
-            found=self._found,
-            missed=self._missed,
-            num_bytes=self._num_bytes,
-            prefixes=len(self._held),
-        )
+    def num_bytes(self) -> int:
+        """That are held."""
+        return self._num_bytes
+
+    @property
+    def tokens_found(self) -> int:
+        """Of prefixes that were not computed, since they were found; by the model that found most."""
+        return max(self._tokens.values(), default=0)
 
     def find(self, keys: Sequence[ModelKey]) -> RowPrefixes:
         """What is known of a row's prefixes, which then go last; the others are to be kept."""
@@ -71,8 +52,6 @@ class PrefixCache:
         for place, states in known.items():
             self._held.move_to_end(keys[place])
             self._tokens[keys[place][0]] += states.num_tokens
-        self._found += len(known)
-        self._missed += len(keys) - len(known)
         return RowPrefixes(known=known, keep=[place for place in range(len(keys)) if place not in known])
 
     def keep(self, keys: Sequence[ModelKey], prefixes: RowPrefixes) -> None:

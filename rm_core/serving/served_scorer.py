@@ -18,7 +18,7 @@ from data_pipeline.records.comparison import Comparison
 from rm_core.ensembles.ensemble import Combined
 from rm_core.model_folder.paradigm import reasons
 from rm_core.packing.plan import PackBudget
-from rm_core.scoring.prefix_cache import CacheSeen, PrefixCache
+from rm_core.scoring.prefix_cache import PrefixCache
 from rm_core.scoring.table_rows import comparison_of
 from rm_core.serving.member import Member, RowSize
 from rm_core.serving.member_scorer import MemberScorer
@@ -75,9 +75,9 @@ class ServedScorer:
         }
 
     @property
-    def prefixes(self) -> CacheSeen:
-        """What the cache of prompts has done and holds."""
-        return CacheSeen() if self._prefixes is None else self._prefixes.seen
+    def cached_tokens(self) -> int:
+        """Of prompts that were not computed again, since this scorer was made."""
+        return 0 if self._prefixes is None else self._prefixes.tokens_found
 
     @property
     def sees_images(self) -> bool:

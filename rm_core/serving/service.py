@@ -196,9 +196,9 @@ class RewardService:
         found: dict[int, RowScores] = {}
         for indices in by_scorer.values():
             scorer = requests[indices[0]].model.scorer
-            before = scorer.prefixes.tokens
+            before = scorer.cached_tokens
             scores = scorer.score_read([requests[index].row for index in indices])
-            self._cached_tokens += scorer.prefixes.tokens - before
+            self._cached_tokens += scorer.cached_tokens - before
             found |= zip(indices, scores, strict=True)
         return [found[index] for index in range(len(requests))]
 

@@ -6,7 +6,7 @@
 `sdpa` takes the queries of computed tokens alone. The other kernels know nothing of it: they attend over the whole row,
 in which the queries of known prefixes are zeros that nobody reads, so that the rest of the work is saved. Gim et al.
 2023, "Prompt Cache" (arXiv 2311.04934), does so for prompts that begin alike.
-Legend: C layers, G key/value heads, H query heads, P tokens of a prefix, D head dimension, T tokens that are computed,
+Legend: C layers, G key/value heads, P tokens of a prefix, D head dimension, T tokens that are computed,
 W tokens of the whole row.
 """
 

@@ -5,14 +5,14 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from jinja2 import Template
+from paradigm_lab import body, lab_of, refused
 from paradigm_models import JUDGING, WRITING, ParadigmModels, serving
-from serve_lab import Lab, answering
+from serve_lab import Lab
 
 from data_pipeline.encoding.template import chat_template
 from data_pipeline.errors import RecipeError, UserError
@@ -47,23 +47,9 @@ def judge(models: ParadigmModels) -> Iterator[Lab]:
         yield lab
 
 
-def lab_of(models: ParadigmModels, place: str, **settings: Any) -> AbstractContextManager[Lab]:
-    config = serving(**settings)
-    return answering(lambda: models.load(place, config), config)
-
-
-def body(models: ParadigmModels, row: dict[str, Any]) -> dict[str, Any]:
-    return row | {"images": row["images"] and [models.base.data_url(name[0]) for name in row["images"]]}
-
-
 def chat(answer: str) -> str:
     turns = [{"role": "user", "content": PROMPT}, {"role": "assistant", "content": answer}]
     return Template(chat_template()).render(messages=turns)
-
-
-def refused(lab: Lab, path: str, given: dict[str, Any]) -> tuple[int, str]:
-    answer = lab.post(path, given)
-    return answer.status_code, answer.json()["error"]["type"]
 
 
 def test_a_critic_writes_and_says_what_it_wrote(models: ParadigmModels, critic: Lab) -> None:

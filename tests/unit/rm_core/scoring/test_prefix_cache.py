@@ -175,11 +175,11 @@ def test_the_prefix_that_was_not_asked_for_longest_goes_first() -> None:
     put(cache, "b", 40)
     assert known(cache, "a") == "a"
     put(cache, "c", 40)
-    assert (cache.seen.num_bytes, cache.seen.prefixes, cache.seen.tokens) == (80 * 16, 2, 40)
+    assert (cache.num_bytes, len(cache), cache.tokens_found) == (80 * 16, 2, 40)
     assert known(cache, "abc") == "ac", "b was not asked for longest"
     put(cache, "d", 101)
-    assert cache.seen.prefixes == 2 and known(cache, "d") == "", "what is larger than the cache is not kept"
-    assert (cache.seen.found, cache.seen.missed) == (3, 6)
+    assert len(cache) == 2 and known(cache, "d") == "", "what is larger than the cache is not kept"
+    assert cache.tokens_found == 2 * 40, "of the model that found most: a, twice"
 
 
 def test_prefixes_are_told_apart_by_all_that_the_model_sees() -> None:

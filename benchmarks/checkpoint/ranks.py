@@ -16,7 +16,7 @@ from benchmarks.train_step.sides import ModelSize
 from rm_core.model.reward_model import RewardModel
 from rm_core.train_config.config import TrainConfig, ZeroConfig
 from rm_core.training.checkpointing import Checkpointing, Position, identity_of
-from rm_core.training.engine import ZeroEngine
+from rm_core.training.engines.zero import ZeroEngine
 
 __all__ = ["measure_rank", "resume_rank"]
 

@@ -27,7 +27,7 @@ from rm_core.planner.setting import Setting
 from rm_core.train_config.config import TrainConfig, ZeroConfig
 from rm_core.train_config.parameter_groups import adapted_groups, freeze
 from rm_core.train_config.weights import GroupConfig, WeightsConfig
-from rm_core.training.engine import ZeroEngine
+from rm_core.training.engines.zero import ZeroEngine
 
 __all__ = ["run_case", "train_config"]
 

@@ -20,8 +20,8 @@ from rm_core.batches.packed import collate
 from rm_core.model.reward_model import RewardModel
 from rm_core.model_folder import weight_files
 from rm_core.train_config.config import TrainConfig, ZeroConfig
-from rm_core.training import engine as engine_module
 from rm_core.training import export as export_module
+from rm_core.training.engines import zero as engine_module
 from rm_core.training.worker import build_model
 
 __all__ = ["FILES", "PHASES", "VOCABULARY", "measure_rank"]

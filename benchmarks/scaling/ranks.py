@@ -13,7 +13,7 @@ from rm_core.train_config.config import TrainConfig, ZeroConfig
 from rm_core.train_config.parameter_groups import rate_of_stage
 from rm_core.training.checkpointing import Checkpointing, identity_of
 from rm_core.training.data_plan import make_plan, open_data
-from rm_core.training.engine import ZeroEngine
+from rm_core.training.engines.zero import ZeroEngine
 from rm_core.training.trainer import Hooks, Trainer
 from rm_core.training.watchdog import Watchdog
 from rm_core.training.worker import build_model

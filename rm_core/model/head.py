@@ -81,7 +81,8 @@ class RewardHead(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         rewards: Tensor = self.layers(hidden).float()
-        return rewards.squeeze(-1) if self._scalar else rewards
+        # No view: FSDP hooks its backward pass to what a model returns, and warns of views.
+        return rewards.squeeze(-1).clone() if self._scalar else rewards
 
 
 def pooled_tokens(batch: "PackedBatch", pooling: str) -> Tensor:

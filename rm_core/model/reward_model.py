@@ -78,6 +78,7 @@ class RewardModel(nn.Module):
         self._recompute = "none"
         self._compiled = False
         self._alone = False
+        self._dtype: torch.dtype | None = None
 
     @property
     def kernel(self) -> str:
@@ -94,9 +95,9 @@ class RewardModel(nn.Module):
     @property
     def row_format(self) -> RowFormat:
         """How rows for this model are laid out: of its backbone and its attention kernel."""
-        writes, dtype = self.lm_head is not None, self.backbone.dtype
+        writes = self.lm_head is not None
         return row_format_of(
-            self.backbone.config, self._kernel.name, pixels=dtype, targets=writes, verdicts=self.judges
+            self.backbone.config, self._kernel.name, pixels=self.dtype, targets=writes, verdicts=self.judges
         )
 
     def use_attention(self, name: str, *, key: str = "train.attention") -> None:
@@ -108,7 +109,7 @@ class RewardModel(nn.Module):
         Raises:
             RecipeError: unknown, or this machine cannot run it.
         """
-        self._kernel = choose_kernel(name, self.device, self.backbone.dtype, key=key)
+        self._kernel = choose_kernel(name, self.device, self.dtype, key=key)
 
     def use_language_loss(self, which: str) -> None:
         """What computes the costs of targets: one of `LANGUAGE_LOSSES`; nothing where there is no language head.
@@ -137,6 +138,15 @@ class RewardModel(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the backbone computes in."""
+        return self.backbone.dtype if self._dtype is None else self._dtype
+
+    def compute_in(self, dtype: torch.dtype) -> None:
+        """Say so where weights are kept in another type than the one they have in a forward pass."""
+        self._dtype = dtype
 
     @property
     def compiled(self) -> bool:

@@ -1,8 +1,8 @@
 """Bytes that ZeRO keeps on one rank: weights, float32 masters, moments, gradients, buffers.
 
-What DeepSpeed 0.19 allocates for the configuration of `rm_core.training.engine`, read from its sources and measured on
-real ranks (`tests/distributed/test_planner_memory.py`) and on a GPU (`benchmarks/gpu_planner`). P trained weights,
-N ranks, w bytes of a weight (2 in bf16):
+What DeepSpeed 0.19 allocates for the configuration of `rm_core.training.engines.zero`, read from its sources and
+measured on real ranks (`tests/distributed/test_planner_memory.py`) and on a GPU (`benchmarks/gpu_planner`).
+P trained weights, N ranks, w bytes of a weight (2 in bf16):
 
     stage         weights   masters   moments   gradients            buffers while gradients flow
     0 (fp32)      4 P       -         8 P       4 P                  a bucket of 5e8 elements

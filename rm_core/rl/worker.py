@@ -119,7 +119,7 @@ def _grpo(job: RlRank, base: str, scratch: str, lineage: Mapping[str, Any]) -> b
     from trl import GRPOTrainer
 
     if job.config.zero is not None:  # else each rank takes itself for the only one while TRL makes the frozen copy
-        from rm_core.training.engine import begin_deepspeed
+        from rm_core.training.engines.zero import begin_deepspeed
 
         begin_deepspeed()
     config, pictures = job.config, sees_images(base)

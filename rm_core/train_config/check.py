@@ -5,6 +5,7 @@ from data_pipeline.errors import RecipeError
 from rm_core.model.config import HeadConfig
 from rm_core.objectives.config import CriticConfig, ObjectiveConfig, check_objective_config
 from rm_core.train_config.config import TRAINING_LOSS, TrainConfig, check_min_workers, check_profile
+from rm_core.train_config.engine import check_engine
 from rm_core.train_config.generative import GenerativeConfig
 from rm_core.train_config.weights import GroupConfig, check_trained_groups
 
@@ -20,6 +21,7 @@ def check_train_config(config: TrainConfig) -> None:
     check_bounds(config, "train")
     _check_precision(config)
     _check_offload(config)
+    check_engine(config.engine, config.zero, num_workers=config.num_workers)
     _check_lengths(config)
     check_min_workers(config.group, config.num_workers)
     check_profile(config.profile, num_workers=config.num_workers)

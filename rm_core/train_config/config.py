@@ -22,6 +22,10 @@ __all__ = [
     "minimised",
 ]
 
+ENGINES = ("deepspeed", "fsdp")
+"""What may shard the training state."""
+REDUCE = ("auto", "row", "step")
+"""When gradients are sent."""
 TRAINING_LOSS = "train/loss"
 """The only `best_metric` that needs no evaluation."""
 
@@ -125,14 +129,28 @@ class OptimizerConfig:
 
 @dataclass(kw_only=True)
 class ZeroConfig:
-    """How DeepSpeed shards the training state over the ranks."""
+    """How the engine shards the training state over the ranks."""
 
     stage: int = bounded(2, at_least=0, at_most=3)
     """0: nothing; 1: optimiser states; 2: and gradients; 3: and parameters."""
+    reduce: str = one_of("auto", REDUCE)
+    """When gradients are sent: after each ``row``, or in the last row of a ``step``, until when all of them are kept;
+    or auto (step at stages 0 and 1, row at 2 and 3). `engine` deepspeed has no choice."""
+    shard_size: int = bounded(0, at_least=0)
+    """Workers that share one copy of the state, such as those of a node; between such groups gradients are added up
+    once a step. 0: all workers share one (`engine` fsdp)."""
+    hpz_partition_size: int = bounded(1, at_least=1)
+    """Workers that share a second copy of the weights between forward and backward, such as those of a node, so that
+    the backward pass gathers within it (stage 3); 1: none."""
     offload_optimizer: bool = False
-    """Keep optimiser states in CPU memory (stages 1 to 3)."""
+    """Keep optimiser states in CPU memory (stages 1 to 3, `engine` deepspeed)."""
     offload_parameters: bool = False
-    """Keep parameters in CPU memory (stage 3)."""
+    """Keep parameters in CPU memory (stage 3, `engine` deepspeed)."""
+
+    @property
+    def reduces_once(self) -> bool:
+        """Whether gradients stay local until the step's last row."""
+        return self.stage < 2 if self.reduce == "auto" else self.reduce == "step"
 
 
 @dataclass(kw_only=True)
@@ -158,6 +176,8 @@ class TrainConfig:
     """Where the workers go, and how often they are started again."""
     precision: str = one_of("bf16", ("fp32", "bf16"))
     """fp32 or bf16 (bf16 weights and activations, float32 master weights, head and loss)."""
+    engine: str = one_of("deepspeed", ENGINES)
+    """What shards the training state: deepspeed (ZeRO), or fsdp (PyTorch's FSDP2, which sends while it computes)."""
     zero: ZeroConfig = field(default_factory=ZeroConfig)
     """Sharding of the training state."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

@@ -1,13 +1,12 @@
-"""Training on ZeRO: a checked `TrainConfig` -> engine -> steps -> checkpoints -> exported model.
+"""Training on shards: a checked `TrainConfig` -> engine -> steps -> checkpoints -> exported model.
 
     `worker`        one process of the group: builds all of the below and runs the loop
     `data_plan`     recipe and prepared data -> the plan of all stages
-    `engine`        the only module that imports DeepSpeed: build, step, save, load, gather weights
+    `engines`       what shards the model: build, step, save, load, gather weights
     `trainer`       the loop: plan -> `accumulation` of rows -> step -> checks -> metrics of a `window` -> checkpoint
     `evaluation`    the group scores held-out Comparisons: `best` says when, what is the best, and whether that ends it
     `audit`         whether a step changed all weights that should train and no others
-    `checkpointing` the engine's shards (`sharded_state`, `master_weights`) and the loop's position, to and from
-                    `rm_core.checkpoints`
+    `checkpointing` the engine's shards and the loop's position, to and from `rm_core.checkpoints`
     `health`        checks of each step and of each window of steps
     `observers`     where the time goes
     `watchdog`      ends a group that hangs, and says where

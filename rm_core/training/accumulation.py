@@ -23,7 +23,7 @@ from rm_core.objectives.objective import Objective
 from rm_core.objectives.terms import Judged, Unit
 from rm_core.objectives.verdict import REASONING, with_reasonings, with_verdicts
 from rm_core.packing.plan import StepPlan
-from rm_core.training.engine import ZeroEngine
+from rm_core.training.engines.interface import Engine
 from rm_core.training.observers.speed import Phases
 
 __all__ = ["Accumulator", "StepSums", "check_work"]
@@ -98,7 +98,7 @@ class Accumulator:
 
     def __init__(
         self,
-        engine: ZeroEngine,
+        engine: Engine,
         model: RewardModel,
         objective: Objective,
         phases: Phases,
@@ -136,9 +136,9 @@ class Accumulator:
         counted = torch.zeros(len(self._counted), dtype=torch.float64)
         seen: list[tuple[tuple[str, ...], Tensor]] = []
         units: dict[str, Unit] = {}
-        for batch in self._read(step, rows):
+        for number, batch in enumerate(self._read(step, rows), start=1):
             self.row = batch
-            judged, of_row, finite = self.back_propagate(batch, step, mean)
+            judged, of_row, finite = self.back_propagate(batch, step, mean, last_row=number == step.num_rows)
             measured += of_row
             counted += _counted(judged, batch)
             units = {name: term.unit for name, term in judged.terms.items()}
@@ -157,7 +157,7 @@ class Accumulator:
         return sums
 
     def back_propagate(
-        self, batch: PackedBatch, step: RankStep, step_mean: Tensor | None
+        self, batch: PackedBatch, step: RankStep, step_mean: Tensor | None, *, last_row: bool = True
     ) -> tuple[Judged, Tensor, Tensor]:
         """Add a row's gradient to the step's; on a GPU nothing is waited for, neither it nor a copy to it.
 
@@ -169,7 +169,8 @@ class Accumulator:
         self._phases.enter("backward")
         # The engine averages over ranks, and a sum is wanted.
         finite = _is_finite(judged)
-        self._engine.backward(_loss(judged, step) * _mark(finite) * self._engine.world_size)
+        loss = _loss(judged, step) * _mark(finite) * self._engine.world_size
+        self._engine.backward(loss, last_row=last_row)
         rewards = self._objective.rewards(output.detach(), batch.labels).double()
         return judged, _measured(judged, rewards), finite & torch.isfinite(rewards).all()
 

@@ -25,7 +25,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from data_pipeline.errors import RunError
-from rm_core.training.master_weights import MasterWeights
+from rm_core.training.engines.interface import MasterWeights
 
 __all__ = ["Fingerprints", "WeightAudit"]
 

@@ -20,7 +20,7 @@ from data_pipeline.storage import join
 from rm_core.checkpoints import Checkpoint, CheckpointSaver, CheckpointStore, Retention, Snapshot, resume_newest
 from rm_core.train_config.config import TrainConfig
 from rm_core.training.audit import Fingerprints
-from rm_core.training.engine import ZeroEngine
+from rm_core.training.engines.interface import Engine
 
 __all__ = ["Checkpointing", "Position", "identity_of"]
 
@@ -49,7 +49,7 @@ class Checkpointing:
     """
 
     def __init__(
-        self, engine: ZeroEngine, config: TrainConfig, identity: dict[str, str], report: Callable[[str], None]
+        self, engine: Engine, config: TrainConfig, identity: dict[str, str], report: Callable[[str], None]
     ) -> None:
         self._engine = engine
         self._identity = identity

@@ -27,7 +27,7 @@ from rm_core.packing.plan import Pack, PackBudget
 from rm_core.packing.sizes import PlanningTable
 from rm_core.packing.whole import WholeTable
 from rm_core.train_config.config import TrainConfig
-from rm_core.training.engine import ZeroEngine
+from rm_core.training.engines.interface import Engine
 from rm_core.training.observers import Phases
 
 __all__ = ["EvaluationSet", "GroupEvaluation", "Rewards"]
@@ -64,7 +64,7 @@ class GroupEvaluation:
 
     def __init__(
         self,
-        engine: ZeroEngine,
+        engine: Engine,
         model: RewardModel,
         config: TrainConfig,
         sets: Sequence[EvaluationSet],

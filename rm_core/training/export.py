@@ -32,7 +32,7 @@ from rm_core.model_folder.remote import publish
 from rm_core.model_folder.verify import audit_export
 from rm_core.packing.sizes import PlanningTable
 from rm_core.train_config.config import TrainConfig, minimised
-from rm_core.training.engine import ZeroEngine
+from rm_core.training.engines.interface import Engine
 from rm_core.training.first_rank import Report, on_first_rank
 
 __all__ = ["export", "fixture_row", "model_card"]
@@ -47,7 +47,7 @@ _SHOWN = ("train/loss", "train/accuracy", "train/margin", "train/reward_mean", "
 
 
 def export(
-    engine: ZeroEngine,
+    engine: Engine,
     model: RewardModel,
     row: PackedBatch,
     config: TrainConfig,
@@ -76,7 +76,7 @@ def export(
     draft = f"{export_to}.unverified" if is_local(export_to) else join(config.cache_dir, "export.unverified")
     if engine.world_rank == 0:
         _remove(draft)
-        write_fixture(draft, row, output.rewards, model.backbone.dtype, costs=output.costs)
+        write_fixture(draft, row, output.rewards, model.dtype, costs=output.costs)
         write_atomic(os.path.join(draft, "README.md"), card.encode())
         write_model_files(
             draft, model.backbone, model.head_config, weights,
@@ -117,7 +117,7 @@ def _smallest(index: npt.NDArray[Any], size: npt.NDArray[Any], kind: npt.NDArray
     return index[first[np.argsort(size[first], kind="stable")[:_OF_EACH_KIND]]]
 
 
-def _score(engine: ZeroEngine, model: RewardModel, row: PackedBatch) -> Output:
+def _score(engine: Engine, model: RewardModel, row: PackedBatch) -> Output:
     """The engine's output for the row, in evaluation mode; under ZeRO-3 every rank takes part."""
     training = model.training
     model.eval()

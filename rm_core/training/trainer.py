@@ -21,7 +21,7 @@ from rm_core.training.accumulation import Accumulator, StepSums, check_work
 from rm_core.training.audit import WeightAudit
 from rm_core.training.best import Evaluations
 from rm_core.training.checkpointing import Checkpointing, Position
-from rm_core.training.engine import ZeroEngine
+from rm_core.training.engines.interface import Engine
 from rm_core.training.evaluation import EvaluationSet, GroupEvaluation
 from rm_core.training.health import DataStalls, RewardDrift, Skips, check_agreement, explain_out_of_memory
 from rm_core.training.observers import PhaseClock, Phases, Profiler, Speed
@@ -76,7 +76,7 @@ class Trainer:
 
     def __init__(
         self,
-        engine: ZeroEngine,
+        engine: Engine,
         model: RewardModel,
         loader: PackLoader,
         config: TrainConfig,
@@ -100,7 +100,7 @@ class Trainer:
         clock = PhaseClock(engine.device)
         self._planned = planned
         self._phases = Phases(watchdog, clock)
-        self._speed = Speed(clock, engine.device, next(model.backbone.parameters()).dtype)
+        self._speed = Speed(clock, engine.device, model.dtype)
         self._profiler = Profiler(config.profile, engine.world_rank, num_steps, hooks.artifact)
         note = hooks.note if engine.world_rank == 0 else _silent
         self._skips = Skips(config.health.max_skipped_steps, note)
@@ -206,7 +206,7 @@ class Trainer:
 
     def _new_audit(self) -> WeightAudit:
         group = partial(group_of, model_type=self._model.family.model_type)
-        return WeightAudit(self._model.named_parameters(), self._engine.masters, group, self._engine.device)
+        return WeightAudit(self._engine.named_parameters(), self._engine.masters, group, self._engine.device)
 
     def _audit(self, audit: WeightAudit, sums: StepSums, rates: Mapping[str, float], grad_norm: float) -> None:
         """Check that this step moved the weights that it should, unless it had no gradient at all."""

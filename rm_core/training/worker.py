@@ -32,7 +32,8 @@ from rm_core.train_config.config import TrainConfig
 from rm_core.train_config.parameter_groups import adapted_groups, freeze, rate_of_stage
 from rm_core.training.checkpointing import Checkpointing, identity_of
 from rm_core.training.data_plan import make_plan, open_data
-from rm_core.training.engine import ZeroEngine
+from rm_core.training.engines.choose import make_engine
+from rm_core.training.engines.interface import Engine
 from rm_core.training.evaluation import EvaluationSet
 from rm_core.training.export import export, fixture_row, model_card
 from rm_core.training.trainer import Hooks, Trainer
@@ -117,9 +118,9 @@ def _chosen(
     return steps, metrics, lineage
 
 
-def _engine_of(model: RewardModel, config: TrainConfig, plan: StagedPlan) -> ZeroEngine:
+def _engine_of(model: RewardModel, config: TrainConfig, plan: StagedPlan) -> Engine:
     """The engine with the model on its device, where kernels, compiled parts and the loss are chosen."""
-    engine = ZeroEngine(model, config, rate_of_stage(config, plan))
+    engine = make_engine(model, config, rate_of_stage(config, plan))
     model.use_attention(config.attention)
     model.compile_parts(config.compile)
     # Liger would hold the head's gathered weights until its backward pass.
@@ -161,7 +162,7 @@ def build_model(config: TrainConfig) -> RewardModel:
     return model
 
 
-def _watchdog(config: TrainConfig, engine: ZeroEngine, model: RewardModel, report: Callable[[str], None]) -> Watchdog:
+def _watchdog(config: TrainConfig, engine: Engine, model: RewardModel, report: Callable[[str], None]) -> Watchdog:
     return Watchdog(
         model,
         timeout_s=config.stall_timeout_s,

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 IMPORTERS = {
     "av": {"data_pipeline/media/video_file.py"},
-    "deepspeed": {"rm_core/training/engine.py"},
+    "deepspeed": {"rm_core/training/engines/zero.py"},
     "peft": {"rm_core/model/lora.py"},
     "liger_kernel": {"rm_core/model/language_loss.py"},
     "mlflow": {

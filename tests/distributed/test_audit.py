@@ -18,8 +18,8 @@ from rm_core.model.reward_model import RewardModel
 from rm_core.objectives.pairwise import win_cost
 from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
 from rm_core.training.audit import Fingerprints, WeightAudit
-from rm_core.training.engine import ZeroEngine
-from rm_core.training.master_weights import MasterWeights
+from rm_core.training.engines.zero import ZeroEngine
+from rm_core.training.engines.zero_masters import ZeroMasters
 
 CASES = [(0, "fp32"), (1, "fp32"), (2, "fp32"), (3, "fp32"), (1, "bf16"), (2, "bf16"), (3, "bf16")]
 QUICK = [(3, "bf16")]
@@ -42,7 +42,7 @@ class Run:
     rate: float = RATE
     weight_decay: float = 0.0
     rising: bool = False
-    meddle: Callable[[MasterWeights, dict[str, nn.Parameter]], None] = lambda masters, parameters: None
+    meddle: Callable[[ZeroMasters, dict[str, nn.Parameter]], None] = lambda masters, parameters: None
     """After the first step: a planted fault."""
     sgd: bool = False
 
@@ -54,7 +54,7 @@ class Run:
             model, self._config(), self.share,
             make_optimizer=(lambda groups: torch.optim.SGD(groups, lr=self.rate)) if self.sgd else None,
         )  # fmt: skip
-        masters = MasterWeights(self.stage, engine._engine.optimizer)
+        masters = ZeroMasters(self.stage, engine._engine.optimizer)
         audit = WeightAudit(model.named_parameters(), masters, group_of, engine.device)
         said = []
         for step, images in enumerate(self.images):
@@ -131,7 +131,7 @@ def hold_embeddings(part: str, step: int) -> float:
     return 0.0 if part == "embeddings" else 1.0
 
 
-def move_what_stands_still(masters: MasterWeights, parameters: dict[str, nn.Parameter]) -> None:
+def move_what_stands_still(masters: ZeroMasters, parameters: dict[str, nn.Parameter]) -> None:
     """On rank 1: one bit of one element of a frozen weight, and the last element of a held one."""
     if torch.distributed.get_rank() == 1:
         frozen, held = (masters.weights(parameters[name]) for name in (FROZEN, HELD))

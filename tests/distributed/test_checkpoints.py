@@ -15,7 +15,7 @@ from rm_core.checkpoints import CheckpointStore
 from rm_core.model.reward_model import RewardModel
 from rm_core.objectives.pairwise import win_cost
 from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
-from rm_core.training.engine import ZeroEngine
+from rm_core.training.engines.zero import ZeroEngine
 
 COMPARISONS = 12
 CASES = [(0, "fp32"), (1, "fp32"), (2, "fp32"), (3, "fp32"), (1, "bf16"), (2, "bf16"), (3, "bf16")]

@@ -15,8 +15,8 @@ from toys import ROW_FORMAT, toy_comparison, toy_reward_model
 from rm_core.batches.packed import collate
 from rm_core.planner import roofline
 from rm_core.train_config.config import TrainConfig, ZeroConfig
-from rm_core.training import engine as engine_module
-from rm_core.training.engine import ZeroEngine
+from rm_core.training.engines import zero as engine_module
+from rm_core.training.engines.zero import ZeroEngine
 
 pytestmark = pytest.mark.drill
 

@@ -16,7 +16,7 @@ from rm_core.model.reward_model import RewardModel
 from rm_core.objectives.config import CriticConfig, ObjectiveConfig
 from rm_core.objectives.objective import Objective
 from rm_core.training.accumulation import Accumulator
-from rm_core.training.engine import ZeroEngine
+from rm_core.training.engines.zero import ZeroEngine
 
 ITEMS = [
     with_targets(toy_comparison(0, ranks=(0, 1, 2, 1, 3))),

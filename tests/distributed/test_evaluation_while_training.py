@@ -29,7 +29,7 @@ from rm_core.scoring.scored import ScoredComparison
 from rm_core.scoring.scorer import Scorer, score_rows
 from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
 from rm_core.training import export, worker
-from rm_core.training.engine import ZeroEngine
+from rm_core.training.engines.zero import ZeroEngine
 from rm_core.training.evaluation import EvaluationSet, GroupEvaluation, Rewards
 from rm_core.training.observers import PhaseClock, Phases
 from rm_core.training.trainer import Hooks, StopTraining

@@ -24,7 +24,7 @@ from rm_core.model.reward_model import RewardModel
 from rm_core.model_folder.initialise import initialise_model
 from rm_core.train_config.config import HealthConfig, OptimizerConfig, ProfileConfig, TrainConfig, ZeroConfig
 from rm_core.training import worker
-from rm_core.training.engine import ZeroEngine
+from rm_core.training.engines.zero import ZeroEngine
 from rm_core.training.health.agreement import _odd_ones
 from rm_core.training.trainer import Hooks
 

@@ -33,7 +33,7 @@ from rm_core.scoring.scorer import Scorer, score_rows
 from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
 from rm_core.train_config.generative import GenerativeConfig
 from rm_core.training.accumulation import Accumulator
-from rm_core.training.engine import ZeroEngine
+from rm_core.training.engines.zero import ZeroEngine
 from rm_core.training.trainer import Hooks
 from rm_core.training.worker import train_rank
 

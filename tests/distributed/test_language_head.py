@@ -8,7 +8,7 @@ from distributed_ranks import run_ranks
 from toys import row_for, toy_comparison, toy_image, toy_reward_model, with_targets
 
 from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
-from rm_core.training.engine import ZeroEngine
+from rm_core.training.engines.zero import ZeroEngine
 
 Case = tuple[int, str]
 CASES: list[Case] = [(stage, writes) for stage in range(4) for writes in ("own", "tied")]

@@ -17,7 +17,7 @@ from rm_core.objectives.pairwise import win_cost
 from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
 from rm_core.train_config.parameter_groups import freeze
 from rm_core.train_config.weights import GroupConfig, WeightsConfig
-from rm_core.training.engine import ZeroEngine
+from rm_core.training.engines.zero import ZeroEngine
 
 CASES = [(stage, precision) for stage in (1, 2, 3) for precision in ("fp32", "bf16")]
 QUICK = [(3, "bf16")]

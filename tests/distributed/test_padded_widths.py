@@ -14,8 +14,8 @@ from rm_core.model.lora import add_adapters
 from rm_core.model.padded_linear import MULTIPLES
 from rm_core.objectives.pairwise import win_cost
 from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
-from rm_core.training import engine as engine_module
-from rm_core.training.engine import ZeroEngine, deepspeed_config
+from rm_core.training.engines import zero as engine_module
+from rm_core.training.engines.zero import ZeroEngine, deepspeed_config
 
 
 def partitioning_all(config: TrainConfig) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def measure(cases: list[Case]) -> dict[Case, int]:
     from rm_core.model.backbone import DTYPES, new_backbone
     from rm_core.model.config import HeadConfig
     from rm_core.model.reward_model import RewardModel
-    from rm_core.training.engine import ZeroEngine
+    from rm_core.training.engines.zero import ZeroEngine
 
     found = {}
     for case in cases:

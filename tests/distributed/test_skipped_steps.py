@@ -17,7 +17,7 @@ from toys import ROW_FORMAT, toy_comparison, toy_image, toy_reward_model
 
 from rm_core.batches.packed import PackedBatch, collate
 from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
-from rm_core.training.engine import ZeroEngine
+from rm_core.training.engines.zero import ZeroEngine
 
 Case = tuple[int, str, bool]
 CASES: list[Case] = [(0, "fp32", False)]

@@ -25,8 +25,8 @@ from rm_core.objectives.objective import Objective
 from rm_core.objectives.terms import Judged
 from rm_core.packing.plan import PackBudget, Plan
 from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
-from rm_core.training import engine as engine_module
-from rm_core.training.engine import ZeroEngine
+from rm_core.training.engines import zero as engine_module
+from rm_core.training.engines.zero import ZeroEngine
 
 RATE = 2.0**12
 """SGD's rate: so large that (before - after) / RATE is the gradient, and weights do not round it."""

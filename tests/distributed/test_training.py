@@ -25,7 +25,7 @@ from rm_core.model_folder.initialise import initialise_model
 from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
 from rm_core.train_config.weights import GroupConfig, StageConfig, WeightsConfig
 from rm_core.training import export, worker
-from rm_core.training.engine import ZeroEngine
+from rm_core.training.engines.zero import ZeroEngine
 from rm_core.training.trainer import Hooks, StopTraining
 
 FROZEN, LORA, FULL = (GroupConfig(train=mode) for mode in ("frozen", "lora", "full"))

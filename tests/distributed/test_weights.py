@@ -21,7 +21,7 @@ from rm_core.train_config.config import HealthConfig, OptimizerConfig, TrainConf
 from rm_core.train_config.parameter_groups import freeze, rate_of_stage
 from rm_core.train_config.weights import GroupConfig, StageConfig, WeightsConfig
 from rm_core.training.checkpointing import Checkpointing, identity_of
-from rm_core.training.engine import ZeroEngine
+from rm_core.training.engines.zero import ZeroEngine
 from rm_core.training.trainer import Hooks, Trainer
 from rm_core.training.watchdog import Watchdog
 

@@ -1,4 +1,4 @@
-"""Every ZeRO stage trains, resumes and matches one process, on data that mixes images and text."""
+"""Every stage of both engines trains, resumes and matches one process, on data that mixes images and text."""
 
 import os
 import shutil
@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 from distributed_ranks import RunsOfCases, run_ranks, with_drills
 from loader_toys import ToyComparisons
+from sharding import How, begin, sharded_by
 from toys import ROW_FORMAT, row_for, toy_comparison, toy_image, toy_reward_model
 
 from data_pipeline.encoding.encoder import EncodedComparison
@@ -22,15 +23,19 @@ from rm_core.model.reward_model import RewardModel
 from rm_core.objectives.pairwise import win_cost
 from rm_core.packing.plan import PackBudget, Plan
 from rm_core.packing.sizes import PlanningTable
-from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
+from rm_core.train_config.config import OptimizerConfig, TrainConfig
 from rm_core.training.checkpointing import Checkpointing, identity_of
-from rm_core.training.engine import ZeroEngine, deepspeed_config
+from rm_core.training.engines.zero import deepspeed_config
 from rm_core.training.trainer import Hooks, Trainer
 from rm_core.training.watchdog import Watchdog
 
 NUM_STEPS, GLOBAL_BATCH, LEARNING_RATE = 4, 5, 1e-2
-CASES = [(0, "fp32"), (1, "fp32"), (2, "fp32"), (3, "fp32"), (1, "bf16"), (2, "bf16"), (3, "bf16")]
-QUICK = [(1, "bf16"), (3, "fp32")]
+FSDP = ("fsdp-1", "fsdp-2", "fsdp-2-step", "fsdp-3", "fsdp-3-step")
+CASES: list[tuple[How, str]] = [
+    (0, "fp32"), (1, "fp32"), (2, "fp32"), (3, "fp32"), (1, "bf16"), (2, "bf16"), (3, "bf16"),
+    *((how, precision) for how in FSDP for precision in ("fp32", "bf16")),
+]  # fmt: skip
+QUICK: list[tuple[How, str]] = [(1, "bf16"), (3, "fp32"), ("fsdp-1", "bf16"), ("fsdp-3", "fp32")]
 
 
 RANKS = [(0, 1), (1, 0, 2), (0, 1, 1, 2), (1, 0)]
@@ -45,10 +50,10 @@ def make_plan(table: PlanningTable) -> Plan:
     return Plan(table, seed=0, global_batch=GLOBAL_BATCH, num_steps=NUM_STEPS, budget=budget)
 
 
-def config_of(stage: int, precision: str, folder: str = "train") -> TrainConfig:
+def config_of(how: How, precision: str, folder: str = "train") -> TrainConfig:
     return TrainConfig(
         precision=precision,
-        zero=ZeroConfig(stage=stage),
+        **sharded_by(how),
         optimizer=OptimizerConfig(learning_rate=LEARNING_RATE, max_grad_norm=0.5),
         log_every=1,
         checkpoint_every=2,
@@ -57,12 +62,12 @@ def config_of(stage: int, precision: str, folder: str = "train") -> TrainConfig:
     )
 
 
-def train(stage: int, precision: str, folder: str) -> dict[str, Any]:
+def train(how: How, precision: str, folder: str) -> dict[str, Any]:
     """One training on this rank, from the checkpoint in `folder` on; what rank 0 logged and the final weights."""
-    config, data, points = config_of(stage, precision, folder), ToyComparisons(ITEMS), []
+    config, data, points = config_of(how, precision, folder), ToyComparisons(ITEMS), []
     model = toy_reward_model()
     identity = identity_of(model, "toys")
-    engine = ZeroEngine(model, config, lambda _, step: 1.0 / (step + 1))
+    engine = begin(model, config, lambda _, step: 1.0 / (step + 1))
     table = data.table()
     loader = PackLoader(
         data, table, make_plan(table), rank=engine.world_rank, world_size=engine.world_size,
@@ -83,8 +88,8 @@ def train(stage: int, precision: str, folder: str) -> dict[str, Any]:
 
 
 def train_and_resume(
-    cases: list[tuple[int, str]], folder: str
-) -> dict[tuple[int, str], tuple[dict[str, Any], dict[str, Any]]]:
+    cases: list[tuple[How, str]], folder: str
+) -> dict[tuple[How, str], tuple[dict[str, Any], dict[str, Any]]]:
     """Every case: a whole training, and one that starts at the whole one's checkpoint of step 2."""
     found = {}
     for case in cases:
@@ -125,9 +130,9 @@ def reference() -> tuple[list[tuple[float, float]], dict[str, torch.Tensor]]:
     return series, {name: value.detach() for name, value in model.named_parameters()}
 
 
-@pytest.mark.parametrize(("stage", "precision"), with_drills(CASES, QUICK))
-def test_training_matches_one_process(stage: int, precision: str, runs: Any, reference: Any) -> None:
-    whole, _ = runs[stage, precision][0]
+@pytest.mark.parametrize(("how", "precision"), with_drills(CASES, QUICK))
+def test_training_matches_one_process(how: How, precision: str, runs: Any, reference: Any) -> None:
+    whole, _ = runs[how, precision][0]
     series, weights = reference
     tolerance = 1e-4 if precision == "fp32" else 0.15
     for (_, metrics), (loss, norm) in zip(whole["points"], series, strict=True):
@@ -139,9 +144,9 @@ def test_training_matches_one_process(stage: int, precision: str, runs: Any, ref
             torch.testing.assert_close(whole["weights"][name], value, rtol=1e-3, atol=1e-4, msg=name)
 
 
-@pytest.mark.parametrize(("stage", "precision"), with_drills(CASES, QUICK))
-def test_resuming_gives_the_same_losses_and_weights_bit_for_bit(stage: int, precision: str, runs: Any) -> None:
-    whole, resumed = runs[stage, precision][0]
+@pytest.mark.parametrize(("how", "precision"), with_drills(CASES, QUICK))
+def test_resuming_gives_the_same_losses_and_weights_bit_for_bit(how: How, precision: str, runs: Any) -> None:
+    whole, resumed = runs[how, precision][0]
     exact = ["train/loss", "train/accuracy", "train/grad_norm", "train/learning_rate", "train/margin", "train/epoch"]
     assert [step for step, _ in resumed["points"]] == [3, 4]
     for (_, ours), (_, theirs) in zip(resumed["points"], whole["points"][2:], strict=True):
@@ -150,9 +155,9 @@ def test_resuming_gives_the_same_losses_and_weights_bit_for_bit(stage: int, prec
         assert torch.equal(resumed["weights"][name], value), name
 
 
-@pytest.mark.parametrize(("stage", "precision"), with_drills(CASES, QUICK))
-def test_rotary_frequencies_stay_float32(stage: int, precision: str, runs: Any) -> None:
-    assert runs[stage, precision][0][0]["buffers"] == {"torch.float32"}
+@pytest.mark.parametrize(("how", "precision"), with_drills(CASES, QUICK))
+def test_rotary_frequencies_stay_float32(how: How, precision: str, runs: Any) -> None:
+    assert runs[how, precision][0][0]["buffers"] == {"torch.float32"}
 
 
 def mixed_model(model_type: str, *, frozen: bool) -> RewardModel:
@@ -162,18 +167,18 @@ def mixed_model(model_type: str, *, frozen: bool) -> RewardModel:
     return model
 
 
-def mixed_gradient(stage: int, model_type: str, frozen: bool) -> dict[str, torch.Tensor]:
+def mixed_gradient(how: How, model_type: str, frozen: bool) -> dict[str, torch.Tensor]:
     """Rank 0 has images only, rank 1 text only and then an idle turn; the weights after one plain step of size 1."""
     model = mixed_model(model_type, frozen=frozen)
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     optimizer = OptimizerConfig(learning_rate=1.0, max_grad_norm=0.0)
-    config = TrainConfig(precision="fp32", zero=ZeroConfig(stage=stage), optimizer=optimizer)
-    engine = ZeroEngine(model, config, lambda *_: 1.0, make_optimizer=lambda groups: torch.optim.SGD(groups, lr=1.0))
+    config = TrainConfig(precision="fp32", optimizer=optimizer, **sharded_by(how))
+    engine = begin(model, config, make_optimizer=lambda groups: torch.optim.SGD(groups, lr=1.0))
     turns = mixed_turns()[engine.world_rank]
     for items in turns:
         batch = row_for(model, items)
         costs = win_cost(engine.forward(batch), *batch.labels.pairs)
-        engine.backward(costs.sum() * engine.world_size / 7)
+        engine.backward(costs.sum() * engine.world_size / 7, last_row=items is turns[-1])
     engine.step()
     return {name: before[name] - value for name, value in engine.weights()}
 
@@ -185,7 +190,7 @@ def mixed_turns() -> list[list[list[EncodedComparison]]]:
     return [[images[:1], images[1:2]], [text, []]]
 
 
-@pytest.mark.parametrize("stage", [3])
+@pytest.mark.parametrize("how", [3, "fsdp-3", pytest.param("fsdp-1", marks=pytest.mark.drill)])
 @pytest.mark.parametrize(
     ("model_type", "frozen"),
     [
@@ -196,9 +201,9 @@ def mixed_turns() -> list[list[list[EncodedComparison]]]:
     ],
 )
 def test_images_on_one_rank_and_text_on_the_other_finish_with_the_single_process_gradient(
-    stage: int, model_type: str, frozen: bool, tmp_path: Path
+    how: How, model_type: str, frozen: bool, tmp_path: Path
 ) -> None:
-    found = run_ranks(mixed_gradient, 2, tmp_path, stage, model_type, frozen)[0]
+    found = run_ranks(mixed_gradient, 2, tmp_path, how, model_type, frozen)[0]
     model = mixed_model(model_type, frozen=frozen)
     for turns in mixed_turns():
         for items in turns:

@@ -4,7 +4,7 @@ import torch
 import torch.distributed as dist
 
 from rm_core.checkpoints import CheckpointSaver, CheckpointStore, Retention, Snapshot
-from rm_core.training.engine import ZeroEngine
+from rm_core.training.engines.zero import ZeroEngine
 
 __all__ = ["keep", "restore"]
 

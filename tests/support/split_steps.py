@@ -13,7 +13,7 @@ from rm_core.model.reward_model import RewardModel
 from rm_core.packing.plan import PackBudget, Plan
 from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
 from rm_core.training.accumulation import Accumulator, StepSums, check_work
-from rm_core.training.engine import ZeroEngine
+from rm_core.training.engines.zero import ZeroEngine
 
 RATE = 2.0**12
 """SGD's rate: so large that (before - after) / RATE is the gradient, and weights do not round it."""

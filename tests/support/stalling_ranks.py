@@ -24,7 +24,7 @@ from toys import ROW_FORMAT, toy_comparison, toy_image, toy_reward_model
 from rm_core.batches.packed import collate
 from rm_core.model.reward_model import RewardModel
 from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
-from rm_core.training.engine import ZeroEngine
+from rm_core.training.engines.zero import ZeroEngine
 from rm_core.training.first_rank import on_first_rank
 from rm_core.training.watchdog import Watchdog
 

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from toys import toy_reward_model
 
-from rm_core.training.engine import _OneByOne
+from rm_core.training.engines.zero import _OneByOne
 
 
 def test_weights_are_copied_one_by_one(tmp_path: Path) -> None:

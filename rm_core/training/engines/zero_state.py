@@ -1,15 +1,13 @@
-"""A rank's shards of what an optimiser step changes: float32 weights and Adam's moments, by parameter and range.
+"""Where DeepSpeed keeps what an optimiser step changes: float32 weights and Adam's moments, by parameter and range.
 
 Attributes of DeepSpeed 0.19's optimisers, read without importing it. Flat tensors, of which a parameter has a piece:
 
     stage 0     the parameter itself, equal on all ranks: each keeps an even share of it, and all read the whole
     stage 1, 2  a rank's partition of each group of parameters: the piece by `_hp_mapping`
     stage 3     a rank's partitions of each sub-group's parameters: the piece by `grad_position`
-
-What is kept does not know how many ranks there were, nor the stage: any other group reads the ranges that it needs.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,14 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from rm_core.checkpoints.fragments import Fragment, even_share
+from rm_core.training.engines.interface import MASTER, MOMENTS, ReadRange
 
-__all__ = ["MASTER", "MOMENTS", "ReadRange", "ShardedState"]
-
-MASTER = "master"
-MOMENTS = ("exp_avg", "exp_avg_sq")
-
-ReadRange = Callable[[str, str, int, int], Tensor]
-"""(kind, parameter's name, start, numel) -> float32 [numel] of the flat parameter."""
+__all__ = ["ZeroState"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +34,7 @@ class _Piece:
         return flat.detach().view(-1).narrow(0, self.offset, self.numel)
 
 
-class ShardedState:
+class ZeroState:
     """Reads and writes the shards of one rank.
 
     Args:

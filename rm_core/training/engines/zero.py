@@ -1,7 +1,7 @@
 """The adapter to DeepSpeed, and the only module that imports it.
 
-`ZeroEngine` is what the trainer sees: run the model, back-propagate one packed row, take the step, gather; and the
-shards that a checkpoint keeps (`sharded_state`).
+`ZeroEngine` is an `interface.Engine`: run the model, back-propagate one packed row, take the step, gather; and the
+shards that a checkpoint keeps (`zero_state`).
 Accumulation is ours ("unmanaged" in DeepSpeed's words): a step has as many rows as its plan says, not a fixed number.
 """
 
@@ -10,7 +10,6 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -29,14 +28,17 @@ from rm_core.model.reward_model import Output, RewardModel
 from rm_core.train_config.check import check_train_config
 from rm_core.train_config.config import TrainConfig
 from rm_core.train_config.parameter_groups import ParameterGroups, RateShare, parameter_groups
-from rm_core.training.master_weights import MasterWeights
-from rm_core.training.sharded_state import ShardedState
+from rm_core.training.engines.optimizer import adamw
+from rm_core.training.engines.schedule import RateSchedule
+from rm_core.training.engines.zero_masters import ZeroMasters
+from rm_core.training.engines.zero_state import ZeroState
 
 __all__ = ["ZeroEngine", "begin_deepspeed", "shard"]
 
 
 class ZeroEngine:
-    """A model under DeepSpeed ZeRO; made on every rank after `torch.distributed` is initialised.
+    """A model under DeepSpeed ZeRO; made on every rank after `torch.distributed` is initialised. See
+    `interface.Engine`.
 
     Args:
         model: the whole model, equal on all ranks.
@@ -61,15 +63,13 @@ class ZeroEngine:
         self._engine, *_ = deepspeed.initialize(
             model=model,
             optimizer=optimizer,
-            lr_scheduler=lambda wrapped: torch.optim.lr_scheduler.LambdaLR(
-                wrapped, [partial(share, group["name"]) for group in groups]
-            ),
+            lr_scheduler=lambda wrapped: RateSchedule(wrapped, groups, share),
             config=deepspeed_config(config),
         )
         self._restore(model, buffers)
         self._zero_stage = config.zero.stage
         self._offloaded = config.zero.offload_optimizer
-        self._parts = [group["name"] for group in groups]
+        self._schedule: RateSchedule = self._engine.lr_scheduler
         self._norm = float("nan")
         if config.zero.stage == 0:
             optimizer.register_step_pre_hook(lambda *_: self._clip(model, config.optimizer.max_grad_norm))
@@ -95,12 +95,12 @@ class ZeroEngine:
     @property
     def learning_rates(self) -> dict[str, float]:
         """The rate that the next step takes for each part of the model that trains."""
-        return dict(zip(self._parts, map(float, self._engine.get_lr()), strict=True))
+        return self._schedule.rates
 
     @property
-    def masters(self) -> MasterWeights:
+    def masters(self) -> ZeroMasters:
         """Access to this rank's shards of the float32 weights and first moments."""
-        return MasterWeights(self._zero_stage, self._engine.optimizer)
+        return ZeroMasters(self._zero_stage, self._engine.optimizer)
 
     def forward(self, batch: PackedBatch) -> Tensor:
         """The model's rewards of one packed row, whatever targets it names."""
@@ -113,9 +113,9 @@ class ZeroEngine:
         found: Output | Tensor = self._engine(batch)
         return found if isinstance(found, Output) else Output(found, None)
 
-    def backward(self, loss: Tensor) -> None:
+    def backward(self, loss: Tensor, *, last_row: bool = True) -> None:  # noqa: ARG002  # the stage decides
         """Add the gradient of `loss` to the step's. DeepSpeed averages over ranks, so a sum over ranks needs
-        `loss` times the world size.
+        `loss` times the world size. It sends gradients after every row at stages 2 and 3, and in the step at 0 and 1.
         """
         self._engine.backward(loss)
 
@@ -127,7 +127,7 @@ class ZeroEngine:
         before = self.num_steps
         self._engine.step()
         if self.num_steps == before:  # DeepSpeed holds the schedule back with the weights
-            self._engine.lr_scheduler.step()
+            self._schedule.step()
             self._drop_gradient()
         return self._norm if self._zero_stage == 0 else float(self._engine.get_global_grad_norm())
 
@@ -151,35 +151,33 @@ class ZeroEngine:
     def replicas(self) -> Iterator[tuple[str, Tensor]]:
         """Weights of which this rank holds a whole copy, as it computes with them: none at stage 3."""
         if self._zero_stage < 3:
-            yield from self._engine.module.named_parameters()
+            yield from self.named_parameters()
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The model's own; at stage 3 each holds what DeepSpeed left of it."""
+        yield from self._engine.module.named_parameters()
 
     @property
-    def state(self) -> ShardedState:
+    def state(self) -> ZeroState:
         """Access to this rank's shards of weights and moments."""
-        parameters = [item for item in self._engine.module.named_parameters() if item[1].requires_grad]
-        return ShardedState(
+        parameters = [item for item in self.named_parameters() if item[1].requires_grad]
+        return ZeroState(
             self._zero_stage, self._engine.optimizer, parameters, rank=self.world_rank, world_size=self.world_size
         )
 
     @property
     def num_steps(self) -> int:
         """Steps of the schedule that were taken."""
-        return int(self._engine.lr_scheduler.last_epoch)
+        return self._schedule.num_steps
 
     def go_to(self, num_steps: int) -> None:
         """Set the schedule as it is after `num_steps` steps."""
-        schedule = self._engine.lr_scheduler
-        schedule.last_epoch, schedule._step_count = num_steps, num_steps + 1
-        schedule._last_lr = [
-            base * share(num_steps) for base, share in zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)
-        ]
-        for group, rate in zip(schedule.optimizer.param_groups, schedule._last_lr, strict=True):
-            group["lr"] = rate
+        self._schedule.go_to(num_steps)
         self._engine.global_steps = num_steps
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
         """Consolidated weights on the CPU, one parameter at a time; a collective call, data on world rank 0 only."""
-        for name, parameter in self._engine.module.named_parameters():
+        for name, parameter in self.named_parameters():
             with deepspeed.zero.GatheredParameters([parameter], enabled=self._zero_stage == 3):
                 if self.world_rank == 0:
                     yield name, parameter.detach().cpu().clone()
@@ -230,16 +228,6 @@ class _OneByOne(nn.Module):
             yield parameter
 
 
-def adamw(groups: ParameterGroups, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW as the recipe says, fused where the parameters are on a GPU."""
-    return torch.optim.AdamW(
-        groups,
-        betas=(config.optimizer.beta1, config.optimizer.beta2),
-        eps=config.optimizer.epsilon,
-        fused=torch.cuda.is_available() and not config.zero.offload_optimizer,
-    )
-
-
 def deepspeed_config(config: TrainConfig) -> dict[str, Any]:
     """DeepSpeed's own configuration for `config`."""
     check_train_config(config)
@@ -248,6 +236,8 @@ def deepspeed_config(config: TrainConfig) -> dict[str, Any]:
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
     if config.zero.offload_parameters:
         zero["offload_param"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
+    if config.zero.hpz_partition_size > 1:
+        zero["zero_hpz_partition_size"] = config.zero.hpz_partition_size
     if config.zero.stage in (1, 3):
         zero["overlap_comm"] = False  # DeepSpeed allows caller-owned accumulation with overlap at stage 2 only
     return {

@@ -13,13 +13,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["MasterWeights"]
+__all__ = ["ZeroMasters"]
 
 _MOMENT = "exp_avg"
 
 
 @dataclass(frozen=True, slots=True)
-class MasterWeights:
+class ZeroMasters:
     """Access to this rank's shards; nothing is copied or communicated.
 
     Args:

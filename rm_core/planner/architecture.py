@@ -20,6 +20,7 @@ from rm_core.model.shape_config import backbone_config
 from rm_core.model.shapes import SHAPES
 from rm_core.model.tower_sizes import TowerSizes
 from rm_core.model_folder.remote import backbone_settings
+from rm_core.planner.units import Units, units_of
 from rm_core.train_config.config import TrainConfig
 from rm_core.train_config.parameter_groups import adapted_groups, freeze, parameter_groups
 
@@ -40,6 +41,7 @@ class Architecture:
         text: the decoder's Transformers config.
         tower: the vision tower's sizes; None where it reads text only.
         trained_parts: those of which anything trains.
+        units: the same weights by what FSDP gathers at once.
         vocabulary: tokens of the language head; 0: it has none, as it writes nothing.
     """
 
@@ -50,6 +52,7 @@ class Architecture:
     text: Any
     tower: TowerSizes | None
     trained_parts: frozenset[str]
+    units: Units
     vocabulary: int = 0
 
     @property
@@ -59,6 +62,11 @@ class Architecture:
     @property
     def numel(self) -> int:
         return self.trained_numel + sum(self.frozen)
+
+    @property
+    def again_numel(self) -> int:
+        """Of what FSDP gathers once more for a backward pass at stage 3."""
+        return self.units.again_numel
 
     @property
     def largest_numel(self) -> int:
@@ -87,6 +95,7 @@ def architecture_of(backbone: Any, config: TrainConfig) -> Architecture:
     for name, value in named:
         parts[group_of(name, family.model_type)] += value.numel()
     groups = parameter_groups(model, config, family.model_type)
+    trained = frozenset(group["name"] for group in groups)
     return Architecture(
         groups=tuple(_sizes(group["params"]) for group in groups),
         frozen=_sizes([value for _, value in named if not value.requires_grad]),
@@ -94,7 +103,8 @@ def architecture_of(backbone: Any, config: TrainConfig) -> Architecture:
         flops=Flops.of(backbone),
         text=family.text_config(backbone),
         tower=TowerSizes.of(backbone) if family.has_vision else None,
-        trained_parts=frozenset(group["name"] for group in groups),
+        trained_parts=trained,
+        units=units_of(model, decoder_runs_backward=trained != {"head"}),
         vocabulary=0 if model.lm_head is None else len(model.lm_head.weight),
     )
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-from rm_core.train_config.config import TrainConfig
+from rm_core.train_config.config import TrainConfig, ZeroConfig
 
 __all__ = ["Row", "Setting"]
 
@@ -31,6 +31,11 @@ class Setting:
         gpus: workers, a GPU each.
         gpus_per_node: of one machine, whose memory they share.
         stage: of ZeRO, 0 to 3.
+        engine: ``deepspeed`` or ``fsdp``.
+        reduce: when gradients are sent: ``auto``, ``row`` or ``step``.
+        shard_size: GPUs that share one copy of the state; 0: all.
+        hpz_partition_size: GPUs that share a second copy of the weights; 1: there is none.
+        highest_stage: of the stages that other keys of the recipe allow.
         offload_optimizer, offload_parameters: into CPU memory.
         recompute: ``none``, ``selective`` or ``full``.
         precision: ``bf16`` or ``fp32``.
@@ -55,6 +60,11 @@ class Setting:
     pools_all: bool
     global_batch: int
     checkpoint_every: int
+    engine: str = "deepspeed"
+    reduce: str = "auto"
+    shard_size: int = 0
+    hpz_partition_size: int = 1
+    highest_stage: int = 3
     fused: bool = True
 
     @classmethod
@@ -74,7 +84,34 @@ class Setting:
             pools_all=config.head.pooling == "mean",
             global_batch=config.global_batch,
             checkpoint_every=config.checkpoint_every,
+            engine=config.engine,
+            reduce=config.zero.reduce,
+            shard_size=config.zero.shard_size,
+            hpz_partition_size=config.zero.hpz_partition_size,
+            highest_stage=2 if config.language_loss == "liger" else 3,
         )
+
+    @property
+    def zero(self) -> ZeroConfig:
+        """The section `train.zero` of a recipe with this setting."""
+        return ZeroConfig(
+            stage=self.stage,
+            reduce=self.reduce,
+            shard_size=self.shard_size,
+            hpz_partition_size=self.hpz_partition_size,
+            offload_optimizer=self.offload_optimizer,
+            offload_parameters=self.offload_parameters,
+        )
+
+    @property
+    def reduces_once(self) -> bool:
+        """Whether gradients stay local until the step's last row."""
+        return self.zero.reduces_once
+
+    @property
+    def sharing(self) -> int:
+        """GPUs that share one copy of the state."""
+        return self.shard_size or self.gpus
 
     @property
     def itemsize(self) -> int:

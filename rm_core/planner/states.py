@@ -1,7 +1,8 @@
-"""Bytes that ZeRO keeps on one rank: weights, float32 masters, moments, gradients, buffers.
+"""Bytes that an engine keeps on one rank: weights, float32 masters, moments, gradients, buffers.
 
-What DeepSpeed 0.19 allocates for the configuration of `rm_core.training.engines.zero`, read from its sources and
-measured on real ranks (`tests/distributed/test_planner_memory.py`) and on a GPU (`benchmarks/gpu_planner`).
+What FSDP keeps is in `fsdp_states`. Here is what DeepSpeed 0.19 allocates for the configuration of
+`rm_core.training.engines.zero`, read from its sources and measured on real ranks
+(`tests/distributed/test_planner_memory.py`) and on a GPU (`benchmarks/gpu_planner`).
 P trained weights, N ranks, w bytes of a weight (2 in bf16):
 
     stage         weights   masters   moments   gradients            buffers while gradients flow
@@ -11,14 +12,16 @@ P trained weights, N ranks, w bytes of a weight (2 in bf16):
     2             w P       4 P / N   8 P / N   4 P / N              a bucket
     3             w P / N   4 P / N   8 P / N   4 P / N              a bucket, gathered weights, gradients of a bucket
 
-Frozen weights: w F whole, w F / N at stage 3. The worked 7B example is in ``docs/planning.md``.
+Frozen weights: w F whole, w F / N at stage 3; with `hpz_partition_size` h there, w (P + F) / h once more. The worked 7B
+example is in ``docs/planning.md``.
 Rajbhandari et al. 2020, "ZeRO" (arXiv 1910.02054) has the method; its 2 + 2 + 12 bytes a weight are fp16 gradients.
 """
 
 import math
-from dataclasses import dataclass
 
 from rm_core.planner.architecture import Architecture
+from rm_core.planner.fsdp_states import fsdp_states
+from rm_core.planner.kept import States
 from rm_core.planner.setting import Setting
 
 __all__ = ["BUCKET", "States", "states_of"]
@@ -35,40 +38,10 @@ _SUB_GROUP = 1_000_000_000
 """Elements of a rank's shard that stage 3 updates at once: `sub_group_size`."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class States:
-    """Bytes on one rank, the fullest one.
-
-    Attributes:
-        weights: what the model computes with; under stage 3 this rank's shards and the small parameters kept whole.
-        masters: float32 weights that the optimiser updates.
-        moments: both of Adam's.
-        gradients: kept from the first row of a step to its end.
-        buffers: made once and kept.
-        backward: more, while a row's gradients are made and sent.
-        step: more, while the optimiser steps.
-        start: the most, while the engine is built, before there are moments.
-        host: in CPU memory: what is offloaded.
-    """
-
-    weights: int
-    masters: int
-    moments: int
-    gradients: int
-    buffers: int
-    backward: int
-    step: int
-    start: int
-    host: int
-
-    @property
-    def kept(self) -> int:
-        """On the GPU between two rows of a step."""
-        return self.weights + self.masters + self.moments + self.gradients + self.buffers
-
-
 def states_of(arch: Architecture, setting: Setting) -> States:
     """Bytes of the states of `arch` on one rank under `setting`."""
+    if setting.engine == "fsdp":
+        return fsdp_states(arch, setting)
     return (_whole, _partitioned_1, _partitioned_2, _sharded)[setting.stage](arch, setting)
 
 
@@ -137,6 +110,8 @@ def _flat(arch: Architecture, setting: Setting, *, gradients: int) -> States:
 def _sharded(arch: Architecture, setting: Setting) -> States:
     size, gpus = setting.itemsize, setting.gpus
     offload, offload_weights = setting.offload_optimizer, setting.offload_parameters
+    # A second copy of the weights is made in a step's first forward pass, and dropped in the step.
+    second = size * arch.numel // setting.hpz_partition_size if setting.hpz_partition_size > 1 else 0
     shard = sum(_share(numel, gpus) for group in arch.groups for numel in group)
     own = size * (shard + sum(_share(numel, gpus) for numel in arch.frozen))
     small = size * sum(numel for group in (*arch.groups, arch.frozen) for numel in group if numel <= _PERSISTENT)
@@ -150,12 +125,12 @@ def _sharded(arch: Architecture, setting: Setting) -> States:
         masters=0 if offload else 4 * shard,
         moments=0 if offload else 8 * shard,
         gradients=0 if offload else 4 * shard,
-        buffers=size * BUCKET,
+        buffers=size * BUCKET + (0 if offload_weights else second),
         backward=gathered + waiting,
         step=sub_group,
         start=own + size * arch.largest_numel,  # weights come from host memory one after the other
         # masters, moments, gradients and the copies of them that the optimiser reads
-        host=(20 * shard if offload else 0) + (own if offload_weights else 0),
+        host=(20 * shard if offload else 0) + (own + second if offload_weights else 0),
     )
 
 

@@ -1,16 +1,14 @@
 """A whole model -> FSDP2 units, of which each rank keeps its rows of every weight.
 
-    one unit    each decoder layer, each block of the tower, the table of embeddings, the language head
-    the root    all that is left: patch embedding, mergers, final norm, reward head
-
-A unit's weights are gathered at its border and sharded again behind it, so that what is recomputed or compiled inside
-holds no hooks and no collective calls. Zhao et al. 2023, "PyTorch FSDP" (arXiv 2304.11277).
+Units are those of `rm_core.model.units`. A unit's weights are gathered at its border and sharded again behind it, so
+that what is recomputed or compiled inside holds no hooks and no collective calls. Zhao et al. 2023, "PyTorch FSDP"
+(arXiv 2304.11277).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, cast
+from typing import cast
 
 import torch
 import torch.distributed as dist
@@ -21,6 +19,7 @@ from torch.distributed.tensor import DTensor
 
 from data_pipeline.errors import RunError
 from rm_core.model.reward_model import RewardModel
+from rm_core.model.units import units_of_model
 from rm_core.train_config.config import TrainConfig, ZeroConfig
 
 __all__ = ["Shard", "make_mesh", "shard_model", "units_of"]
@@ -73,7 +72,7 @@ def shard_model(model: RewardModel, config: TrainConfig, mesh: DeviceMesh, devic
     computed = torch.bfloat16 if config.precision == "bf16" else torch.float32
     policy = MixedPrecisionPolicy(param_dtype=computed, reduce_dtype=torch.float32, cast_forward_inputs=False)
     again = _gathers_again(config.zero)
-    for unit in (*model.layers, *_large_tables(model)):
+    for unit in units_of_model(model):
         _sharded(unit, mesh, policy, device, again)
     _sharded(model, mesh, policy, device, False)  # its backward pass begins at once
     for part in units_of(model):
@@ -97,15 +96,6 @@ def _gathers_again(config: ZeroConfig) -> bool | int:
     if config.stage < 3:
         return False
     return config.hpz_partition_size if config.hpz_partition_size > 1 else True
-
-
-def _large_tables(model: RewardModel) -> list[nn.Module]:
-    """Embeddings and the language head, units of their own unless both are one table."""
-    decoder: Any = model.family.decoder(model.backbone)
-    embeddings, head = decoder.embed_tokens, model.lm_head
-    if head is None:
-        return [embeddings]
-    return [] if head.weight is embeddings.weight else [embeddings, head]
 
 
 def _shard(name: str, parameter: nn.Parameter, mesh: DeviceMesh) -> Shard:

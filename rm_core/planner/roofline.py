@@ -2,12 +2,9 @@
 
     compute   FLOPs of a rank's Comparisons x straggler factor x (3 + share recomputed) / (peak x efficiency), and not
               less than reading the weights for every row takes, or launching its kernels
-    send      bytes of ZeRO's collectives / (slowest link x efficiency); nothing overlaps, as the engine is configured
+    send      bytes of the engine's collectives / (slowest link x efficiency), as far as computing does not hide them:
+              `sending`
     update    30 bytes of GPU memory a weight of the rank's shard; with offload the CPU's Adam, and PCIe
-
-A ring of N ranks sends (N - 1) / N of a tensor for a gather or a scatter, twice that for an all-reduce. By stage:
-1: an all-reduce of gradients and a gather of weights a step; 2: an all-reduce a row (DeepSpeed sums whole buckets on
-all ranks and keeps its part), a gather a step; 3: two gathers and a reduce-scatter a row.
 
 Ranks run their rows in turns, and each turn ends with the costliest row: the straggler factor is the time of a step
 over that with equal rows. It comes from the schedules of the first steps where the data are prepared; else from one
@@ -28,6 +25,7 @@ from rm_core.planner.around import Around, around_of
 from rm_core.planner.config import PlanConfig
 from rm_core.planner.gpus import Gpu
 from rm_core.planner.launches import launches_of_row
+from rm_core.planner.sending import evaluation_sending_s, sending_of
 from rm_core.planner.setting import Setting
 from rm_core.planner.workload import Workload
 
@@ -60,7 +58,8 @@ class Time:
     Attributes:
         rows: rows that a rank computes one behind the other.
         straggler: what waiting for the costliest row of each turn multiplies computing by.
-        compute_s, send_s, update_s: parts of the step.
+        compute_s, send_s, update_s: parts of the step; of sending, what is waited for.
+        hidden_s: of sending beside computing.
         tokens_s: tokens of all GPUs in a second.
         mfu: model FLOPs utilisation: needed FLOPs of the step / what the GPUs could do in its time.
         steps: of the whole training.
@@ -76,6 +75,7 @@ class Time:
     compute_s: float
     send_s: float
     update_s: float
+    hidden_s: float
     tokens_s: float
     mfu: float
     steps: int
@@ -158,9 +158,12 @@ def time_of(
     """
     rows, straggler = schedule_of(setting, workload)
     compute_s = _compute_s(arch, setting, workload, gpu, config, rows, straggler)
-    send_s = _sent(arch, setting, rows) / (_link(setting, gpu, config) * config.network_efficiency)
+    forward_s = compute_s / rows / _passes(setting)
+    sending = sending_of(
+        arch, setting, gpu, config, rows=rows, forward_s=forward_s, backward_s=compute_s / rows - forward_s
+    )
     update_s = _update_s(arch, setting, gpu, rows)
-    step_s = compute_s + send_s + update_s
+    step_s = compute_s + sending.waited_s + update_s
     evaluation_s = _evaluation_s(arch, setting, workload, gpu, config, evaluated)
     around = around_of(arch, setting, config, steps=steps, step_s=step_s)
     hours = (steps * step_s + evaluations * evaluation_s + around.total_s) / 3600
@@ -168,8 +171,9 @@ def time_of(
         rows=rows,
         straggler=straggler,
         compute_s=compute_s,
-        send_s=send_s,
+        send_s=sending.waited_s,
         update_s=update_s,
+        hidden_s=sending.hidden_s,
         tokens_s=setting.global_batch * workload.tokens / step_s,
         mfu=3 * workload.flops * setting.global_batch / (step_s * setting.gpus * gpu.peak),
         steps=steps,
@@ -184,11 +188,16 @@ def time_of(
 def _compute_s(
     arch: Architecture, setting: Setting, workload: Workload, gpu: Gpu, config: PlanConfig, rows: int, straggler: float
 ) -> float:
-    passes = 3 + _RECOMPUTED[setting.recompute]
+    passes = _passes(setting)
     fullest = straggler * setting.global_batch / setting.gpus * workload.flops
     reading = rows * passes * _reading_s(arch, setting, gpu)
     launching = rows * launches_of_row(arch, setting.recompute) * gpu.launch_us * 1e-6
     return max(passes * fullest / _rate(setting, gpu, config), reading, launching)
+
+
+def _passes(setting: Setting) -> float:
+    """What a row computes over its forward pass alone: the backward pass takes two."""
+    return 3 + _RECOMPUTED[setting.recompute]
 
 
 def _rate(setting: Setting, gpu: Gpu, config: PlanConfig) -> float:
@@ -204,7 +213,7 @@ def _reading_s(arch: Architecture, setting: Setting, gpu: Gpu) -> float:
 def _evaluation_s(
     arch: Architecture, setting: Setting, workload: Workload, gpu: Gpu, config: PlanConfig, evaluated: int | None
 ) -> float:
-    """One forward pass over the held-out split; at stage 3 each row gathers the weights. Benchmarks are not counted."""
+    """One forward pass over the held-out split. Benchmarks are not counted."""
     if not workload.heldout:
         return 0.0
     count = min(evaluated or workload.heldout, workload.heldout)
@@ -212,34 +221,11 @@ def _evaluation_s(
     held = replace(setting, global_batch=max(1, round(flops / workload.flops)))
     rows = rows_of_step(held, workload)
     compute_s = max(flops / setting.gpus / _rate(setting, gpu, config), rows * _reading_s(arch, setting, gpu))
-    if setting.stage < 3:
-        return compute_s
-    gathered = rows * (setting.gpus - 1) / setting.gpus * setting.itemsize * arch.numel
-    return compute_s + gathered / (_link(setting, gpu, config) * config.network_efficiency)
-
-
-def _sent(arch: Architecture, setting: Setting, rows: int) -> float:
-    """Bytes that a rank sends in a step."""
-    share = (setting.gpus - 1) / setting.gpus
-    trained = share * setting.itemsize * arch.trained_numel
-    if setting.stage == 0:
-        return 2 * trained
-    if setting.stage == 1:
-        return 2 * trained + trained
-    if setting.stage == 2:
-        return rows * 2 * trained + trained
-    return rows * (2 * share * setting.itemsize * arch.numel + trained)
-
-
-def _link(setting: Setting, gpu: Gpu, config: PlanConfig) -> float:
-    """Bytes a second of the ring's slowest link: a node's network carries one ring for each of its GPUs."""
-    if setting.gpus <= config.gpus_per_node:
-        return gpu.link_gb_s * 1e9
-    return min(gpu.link_gb_s, gpu.network_gb_s) * 1e9
+    return compute_s + evaluation_sending_s(arch, setting, gpu, config, rows=rows, forward_s=compute_s / rows)
 
 
 def _update_s(arch: Architecture, setting: Setting, gpu: Gpu, rows: int) -> float:
-    shard = arch.trained_numel / (setting.gpus if setting.stage else 1)
+    shard = arch.trained_numel / (setting.sharing if setting.stage else 1)
     pcie = _PCIE_GB_S * 1e9
     weights_s = 0.0
     if setting.offload_parameters:

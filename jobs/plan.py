@@ -32,6 +32,7 @@ from rm_core.planner.workload import Workload, assumed_workload, workload_of_dat
 from rm_core.train_config.asking import asking_of
 from rm_core.train_config.check import check_train_config
 from rm_core.train_config.config import TrainConfig
+from rm_core.train_config.engine import check_engine
 
 __all__ = ["Planned", "planned_of", "run"]
 
@@ -81,6 +82,7 @@ def planned_of(recipe: Recipe) -> Planned:
     backbone = config_of_train(config) if shape is None else config_of_shape(shape)
     arch = architecture_of(backbone, config)
     setting = Setting.of(config, gpus=recipe.plan.gpus, gpus_per_node=recipe.plan.gpus_per_node)
+    check_engine(config.engine, config.zero, num_workers=setting.gpus)
     workload = _workload(recipe, backbone)
     steps = _steps(config, setting, workload)
     return Planned(
@@ -139,7 +141,7 @@ def _show_memory(planned: Planned) -> None:
     trained = "" if arch.trained_numel == arch.numel else f", {arch.trained_numel / 1e6:,.0f} million of them train"
     say(
         f"{planned.name}: {arch.numel / 1e6:,.0f} million weights{trained}; {setting.gpus} x {planned.gpu.name}, "
-        f"ZeRO stage {setting.stage}, {setting.precision}, checkpointing {setting.recompute}, rows of "
+        f"{setting.method} stage {setting.stage}, {setting.precision}, checkpointing {setting.recompute}, rows of "
         f"{setting.token_budget:,} tokens and {setting.patch_budget:,} patches"
     )
     rows = [(what, _gb(size)) for what, size in memory.rows() if size]
@@ -168,7 +170,8 @@ def _show_time(planned: Planned, config: PlanConfig) -> None:
             ("rows of a GPU in a step", f"{time.rows:,}"),
             ("waiting for the longest row multiplies by", f"{time.straggler:.2f}"),
             ("computing", _seconds(time.compute_s)),
-            ("sending", _seconds(time.send_s)),
+            ("sending" if not time.hidden_s else "waiting for what is sent", _seconds(time.send_s)),
+            *([("sending beside computing", _seconds(time.hidden_s))] if time.hidden_s else []),
             ("updating", _seconds(time.update_s)),
             ("step", _seconds(time.step_s)),
             ("tokens a second, all GPUs", f"{time.tokens_s:,.0f}"),

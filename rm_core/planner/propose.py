@@ -20,6 +20,7 @@ from rm_core.planner.setting import Row, Setting
 from rm_core.planner.workload import Workload
 from rm_core.train_config.check import check_train_config
 from rm_core.train_config.config import TrainConfig
+from rm_core.train_config.engine import check_engine, check_offload
 
 __all__ = ["GPU_COUNTS", "Cell", "best_setting", "check_fits", "num_steps", "overrides", "proposals", "refuse"]
 
@@ -32,6 +33,9 @@ _KEYS = {
     "recompute": "train.activation_checkpointing",
     "token_budget": "train.token_budget",
     "patch_budget": "train.patch_budget",
+    "reduce": "train.zero.reduce",
+    "shard_size": "train.zero.shard_size",
+    "hpz_partition_size": "train.zero.hpz_partition_size",
     "stage": "train.zero.stage",
     "gpus": "train.num_workers",
     "offload_optimizer": "train.zero.offload_optimizer",
@@ -120,12 +124,15 @@ def overrides(setting: Setting, proposal: Setting) -> str:
 
 
 def _choices(setting: Setting) -> dict[str, Sequence[Any]]:
-    """Other values of each key, the smallest change first; those of the budgets are computed."""
+    """Other values of each key, the smallest change first; those of the budgets are computed. The engine stays."""
     rising = ("none", "selective", "full")
     doubled = [setting.gpus << power for power in range(1, 9) if setting.gpus << power <= _MOST_GPUS]
     return {
         "recompute": rising[rising.index(setting.recompute) + 1 :],
-        "stage": range(max(setting.stage, 1) + 1, 4),
+        "reduce": ["row"] if setting.reduce == "step" else [],
+        "shard_size": [0] if setting.shard_size else [],
+        "hpz_partition_size": [1] if setting.hpz_partition_size > 1 else [],
+        "stage": range(max(setting.stage, 1) + 1, setting.highest_stage + 1),
         "gpus": doubled,
         "offload_optimizer": [] if setting.offload_optimizer else [True],
         "offload_parameters": [] if setting.offload_parameters else [True],
@@ -150,10 +157,14 @@ def _first_that_fits(
 
 
 def _is_possible(setting: Setting) -> bool:
-    """As `check_train_config` has it: parameters are offloaded at stage 3, the optimiser's states at 1 to 3."""
-    return (setting.stage == 3 or not setting.offload_parameters) and (
-        setting.stage > 0 or not setting.offload_optimizer
-    )
+    """As `check_train_config` has it: which engine has which of these settings."""
+    zero = setting.zero
+    try:
+        check_offload(zero)
+        check_engine(setting.engine, zero, num_workers=setting.gpus)
+    except RecipeError:
+        return False
+    return setting.stage <= setting.highest_stage
 
 
 def _with_smaller_row(
@@ -187,8 +198,9 @@ class Cell:
     @property
     def words(self) -> str:
         """``ZeRO-2, full, 8,192 tokens``."""
-        offload = " offload" * self.setting.offload_optimizer
-        return f"ZeRO-{self.setting.stage}{offload}, {self.setting.recompute}, {self.setting.token_budget:,} tokens"
+        setting = self.setting
+        offload = " offload" * setting.offload_optimizer
+        return f"{setting.method}-{setting.stage}{offload}, {setting.recompute}, {setting.token_budget:,} tokens"
 
 
 def num_steps(setting: Setting, comparisons: float, *, epochs: float = 1.0) -> int:
@@ -199,8 +211,9 @@ def num_steps(setting: Setting, comparisons: float, *, epochs: float = 1.0) -> i
 def best_setting(
     arch: Architecture, setting: Setting, workload: Workload, gpu: Gpu, config: PlanConfig, *, epochs: float = 1.0
 ) -> Cell | None:
-    """Of stages 2 and 3, with and without offload, and all kinds of recomputation the fastest that fits.
+    """Of stages 2 and 3, with and without offload, or FSDP's 1 to 3, and all kinds of recomputation the fastest.
 
+    Gradients are sent as the stage has it. So many GPUs may not have the groups of `setting`: all then share the state.
     The row is `setting`'s, or the largest that fits where that is smaller. None: nothing fits.
     """
     steps = num_steps(setting, workload.comparisons, epochs=epochs)
@@ -213,11 +226,16 @@ def best_setting(
 
 def _candidates(arch: Architecture, setting: Setting, gpu: Gpu, smallest: int) -> Iterator[Setting]:
     stages: Sequence[tuple[int, bool]] = ((2, False), (3, False), (2, True), (3, True))
+    if setting.engine == "fsdp":
+        stages = ((1, False), (2, False), (3, False))
     for stage, offload in stages:
+        plain = replace(setting, stage=stage, reduce="auto", offload_optimizer=offload, offload_parameters=False)
+        of_all = replace(plain, hpz_partition_size=1), replace(plain, hpz_partition_size=1, shard_size=0)
+        one = next(filter(_is_possible, (plain, *of_all)), None)
+        if one is None:
+            continue
         for recompute in ("none", "selective", "full"):
-            one = replace(
-                setting, stage=stage, offload_optimizer=offload, offload_parameters=False, recompute=recompute
-            )
+            one = replace(one, recompute=recompute, token_budget=setting.token_budget)
             if not memory_of(arch, one).fits(gpu):
                 tokens = largest_token_budget(arch, one, gpu)
                 one = replace(one, token_budget=min(tokens, one.token_budget))

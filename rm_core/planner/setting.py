@@ -104,6 +104,11 @@ class Setting:
         )
 
     @property
+    def method(self) -> str:
+        """Whose stages these are: ``ZeRO`` or ``FSDP``."""
+        return "FSDP" if self.engine == "fsdp" else "ZeRO"
+
+    @property
     def reduces_once(self) -> bool:
         """Whether gradients stay local until the step's last row."""
         return self.zero.reduces_once

@@ -110,11 +110,12 @@ def _flat(arch: Architecture, setting: Setting, *, gradients: int) -> States:
 def _sharded(arch: Architecture, setting: Setting) -> States:
     size, gpus = setting.itemsize, setting.gpus
     offload, offload_weights = setting.offload_optimizer, setting.offload_parameters
-    # A second copy of the weights is made in a step's first forward pass, and dropped in the step.
-    second = size * arch.numel // setting.hpz_partition_size if setting.hpz_partition_size > 1 else 0
     shard = sum(_share(numel, gpus) for group in arch.groups for numel in group)
     own = size * (shard + sum(_share(numel, gpus) for numel in arch.frozen))
     small = size * sum(numel for group in (*arch.groups, arch.frozen) for numel in group if numel <= _PERSISTENT)
+    # A second copy, of what is sharded, is made in a step's first forward pass, and dropped in the step.
+    copies = setting.hpz_partition_size
+    second = (size * arch.numel - small) // copies if copies > 1 else 0
     gathered = size * min(arch.numel, _LIVE + _PREFETCH + arch.largest_numel)
     largest = max(map(max, arch.groups))
     # Gradients wait for their bucket to be full, and are laid flat to be sent.

@@ -5,7 +5,7 @@ from data_pipeline.errors import RecipeError
 from rm_core.model.config import HeadConfig
 from rm_core.objectives.config import CriticConfig, ObjectiveConfig, check_objective_config
 from rm_core.train_config.config import TRAINING_LOSS, TrainConfig, check_min_workers, check_profile
-from rm_core.train_config.engine import check_engine
+from rm_core.train_config.engine import check_engine, check_offload
 from rm_core.train_config.generative import GenerativeConfig
 from rm_core.train_config.weights import GroupConfig, check_trained_groups
 
@@ -20,7 +20,7 @@ def check_train_config(config: TrainConfig) -> None:
     """
     check_bounds(config, "train")
     _check_precision(config)
-    _check_offload(config)
+    check_offload(config.zero)
     check_engine(config.engine, config.zero, num_workers=config.num_workers)
     _check_lengths(config)
     check_min_workers(config.group, config.num_workers)
@@ -38,14 +38,6 @@ def _check_precision(config: TrainConfig) -> None:
         raise RecipeError(
             "train.precision=bf16 needs float32 master weights, which train.zero.stage=0 lacks: use 1 to 3"
         )
-
-
-def _check_offload(config: TrainConfig) -> None:
-    zero = config.zero
-    if zero.offload_optimizer and zero.stage == 0:
-        raise RecipeError("train.zero.offload_optimizer=true needs train.zero.stage 1 to 3: stage 0 shards nothing")
-    if zero.offload_parameters and zero.stage != 3:
-        raise RecipeError(f"train.zero.offload_parameters=true needs train.zero.stage=3, not {zero.stage}")
 
 
 def _check_paradigm(config: TrainConfig) -> None:

@@ -3,7 +3,19 @@
 from data_pipeline.errors import RecipeError
 from rm_core.train_config.config import ZeroConfig
 
-__all__ = ["check_engine"]
+__all__ = ["check_engine", "check_offload"]
+
+
+def check_offload(zero: ZeroConfig) -> None:
+    """Refuse to offload what a stage leaves whole.
+
+    Raises:
+        RecipeError: names the key, its value and the cure.
+    """
+    if zero.offload_optimizer and zero.stage == 0:
+        raise RecipeError("train.zero.offload_optimizer=true needs train.zero.stage 1 to 3: stage 0 shards nothing")
+    if zero.offload_parameters and zero.stage != 3:
+        raise RecipeError(f"train.zero.offload_parameters=true needs train.zero.stage=3, not {zero.stage}")
 
 
 def check_engine(engine: str, zero: ZeroConfig, *, num_workers: int) -> None:

@@ -52,9 +52,22 @@ def _cures(config: TrainConfig, in_row: bool) -> str:
         cures.append(f"lower train.token_budget={config.token_budget} or train.patch_budget={config.patch_budget}")
         if config.activation_checkpointing != "full":
             cures.append(f"set train.activation_checkpointing=full (it is {config.activation_checkpointing})")
-    if config.zero.stage < 3:
-        cures.append(f"raise train.zero.stage={config.zero.stage}")
-    if not config.zero.offload_optimizer and config.zero.stage > 0:
-        cures.append("set train.zero.offload_optimizer=true")
+    cures += _sharding_cures(config)
     cures.append("take more workers")
     return ", or ".join(cures) + "; `basereward plan` shows what each of them brings. The same command then goes on"
+
+
+def _sharding_cures(config: TrainConfig) -> list[str]:
+    """What the engine of `config` can do to hold less."""
+    zero, cures = config.zero, []
+    if zero.reduce == "step" and config.engine == "fsdp" and zero.stage > 1:
+        cures.append("set train.zero.reduce=row")
+    if zero.shard_size not in (0, config.num_workers):
+        cures.append(f"set train.zero.shard_size=0 (it is {zero.shard_size})")
+    if zero.hpz_partition_size > 1:
+        cures.append(f"leave out train.zero.hpz_partition_size={zero.hpz_partition_size}")
+    if zero.stage < (2 if config.language_loss == "liger" else 3):
+        cures.append(f"raise train.zero.stage={zero.stage}")
+    if config.engine == "deepspeed" and not zero.offload_optimizer and zero.stage > 0:
+        cures.append("set train.zero.offload_optimizer=true")
+    return cures

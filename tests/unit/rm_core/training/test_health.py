@@ -89,6 +89,25 @@ def test_memory_that_ran_out_names_the_row_and_the_knobs() -> None:
     assert explain_out_of_memory(RuntimeError("shape mismatch"), row, lean, CPU, None) is None
 
 
+def cures_of(config: TrainConfig) -> str:
+    text = str(explain_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"), None, config, CPU, None))
+    return text.partition("in the optimiser step: ")[2].partition("; `basereward plan`")[0]
+
+
+def test_memory_that_ran_out_names_what_the_engine_has() -> None:
+    def sharded(**zero: Any) -> TrainConfig:
+        return TrainConfig(engine="fsdp", num_workers=16, zero=ZeroConfig(**zero))
+
+    assert cures_of(sharded(stage=2)) == "raise train.zero.stage=2, or take more workers"
+    assert cures_of(sharded(stage=3)) == "take more workers"
+    assert cures_of(sharded(stage=3, reduce="step")) == "set train.zero.reduce=row, or take more workers"
+    assert cures_of(sharded(stage=3, shard_size=8, hpz_partition_size=4)) == (
+        "set train.zero.shard_size=0 (it is 8), or leave out train.zero.hpz_partition_size=4, or take more workers"
+    )
+    liger = TrainConfig(paradigm="critic", language_loss="liger", zero=ZeroConfig(stage=2))
+    assert cures_of(liger) == "set train.zero.offload_optimizer=true, or take more workers"
+
+
 @pytest.mark.parametrize(
     "error",
     [

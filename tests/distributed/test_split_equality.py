@@ -3,6 +3,7 @@
 The reference runs Transformers' own forward pass once a response, in one process, unsharded.
 """
 
+import os
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,12 @@ def sharded_gradients(cases: list[Case], compile_parts: str) -> dict[Case, tuple
     return {case: split_gradient(*case, times=3, compile_parts=compile_parts) for case in cases}
 
 
+def two_a_node(how: How) -> tuple[int, dict[str, Tensor]]:
+    os.environ["LOCAL_RANK"] = str(int(os.environ["RANK"]) % 2)
+    os.environ["LOCAL_WORLD_SIZE"] = "2"
+    return split_gradient(how, "one Comparison a row", "full", "bradley_terry", times=3, hpz=2)
+
+
 def check_hooks(model: RewardModel) -> None:
     """Weights are gathered at the borders of layers, and nowhere inside."""
     for layer in model.layers:
@@ -103,15 +110,26 @@ def check_hooks(model: RewardModel) -> None:
 
 
 def split_gradient(
-    how: How, budget: str, recompute: str, objective_name: str, times: int = 1, compile_parts: str = "none"
+    how: How,
+    budget: str,
+    recompute: str,
+    objective_name: str,
+    times: int = 1,
+    compile_parts: str = "none",
+    hpz: int = 1,
 ) -> tuple[int, dict[str, Tensor]]:
-    """Each row is run so many `times`, with its share of the loss; DeepSpeed gathers ahead from the second on."""
+    """Each row is run so many `times`, with its share of the loss; DeepSpeed gathers ahead from the second on.
+
+    Args:
+        hpz: ranks of four that share a second copy of the weights.
+    """
     model = toy_reward_model()
     model.recompute_activations(recompute)
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     config = TrainConfig(
-        precision="fp32", optimizer=OptimizerConfig(learning_rate=RATE, max_grad_norm=0.0), **sharded_by(how)
-    )
+        precision="fp32", optimizer=OptimizerConfig(learning_rate=RATE, max_grad_norm=0.0),
+        num_workers=4, **sharded_by(how, hpz_partition_size=hpz),
+    )  # fmt: skip
     engine = begin(model, config, make_optimizer=lambda groups: torch.optim.SGD(groups, lr=RATE))
     if config.zero.stage == 3:
         check_hooks(model)
@@ -179,9 +197,18 @@ def test_copies_of_a_sharded_model_give_the_same_gradient(
 ) -> None:
     """Two pairs of ranks: gradients are added up within each, and between them once a step."""
     case: Case = (how, "one Comparison a row", "full", "bradley_terry")
-    by_rank = run_ranks(split_gradients, 4, tmp_path, [case])
-    assert by_rank[0][case][0] > 1
-    assert_equal_gradients(by_rank[0][case][1], references["bradley_terry"])
+    found = run_ranks(split_gradient, 4, tmp_path, *case, 3)[0]
+    assert_equal_gradients(found[1], references["bradley_terry"])
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("how", [3, "fsdp-3"])
+def test_second_copies_of_weights_in_a_node_give_the_same_gradient(
+    how: How, tmp_path: Path, references: dict[str, dict[str, Tensor]]
+) -> None:
+    """Two nodes of two ranks, by their number."""
+    found = run_ranks(two_a_node, 4, tmp_path, how)[0]
+    assert_equal_gradients(found[1], references["bradley_terry"])
 
 
 @pytest.mark.drill

@@ -15,6 +15,7 @@ from loader_toys import ToyComparisons
 from separate_rows import assert_equal_gradients, gradients, separate_rewards
 from sharding import How, begin, sharded_by
 from torch import Tensor
+from torch._dynamo.utils import counters
 from toys import toy_comparison, toy_image, toy_reward_model
 
 from data_pipeline.encoding.encoder import EncodedComparison
@@ -93,7 +94,10 @@ def sharded_gradients(cases: list[Case], compile_parts: str) -> dict[Case, tuple
 
     engine_module.deepspeed_config = sharding
     compiled.BACKEND = "aot_eager"
-    return {case: split_gradient(*case, times=3, compile_parts=compile_parts) for case in cases}
+    found = {case: split_gradient(*case, times=3, compile_parts=compile_parts) for case in cases}
+    # Of each model one before and one after attention, for layers of the decoder and of the tower.
+    assert counters["stats"]["unique_graphs"] <= (4 * len(cases) if compile_parts == "parts" else 0)
+    return found
 
 
 def two_a_node(how: How) -> tuple[int, dict[str, Tensor]]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["CASES", "TOY", "Case"]
+__all__ = ["CASES", "TOYS", "Case"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +19,7 @@ class Case:
     recompute: str
     comparisons: int
     lora: bool = False
+    engine: str = "deepspeed"
 
 
 CASES = {
@@ -27,7 +28,13 @@ CASES = {
     "3b_zero2_none": Case(shape="3b", stage=2, recompute="none", comparisons=3),
     "3b_zero1_full": Case(shape="3b", stage=1, recompute="full", comparisons=5),
     "3b_zero3_full": Case(shape="3b", stage=3, recompute="full", comparisons=5),
+    "3b_fsdp1_full": Case(shape="3b", stage=1, recompute="full", comparisons=5, engine="fsdp"),
+    "3b_fsdp3_full": Case(shape="3b", stage=3, recompute="full", comparisons=5, engine="fsdp"),
     "7b_lora_full": Case(shape="7b", stage=2, recompute="full", comparisons=11, lora=True),
     "7b_lora_none": Case(shape="7b", stage=2, recompute="none", comparisons=5, lora=True),
 }
-TOY = Case(shape="tiny", stage=2, recompute="full", comparisons=2)
+TOYS = {
+    "toy": Case(shape="tiny", stage=2, recompute="full", comparisons=2),
+    "fsdp_toy": Case(shape="tiny", stage=3, recompute="full", comparisons=2, engine="fsdp"),
+}
+"""For a machine without a GPU."""

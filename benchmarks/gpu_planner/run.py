@@ -27,7 +27,8 @@ from rm_core.planner.setting import Setting
 from rm_core.train_config.config import TrainConfig, ZeroConfig
 from rm_core.train_config.parameter_groups import adapted_groups, freeze
 from rm_core.train_config.weights import GroupConfig, WeightsConfig
-from rm_core.training.engines.zero import ZeroEngine
+from rm_core.training.engines.choose import make_engine
+from rm_core.training.engines.interface import Engine
 
 __all__ = ["run_case", "train_config"]
 
@@ -44,7 +45,7 @@ def run_case(case: Case) -> dict[str, float]:
     _join_group(on_gpu=on_gpu)
     items = make_comparisons(_kind(case), case.comparisons, seed=0)
     model = _model(case, config, torch.device("cuda", 0) if on_gpu else torch.device("cpu"))
-    engine = ZeroEngine(model, config, lambda part, step: 1.0)
+    engine = make_engine(model, config, lambda part, step: 1.0)
     model.use_attention(config.attention)  # before the row: a kernel may want its length a multiple of something
     row = collate(items, row_format=model.row_format, load_image=noise)
     planned = memory_of(*_planned(case, config, row))
@@ -85,6 +86,7 @@ def train_config(case: Case, *, on_gpu: bool) -> TrainConfig:
     return TrainConfig(
         num_workers=1,
         precision="bf16" if on_gpu or case.stage else "fp32",
+        engine=case.engine,
         zero=ZeroConfig(stage=case.stage),
         activation_checkpointing=case.recompute,
         attention="flex" if on_gpu else "sdpa",
@@ -128,16 +130,16 @@ def _planned(case: Case, config: TrainConfig, row: PackedBatch) -> tuple[Any, Se
     return architecture_of(backbone, config), Setting.of(exact)
 
 
-def _train(engine: ZeroEngine, objective: Objective, row: PackedBatch) -> float:
+def _train(engine: Engine, objective: Objective, row: PackedBatch) -> float:
     """Take steps of the same rows; returns the fewest seconds of a row after the first step."""
     best = float("inf")
     for step in range(_STEPS):
         if step == 1 and engine.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        for _ in range(_ROWS):
+        for number in range(1, _ROWS + 1):
             start_s = _now(engine.device)
             judged = objective(engine.forward(row.to(engine.device)), row.labels)
-            engine.backward(judged.terms["rank"].sum / row.labels.num_pairs)
+            engine.backward(judged.terms["rank"].sum / row.labels.num_pairs, last_row=number == _ROWS)
             if step:
                 best = min(best, _now(engine.device) - start_s)
         engine.step()

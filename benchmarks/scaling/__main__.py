@@ -1,6 +1,7 @@
 """How training scales: measured for 1 and 2 ranks on this machine, and the plan simulated for 64, 256 and 1024.
 
-    measured    comparisons a second of the trainer's own steps, 1 and 2 ranks of one thread each, ZeRO 0 to 3, in turns
+    measured    comparisons a second of the trainer's own steps, 1 and 2 ranks of one thread each, in turns, under
+                DeepSpeed (ZeRO 0 to 3) and FSDP
     simulated   from real length distributions: what ranks wait for each other, how full rows are, what scheduling
                 a step takes each rank, bytes of a checkpoint and the seconds of its upload
 
@@ -29,8 +30,12 @@ from benchmarks.scaling.plan import RANKS, plan_figures, show_plan
 from benchmarks.scaling.ranks import train_rank
 from data_pipeline.synthetic import write_synthetic
 
-STAGES = (0, 1, 2, 3)
-GOALS: Goals = {f"speedup_2_ranks_zero{stage}": ("at_least", 1.4) for stage in STAGES}
+WAYS = {
+    **{f"zero{stage}": ("deepspeed", stage) for stage in (0, 1, 2, 3)},
+    **{f"fsdp{stage}": ("fsdp", stage) for stage in (1, 3)},
+}
+"""Name in the figures -> engine and stage."""
+GOALS: Goals = {f"speedup_2_ranks_{way}": ("at_least", 1.4) for way in WAYS}
 GOALS |= {f"over_least_{ranks}_ranks": ("at_most", 1.05) for ranks in RANKS}
 
 
@@ -48,12 +53,12 @@ def prepare(folder: Path, shape: str) -> None:
             raise RuntimeError(f"{verb} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
 
 
-def rate(folder: Path, world_size: int, stage: int, steps: int) -> float:
+def rate(folder: Path, world_size: int, way: str, steps: int) -> float:
     """Comparisons a second: the median over the steps, the first two left out."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    multiprocessing.spawn(train_rank, args=(world_size, port, stage, steps, str(folder)), nprocs=world_size)
+    multiprocessing.spawn(train_rank, args=(world_size, port, *WAYS[way], steps, str(folder)), nprocs=world_size)
     rates: list[float] = json.loads((folder / "rates.json").read_text())
     return median(rates[2:])
 
@@ -61,16 +66,15 @@ def rate(folder: Path, world_size: int, stage: int, steps: int) -> float:
 def measured(folder: Path, turns: int, steps: int) -> dict[str, float]:
     """Rates of 1 and 2 ranks, in turns, and the median of their ratios."""
     figures: dict[str, float] = {}
-    for stage in STAGES:
+    for way in WAYS:
         found: dict[int, list[float]] = {1: [], 2: []}
         for turn in range(turns):
             for world_size in (1, 2)[:: 1 - 2 * (turn % 2)]:
-                found[world_size].append(rate(folder, world_size, stage, steps))
+                found[world_size].append(rate(folder, world_size, way, steps))
         one, two = (median(found[world_size]) for world_size in (1, 2))
         ratio = median(b / a for a, b in zip(found[1], found[2], strict=True))
-        print(f"ZeRO-{stage}: {one:6.2f} Comparisons/s on 1 rank, {two:6.2f} on 2, {ratio:.2f} times", flush=True)
-        figures |= {f"rate_1_rank_zero{stage}": one, f"rate_2_ranks_zero{stage}": two}
-        figures[f"speedup_2_ranks_zero{stage}"] = ratio
+        print(f"{way}: {one:6.2f} Comparisons/s on 1 rank, {two:6.2f} on 2, {ratio:.2f} times", flush=True)
+        figures |= {f"rate_1_rank_{way}": one, f"rate_2_ranks_{way}": two, f"speedup_2_ranks_{way}": ratio}
     return figures
 
 

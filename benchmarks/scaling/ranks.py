@@ -13,7 +13,7 @@ from rm_core.train_config.config import TrainConfig, ZeroConfig
 from rm_core.train_config.parameter_groups import rate_of_stage
 from rm_core.training.checkpointing import Checkpointing, identity_of
 from rm_core.training.data_plan import make_plan, open_data
-from rm_core.training.engines.zero import ZeroEngine
+from rm_core.training.engines.choose import make_engine
 from rm_core.training.trainer import Hooks, Trainer
 from rm_core.training.watchdog import Watchdog
 from rm_core.training.worker import build_model
@@ -21,12 +21,12 @@ from rm_core.training.worker import build_model
 __all__ = ["begin", "build_trainer", "train_rank"]
 
 
-def train_rank(rank: int, world_size: int, port: int, stage: int, steps: int, folder: str) -> None:
+def train_rank(rank: int, world_size: int, port: int, engine: str, stage: int, steps: int, folder: str) -> None:
     """Train `steps` steps; rank 0 writes the Comparisons a second of each to ``rates.json``."""
     begin(rank, world_size, port)
     rates: list[float] = []
     build_trainer(
-        _config(folder, stage, steps), lambda _, metrics: rates.append(metrics["system/comparisons_per_s"])
+        _config(folder, engine, stage, steps), lambda _, metrics: rates.append(metrics["system/comparisons_per_s"])
     ).run()
     if rank == 0:
         Path(folder, "rates.json").write_text(json.dumps(rates))
@@ -41,11 +41,11 @@ def begin(rank: int, world_size: int, port: int) -> None:
     dist.init_process_group("gloo")
 
 
-def _config(folder: str, stage: int, steps: int) -> TrainConfig:
+def _config(folder: str, engine: str, stage: int, steps: int) -> TrainConfig:
     return TrainConfig(
         model=f"{folder}/model", data=f"{folder}/shards", output=f"{folder}/train", cache_dir=folder,
-        precision="fp32", zero=ZeroConfig(stage=stage), global_batch=16, token_budget=2048, max_steps=steps,
-        log_every=1, checkpoint_every=10**9, stall_timeout_s=0,
+        precision="fp32", engine=engine, zero=ZeroConfig(stage=stage), global_batch=16, token_budget=2048,
+        max_steps=steps, log_every=1, checkpoint_every=10**9, stall_timeout_s=0,
     )  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def build_trainer(config: TrainConfig, log: Callable[[int, Mapping[str, float]],
     table, plan = make_plan(config, data)
     model = build_model(config)
     identity = identity_of(model, data.manifest.fingerprint)
-    engine = ZeroEngine(model, config, rate_of_stage(config, plan))
+    engine = make_engine(model, config, rate_of_stage(config, plan))
     model.use_attention(config.attention)
     model.train()
     loader = PackLoader(

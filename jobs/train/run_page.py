@@ -21,7 +21,7 @@ from jobs.tracking.run_writer import ATTEMPTS, GOING_ON, SECONDS_TAG
 from jobs.train.record import Attempt
 from rm_core.planner.config import PlanConfig
 from rm_core.planner.gpus import GPUS
-from rm_core.train_config.config import minimised
+from rm_core.train_config.config import minimised, sharding
 
 __all__ = ["RECIPE_FILE", "RunPage", "cluster_tags", "gpu_type_of", "price_of"]
 
@@ -115,7 +115,7 @@ class RunPage:
         apart = "".join(f", {count:,} {name}" for name, count in kept.items())
         return (
             f"Reward model of recipe `{self.recipe.name}` from `{config.model}`: objective {minimised(config)}, "
-            f"ZeRO stage {config.zero.stage}, {config.precision}, {config.num_workers} workers, "
+            f"{sharding(config)}, {config.precision}, {config.num_workers} workers, "
             f"{config.global_batch} {what} a step.\n\n"
             f"Data: {counts.by_split.get('train', 0):,} Comparisons to train on{apart}, of {sources}; "
             f"manifest `{self.manifest.address}`, page in the artifact `data/data.html`.\n\n"

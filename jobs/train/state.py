@@ -27,7 +27,16 @@ _FREE = {"output", "model", "data", "log_every", "keep_checkpoints", "checkpoint
 _FREE |= {"loader_workers", "cache_dir", "cache_bytes", "stall_timeout_s", "num_workers", "threads_per_worker"}
 _FREE |= {"keep_best_checkpoints", "keep_checkpoint_every", "checkpoint_retry_s", "read_retry_s", "stop_grace_s"}
 _FREE |= {"evaluate_every", "evaluate_suites", "early_stopping", "export_weights"}
-_FREE |= {"health", "profile", "zero", "activation_checkpointing", "attention", "token_budget", "patch_budget"}
+_FREE |= {
+    "health",
+    "profile",
+    "engine",
+    "zero",
+    "activation_checkpointing",
+    "attention",
+    "token_budget",
+    "patch_budget",
+}
 _FREE |= {"compile", "language_loss"}
 
 

@@ -6,7 +6,7 @@
     architecture + setting -> `states`, `activations` -> `memory`   bytes on one GPU, by what they are, and the
                                                                     largest row that fits
                             -> `propose`                            what would fit where it does not
-    + `workload`, `gpus`    -> `roofline`                           seconds of a step, hours, dollars
+    + `workload`, `gpus`    -> `roofline`, `sending`                seconds of a step, hours, dollars
     sizes x GPUs            -> `propose`                            a table of all of that
 
 All of it is pure and runs in a second: nothing is allocated, no GPU is asked. `check_fits` is what a training asks

@@ -1,8 +1,9 @@
 """Bytes that FSDP keeps on one rank: float32 shards, gathered weights, moments, gradients, and what flows.
 
 What PyTorch 2.13's FSDP2 allocates under `rm_core.training.engines.fsdp`, read from its sources and measured on real
-ranks (`tests/distributed/test_planner_memory.py`, `test_planner_flow.py`). P trained weights, F frozen ones, S ranks
-that share them, w bytes of a weight (2 in bf16); units and the root are those of `rm_core.planner.units`:
+ranks (`tests/distributed/test_planner_memory.py`, and `tests/distributed/test_planner_flow.py` while a row runs).
+P trained weights, F frozen ones, S ranks that share them, w bytes of a weight (2 in bf16); units and the root are those
+of `rm_core.planner.units`:
 
     stage   shards               gathered                       moments   gradients over a step
     1, 2    4 P / S + w F / S    w (P + F), from a step's       8 P / S   4 P sent once a step, 4 P / S each row

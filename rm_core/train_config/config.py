@@ -20,6 +20,7 @@ __all__ = [
     "check_min_workers",
     "check_profile",
     "minimised",
+    "sharding",
 ]
 
 ENGINES = ("deepspeed", "fsdp")
@@ -274,3 +275,8 @@ def minimised(config: TrainConfig) -> str:
         return "-log P of reasonings and right verdicts" if reasons else "-log P of right verdicts"
     critiques = " and -log P of critiques" if config.paradigm == "critic" else ""
     return f"{config.objective.name}{critiques}"
+
+
+def sharding(config: TrainConfig) -> str:
+    """How the training state is shared, in words for pages: ``ZeRO stage 2``, ``FSDP stage 3``."""
+    return f"{'FSDP' if config.engine == 'fsdp' else 'ZeRO'} stage {config.zero.stage}"

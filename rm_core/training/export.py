@@ -31,7 +31,7 @@ from rm_core.model_folder.hub import hub_name
 from rm_core.model_folder.remote import publish
 from rm_core.model_folder.verify import audit_export
 from rm_core.packing.sizes import PlanningTable
-from rm_core.train_config.config import TrainConfig, minimised
+from rm_core.train_config.config import TrainConfig, minimised, sharding
 from rm_core.training.engines.interface import Engine
 from rm_core.training.first_rank import Report, on_first_rank
 
@@ -146,7 +146,7 @@ def model_card(config: TrainConfig, lineage: Mapping[str, Any], metrics: Mapping
         "Steps": f"{steps:,} of {config.global_batch} {what}",
         "Objective": f"`{minimised(config)}`",
         "Peak learning rate": f"{config.optimizer.learning_rate:g}",
-        "Precision": f"{config.precision}, ZeRO stage {config.zero.stage}",
+        "Precision": f"{config.precision}, {sharding(config)}",
     }
     said = {name: value for name, value in lineage.items() if isinstance(value, str)}
     facts |= {name.replace("_", " ").capitalize(): f"`{value}`" for name, value in said.items()}

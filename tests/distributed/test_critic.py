@@ -7,6 +7,7 @@ import pytest
 import torch
 from distributed_ranks import run_ranks
 from separate_rows import assert_equal_gradients, gradients, separate_costs, separate_rewards
+from sharding import How
 from split_steps import step_gradient
 from torch import Tensor
 from toys import toy_comparison, toy_image, toy_reward_model, with_targets
@@ -16,7 +17,7 @@ from rm_core.model.reward_model import RewardModel
 from rm_core.objectives.config import CriticConfig, ObjectiveConfig
 from rm_core.objectives.objective import Objective
 from rm_core.training.accumulation import Accumulator
-from rm_core.training.engines.zero import ZeroEngine
+from rm_core.training.engines.interface import Engine
 
 ITEMS = [
     with_targets(toy_comparison(0, ranks=(0, 1, 2, 1, 3))),
@@ -26,12 +27,12 @@ ITEMS = [
     with_targets(toy_comparison(5, ranks=(0, 0, 1))),
 ]
 CRITIC, OBJECTIVE = CriticConfig(reward_weight=0.7, language_weight=1.3), ObjectiveConfig(zero_coefficient=0.1)
-Case = tuple[int, str, str]
-QUICK: list[Case] = [(3, "one Comparison a row", "tied"), (2, "few rows", "own")]
+Case = tuple[How, str, str]
+QUICK: list[Case] = [(3, "one Comparison a row", "tied"), (2, "few rows", "own"), ("fsdp-3", "few rows", "own")]
 REST: list[Case] = [
-    (stage, budget, writes)
-    for stage, budget, writes in [(0, "few rows", "own"), (1, "one Comparison a row", "own"), (1, "few rows", "tied"),
-                                  (2, "one Comparison a row", "tied"), (3, "few rows", "own")]
+    (0, "few rows", "own"), (1, "one Comparison a row", "own"), (1, "few rows", "tied"),
+    (2, "one Comparison a row", "tied"), (3, "few rows", "own"),
+    ("fsdp-1", "one Comparison a row", "tied"), ("fsdp-2", "few rows", "own"), ("fsdp-3", "few rows", "tied"),
 ]  # fmt: skip
 
 
@@ -39,15 +40,15 @@ def split_gradients(cases: list[Case]) -> dict[Case, tuple[dict[str, Tensor], fl
     return {case: split_gradient(*case) for case in cases}
 
 
-def split_gradient(stage: int, budget: str, writes: str) -> tuple[dict[str, Tensor], float, float]:
+def split_gradient(how: How, budget: str, writes: str) -> tuple[dict[str, Tensor], float, float]:
     """The step's gradient, and its losses on rewards and critiques."""
     model = toy_reward_model(writes=writes)
-    found, sums = step_gradient(model, ITEMS, _accumulator, paradigm="critic", stage=stage, budget=budget)
+    found, sums = step_gradient(model, ITEMS, _accumulator, paradigm="critic", how=how, budget=budget)
     losses = sums["loss_rank"] / sums["count_rank"], sums["loss_language"] / sums["count_language"]
     return found, *losses
 
 
-def _accumulator(engine: ZeroEngine, model: RewardModel, phases: Any) -> Accumulator:
+def _accumulator(engine: Engine, model: RewardModel, phases: Any) -> Accumulator:
     return Accumulator(engine, model, Objective(OBJECTIVE), phases, CRITIC)
 
 

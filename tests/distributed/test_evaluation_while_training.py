@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from distributed_ranks import run_ranks
 from prepared_toys import mixed_toy, write_toy
+from sharding import How, begin, sharded_by
 
 from data_pipeline.config import PreprocessConfig
 from data_pipeline.dataset.prepared import PreparedData
@@ -27,32 +28,31 @@ from rm_core.packing.plan import PackBudget
 from rm_core.packing.whole import WholeTable
 from rm_core.scoring.scored import ScoredComparison
 from rm_core.scoring.scorer import Scorer, score_rows
-from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
+from rm_core.train_config.config import OptimizerConfig, TrainConfig
 from rm_core.training import export, worker
-from rm_core.training.engines.zero import ZeroEngine
 from rm_core.training.evaluation import EvaluationSet, GroupEvaluation, Rewards
 from rm_core.training.observers import PhaseClock, Phases
 from rm_core.training.trainer import Hooks, StopTraining
 from rm_core.training.watchdog import Watchdog
 
-STAGES = (0, 3)
+STAGES: tuple[How, ...] = (0, 3, "fsdp-2")
 TURNS = 3
 """Rows that each of two ranks scores in an evaluation, an idle one among them."""
 
 
-def config_of(folder: Path, stage: int, output: str = "", **changes: Any) -> TrainConfig:
+def config_of(folder: Path, how: How, output: str = "", **changes: Any) -> TrainConfig:
     base: dict[str, Any] = {
         "model": str(folder / "model"), "data": str(folder / "shards"), "output": str(folder / output),
-        "cache_dir": str(folder / "cache"), "precision": "fp32", "zero": ZeroConfig(stage=stage), "global_batch": 4,
+        "cache_dir": str(folder / "cache"), "precision": "fp32", **sharded_by(how), "global_batch": 4,
         "max_steps": 4, "token_budget": 374, "checkpoint_every": 2, "log_every": 1, "evaluate_every": 1,
         "optimizer": OptimizerConfig(learning_rate=1e-2, warmup_ratio=0.0), "best_metric": "eval/log_loss",
     }  # fmt: skip
     return TrainConfig(**base | changes)
 
 
-def rewards_by_group(folder: Path, stage: int) -> tuple[Rewards, bool]:
+def rewards_by_group(folder: Path, how: How) -> tuple[Rewards, bool]:
     """Rewards of the weights to begin with, and whether an evaluation that is asked to stop does."""
-    config = config_of(folder, stage)
+    config = config_of(folder, how)
     [one] = evaluation_sets(config, PreparedData.open(config.data))
     seen: list[Rewards] = []
 
@@ -61,7 +61,7 @@ def rewards_by_group(folder: Path, stage: int) -> tuple[Rewards, bool]:
         return {"eval/accuracy": 0.5}
 
     model = worker.build_model(config)
-    engine = ZeroEngine(model, config, lambda _, step: 1.0)
+    engine = begin(model, config)
     answers = count(int(dist.get_rank() == 0))  # rank 1 alone is asked, before the second row
     with Watchdog(model, timeout_s=0, rank=engine.world_rank, world_size=2, report=print) as watchdog:
         phases = Phases(watchdog, PhaseClock(engine.device))
@@ -112,32 +112,33 @@ def train(config: TrainConfig, *, stop_at: int | None = None, planted: Sequence[
     return found
 
 
-def run_all(path: str, stage: int) -> dict[str, Any]:
+def run_all(path: str, how: How) -> dict[str, Any]:
     folder = Path(path)
-    found: dict[str, Any] = {f"rewards-{one}": rewards_by_group(folder, one) for one in STAGES} if stage == 0 else {}
+    found: dict[str, Any] = {f"rewards-{one}": rewards_by_group(folder, one) for one in STAGES} if how == 0 else {}
     with pytest.MonkeyPatch.context() as patch:
         # Other tests go through it.
         patch.setattr(export, "audit_export", lambda folder, report: "")
-        found["whole"] = train(config_of(folder, stage, "whole", keep_checkpoints=1, keep_best_checkpoints=1))
+        found["whole"] = train(config_of(folder, how, "whole", keep_checkpoints=1, keep_best_checkpoints=1))
         # In step 2, whose evaluation is then left out, and on the way through the evaluation after step 3.
-        resumed = config_of(folder, stage, "resumed", keep_best_checkpoints=1)
+        resumed = config_of(folder, how, "resumed", keep_best_checkpoints=1)
         found["stopped"] = [train(resumed, stop_at=one) for one in (TURNS + 2, 2 * TURNS)]
         found["resumed"] = train(resumed)
         early = config_of(
-            folder, stage, "early", early_stopping=2, log_every=10, checkpoint_every=1, keep_checkpoints=1,
+            folder, how, "early", early_stopping=2, log_every=10, checkpoint_every=1, keep_checkpoints=1,
             keep_best_checkpoints=1, export_weights="best", max_steps=9,
         )  # fmt: skip
         found["early"] = [train(early, planted=(0.5, 0.4, 0.45, 0.4125)) for _ in range(2)]
     return found
 
 
-@pytest.fixture(scope="module", params=[0, pytest.param(3, marks=pytest.mark.drill)])
-def stage(request: pytest.FixtureRequest) -> int:
-    return int(request.param)
+@pytest.fixture(scope="module", params=[0, *(pytest.param(one, marks=pytest.mark.drill) for one in (3, "fsdp-2"))])
+def how(request: pytest.FixtureRequest) -> How:
+    given: How = request.param
+    return given
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, stage: int) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, how: How) -> Path:
     path = tmp_path_factory.mktemp("evaluation")
     write_toy(path / "shards", mixed_toy(57))
     model = InitModelConfig(output=str(path / "model"), tokenizer=str(path / "toy-model"))
@@ -146,15 +147,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory, stage: int) -> Path:
 
 
 @pytest.fixture(scope="module")
-def ranks(folder: Path, stage: int) -> list[dict[str, Any]]:
-    return run_ranks(run_all, 2, folder / "results", str(folder), stage)
+def ranks(folder: Path, how: How) -> list[dict[str, Any]]:
+    return run_ranks(run_all, 2, folder / "results", str(folder), how)
 
 
-def test_rewards_are_those_of_one_process(folder: Path, ranks: Any, stage: int) -> None:
-    """At both stages; idle turns and rows with and without images are among them."""
-    if stage:
+def test_rewards_are_those_of_one_process(folder: Path, ranks: Any, how: How) -> None:
+    """At all stages; idle turns and rows with and without images are among them."""
+    if how != 0:
         return  # the run at stage 0 has done it
-    config = config_of(folder, stage)
+    config = config_of(folder, how)
     data = PreparedData.open(config.data)
     [one] = evaluation_sets(config, data)
     plan = WholeTable(one.table, PackBudget(tokens=config.token_budget, patches=config.patch_budget))

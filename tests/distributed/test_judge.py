@@ -12,6 +12,7 @@ from distributed_ranks import run_ranks
 from prepared_toys import mixed_toy, write_toy
 from question_toys import asked, reasoned, separate_reasonings, separate_verdicts
 from separate_rows import assert_equal_gradients, gradients
+from sharding import How
 from split_steps import step_gradient
 from torch import Tensor
 from toys import toy_comparison, toy_image, toy_reward_model
@@ -33,7 +34,7 @@ from rm_core.scoring.scorer import Scorer, score_rows
 from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
 from rm_core.train_config.generative import GenerativeConfig
 from rm_core.training.accumulation import Accumulator
-from rm_core.training.engines.zero import ZeroEngine
+from rm_core.training.engines.interface import Engine
 from rm_core.training.trainer import Hooks
 from rm_core.training.worker import train_rank
 
@@ -56,18 +57,18 @@ def split_gradients(cases: list[Case]) -> dict[Case, tuple[dict[str, Tensor], fl
     found = {case: split_gradient(*case) for case in cases}
     model = toy_reward_model(writes="own", judges=True)
     accumulator = partial(_accumulator, term=REASONING)
-    own, sums = step_gradient(model, REASONED, accumulator, paradigm="generative", stage=2, budget="roomy")
+    own, sums = step_gradient(model, REASONED, accumulator, paradigm="generative", how=2, budget="roomy")
     return found | {(2, REASONING): (own, sums["loss_reasoning"] / sums["count_reasoning"])}
 
 
-def split_gradient(stage: int, budget: str) -> tuple[dict[str, Tensor], float]:
+def split_gradient(how: How, budget: str) -> tuple[dict[str, Tensor], float]:
     """The step's gradient and loss."""
     model = toy_reward_model(writes="own", judges=True)
-    found, sums = step_gradient(model, ITEMS, _accumulator, paradigm="generative", stage=stage, budget=budget)
+    found, sums = step_gradient(model, ITEMS, _accumulator, paradigm="generative", how=how, budget=budget)
     return found, sums["loss_verdict"] / sums["count_verdict"]
 
 
-def _accumulator(engine: ZeroEngine, model: RewardModel, phases: Any, term: str = VERDICT) -> Accumulator:
+def _accumulator(engine: Engine, model: RewardModel, phases: Any, term: str = VERDICT) -> Accumulator:
     return Accumulator(engine, model, Objective(ObjectiveConfig()), phases, judges=term)
 
 

@@ -1,4 +1,4 @@
-"""A vision MLP that computes with a padded width, partitioned by ZeRO-3: the same training, the same checkpoint."""
+"""A vision MLP that computes with a padded width, sharded by either engine: the same training, the same checkpoint."""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from distributed_ranks import run_ranks
+from sharding import How, begin, sharded_by
 from toys import toy_comparison, toy_image, toy_reward_model
 
 from rm_core.batches.packed import collate
@@ -13,9 +14,9 @@ from rm_core.model.config import LoraConfig
 from rm_core.model.lora import add_adapters
 from rm_core.model.padded_linear import MULTIPLES
 from rm_core.objectives.pairwise import win_cost
-from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
+from rm_core.train_config.config import OptimizerConfig, TrainConfig
 from rm_core.training.engines import zero as engine_module
-from rm_core.training.engines.zero import ZeroEngine, deepspeed_config
+from rm_core.training.engines.zero import deepspeed_config
 
 
 def partitioning_all(config: TrainConfig) -> dict[str, Any]:
@@ -25,7 +26,7 @@ def partitioning_all(config: TrainConfig) -> dict[str, Any]:
     return made
 
 
-def trained(multiple: int, recompute: str, adapters: bool) -> dict[str, Any]:
+def trained(how: How, multiple: int, recompute: str, adapters: bool) -> dict[str, Any]:
     """Two steps on this rank with widths of a multiple of `multiple`: weights, and what a checkpoint keeps of them."""
     MULTIPLES["cpu"] = multiple
     engine_module.deepspeed_config = partitioning_all
@@ -33,8 +34,8 @@ def trained(multiple: int, recompute: str, adapters: bool) -> dict[str, Any]:
     model.recompute_activations(recompute)
     if adapters:
         add_adapters(model, {"vision"}, LoraConfig(rank=4), seed=0)
-    config = TrainConfig(precision="fp32", zero=ZeroConfig(stage=3), optimizer=OptimizerConfig(learning_rate=1e-3))
-    engine = ZeroEngine(model, config, lambda part, step: 1.0)
+    config = TrainConfig(precision="fp32", optimizer=OptimizerConfig(learning_rate=1e-3), **sharded_by(how))
+    engine = begin(model, config)
     for step in range(2):
         items = [toy_comparison(10 * step + engine.world_rank, images=(toy_image(step),), ranks=(0, 1, 1))]
         batch = collate(items, row_format=model.row_format)
@@ -44,16 +45,16 @@ def trained(multiple: int, recompute: str, adapters: bool) -> dict[str, Any]:
     return {"weights": dict(engine.weights()), "fragments": fragments}
 
 
-def both(recompute: str, adapters: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-    return trained(1, recompute, adapters), trained(128, recompute, adapters)
+def both(how: How, recompute: str, adapters: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    return trained(how, 1, recompute, adapters), trained(how, 128, recompute, adapters)
 
 
 def cases() -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    return [both("none", False), both("full", True)]
+    return [both(how, *case) for how in (3, "fsdp-3") for case in (("none", False), ("full", True))]
 
 
 @pytest.mark.drill
-def test_zero_3_trains_and_keeps_the_same_weights(tmp_path: Path) -> None:
+def test_sharded_weights_train_and_are_kept_the_same(tmp_path: Path) -> None:
     for found in run_ranks(cases, 2, tmp_path):
         for plain, padded in found:
             assert padded["fragments"] == plain["fragments"]

@@ -1,8 +1,9 @@
-"""One gradient, however a step is split: ranks, rows, ZeRO stages, recomputation, against plain separate rows.
+"""One gradient, however a step is split: ranks, rows, engines, recomputation, against plain separate rows.
 
-The reference runs Transformers' own forward pass once a response, in one process, without DeepSpeed.
+The reference runs Transformers' own forward pass once a response, in one process, unsharded.
 """
 
+import os
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import torch
 from distributed_ranks import run_ranks
 from loader_toys import ToyComparisons
 from separate_rows import assert_equal_gradients, gradients, separate_rewards
+from sharding import How, begin, sharded_by
 from torch import Tensor
+from torch._dynamo.utils import counters
 from toys import toy_comparison, toy_image, toy_reward_model
 
 from data_pipeline.encoding.encoder import EncodedComparison
@@ -24,9 +27,8 @@ from rm_core.objectives.config import ObjectiveConfig
 from rm_core.objectives.objective import Objective
 from rm_core.objectives.terms import Judged
 from rm_core.packing.plan import PackBudget, Plan
-from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
+from rm_core.train_config.config import OptimizerConfig, TrainConfig
 from rm_core.training.engines import zero as engine_module
-from rm_core.training.engines.zero import ZeroEngine
 
 RATE = 2.0**12
 """SGD's rate: so large that (before - after) / RATE is the gradient, and weights do not round it."""
@@ -52,11 +54,11 @@ OBJECTIVES = {
     ),
     "davidson": ObjectiveConfig(name="davidson", weighting="comparison"),
 }
-Case = tuple[int, str, str, str]
+Case = tuple[How, str, str, str]
 CASES: list[Case] = [
-    (stage, budget, recompute, objective)
-    for (stage, budget), (recompute, objective) in product(
-        product((0, 1, 2, 3), BUDGETS),
+    (how, budget, recompute, objective)
+    for (how, budget), (recompute, objective) in product(
+        product((0, 1, 2, 3, "fsdp-1", "fsdp-2", "fsdp-3"), BUDGETS),
         (("none", "bradley_terry"), ("full", "plackett_luce with all regularisers"), ("selective", "davidson")),
     )
 ]
@@ -92,7 +94,16 @@ def sharded_gradients(cases: list[Case], compile_parts: str) -> dict[Case, tuple
 
     engine_module.deepspeed_config = sharding
     compiled.BACKEND = "aot_eager"
-    return {case: split_gradient(*case, times=3, compile_parts=compile_parts) for case in cases}
+    found = {case: split_gradient(*case, times=3, compile_parts=compile_parts) for case in cases}
+    # Of each model one before and one after attention, for layers of the decoder and of the tower.
+    assert counters["stats"]["unique_graphs"] <= (4 * len(cases) if compile_parts == "parts" else 0)
+    return found
+
+
+def two_a_node(how: How) -> tuple[int, dict[str, Tensor]]:
+    os.environ["LOCAL_RANK"] = str(int(os.environ["RANK"]) % 2)
+    os.environ["LOCAL_WORLD_SIZE"] = "2"
+    return split_gradient(how, "one Comparison a row", "full", "bradley_terry", times=3, hpz=2)
 
 
 def check_hooks(model: RewardModel) -> None:
@@ -103,17 +114,28 @@ def check_hooks(model: RewardModel) -> None:
 
 
 def split_gradient(
-    stage: int, budget: str, recompute: str, objective_name: str, times: int = 1, compile_parts: str = "none"
+    how: How,
+    budget: str,
+    recompute: str,
+    objective_name: str,
+    times: int = 1,
+    compile_parts: str = "none",
+    hpz: int = 1,
 ) -> tuple[int, dict[str, Tensor]]:
-    """Each row is run so many `times`, with its share of the loss; DeepSpeed gathers ahead from the second on."""
+    """Each row is run so many `times`, with its share of the loss; DeepSpeed gathers ahead from the second on.
+
+    Args:
+        hpz: ranks of four that share a second copy of the weights.
+    """
     model = toy_reward_model()
     model.recompute_activations(recompute)
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     config = TrainConfig(
-        precision="fp32", zero=ZeroConfig(stage=stage), optimizer=OptimizerConfig(learning_rate=RATE, max_grad_norm=0.0)
-    )
-    engine = ZeroEngine(model, config, lambda *_: 1.0, make_optimizer=lambda groups: torch.optim.SGD(groups, lr=RATE))
-    if stage == 3:
+        precision="fp32", optimizer=OptimizerConfig(learning_rate=RATE, max_grad_norm=0.0),
+        num_workers=4, **sharded_by(how, hpz_partition_size=hpz),
+    )  # fmt: skip
+    engine = begin(model, config, make_optimizer=lambda groups: torch.optim.SGD(groups, lr=RATE))
+    if config.zero.stage == 3:
         check_hooks(model)
     model.compile_parts(compile_parts)
     model.train()
@@ -125,9 +147,10 @@ def split_gradient(
     objective = Objective(OBJECTIVES[objective_name])
     ((step, rows),) = [(step, list(rows)) for step, rows in loader.steps(0)]
     mean = torch.tensor(reference_mean(objective)) if objective.needs_step_mean else None
-    for row in rows * times:
+    for number, row in enumerate(rows * times, start=1):
         judged = objective(engine.forward(row), row.labels, step_mean=mean)
-        engine.backward(loss_of(judged, step.plan.counts) * engine.world_size / times)
+        loss = loss_of(judged, step.plan.counts) * engine.world_size / times
+        engine.backward(loss, last_row=number == len(rows) * times)
     engine.step()
     return len(rows), {name: (before[name] - value) / RATE for name, value in engine.weights()}
 
@@ -172,11 +195,32 @@ def test_the_gradient_is_that_of_separate_rows(
 
 
 @pytest.mark.drill
+@pytest.mark.parametrize("how", ["fsdp-1-step-2", "fsdp-2-row-2", "fsdp-3-row-2", "fsdp-3-step-2"])
+def test_copies_of_a_sharded_model_give_the_same_gradient(
+    how: How, tmp_path: Path, references: dict[str, dict[str, Tensor]]
+) -> None:
+    """Two pairs of ranks: gradients are added up within each, and between them once a step."""
+    case: Case = (how, "one Comparison a row", "full", "bradley_terry")
+    found = run_ranks(split_gradient, 4, tmp_path, *case, 3)[0]
+    assert_equal_gradients(found[1], references["bradley_terry"])
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("how", [3, "fsdp-3"])
+def test_second_copies_of_weights_in_a_node_give_the_same_gradient(
+    how: How, tmp_path: Path, references: dict[str, dict[str, Tensor]]
+) -> None:
+    """Two nodes of two ranks, by their number."""
+    found = run_ranks(two_a_node, 4, tmp_path, how)[0]
+    assert_equal_gradients(found[1], references["bradley_terry"])
+
+
+@pytest.mark.drill
 @pytest.mark.parametrize("compile_parts", ["none", "parts"])
 def test_weights_that_are_gathered_by_layers_give_the_same_gradient(
     compile_parts: str, tmp_path: Path, references: dict[str, dict[str, Tensor]]
 ) -> None:
-    cases = [case for case in CASES if case[0] == 3 and case[1] == "few rows"]
+    cases = [case for case in CASES if case[0] in (3, "fsdp-3", "fsdp-1") and case[1] == "few rows"]
     if compile_parts != "none":
         cases = [case for case in cases if case[2] == "selective"]
     by_rank = run_ranks(sharded_gradients, 2, tmp_path, cases, compile_parts)

@@ -120,6 +120,7 @@ def train_all(path: str) -> dict[str, dict[str, Any]]:
         # The whole training has been through it.
         patch.setattr(export, "audit_export", lambda folder, report: "")
         found["resumed"] = train(staged(folder), folder / "resumed")
+    found["under fsdp"] = train(replace(staged(folder), engine="fsdp"), folder / "under-fsdp")
     return found | {"detached": train_detached(folder), "lost": train_and_lose(folder)}
 
 
@@ -156,6 +157,17 @@ def test_stages_and_adapters_end_in_a_plain_folder(folder: Path, ranks: Any) -> 
         # Linear layers have adapters; norms, biases and the product over patches stand still.
         assert moved[part] == {name for name in matrices if group_of(name) == part}
     assert not moved["merger"], "held in both stages"
+
+
+def test_the_other_engine_ends_in_the_same_folder(folder: Path, ranks: Any) -> None:
+    ours, theirs = (weights_of(folder / name / "export") for name in ("under-fsdp", "staged"))
+    assert {name: value.dtype for name, value in ours.items()} == {name: value.dtype for name, value in theirs.items()}
+    for name, value in theirs.items():
+        # Both compute in bf16, whose rounding turns Adam's direction where a gradient is next to nothing.
+        torch.testing.assert_close(ours[name], value, rtol=0.02, atol=0.02, msg=name)
+    both = (ranks[0][name]["points"] for name in ("under fsdp", "staged"))
+    for one, other in zip(*both, strict=True):
+        assert one["train/loss"] == pytest.approx(other["train/loss"], rel=0.02)
 
 
 def test_the_folder_holds_what_verifies_it(folder: Path, ranks: Any) -> None:

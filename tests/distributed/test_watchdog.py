@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
+from sharding import How
 from stalling_ranks import HANG_STEP, MODULE, Ended, run_stalling
 from toys import toy_reward_model
 
@@ -33,9 +34,10 @@ def test_a_rank_that_hangs_in_loading_is_named_by_both_and_both_end(tmp_path: Pa
 
 
 @pytest.mark.drill
+@pytest.mark.parametrize("how", [3, "fsdp-3"])
 @pytest.mark.parametrize(("case", "phase"), [("module", "forward"), ("backward", "backward")])
-def test_a_rank_that_hangs_inside_a_module_is_named_with_it(case: str, phase: str, tmp_path: Path) -> None:
-    ranks = run_stalling(case, tmp_path / "group")
+def test_a_rank_that_hangs_inside_a_module_is_named_with_it(case: str, phase: str, how: How, tmp_path: Path) -> None:
+    ranks = run_stalling(case, tmp_path / "group", how=how)
     assert [rank.exit_code for rank in ranks] == [STALLED_EXIT_CODE] * 2
     assert line(ranks[0], "rank 1 is behind").endswith(f"step {HANG_STEP}, row 0, {phase} in {MODULE}")
     assert "last Comparisons: toy-21" in ranks[0].report
@@ -58,9 +60,10 @@ def test_a_stopped_rank_that_holds_the_store_is_told_from_its_silence(tmp_path: 
 
 
 @pytest.mark.drill
-def test_a_slow_group_is_left_alone_and_its_weights_keep_their_bits(tmp_path: Path) -> None:
-    slow = run_stalling("slow", tmp_path / "slow")
-    unwatched = run_stalling("none", tmp_path / "unwatched", timeout_s=0)
+@pytest.mark.parametrize("how", [3, "fsdp-3"])
+def test_a_slow_group_is_left_alone_and_its_weights_keep_their_bits(how: How, tmp_path: Path) -> None:
+    slow = run_stalling("slow", tmp_path / "slow", how=how)
+    unwatched = run_stalling("none", tmp_path / "unwatched", how=how, timeout_s=0)
     assert [rank.exit_code for rank in slow + unwatched] == [0] * 4
     assert not any(rank.report for rank in slow)
     assert slow[0].weights.keys() == unwatched[0].weights.keys() != set()

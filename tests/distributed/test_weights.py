@@ -9,6 +9,7 @@ import pytest
 import torch
 from distributed_ranks import run_ranks
 from loader_toys import ToyComparisons
+from sharding import begin, sharded_by
 from toys import toy_comparison, toy_image, toy_reward_model
 
 from data_pipeline.errors import RunError
@@ -21,7 +22,6 @@ from rm_core.train_config.config import HealthConfig, OptimizerConfig, TrainConf
 from rm_core.train_config.parameter_groups import freeze, rate_of_stage
 from rm_core.train_config.weights import GroupConfig, StageConfig, WeightsConfig
 from rm_core.training.checkpointing import Checkpointing, identity_of
-from rm_core.training.engines.zero import ZeroEngine
 from rm_core.training.trainer import Hooks, Trainer
 from rm_core.training.watchdog import Watchdog
 
@@ -40,7 +40,10 @@ CASES: dict[str, TrainConfig] = {
     "plain": BASE,
     "frozen": replace(BASE, weights=FROZEN, zero=ZeroConfig(stage=2)),
     "frozen at stage 3": replace(BASE, weights=FROZEN, zero=ZeroConfig(stage=3)),
+    "frozen under fsdp": replace(BASE, weights=FROZEN, **sharded_by("fsdp-2")),
+    "frozen under fsdp at stage 3": replace(BASE, weights=FROZEN, **sharded_by("fsdp-3")),
     "stages": replace(BASE, stages=STAGES),
+    "stages under fsdp": replace(BASE, stages=STAGES, **sharded_by("fsdp-3")),
     "offloaded optimiser": replace(BASE, zero=ZeroConfig(stage=2, offload_optimizer=True)),
     "offloaded all": replace(BASE, zero=ZeroConfig(stage=3, offload_optimizer=True, offload_parameters=True)),
     "every term": replace(
@@ -70,7 +73,7 @@ def train(config: TrainConfig, model: RewardModel, folder: str) -> dict[str, Any
     states = [{name: value.detach().clone() for name, value in model.named_parameters()}]
     plan, points = staged_plan(config), []
     identity = identity_of(model, "toys")
-    engine = ZeroEngine(model, config, rate_of_stage(config, plan))
+    engine = begin(model, config, rate_of_stage(config, plan))
     loader = PackLoader(
         DATA, DATA.table(), plan, rank=engine.world_rank, world_size=engine.world_size,
         row_format=model.row_format, prefetch=1,
@@ -127,7 +130,7 @@ def moved(states: list[dict[str, torch.Tensor]], step: int) -> dict[str, bool]:
     return found
 
 
-@pytest.mark.parametrize("case", ["frozen", "frozen at stage 3"])
+@pytest.mark.parametrize("case", [name for name in CASES if name.startswith("frozen")])
 def test_frozen_groups_stand_still_and_others_move(case: str, ranks: list[Any]) -> None:
     states = ranks[0][case]["states"]
     for step in (1, 2):
@@ -139,8 +142,9 @@ def test_frozen_groups_stand_still_and_others_move(case: str, ranks: list[Any]) 
     assert rates == pytest.approx({"merger": RATE / 10, "language": RATE, "head": RATE})
 
 
-def test_stages_hold_groups_and_show_their_own_data(ranks: list[Any]) -> None:
-    states, points = (ranks[0]["stages"][key] for key in ("states", "points"))
+@pytest.mark.parametrize("case", ["stages", "stages under fsdp"])
+def test_stages_hold_groups_and_show_their_own_data(case: str, ranks: list[Any]) -> None:
+    states, points = (ranks[0][case][key] for key in ("states", "points"))
     assert moved(states, 1) == {"vision": True, "embeddings": True, "merger": True, "language": False, "head": True}
     second = moved(states, 2)
     assert second["language"] and second["head"] and second["embeddings"]

@@ -86,14 +86,17 @@ def test_a_lost_node_is_replaced_by_another_and_changes_nothing(trained: Workpla
     assert_same(trained, output)
 
 
+@pytest.mark.parametrize("engine", ["deepspeed", "fsdp"])
 def test_the_group_goes_on_with_fewer_workers_when_a_node_is_lost(
     trained: Workplace,
     hosts: NetworkHosts,  # noqa: F811
+    engine: str,
 ) -> None:
-    """At ZeRO stage 3, whose shards of two hosts the one that is left takes over."""
-    output = trained.folder / "fewer"
+    """At stage 3, whose shards of two hosts the one that is left takes over."""
+    output = trained.folder / f"fewer-{engine}"
     lost = hosts.workers(2)[1]
-    process = start(trained, hosts, output, "train.group.min_workers=1", "train.zero.stage=3")
+    sharding = (f"train.engine={engine}", "train.zero.stage=3")
+    process = start(trained, hosts, output, "train.group.min_workers=1", *sharding)
     wait_for_checkpoint(process, output)
     hosts.lose(lost)
     printed = ended(process)

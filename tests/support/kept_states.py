@@ -4,12 +4,12 @@ import torch
 import torch.distributed as dist
 
 from rm_core.checkpoints import CheckpointSaver, CheckpointStore, Retention, Snapshot
-from rm_core.training.engines.zero import ZeroEngine
+from rm_core.training.engines.interface import Engine
 
 __all__ = ["keep", "restore"]
 
 
-def keep(engine: ZeroEngine, folder: str) -> None:
+def keep(engine: Engine, folder: str) -> None:
     """Write the engine's state into `folder`; a collective call that returns once it is complete."""
 
     def agree(yes: bool) -> bool:
@@ -29,7 +29,7 @@ def keep(engine: ZeroEngine, folder: str) -> None:
     dist.barrier()
 
 
-def restore(engine: ZeroEngine, folder: str) -> None:
+def restore(engine: Engine, folder: str) -> None:
     """Read the newest state of `folder`; a collective call."""
     store = CheckpointStore(folder)
     with store.open(store.complete_steps()[-1], rank=engine.world_rank, copies=folder) as checkpoint:

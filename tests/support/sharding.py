@@ -14,15 +14,17 @@ from rm_core.training.engines.interface import Engine
 __all__ = ["How", "begin", "sharded_by"]
 
 How = int | str
-"""DeepSpeed's stage; or FSDP's behind its name, and when it sends gradients: ``fsdp-3``, ``fsdp-2-step``."""
+"""DeepSpeed's stage; or FSDP's behind its name, when it sends gradients, and how many ranks share a copy: ``fsdp-3``,
+``fsdp-2-step``, ``fsdp-3-row-2``."""
 
 
 def sharded_by(how: How, **more: Any) -> dict[str, Any]:
     """`engine` and `zero` of a `TrainConfig`."""
     if isinstance(how, int):
         return {"engine": "deepspeed", "zero": ZeroConfig(stage=how, **more)}
-    engine, stage, *reduce = how.split("-")
-    return {"engine": engine, "zero": ZeroConfig(stage=int(stage), reduce=reduce[0] if reduce else "auto", **more)}
+    engine, stage, *given = how.split("-")
+    reduce, size = (*given, *("auto", "0")[len(given) :])
+    return {"engine": engine, "zero": ZeroConfig(stage=int(stage), reduce=reduce, shard_size=int(size), **more)}
 
 
 def begin(

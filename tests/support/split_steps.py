@@ -5,15 +5,16 @@ from typing import Any
 
 import torch
 from loader_toys import ToyComparisons
+from sharding import How, begin, sharded_by
 from torch import Tensor
 
 from data_pipeline.encoding.encoder import EncodedComparison
 from rm_core.batches.loader import PackLoader
 from rm_core.model.reward_model import RewardModel
 from rm_core.packing.plan import PackBudget, Plan
-from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
+from rm_core.train_config.config import OptimizerConfig, TrainConfig
 from rm_core.training.accumulation import Accumulator, StepSums, check_work
-from rm_core.training.engines.zero import ZeroEngine
+from rm_core.training.engines.interface import Engine
 
 RATE = 2.0**12
 """SGD's rate: so large that (before - after) / RATE is the gradient, and weights do not round it."""
@@ -37,10 +38,10 @@ class _Quiet:
 def step_gradient(
     model: RewardModel,
     items: Sequence[EncodedComparison],
-    accumulator_of: Callable[[ZeroEngine, RewardModel, Any], Accumulator],
+    accumulator_of: Callable[[Engine, RewardModel, Any], Accumulator],
     *,
     paradigm: str,
-    stage: int,
+    how: How,
     budget: str,
 ) -> tuple[dict[str, Tensor], StepSums]:
     """On every rank of the group that calls it: the gradient of a step of all items, and what was added up.
@@ -50,10 +51,10 @@ def step_gradient(
     """
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     config = TrainConfig(
-        paradigm=paradigm, precision="fp32", zero=ZeroConfig(stage=stage),
+        paradigm=paradigm, precision="fp32", **sharded_by(how),
         optimizer=OptimizerConfig(learning_rate=RATE, max_grad_norm=0.0),
     )  # fmt: skip
-    engine = ZeroEngine(model, config, lambda *_: 1.0, make_optimizer=lambda groups: torch.optim.SGD(groups, lr=RATE))
+    engine = begin(model, config, make_optimizer=lambda groups: torch.optim.SGD(groups, lr=RATE))
     model.train()
     data = ToyComparisons(items)
     plan = Plan(data.table(), seed=0, global_batch=len(items), num_steps=1, budget=BUDGETS[budget])

@@ -19,12 +19,13 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from sharding import How, begin, sharded_by
 from toys import ROW_FORMAT, toy_comparison, toy_image, toy_reward_model
 
 from rm_core.batches.packed import collate
 from rm_core.model.reward_model import RewardModel
-from rm_core.train_config.config import OptimizerConfig, TrainConfig, ZeroConfig
-from rm_core.training.engines.zero import ZeroEngine
+from rm_core.train_config.config import OptimizerConfig, TrainConfig
+from rm_core.training.engines.interface import Engine
 from rm_core.training.first_rank import on_first_rank
 from rm_core.training.watchdog import Watchdog
 
@@ -45,7 +46,7 @@ class Ended:
 
 
 def run_stalling(
-    case: str, folder: Path, *, world_size: int = 2, timeout_s: float = 2.0, limit_s: float = 60.0
+    case: str, folder: Path, *, how: How = 3, world_size: int = 2, timeout_s: float = 2.0, limit_s: float = 60.0
 ) -> list[Ended]:
     """One group to its end. A rank that outlives the first by OUTLIVING_S, as a stopped one, is killed: -9."""
     folder.mkdir(parents=True)
@@ -57,7 +58,7 @@ def run_stalling(
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    arguments = (world_size, port, str(folder), case, timeout_s)
+    arguments = (world_size, port, str(folder), case, timeout_s, how)
     ranks = [context.Process(target=_rank, args=(rank, *arguments)) for rank in range(world_size)]
     for process in ranks:
         process.start()
@@ -81,7 +82,7 @@ def _ended(exit_code: int | None, folder: Path, rank: int) -> Ended:
     )
 
 
-def _rank(rank: int, world_size: int, port: int, folder: str, case: str, timeout_s: float) -> None:
+def _rank(rank: int, world_size: int, port: int, folder: str, case: str, timeout_s: float, how: How) -> None:
     os.dup2(os.open(os.path.join(folder, f"stderr-{rank}.txt"), os.O_WRONLY | os.O_CREAT), 2)
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size)}
     os.environ |= {"LOCAL_WORLD_SIZE": str(world_size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
@@ -90,9 +91,9 @@ def _rank(rank: int, world_size: int, port: int, folder: str, case: str, timeout
     model = toy_reward_model()
     model.recompute_activations("full")
     config = TrainConfig(
-        precision="fp32", zero=ZeroConfig(stage=3), optimizer=OptimizerConfig(learning_rate=1e-2, max_grad_norm=0.5)
+        precision="fp32", optimizer=OptimizerConfig(learning_rate=1e-2, max_grad_norm=0.5), **sharded_by(how)
     )
-    engine = ZeroEngine(model, config, lambda *_: 1.0)
+    engine = begin(model, config)
     culprit = 0 if case == "host stopped" else world_size - 1
     hang = functools.partial(_hang, case if rank == culprit else "", timeout_s)
     with Watchdog(
@@ -123,9 +124,7 @@ def _work(watchdog: Watchdog, timeout_s: float, *, says_its_parts: bool) -> None
     on_first_rank(work, beat=watchdog.advance, every_s=0.0)
 
 
-def _train(
-    engine: ZeroEngine, model: RewardModel, watchdog: Watchdog, rank: int, hang: Callable[[str, int], None]
-) -> None:
+def _train(engine: Engine, model: RewardModel, watchdog: Watchdog, rank: int, hang: Callable[[str, int], None]) -> None:
     model.train()
     step = 0
     up_projection = model.backbone.language_model.layers[1].mlp.up_proj

@@ -165,7 +165,8 @@ class FsdpEngine:
         """Of the whole gradient, the same on every rank; replicas hold equal rows and are not counted again."""
         own = get_total_norm([one for one in gradients if one.numel()]).double().square().to(self._device)
         dist.all_reduce(own, group=self._mesh.get_group(SHARD))
-        return math.sqrt(float(own)) if torch.isfinite(own) else float(own)
+        squares = float(own)
+        return math.sqrt(squares) if math.isfinite(squares) else squares
 
     def replicas(self) -> Iterator[tuple[str, Tensor]]:
         """None: no rank keeps a whole weight."""

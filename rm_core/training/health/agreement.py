@@ -24,7 +24,7 @@ def check_agreement(
 
     Args:
         step: steps done, for the message.
-        parameters: names and whole weights that every rank holds a copy of; none at ZeRO stage 3, which shards them.
+        parameters: names and whole weights that every rank holds a copy of; none where the engine shards them.
         group: name of a parameter -> part of the model.
         facts: other numbers that are equal on all ranks, such as rates.
 

@@ -3,9 +3,13 @@
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from safetensors.torch import load_file, save_file
-from toys import toy_reward_model
+from toys import ROW_FORMAT, toy_comparison, toy_reward_model
 
+from rm_core.batches.packed import collate
+from rm_core.train_config.config import TrainConfig, ZeroConfig
+from rm_core.training.engines.fsdp import FsdpEngine
 from rm_core.training.engines.zero import _OneByOne
 
 
@@ -36,3 +40,27 @@ def test_shards_are_left_and_other_types_converted() -> None:
     assert len(list(_OneByOne(model, torch.bfloat16).parameters())) == 1 + len(others)
     assert first.data is kept or first.data_ptr() == kept.data_ptr()
     assert first.dtype == torch.float32 and {one.dtype for one in others} == {torch.bfloat16}
+
+
+def test_fsdp_writes_into_shards_of_its_own(tmp_path: Path) -> None:
+    """Also on one rank, whose shard is the whole weight, and in float32, where nothing has to be converted."""
+    model = toy_reward_model()
+    path = tmp_path / "weights.safetensors"
+    save_file({name: value.data for name, value in model.named_parameters()}, path)
+    mapped, before = load_file(path), path.read_bytes()
+    for name, parameter in model.named_parameters():
+        parameter.data = mapped[name]
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        config = TrainConfig(engine="fsdp", precision="fp32", num_workers=1, zero=ZeroConfig(stage=3))
+        engine = FsdpEngine(model, config, lambda *_: 1.0)
+        engine.backward(engine.forward(collate([toy_comparison(0)], row_format=ROW_FORMAT)).square().sum())
+        engine.step()
+        weights = dict(engine.weights())
+    finally:
+        dist.destroy_process_group()
+    assert weights.keys() == mapped.keys() and not torch.equal(
+        weights["head.layers.0.weight"], mapped["head.layers.0.weight"]
+    )
+    assert path.read_bytes() == before
+    assert all(torch.equal(value, mapped[name]) for name, value in load_file(path).items())

@@ -20,7 +20,7 @@ ON_TWO: list[Case] = [
     ("fsdp-1", "bf16", ""), ("fsdp-2", "bf16", ""), ("fsdp-3", "bf16", ""), ("fsdp-3-step", "bf16", ""),
     ("fsdp-3", "fp32", ""), ("fsdp-3", "bf16", "frozen"),
 ]  # fmt: skip
-ON_FOUR: list[Case] = [("fsdp-3", "bf16", "second"), ("fsdp-3", "bf16", "replicas")]
+ON_FOUR: list[Case] = [("fsdp-3", "bf16", "second"), ("fsdp-3-row-2", "bf16", "")]
 OWN = "backward", "step"
 """Fields of `States`: with activations, and without, for embeddings and root."""
 

@@ -21,7 +21,7 @@ CASES: list[Case] = [
 ]  # fmt: skip
 QUICK: set[Case] = {(3, "bf16", ""), ("fsdp-3", "bf16", "")}
 ON_FOUR: list[Case] = [
-    (3, "bf16", "second"), ("fsdp-3", "bf16", "second"), ("fsdp-1", "bf16", "replicas"), ("fsdp-3", "bf16", "replicas"),
+    (3, "bf16", "second"), ("fsdp-3", "bf16", "second"), ("fsdp-1-step-2", "bf16", ""), ("fsdp-3-row-2", "bf16", ""),
 ]  # fmt: skip
 
 

@@ -22,7 +22,6 @@ MORE: dict[str, dict[str, Any]] = {
     "optimizer": {"offload_optimizer": True},
     "both": {"offload_optimizer": True, "offload_parameters": True},
     "second": {"hpz_partition_size": 2},
-    "replicas": {"shard_size": 2},
 }
 
 

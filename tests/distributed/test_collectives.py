@@ -18,7 +18,7 @@ from toys import ROW_FORMAT, toy_comparison, toy_reward_model
 
 from rm_core.batches.packed import collate
 from rm_core.model.reward_model import RewardModel
-from rm_core.planner import roofline
+from rm_core.planner.sending import sent_of
 from rm_core.train_config.config import TrainConfig
 from rm_core.training.engines import zero as engine_module
 
@@ -128,8 +128,9 @@ def test_a_step_sends_what_the_planner_takes_it_to_send(found: Any, stage: int, 
     ring = {"all-reduce": 2, "gather": 1, "reduce-scatter": 1}
     of_ring = sum(ring[kind] * size for kind, size in sent.items()) / 2  # (N - 1) / N of a tensor, at two ranks
     arch = SimpleNamespace(numel=numel, trained_numel=numel)
-    setting = SimpleNamespace(gpus=2, stage=stage, itemsize=4 if STAGES[stage] == "fp32" else 2)
-    assert of_ring == pytest.approx(roofline._sent(arch, setting, rows), rel=0.02)
+    size = 4 if STAGES[stage] == "fp32" else 2
+    setting = SimpleNamespace(engine="deepspeed", gpus=2, stage=stage, itemsize=size, hpz_partition_size=1)
+    assert of_ring == pytest.approx(sent_of(arch, setting, rows).total, rel=0.02)
 
 
 @pytest.mark.parametrize("rows", [1, 4])
@@ -151,6 +152,12 @@ def test_fsdp_sends_gradients_once_a_step_or_once_a_row(found: Any, how: str, ro
     assert sent["gather"] == pytest.approx(2 * gathered, rel=0.02)
     assert calls["gather"] == gathers
     assert set(sent) == {"gather", "reduce-scatter"}
+    arch = SimpleNamespace(numel=numel, trained_numel=numel, again_numel=numel - root)
+    setting = SimpleNamespace(
+        engine="fsdp", gpus=2, sharing=2, stage=int(how[5]), itemsize=2, hpz_partition_size=1, reduces_once=once
+    )
+    # At two ranks (N - 1) / N of what is gathered and scattered.
+    assert sum(sent.values()) / 2 == pytest.approx(sent_of(arch, setting, rows).total, rel=0.02)
 
 
 def root_numel(model: RewardModel) -> int:

@@ -36,6 +36,7 @@ class RlJob:
     use_gpu: bool
     all_steps: int
     section: str = "rl"
+    together: int = 1
 
     def work(self, coordinator: Any) -> None:
         """Learn on this rank.

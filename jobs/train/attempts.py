@@ -22,7 +22,7 @@ from jobs.runtime.terminal import say
 from jobs.runtime.termination import Terminated
 from jobs.train.coordinator import GroupState
 from jobs.train.failures import Budget, failure_of
-from jobs.train.group import GroupJob, needs_of_worker, run_group
+from jobs.train.group import GroupJob, needs_of_worker, run_group, workers_in
 from jobs.train.room import NoQueue, PlacementQueue, wait_for_room
 
 __all__ = ["run_attempts"]
@@ -129,7 +129,7 @@ def _reason_to_move(job: GroupJob, state: GroupState, num_workers: int, avoid: S
     going = {node.id: node.address for node in nodes if node.draining}
     if leaving := sorted({going[one.node] for one in state.locations.values() if one.node in going}):
         return f"{', '.join(leaving)} is about to be taken away"
-    more = room_for(needs_of_worker(job), nodes, avoid)
-    if num_workers < job.config.num_workers and more > 0:
-        return f"there is room for {min(num_workers + more, job.config.num_workers)} workers now"
-    return None
+    if num_workers == job.config.num_workers:
+        return None
+    room = workers_in(job, num_workers + room_for(needs_of_worker(job), nodes, avoid))
+    return f"there is room for {room} workers now" if room > num_workers else None

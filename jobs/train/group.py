@@ -20,7 +20,7 @@ from data_pipeline.errors import BaserewardError, Unavailable
 from jobs.train.coordinator import Location
 from rm_core.train_config.config import WorkerGroupConfig
 
-__all__ = ["GroupJob", "GroupSettings", "needs_of_worker", "run_group"]
+__all__ = ["GroupJob", "GroupSettings", "needs_of_worker", "run_group", "workers_in"]
 
 
 class GroupSettings(Protocol):
@@ -47,6 +47,10 @@ class GroupJob(Protocol):
     def use_gpu(self) -> bool:
         """Whether each worker takes a GPU."""
 
+    @property
+    def together(self) -> int:
+        """What the number of workers is always a multiple of."""
+
     def work(self, coordinator: Any) -> None:
         """One worker's part, in an initialised process group.
 
@@ -65,6 +69,11 @@ def needs_of_worker(job: GroupJob) -> dict[str, float]:
     if job.config.group.accelerator is not None:
         needs[f"accelerator_type:{job.config.group.accelerator}"] = 0.001  # as Ray itself asks for a type
     return needs
+
+
+def workers_in(job: GroupJob, room: int) -> int:
+    """The largest group that starts where there is room for so many workers."""
+    return min(room, job.config.num_workers) // job.together * job.together
 
 
 def run_group(job: GroupJob, coordinator: Any, num_workers: int, avoid: Sequence[str], start_timeout_s: float) -> None:

@@ -11,6 +11,7 @@ from jobs.tracking.metric_logger import log_artifact
 from jobs.train.coordinator import StopRequested
 from jobs.train.logged_run import LoggedRun
 from rm_core.train_config.config import TrainConfig
+from rm_core.train_config.engine import workers_together
 
 __all__ = ["TrainJob"]
 
@@ -25,6 +26,11 @@ class TrainJob:
     run: LoggedRun
     use_gpu: bool
     section: str = "train"
+
+    @property
+    def together(self) -> int:
+        """What the number of workers is always a multiple of."""
+        return workers_together(self.config.zero)
 
     def work(self, coordinator: Any) -> None:
         """Train on this rank."""

@@ -8,7 +8,7 @@ from cluster.capacity import Node, launches, list_nodes, reserve, room_for
 from data_pipeline.errors import NoRoom
 from jobs.runtime.terminal import say
 from jobs.runtime.termination import Terminated
-from jobs.train.group import GroupJob, needs_of_worker
+from jobs.train.group import GroupJob, needs_of_worker, workers_in
 
 __all__ = ["NoQueue", "PlacementQueue", "wait_for_room"]
 
@@ -68,7 +68,7 @@ def wait_for_room(
                 start_s = time.monotonic()
                 continue
             nodes = list_nodes()
-            room, now_s = min(room_for(need, nodes, avoid), config.num_workers), time.monotonic()
+            room, now_s = workers_in(job, room_for(need, nodes, avoid)), time.monotonic()
             enough_since_s = (enough_since_s or now_s) if room >= fewest else None
             settled = enough_since_s is not None and now_s - enough_since_s >= SETTLE_S
             if room == config.num_workers or settled:
@@ -102,8 +102,9 @@ def _missing(job: GroupJob, nodes: Sequence[Node], room: int, avoid: Sequence[st
     need = needs_of_worker(job)
     wants = ", ".join(f"{amount:g} {name}" for name, amount in need.items() if not name.startswith("accelerator_type"))
     kind = f" ({job.config.group.accelerator})" if job.config.group.accelerator else ""
+    whole = f" in groups of {job.together}" if job.together > 1 else ""
     return (
-        f"{job.config.num_workers} workers of {wants}{kind} each are wanted, there is room for {room}; nodes: "
+        f"{job.config.num_workers} workers of {wants}{kind} each are wanted, there is room for {room}{whole}; nodes: "
         + "; ".join(_described(node, need, avoid) for node in nodes if node.total or not node.alive)
     )
 

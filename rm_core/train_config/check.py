@@ -21,7 +21,7 @@ def check_train_config(config: TrainConfig) -> None:
     check_bounds(config, "train")
     _check_precision(config)
     check_offload(config.zero)
-    check_engine(config.engine, config.zero, num_workers=config.num_workers)
+    check_engine(config.engine, config.zero, num_workers=config.num_workers, min_workers=config.group.min_workers)
     _check_lengths(config)
     check_min_workers(config.group, config.num_workers)
     check_profile(config.profile, num_workers=config.num_workers)

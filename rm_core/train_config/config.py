@@ -76,8 +76,8 @@ class WorkerGroupConfig:
     """Placement of the workers, and how often the group is started again."""
 
     min_workers: int | None = bounded(None, at_least=1)
-    """Fewest workers to go on with while nodes are missing; the group grows back to ``num_workers`` when they return.
-    Unset: always ``num_workers``."""
+    """Fewest workers to go on with while nodes are missing; the group grows back to ``num_workers`` when they return,
+    by whole groups that share one copy (`zero.shard_size`). Unset: always ``num_workers``."""
     accelerator: str | None = None
     """The only type of GPU to take, as Ray names it, for example H100 or A100-80G; unset: any."""
     exclude_nodes: list[str] = field(default_factory=list)

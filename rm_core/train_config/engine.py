@@ -3,7 +3,7 @@
 from data_pipeline.errors import RecipeError
 from rm_core.train_config.config import ZeroConfig
 
-__all__ = ["check_engine", "check_offload"]
+__all__ = ["check_engine", "check_offload", "workers_together"]
 
 
 def check_offload(zero: ZeroConfig) -> None:
@@ -18,8 +18,16 @@ def check_offload(zero: ZeroConfig) -> None:
         raise RecipeError(f"train.zero.offload_parameters=true needs train.zero.stage=3, not {zero.stage}")
 
 
-def check_engine(engine: str, zero: ZeroConfig, *, num_workers: int) -> None:
+def workers_together(zero: ZeroConfig) -> int:
+    """What the number of workers is always a multiple of: those that share a copy of the state, or of weights."""
+    return zero.shard_size or zero.hpz_partition_size
+
+
+def check_engine(engine: str, zero: ZeroConfig, *, num_workers: int, min_workers: int | None = None) -> None:
     """Refuse what `engine` cannot do.
+
+    Args:
+        min_workers: the fewest that a group goes on with; None: always `num_workers`.
 
     Raises:
         RecipeError: names the key, its value and the cure.
@@ -28,6 +36,17 @@ def check_engine(engine: str, zero: ZeroConfig, *, num_workers: int) -> None:
         _check_fsdp(zero, num_workers)
     else:
         _check_deepspeed(zero)
+    _check_second_copy(zero, num_workers)
+    together = workers_together(zero)
+    if min_workers is not None and min_workers % together:
+        name = "shard_size" if zero.shard_size else "hpz_partition_size"
+        raise RecipeError(
+            f"train.group.min_workers={min_workers} is no multiple of train.zero.{name}={together}, of which there are "
+            "always whole groups of workers: set it to a multiple"
+        )
+
+
+def _check_second_copy(zero: ZeroConfig, num_workers: int) -> None:
     if zero.hpz_partition_size == 1:
         return
     if zero.stage != 3:

@@ -40,7 +40,7 @@ class Cluster:
 
 def wait(stop_reason: str | None = None, **group: Any) -> int:
     config = TrainConfig(num_workers=2, group=WorkerGroupConfig(**group))
-    job: Any = SimpleNamespace(config=config, section="train")
+    job: Any = SimpleNamespace(config=config, section="train", together=1)
     return room.wait_for_room(job, [], lambda: stop_reason, room.NoQueue())
 
 
@@ -73,6 +73,18 @@ def test_a_short_wait_says_nothing_and_asks_for_nothing(monkeypatch: pytest.Monk
     assert wait() == 2 and cluster.said == [] and cluster.asked == []
     with pytest.raises(Terminated):
         wait(stop_reason="SIGTERM")
+
+
+def test_fewer_workers_come_in_whole_groups_that_share_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster(monkeypatch, [FREE] * 7)
+    config = TrainConfig(num_workers=8, group=WorkerGroupConfig(min_workers=4))
+    job: Any = SimpleNamespace(config=config, section="train", together=4)
+    assert room.wait_for_room(job, [], lambda: None, room.NoQueue()) == 4
+    said = cluster.said[-1]
+    assert said.startswith(
+        "going on with 4 of 8 workers: 8 workers of 1 CPU, 1 GPU each are wanted, there is room for 4"
+    )
+    assert "room for 4 in groups of 4; nodes" in said
 
 
 def launch(kind: str, count: int, state: LaunchRequest.Status, **more: Any) -> LaunchRequest:

@@ -1,5 +1,7 @@
 """Why an attempt ended, how often another one follows, and how many workers have room."""
 
+from typing import Any
+
 import pytest
 from ray.exceptions import ActorDiedError
 from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError, WorkerHealthCheckFailedError
@@ -8,11 +10,13 @@ from ray.train.v2.api.preemption import PreemptionInfo
 
 from cluster.capacity import Node, room_for
 from data_pipeline.errors import RecipeError, RunError
+from jobs.train import attempts
 from jobs.train.attempts import _reason_to_move
 from jobs.train.coordinator import Coordinator, Location
 from jobs.train.failures import Budget, Failure, failure_of
+from jobs.train.rank import TrainJob
 from rm_core.train_config.check import check_train_config
-from rm_core.train_config.config import TrainConfig, WorkerGroupConfig
+from rm_core.train_config.config import TrainConfig, WorkerGroupConfig, ZeroConfig
 
 LOCATIONS = {0: Location(node="n0", address="10.0.0.1"), 1: Location(node="n1", address="10.0.0.2")}
 DEATH = Failure(lost=True, ranks=(1,), text="its process died")
@@ -106,6 +110,26 @@ def test_a_group_that_still_loads_is_not_moved() -> None:
         coordinator.started(steps_done)
         assert coordinator.read().is_training
     assert coordinator.read().resumed_from == [0, 10]
+
+
+@pytest.mark.parametrize(
+    ("free", "grows"), [(1, None), (2, "there is room for 4 workers now"), (5, "for 6 workers now")]
+)
+def test_a_group_grows_by_whole_groups_that_share_a_copy(
+    free: int, grows: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would start again in the size that it has, for ever."""
+    monkeypatch.setattr(attempts, "list_nodes", lambda: [node("a", CPU=free)])
+    coordinator = Coordinator()
+    coordinator.new_attempt(2)
+    for rank, location in LOCATIONS.items():
+        coordinator.begin(rank, location)
+    coordinator.started(0)
+    config = TrainConfig(engine="fsdp", num_workers=6, zero=ZeroConfig(shard_size=2))
+    anywhere: Any = None
+    job = TrainJob(config=config, export_to="", lineage={}, run=anywhere, use_gpu=False)
+    reason = _reason_to_move(job, coordinator.read(), 2, [])
+    assert reason is None if grows is None else reason is not None and grows in reason
 
 
 @pytest.mark.parametrize(

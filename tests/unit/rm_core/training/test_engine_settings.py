@@ -51,6 +51,24 @@ def test_it_takes_what_can_be(zero: dict[str, Any], more: dict[str, Any]) -> Non
     check_train_config(TrainConfig(zero=ZeroConfig(**zero), **more))
 
 
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (TrainConfig(engine="fsdp", zero=ZeroConfig(shard_size=4)), r"min_workers=6 is no .*shard_size=4, of which"),
+        (
+            TrainConfig(zero=ZeroConfig(stage=3, hpz_partition_size=4)),
+            r"min_workers=6 is no .*hpz_partition_size=4, of",
+        ),
+    ],
+)
+def test_the_smallest_group_is_of_whole_copies(config: TrainConfig, said: str) -> None:
+    config.num_workers, config.group.min_workers = 8, 6
+    with pytest.raises(RecipeError, match=said):
+        check_train_config(config)
+    config.group.min_workers = 4
+    check_train_config(config)
+
+
 @pytest.mark.parametrize(("stage", "once"), [(0, True), (1, True), (2, False), (3, False)])
 def test_auto_sends_gradients_as_deepspeed_does(stage: int, once: bool) -> None:
     assert ZeroConfig(stage=stage).reduces_once == once

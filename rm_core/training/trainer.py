@@ -202,7 +202,8 @@ class Trainer:
             group = partial(group_of, model_type=self._model.family.model_type)
             facts = {f"rates of {part}": rate for part, rate in rates.items()}
             facts["Comparisons of the plan"] = float(zlib.crc32(repr(step.plan.rows).encode()))
-            check_agreement(self.steps_done, self._engine.replicas(), group, facts)
+            engine = self._engine
+            check_agreement(self.steps_done, engine.replicas(), group, facts, together=engine.copy_group)
 
     def _new_audit(self) -> WeightAudit:
         group = partial(group_of, model_type=self._model.family.model_type)

@@ -162,15 +162,21 @@ class FsdpEngine:
         return [shard.local.grad for shard in self._trained if shard.local.grad is not None]
 
     def _norm(self, gradients: list[Tensor]) -> float:
-        """Of the whole gradient, the same on every rank; replicas hold equal rows and are not counted again."""
+        """Of the whole gradient, the same bits on every rank: copies that clipped by another one would drift apart."""
         own = get_total_norm([one for one in gradients if one.numel()]).double().square().to(self._device)
-        dist.all_reduce(own, group=self._mesh.get_group(SHARD))
-        squares = float(own)
+        dist.all_reduce(own)
+        squares = float(own) / (self.world_size // self._mesh[SHARD].size())  # copies have equal gradients
         return math.sqrt(squares) if math.isfinite(squares) else squares
 
     def replicas(self) -> Iterator[tuple[str, Tensor]]:
-        """None: no rank keeps a whole weight."""
-        yield from ()
+        """Its own rows, float32 where they are trained, where `zero.shard_size` makes copies of them."""
+        if self._replicated:
+            yield from ((shard.name, shard.local) for shard in self._shards)
+
+    @property
+    def copy_group(self) -> dist.ProcessGroup | None:
+        """The ranks that share one copy."""
+        return self._mesh.get_group(SHARD) if self._replicated else None
 
     @property
     def num_steps(self) -> int:

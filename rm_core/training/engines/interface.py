@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from rm_core.batches.packed import PackedBatch
@@ -118,7 +119,11 @@ class Engine(Protocol):
         """
 
     def replicas(self) -> Iterator[tuple[str, Tensor]]:
-        """Weights of which this rank holds a whole copy, as it computes with them; none where they are sharded."""
+        """Weights, or this rank's part of them, of which other ranks hold a copy; none where all ranks share one."""
+
+    @property
+    def copy_group(self) -> dist.ProcessGroup | None:
+        """The ranks that hold a copy together, each its part; None: each holds a whole one."""
 
     @property
     def num_steps(self) -> int:

@@ -153,6 +153,10 @@ class ZeroEngine:
         if self._zero_stage < 3:
             yield from self.named_parameters()
 
+    @property
+    def copy_group(self) -> None:
+        """None: who holds a copy holds all of it."""
+
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """The model's own; at stage 3 each holds what DeepSpeed left of it."""
         yield from self._engine.module.named_parameters()

@@ -15,7 +15,12 @@ _BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def check_agreement(
-    step: int, parameters: Iterable[tuple[str, Tensor]], group: Callable[[str], str], facts: Mapping[str, float]
+    step: int,
+    parameters: Iterable[tuple[str, Tensor]],
+    group: Callable[[str], str],
+    facts: Mapping[str, float],
+    *,
+    together: dist.ProcessGroup | None = None,
 ) -> None:
     """Compare weights and facts over the ranks, bit by bit; a collective call that reads all weights once.
 
@@ -35,6 +40,10 @@ def check_agreement(
     for name, value in parameters:
         part, checksum = f"weights of {group(name)}", _checksum(value.detach())
         sums[part] = sums[part] + checksum if part in sums else checksum
+    if together is not None and sums:
+        whole = torch.stack(list(sums.values()))
+        dist.all_reduce(whole, group=together)
+        sums = dict(zip(sums, whole, strict=True))
     own = {part: int(value) for part, value in sums.items()} | {name: hash(value) for name, value in facts.items()}
     ranks: list[dict[str, int]] = [{} for _ in range(dist.get_world_size())]
     dist.all_gather_object(ranks, own)

@@ -1,5 +1,6 @@
 """Two pairs of ranks, each with a copy of a sharded model: copies stay alike bit by bit, and one other bit is found."""
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 import torch
 from distributed_ranks import run_ranks
 from sharding import begin, sharded_by
+from torch.distributed import distributed_c10d
 from toys import toy_comparison, toy_image, toy_reward_model
 
 from data_pipeline.errors import RunError
@@ -26,6 +28,16 @@ def compared(engine: Engine) -> str:
     except RunError as error:
         return str(error)
     return ""
+
+
+def groups_of_second_copies() -> tuple[int, int]:
+    """Groups of ranks that two engines make, the second with second copies of weights."""
+    made = []
+    for more in ({}, {"hpz_partition_size": 2}):
+        before = len(distributed_c10d._world.pg_map)
+        begin(toy_reward_model(), TrainConfig(num_workers=4, **sharded_by("fsdp-3", **more)))
+        made.append(len(distributed_c10d._world.pg_map) - before)
+    return made[0], made[1]
 
 
 def look() -> dict[str, Any]:
@@ -57,3 +69,30 @@ def test_copies_stay_alike_and_a_single_bit_is_found(tmp_path: Path) -> None:
         assert rank["one bit"].startswith(
             "after step 7, weights of language on ranks 0, 1, 2, 3 differ from each other"
         )
+
+
+@pytest.mark.drill
+def test_second_copies_of_all_units_have_the_same_groups_of_ranks(tmp_path: Path) -> None:
+    """On GPUs each group has a communicator, which takes memory: a model has a unit a layer."""
+    assert run_ranks(groups_of_second_copies, 4, tmp_path) == [(0, 2)] * 4
+
+
+def refused(size: int, second: int) -> str:
+    try:
+        begin(
+            toy_reward_model(),
+            TrainConfig(num_workers=8, **sharded_by(f"fsdp-3-row-{size}", hpz_partition_size=second)),
+        )
+    except RunError as error:
+        return str(error)
+    return ""
+
+
+def test_a_group_that_is_not_of_whole_copies_is_refused(tmp_path: Path) -> None:
+    """As where another number of workers came than the recipe says."""
+    for case, said in (
+        ((4, 1), r"3 workers are no groups of train\.zero\.shard_size=4"),
+        ((0, 2), r"3 .*\.hpz_partition_size=2"),
+    ):
+        for found in run_ranks(refused, 3, tmp_path, *case):
+            assert re.match(said, found), found

@@ -5,10 +5,12 @@ that what is recomputed or compiled inside holds no hooks and no collective call
 (arXiv 2304.11277).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from math import prod
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -51,6 +53,9 @@ def make_mesh(config: ZeroConfig, device: torch.device) -> DeviceMesh:
         RunError: the ranks that there are cannot be cut into such groups.
     """
     ranks, size = dist.get_world_size(), config.shard_size
+    if (size or ranks) % config.hpz_partition_size:
+        second = f"train.zero.hpz_partition_size={config.hpz_partition_size}"
+        raise RunError(f"{size or ranks} workers that share the weights are no groups of {second}: choose a divisor")
     if size in (0, ranks):
         return init_device_mesh(device.type, (ranks,), mesh_dim_names=(SHARD,))
     if ranks % size:
@@ -72,8 +77,9 @@ def shard_model(model: RewardModel, config: TrainConfig, mesh: DeviceMesh, devic
     computed = torch.bfloat16 if config.precision == "bf16" else torch.float32
     policy = MixedPrecisionPolicy(param_dtype=computed, reduce_dtype=torch.float32, cast_forward_inputs=False)
     again = _gathers_again(config.zero)
-    for unit in units_of_model(model):
-        _sharded(unit, mesh, policy, device, again)
+    with _one_mesh_of_second_copies():
+        for unit in units_of_model(model):
+            _sharded(unit, mesh, policy, device, again)
     _sharded(model, mesh, policy, device, False)  # its backward pass begins at once
     for part in units_of(model):
         part.set_reduce_scatter_unused_params(True)  # a weight that some rank's rows leave alone has a gradient of 0
@@ -89,6 +95,26 @@ def _sharded(
             dtype = torch.float32 if parameter.requires_grad else policy.param_dtype
             parameter.data = parameter.data.to(device, dtype, copy=True)  # weights in a file's pages are shared
     fully_shard(unit, mesh=mesh, mp_policy=policy, reshard_after_forward=again)
+
+
+@contextmanager
+def _one_mesh_of_second_copies() -> Iterator[None]:
+    """FSDP would make groups of ranks for the second copy of each unit anew, and NCCL a communicator for each group."""
+    fsdp: Any = import_module("torch.distributed.fsdp._fully_shard._fully_shard")
+    make, made = fsdp._get_post_forward_mesh_info, dict[int, Any]()
+
+    def once(again: bool | int, mesh_info: Any) -> Any:
+        if isinstance(again, bool):
+            return make(again, mesh_info)
+        if again not in made:
+            made[again] = make(again, mesh_info)
+        return made[again]
+
+    fsdp._get_post_forward_mesh_info = once
+    try:
+        yield
+    finally:
+        fsdp._get_post_forward_mesh_info = make
 
 
 def _gathers_again(config: ZeroConfig) -> bool | int:

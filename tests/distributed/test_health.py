@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 import torch.distributed as dist
 from distributed_ranks import run_ranks
 from prepared_toys import mixed_toy, write_toy
+from sharding import How, sharded_by
 from torch import Tensor
 
 from data_pipeline.config import PreprocessConfig
@@ -24,13 +26,19 @@ from rm_core.model.reward_model import RewardModel
 from rm_core.model_folder.initialise import initialise_model
 from rm_core.train_config.config import HealthConfig, OptimizerConfig, ProfileConfig, TrainConfig, ZeroConfig
 from rm_core.training import worker
+from rm_core.training.engines.fsdp import FsdpEngine
+from rm_core.training.engines.interface import Engine
 from rm_core.training.engines.zero import ZeroEngine
 from rm_core.training.health.agreement import _odd_ones
 from rm_core.training.trainer import Hooks
 
-QUICK = [("fp32", 3)]
-OTHERS = [("fp32", 0), ("fp32", 1), ("fp32", 2), ("bf16", 1), ("bf16", 2), ("bf16", 3)]
-MARGIN = ("fp32", 3)
+Sharded = tuple[str, How]
+QUICK: list[Sharded] = [("fp32", 3), ("bf16", "fsdp-2")]
+OTHERS: list[Sharded] = [
+    ("fp32", 0), ("fp32", 1), ("fp32", 2), ("bf16", 1), ("bf16", 2), ("bf16", 3),
+    ("fp32", "fsdp-1"), ("fp32", "fsdp-3"), ("bf16", "fsdp-3-step"),
+]  # fmt: skip
+MARGIN: Sharded = ("fp32", 3)
 WHAT = ("loss", "gradient")
 """What is not finite: a reward, and so the loss; or, where rewards are sane, their gradient."""
 STEPS = 4
@@ -72,37 +80,43 @@ def train(config: TrainConfig, output: Path) -> dict[str, Any]:
 
 
 @contextmanager
+def with_steps(change: Callable[[Engine, Callable[[], float]], float]) -> Iterator[None]:
+    """`change` gets each engine, and its step to take."""
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in (ZeroEngine, FsdpEngine):
+            patch.setattr(kind, "step", lambda engine, step=kind.step: change(engine, partial(step, engine)))
+        yield
+
+
+@contextmanager
 def kept_weights(found: dict[str, Any]) -> Iterator[None]:
     """Keep the weights after each step, on rank 0."""
-    step = ZeroEngine.step
 
-    def stepping(engine: ZeroEngine) -> float:
-        norm = step(engine)
+    def stepping(engine: Engine, step: Callable[[], float]) -> float:
+        norm = step()
         found.setdefault("weights", []).append({name: value.float() for name, value in engine.weights()})
         return norm
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ZeroEngine, "step", stepping)
+    with with_steps(stepping):
         yield
 
 
 @contextmanager
 def planted(change: Callable[[Tensor, Any], Tensor], at: Callable[[int], bool]) -> Iterator[None]:
     """In steps for which `at` holds, rank 1 gets the rewards that `change` makes of them."""
-    forward, step = RewardModel.forward, ZeroEngine.step
+    forward = RewardModel.forward
     taken = [0]
 
     def changed(model: RewardModel, batch: Any) -> Tensor:
         rewards = forward(model, batch)
         return change(rewards, batch) if dist.get_rank() == 1 and at(taken[0] + 1) else rewards
 
-    def counted(engine: ZeroEngine) -> float:
+    def counted(_engine: Engine, step: Callable[[], float]) -> float:
         taken[0] += 1
-        return step(engine)
+        return step()
 
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, with_steps(counted):
         patch.setattr(RewardModel, "forward", changed)
-        patch.setattr(ZeroEngine, "step", counted)
         yield
 
 
@@ -136,27 +150,25 @@ def endless(rewards: Tensor, batch: Any) -> Tensor:
 
 def differ(folder: Path) -> dict[str, Any]:
     """Rank 1 changes one weight behind the engine's back, after the first step."""
-    step = ZeroEngine.step
 
-    def stepping(engine: ZeroEngine) -> float:
-        norm = step(engine)
+    def stepping(engine: Engine, step: Callable[[], float]) -> float:
+        norm = step()
         if dist.get_rank() == 1:
             next(value for name, value in engine.replicas() if "visual.patch_embed" in name).data.view(-1)[7] += 1e-3
         return norm
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ZeroEngine, "step", stepping)
+    with with_steps(stepping):
         return train(config_of(folder, health=HealthConfig(compare_ranks_every=2)), folder / "differ")
 
 
-def skip(path: str, engines: list[tuple[str, int]]) -> dict[Any, dict[str, Any]]:
+def skip(path: str, engines: list[Sharded]) -> dict[Any, dict[str, Any]]:
     folder = Path(path)
     found: dict[Any, dict[str, Any]] = {}
-    for precision, stage in engines:
-        config = config_of(folder, precision=precision, zero=ZeroConfig(stage=stage))
+    for precision, how in engines:
+        config = config_of(folder, precision=precision, **sharded_by(how))
         for name, change in (("loss", nan), ("gradient", poisoned)):
             with planted(change, lambda step: step == BAD):
-                found[precision, stage, name] = train(config, folder / f"{precision}{stage}{name}")
+                found[precision, how, name] = train(config, folder / f"{precision}{how}{name}")
     return found
 
 
@@ -189,7 +201,7 @@ def ranks(folder: Path) -> list[dict[Any, dict[str, Any]]]:
 
 @pytest.mark.parametrize("what", WHAT)
 @pytest.mark.parametrize("engine", QUICK)
-def test_a_step_that_is_not_finite_changes_nothing_and_is_named(ranks: Any, engine: tuple[str, int], what: str) -> None:
+def test_a_step_that_is_not_finite_changes_nothing_and_is_named(ranks: Any, engine: Sharded, what: str) -> None:
     assert_left_out(ranks, engine, what)
 
 
@@ -208,7 +220,7 @@ def test_a_step_that_is_not_finite_changes_nothing_on_the_other_engines(folder: 
         assert_same_end(ranks, engine)
 
 
-def assert_left_out(ranks: Any, engine: tuple[str, int], what: str) -> None:
+def assert_left_out(ranks: Any, engine: Sharded, what: str) -> None:
     run = ranks[0][(*engine, what)]
     assert "error" not in run
     before, bad, after = (run["weights"][step] for step in (BAD - 2, BAD - 1, BAD))
@@ -232,14 +244,14 @@ def test_moments_are_those_of_the_other_steps(ranks: Any) -> None:
         assert_same_end(ranks, engine)
 
 
-def assert_same_end(ranks: Any, engine: tuple[str, int]) -> None:
+def assert_same_end(ranks: Any, engine: Sharded) -> None:
     one, other = (ranks[0][(*engine, what)]["weights"][-1] for what in WHAT)
     assert all(torch.equal(one[name], other[name]) for name in one), engine
 
 
 def test_a_rank_that_compiles_nothing_loads_no_compiler(ranks: Any) -> None:
     """DeepSpeed would, for an optimiser that nobody asked for."""
-    assert [rank[*QUICK[0], WHAT[0]]["compiler"] for rank in ranks] == [False, False]
+    assert [rank[*engine, WHAT[0]]["compiler"] for rank in ranks for engine in QUICK] == [False] * 4
 
 
 def test_too_many_in_a_row_end_the_training_on_all_ranks(ranks: Any) -> None:

@@ -49,8 +49,11 @@ REASONED = [
     reasoned(toy_comparison(0, ranks=(0, 1, 1), response_text=3)),
     reasoned(toy_comparison(1, images=(toy_image(0),), response_text=3)),
 ]
-Case = tuple[int, str]
-CASES: list[Case] = [(3, "few rows"), (2, "one Comparison a row"), (0, "few rows")]
+Case = tuple[How, str]
+CASES: list[Case] = [
+    (3, "few rows"), (2, "one Comparison a row"), (0, "few rows"),
+    ("fsdp-3", "few rows"), ("fsdp-2-step", "one Comparison a row"),
+]  # fmt: skip
 
 
 def split_gradients(cases: list[Case]) -> dict[Case, tuple[dict[str, Tensor], float]]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from distributed_ranks import run_ranks
-from sharding import begin, sharded_by
+from sharding import How, begin, sharded_by
 from torch.distributed import distributed_c10d
 from toys import toy_comparison, toy_image, toy_reward_model
 
@@ -40,24 +40,28 @@ def groups_of_second_copies() -> tuple[int, int]:
     return made[0], made[1]
 
 
-def look() -> dict[str, Any]:
+def trained(how: How) -> tuple[Engine, list[float]]:
+    """An engine after three steps, and the norms of their gradients."""
     model = toy_reward_model()
-    config = TrainConfig(
-        num_workers=4, **sharded_by("fsdp-2-row-2"), optimizer=OptimizerConfig(learning_rate=0.01, max_grad_norm=0.1)
-    )
-    engine = begin(model, config)
+    optimizer = OptimizerConfig(learning_rate=0.01, max_grad_norm=0.1)
+    engine = begin(model, TrainConfig(precision="fp32", num_workers=4, optimizer=optimizer, **sharded_by(how)))
     norms = []
     for step in range(3):
         items = [toy_comparison(10 * step + engine.world_rank, images=(toy_image(step),))]
-        batch = collate(items, row_format=model.row_format)
-        engine.backward(engine.forward(batch).square().mean())
+        engine.backward(engine.forward(collate(items, row_format=model.row_format)).square().mean())
         norms.append(engine.step())
-    found: dict[str, Any] = {"norms": norms, "alike": compared(engine), "compared": len(list(engine.replicas()))}
+    return engine, norms
+
+
+def look() -> dict[str, Any]:
+    engine, norms = trained("fsdp-2-row-2")
+    found: dict[str, Any] = {"norms": norms, "without copies": trained("fsdp-2")[1], "alike": compared(engine)}
+    found["compared"] = [name for name, _ in engine.replicas()]
     if engine.world_rank == 3:
         rows = next(rows for name, rows in engine.replicas() if ".layers.1.mlp.up_proj" in name)
         with torch.no_grad():
             rows[0, 0] = torch.nextafter(rows[0, 0], torch.tensor(9.0))
-    return found | {"one bit": compared(engine), "parameters": len(list(engine.named_parameters()))}
+    return found | {"one bit": compared(engine)}
 
 
 @pytest.mark.drill
@@ -65,7 +69,9 @@ def test_copies_stay_alike_and_a_single_bit_is_found(tmp_path: Path) -> None:
     ranks = run_ranks(look, 4, tmp_path)
     for rank in ranks:
         assert rank["norms"] == ranks[0]["norms"] and min(rank["norms"]) > 0.1, "it is clipped"
-        assert rank["compared"] == rank["parameters"] and rank["alike"] == ""
+        assert rank["norms"] == pytest.approx(rank["without copies"], rel=1e-4), "of one copy's gradient"
+        assert rank["compared"] == [name for name, _ in toy_reward_model().named_parameters()]
+        assert rank["alike"] == ""
         assert rank["one bit"].startswith(
             "after step 7, weights of language on ranks 0, 1, 2, 3 differ from each other"
         )

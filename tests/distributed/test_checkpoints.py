@@ -68,10 +68,12 @@ def write(cases: list[tuple[How, str]], folder: str) -> dict[Any, Any]:
 
 
 def read(cases: list[tuple[How, str, str]]) -> dict[Any, Any]:
-    """The two steps after the checkpoint, by an engine of other weights."""
+    """The two steps after the checkpoint, by an engine of other weights that has computed with them."""
     found = {}
     for how, precision, folder in cases:
         model, engine = start(how, precision, 1)
+        with torch.no_grad():
+            engine.forward(collate([toy_comparison(0)], row_format=ROW_FORMAT))
         restore(engine, folder)
         norms = steps(model, engine, 2, 2)
         found[how, precision] = (norms, engine.learning_rates, dict(engine.weights()))

@@ -17,7 +17,6 @@ import argparse
 import json
 import os
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -25,14 +24,13 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-import torch.multiprocessing as multiprocessing
 
 from benchmarks.checkpoint.ranks import measure_rank, resume_rank
 from benchmarks.checkpoint.resume import SIDES, first_step_rank
 from benchmarks.common.goals import Goals, finish, hardware
+from benchmarks.common.ranks import run_ranks
 from benchmarks.scaling.__main__ import prepare
 
 GOALS: Goals = {
@@ -41,14 +39,6 @@ GOALS: Goals = {
     "ratio_bytes": ("at_most", 1.0),
     "ratio_first_step": ("at_least", 2.0),
 }
-
-
-def run_ranks(function: Any, world_size: int, *arguments: Any) -> None:
-    """`function(rank, world_size, port, *arguments)` in a process each."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    multiprocessing.spawn(function, args=(world_size, port, *arguments), nprocs=world_size)
 
 
 def converted_s(folder: Path) -> float:

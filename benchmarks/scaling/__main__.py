@@ -14,7 +14,6 @@ The last line printed is one JSON object: figures and goals.
 
 import argparse
 import json
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,10 +21,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import torch.multiprocessing as multiprocessing
 import yaml
 
 from benchmarks.common.goals import Goals, finish, hardware
+from benchmarks.common.ranks import run_ranks
 from benchmarks.scaling.plan import RANKS, plan_figures, show_plan
 from benchmarks.scaling.ranks import train_rank
 from data_pipeline.synthetic import write_synthetic
@@ -55,10 +54,7 @@ def prepare(folder: Path, shape: str) -> None:
 
 def rate(folder: Path, world_size: int, way: str, steps: int) -> float:
     """Comparisons a second: the median over the steps, the first two left out."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    multiprocessing.spawn(train_rank, args=(world_size, port, *WAYS[way], steps, str(folder)), nprocs=world_size)
+    run_ranks(train_rank, world_size, *WAYS[way], steps, str(folder))
     rates: list[float] = json.loads((folder / "rates.json").read_text())
     return median(rates[2:])
 

@@ -10,7 +10,6 @@ Gradients are added up and sent in float32, whatever the weights are. Zhao et al
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import torch
 import torch.distributed as dist
@@ -33,6 +32,7 @@ from rm_core.training.engines.fsdp_shards import (
 )
 from rm_core.training.engines.fsdp_state import FsdpMasters, FsdpState
 from rm_core.training.engines.optimizer import adamw
+from rm_core.training.engines.rows import outputs_of, rewards_of
 from rm_core.training.engines.schedule import RateSchedule
 
 __all__ = ["FsdpEngine"]
@@ -119,14 +119,11 @@ class FsdpEngine:
 
     def forward(self, batch: PackedBatch) -> Tensor:
         """The model's rewards of one packed row, whatever targets it names."""
-        if batch.targets is not None and batch.verdicts is None:  # of a judge, rewards are made of them
-            batch = replace(batch, targets=None)
-        return self.outputs(batch).rewards
+        return rewards_of(self._model, batch)
 
     def outputs(self, batch: PackedBatch) -> Output:
         """The same, with the costs of the row's targets."""
-        found: Output | Tensor = self._model(batch)
-        return found if isinstance(found, Output) else Output(found, None)
+        return outputs_of(self._model, batch)
 
     def backward(self, loss: Tensor, *, last_row: bool = True) -> None:
         """Add the gradient of `loss` to the step's, which is averaged over ranks: a sum needs `loss` times the world

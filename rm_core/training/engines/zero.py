@@ -9,7 +9,6 @@ import logging
 import math
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -29,6 +28,7 @@ from rm_core.train_config.check import check_train_config
 from rm_core.train_config.config import TrainConfig
 from rm_core.train_config.parameter_groups import ParameterGroups, RateShare, parameter_groups
 from rm_core.training.engines.optimizer import adamw
+from rm_core.training.engines.rows import outputs_of, rewards_of
 from rm_core.training.engines.schedule import RateSchedule
 from rm_core.training.engines.zero_masters import ZeroMasters
 from rm_core.training.engines.zero_state import ZeroState
@@ -104,14 +104,11 @@ class ZeroEngine:
 
     def forward(self, batch: PackedBatch) -> Tensor:
         """The model's rewards of one packed row, whatever targets it names."""
-        if batch.targets is not None and batch.verdicts is None:  # of a judge, rewards are made of them
-            batch = replace(batch, targets=None)
-        return self.outputs(batch).rewards
+        return rewards_of(self._engine, batch)
 
     def outputs(self, batch: PackedBatch) -> Output:
         """The same, with the costs of the row's targets."""
-        found: Output | Tensor = self._engine(batch)
-        return found if isinstance(found, Output) else Output(found, None)
+        return outputs_of(self._engine, batch)
 
     def backward(self, loss: Tensor, *, last_row: bool = True) -> None:  # noqa: ARG002  # the stage decides
         """Add the gradient of `loss` to the step's. DeepSpeed averages over ranks, so a sum over ranks needs

@@ -81,6 +81,7 @@ def main(argv: list[str] | None = None) -> int:
     """Simulate, measure, compare with the goals; 1 where one is missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one turn of few steps: within 5 minutes")
+    parser.add_argument("--turns", type=int, help="of every way to shard (default 3, with --quick 1)")
     parser.add_argument("--shape", default="mid", help="size of the model of the measured part (default mid)")
     parser.add_argument("--output", help="a file for the figures with command and hardware")
     options = parser.parse_args(argv)
@@ -88,7 +89,8 @@ def main(argv: list[str] | None = None) -> int:
     show_plan(figures)
     with tempfile.TemporaryDirectory(prefix="basereward-scaling-") as name:
         prepare(Path(name), options.shape)
-        figures |= measured(Path(name), turns=1 if options.quick else 3, steps=5 if options.quick else 12)
+        turns, steps = (1, 5) if options.quick else (3, 12)
+        figures |= measured(Path(name), turns=options.turns or turns, steps=steps)
     return finish("benchmarks.scaling", argv, hardware(), figures, GOALS, options.output)
 
 

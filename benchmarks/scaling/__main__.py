@@ -35,7 +35,6 @@ WAYS = {
 }
 """Name in the figures -> engine and stage."""
 GOALS: Goals = {f"speedup_2_ranks_{way}": ("at_least", 1.4) for way in WAYS}
-GOALS |= {f"fsdp_over_zero{stage}": ("at_least", 1.0) for stage in (1, 3)}
 GOALS |= {f"over_least_{ranks}_ranks": ("at_most", 1.05) for ranks in RANKS}
 
 
@@ -72,7 +71,7 @@ def measured(folder: Path, turns: int, steps: int) -> dict[str, float]:
         ratio = median(b / a for a, b in zip(found[1], found[2], strict=True))
         print(f"{way}: {one:6.2f} Comparisons/s on 1 rank, {two:6.2f} on 2, {ratio:.2f} times", flush=True)
         figures |= {f"rate_1_rank_{way}": one, f"rate_2_ranks_{way}": two, f"speedup_2_ranks_{way}": ratio}
-    for stage in (1, 3):
+    for stage in (1, 3):  # no goals: the engines take no turns with each other
         figures[f"fsdp_over_zero{stage}"] = figures[f"rate_2_ranks_fsdp{stage}"] / figures[f"rate_2_ranks_zero{stage}"]
     return figures
 

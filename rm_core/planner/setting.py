@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-from rm_core.train_config.config import TrainConfig, ZeroConfig
+from rm_core.train_config.config import METHODS, TrainConfig, ZeroConfig
 
 __all__ = ["Row", "Setting"]
 
@@ -106,7 +106,7 @@ class Setting:
     @property
     def method(self) -> str:
         """Whose stages these are: ``ZeRO`` or ``FSDP``."""
-        return "FSDP" if self.engine == "fsdp" else "ZeRO"
+        return METHODS[self.engine]
 
     @property
     def reduces_once(self) -> bool:

@@ -10,6 +10,7 @@ from rm_core.train_config.generative import GenerativeConfig
 from rm_core.train_config.weights import StageConfig, WeightsConfig
 
 __all__ = [
+    "METHODS",
     "TRAINING_LOSS",
     "HealthConfig",
     "OptimizerConfig",
@@ -23,8 +24,8 @@ __all__ = [
     "sharding",
 ]
 
-ENGINES = ("deepspeed", "fsdp")
-"""What may shard the training state."""
+METHODS = {"deepspeed": "ZeRO", "fsdp": "FSDP"}
+"""What may shard the training state, and whose stages it has."""
 REDUCE = ("auto", "row", "step")
 """When gradients are sent."""
 TRAINING_LOSS = "train/loss"
@@ -177,7 +178,7 @@ class TrainConfig:
     """Where the workers go, and how often they are started again."""
     precision: str = one_of("bf16", ("fp32", "bf16"))
     """fp32 or bf16 (bf16 weights and activations, float32 master weights, head and loss)."""
-    engine: str = one_of("deepspeed", ENGINES)
+    engine: str = one_of("deepspeed", tuple(METHODS))
     """What shards the training state: deepspeed (ZeRO), or fsdp (PyTorch's FSDP2, which sends while it computes)."""
     zero: ZeroConfig = field(default_factory=ZeroConfig)
     """Sharding of the training state."""
@@ -279,4 +280,4 @@ def minimised(config: TrainConfig) -> str:
 
 def sharding(config: TrainConfig) -> str:
     """How the training state is shared, in words for pages: ``ZeRO stage 2``, ``FSDP stage 3``."""
-    return f"{'FSDP' if config.engine == 'fsdp' else 'ZeRO'} stage {config.zero.stage}"
+    return f"{METHODS[config.engine]} stage {config.zero.stage}"

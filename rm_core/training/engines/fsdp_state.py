@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from rm_core.checkpoints.fragments import Fragment, even_share
 from rm_core.training.engines.fsdp_shards import Shard
 from rm_core.training.engines.interface import MASTER, MOMENTS, ReadRange
+from rm_core.training.engines.optimizer import make_moments, updates_of
 
 __all__ = ["FsdpMasters", "FsdpState"]
 
@@ -45,17 +46,14 @@ class FsdpState:
 
     def num_updates(self) -> int:
         """Steps that the optimiser has taken, which its bias correction counts; 0 where it does not count."""
-        for state in self.optimizer.state.values():
-            if "step" in state:
-                return int(state["step"])
-        return 0
+        return updates_of(self.optimizer)
 
     def fill(self, read: ReadRange, kinds: Sequence[str], num_updates: int) -> None:
         """Set this rank's shards from `read`; no communication. `refresh` has to follow on all ranks."""
         self.optimizer.state.clear()
         for shard in self.shards:
             if set(MOMENTS) <= set(kinds):
-                self._make_moments(shard.local, num_updates)
+                make_moments(self.optimizer, shard.local, num_updates)
             for kind, values in self._values(shard).items():
                 if values.numel():
                     values.copy_(read(kind, shard.name, shard.start, values.numel()))
@@ -68,14 +66,6 @@ class FsdpState:
         state = self.optimizer.state.get(shard.local, {})
         moments = {kind: state[kind].view(-1) for kind in MOMENTS if kind in state}
         return {MASTER: shard.local.detach().view(-1)} | moments
-
-    def _make_moments(self, local: nn.Parameter, num_updates: int) -> None:
-        """Adam's state as its first step would make it."""
-        fused = any(group.get("fused") for group in self.optimizer.param_groups)
-        state = self.optimizer.state[local]
-        state["step"] = torch.tensor(float(num_updates), device=local.device if fused else "cpu")
-        for kind in MOMENTS:
-            state[kind] = torch.zeros_like(local.detach())
 
 
 @dataclass(frozen=True, slots=True)

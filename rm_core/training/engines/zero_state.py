@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from rm_core.checkpoints.fragments import Fragment, even_share
 from rm_core.training.engines.interface import MASTER, MOMENTS, ReadRange
+from rm_core.training.engines.optimizer import make_moments, updates_of
 
 __all__ = ["ZeroState"]
 
@@ -70,10 +70,7 @@ class ZeroState:
 
     def num_updates(self) -> int:
         """Steps that the optimiser has taken, which its bias correction counts; 0 where it does not count."""
-        for state in self._inner.state.values():
-            if "step" in state:
-                return int(state["step"])
-        return 0
+        return updates_of(self._inner)
 
     def fill(self, read: ReadRange, kinds: Sequence[str], num_updates: int) -> None:
         """Set this rank's shards from `read`; no communication. `refresh` has to follow on all ranks.
@@ -88,7 +85,7 @@ class ZeroState:
             if piece is None or piece.numel == 0:
                 continue
             if set(MOMENTS) <= set(kinds):
-                self._make_moments(piece.flat, num_updates)
+                make_moments(self._inner, piece.flat, num_updates)
             for kind, values in self._values(piece).items():
                 values.copy_(read(kind, name, piece.start, piece.numel))
 
@@ -129,12 +126,3 @@ class ZeroState:
 
     def _clear_moments(self) -> None:
         self._inner.state.clear()
-
-    def _make_moments(self, flat: Tensor, num_updates: int) -> None:
-        """Adam's state of `flat` as its first step would make it; elements that fill up a partition stay zero."""
-        state = self._inner.state[flat]
-        if not state:
-            fused = any(group.get("fused") for group in self._inner.param_groups)
-            state["step"] = torch.tensor(float(num_updates), device=flat.device if fused else "cpu")
-            for kind in MOMENTS:
-                state[kind] = torch.zeros_like(flat.detach(), memory_format=torch.preserve_format)
